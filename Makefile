@@ -1,0 +1,71 @@
+# Every target builds the environment that it needs, in .venv: no root, no compiler.
+#   make demo    an image to look at, in demo/
+#   make test    the tests that take seconds; make slow: the others
+#   make lint    style and types
+#   make bench   speed, on this machine; make bench-gpu, make test-gpu: on its graphics card
+#   make docs    docs/options.md and the man page, build/man/nbnumba.1
+#   make install an ordinary installation: .venv/bin/nbnumba
+#   make clean   forget all that was made here
+
+runs = $(shell $(1) -c 'import sys; print((3, 11) <= sys.version_info < (3, 15))' 2>/dev/null)
+candidates = python3 python3.14 python3.13 python3.12 python3.11
+ifndef PYTHON
+PYTHON := $(firstword $(foreach candidate,$(candidates),$(if $(filter True,$(call runs,$(candidate))),$(candidate))))
+endif
+
+venv = .venv
+bin = $(venv)/bin
+editable = $(venv)/editable.stamp
+sources = pyproject.toml setup.cfg nbnumba/version.py
+
+.PHONY: demo test slow lint bench bench-gpu test-gpu docs install clean
+
+demo: $(editable)
+	$(bin)/nbnumba demo
+
+test: $(editable)
+	$(bin)/python -m pytest -q -n auto --dist loadfile
+
+slow: $(editable)
+	$(bin)/python -m pytest -q -n auto --dist loadfile -m slow
+
+lint: $(editable)
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/mypy
+
+bench: $(editable)
+	$(bin)/python -m benchmarks
+
+bench-gpu: $(editable)
+	$(bin)/python -m benchmarks.gpu
+
+test-gpu: $(editable)
+	$(bin)/python -m pytest -q -m gpu
+
+docs: $(editable)
+	@mkdir -p build
+	$(bin)/python -m nbnumba.option_table > build/options.md
+	mv build/options.md docs/options.md
+	$(bin)/python -c 'from setuptools import setup; setup()' -q build_manpages
+
+install: $(bin)/python
+	@echo "Installing nbnumba into $(venv)"
+	@rm -rf $(editable) build/lib
+	@$(bin)/python -m pip install -qq .
+	@echo "Done: $(bin)/nbnumba"
+
+clean:
+	rm -rf $(venv) build dist demo benchmarks/results *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(editable): $(bin)/python $(sources)
+	@echo "Installing nbnumba, its dependencies and the test tools into $(venv)"
+	@$(bin)/python -m pip install -qq -e '.[test]'
+	@touch $@
+
+$(bin)/python:
+	@test -n "$(PYTHON)" || { echo "make: needs Python 3.11 to 3.14; name one as make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Creating $(venv) with $(PYTHON)"
+	@$(PYTHON) -m venv $(venv)
+	@$(bin)/python -m pip install -qq --upgrade pip
