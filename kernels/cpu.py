@@ -1,0 +1,450 @@
+"""The fast renderer: parallel over rows, a row in blocks of pixels, the innermost loop over the pixels of a block.
+
+The loops are those of ``reference.py``: layer, slow and fast sub-pixel, source, orientation (φ and domain). What
+does not depend on the inner ones is hoisted: all orientations are one table, the scattering vector is made once
+for a block and source, the factors of a pixel once for a sub-pixel. Every pixel is summed in the same order by one
+owner, whatever the number of threads, and blocks are padded to whole SIMD vectors: the bits of a pixel do not depend
+on its neighbours.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from .background import background_intensity
+from .box import boxed, unboxed
+from .equation import inlined
+from .jit import compiled, internal
+from .memory import add_to, read, write
+from .orientation import oriented_cells
+from .pixel import flat_position, position, solid_angle
+from .plan import FLAT, GAUSS, ROUND, TOPHAT
+from .polarization import polarization_factor
+from .scattering import beyond_resolution, scattering_vector, sin_theta_over_lambda
+from .simd import (
+    capture,
+    gauss_sqr,
+    inside_table,
+    interpolated,
+    nearest_sqr,
+    nearest_sqr_clamped,
+    round_sqr,
+    square_sqr,
+    square_sqr_single,
+    tophat_sqr,
+)
+from .vectors import dot, length, unit
+
+BLOCK = 256
+"""Pixels in a block: its arrays stay in the first-level cache."""
+PADDING = 32
+"""Blocks are padded to a multiple of it, so that no loop ends in a scalar remainder."""
+
+MOST_CELLS = 1 << 22
+"""Largest table of structure factors that is spread over all indices that an image can meet: 32 MiB."""
+
+
+class Tables(NamedTuple):
+    """What the inner loop reads: made once for an image."""
+
+    cells: np.ndarray
+    """a, b, c of every orientation in m (n, 9)."""
+    factors: np.ndarray
+    """F² (F where interpolated) in h, k, l order, flat, default_F wherever the list has no reflection."""
+    sizes: tuple[float, float, float]
+    first: tuple[float, float, float]
+    """Cells along each axis and the index of the first."""
+    covers: int
+    """1: every index that the image can meet is in the table; 0: the list's, with a margin of one all round."""
+
+
+class Block(NamedTuple):
+    """Arrays of one value for each pixel of a block."""
+
+    fast: np.ndarray
+    """Fast index of the pixel."""
+    x: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+    """Direction of the diffracted ray."""
+    airpath: np.ndarray
+    """Distance from the sample in m."""
+    qx: np.ndarray
+    qy: np.ndarray
+    qz: np.ndarray
+    """Scattering vector in 1/m."""
+    kept: np.ndarray
+    """0 where dmin skips the sample."""
+    polar: np.ndarray
+    solid: np.ndarray
+    capture: np.ndarray
+    """Factors of the sample: polarization, solid angle, fraction captured by the layer."""
+    first_polar: np.ndarray
+    polar_known: np.ndarray
+    first_solid: np.ndarray
+    captured: np.ndarray
+    """Factors of the pixel: those of its first sample, and the sum of the layers' fractions."""
+    amorphous: np.ndarray
+    """Photons per steradian from the background."""
+    samples: np.ndarray
+    """Σ F²·F_latt² over the orientations of one source."""
+    layer: np.ndarray
+    total: np.ndarray
+    """The same, weighted, over sources and sub-pixels; and over layers."""
+    photons: np.ndarray
+
+
+def choice(code):
+    """A number as a tuple of that length: its type, so what is not chosen is not compiled."""
+    return (0,) * code
+
+
+@compiled()
+def make_tables(plan, interpolate):
+    """Orientations and structure factors, over every index that the image can meet where that is not too many."""
+    table, first = plan.factors.table, plan.factors.first
+    h, k, l = farthest_indices(plan)
+    covers = not interpolate and (2.0 * h + 1.0) * (2.0 * k + 1.0) * (2.0 * l + 1.0) <= MOST_CELLS
+    if covers:
+        sizes = (2 * int(h) + 1, 2 * int(k) + 1, 2 * int(l) + 1)
+        start = (-int(h), -int(k), -int(l))
+    else:
+        sizes = (table.shape[0] + 2, table.shape[1] + 2, table.shape[2] + 2)
+        start = (first[0] - 1, first[1] - 1, first[2] - 1)
+    flat = np.full(sizes[0] * sizes[1] * sizes[2], plan.factors.default)
+    for i in range(max(0, start[0] - first[0]), min(table.shape[0], start[0] - first[0] + sizes[0])):
+        for j in range(max(0, start[1] - first[1]), min(table.shape[1], start[1] - first[1] + sizes[1])):
+            row = ((first[0] + i - start[0]) * sizes[1] + first[1] + j - start[1]) * sizes[2] + first[2] - start[2]
+            for m in range(max(0, start[2] - first[2]), min(table.shape[2], start[2] - first[2] + sizes[2])):
+                flat[row + m] = table[i, j, m]
+    if not interpolate:
+        for n in range(flat.size):
+            flat[n] *= flat[n]
+    return Tables(
+        oriented_cells(plan.crystal),
+        flat,
+        (float(sizes[0]), float(sizes[1]), float(sizes[2])),
+        (float(start[0]), float(start[1]), float(start[2])),
+        int(covers),
+    )
+
+
+@internal()
+def farthest_indices(plan):
+    """|h|, |k|, |l| that no sample's nearest reflection exceeds, from the corner that scatters farthest."""
+    detector, sources = plan.detector, plan.sources
+    lowest = 1.0
+    for n in range(sources.wavelength.shape[0]):
+        incident = (sources.incident[n, 0], sources.incident[n, 1], sources.incident[n, 2])
+        for corner in range(8):
+            fast = detector.pixel * detector.fast_pixels * (corner & 1)
+            slow = detector.pixel * detector.slow_pixels * (corner >> 1 & 1)
+            depth = detector.layer_step * detector.layers * (corner >> 2 & 1)
+            lowest = min(lowest, dot(unit(flat_position(detector, fast, slow, depth)), incident))
+    # The directions within less than a right angle of a source are a convex cone: corners in it, all pixels in it.
+    opening = 2.0 - 2.0 * lowest if lowest > 0.0 and detector.surface == FLAT else 4.0
+    reach = np.sqrt(opening) / sources.wavelength.min()
+    crystal = plan.crystal
+    return (
+        np.floor(length(crystal.a) * reach + 1.5),
+        np.floor(length(crystal.b) * reach + 1.5),
+        np.floor(length(crystal.c) * reach + 1.5),
+    )
+
+
+@internal(forceinline=True)
+def sum_orientations(tables, crystal, default, block, count, shape, interpolate, single):
+    """Add F²·F_latt² of every orientation to ``block.samples``; the number of samples outside the table."""
+    if len(interpolate) == 0 and tables.covers:
+        return sum_over_cells(tables, crystal, default, block, count, shape, interpolate, single, ())
+    return sum_over_cells(tables, crystal, default, block, count, shape, interpolate, single, (0,))
+
+
+@internal(forceinline=True, fastmath={"contract"})
+def sum_over_cells(tables, crystal, default, block, count, shape, interpolate, single, clamped):
+    """The innermost loops, with the look-up that the table needs."""
+    sums, qx, qy, qz, kept = block.samples, block.qx, block.qy, block.qz, block.kept
+    cells = tables.cells
+    outside = 0.0
+    for n in range(cells.shape[0]):
+        ax, ay, az = cells[n, 0], cells[n, 1], cells[n, 2]
+        bx, by, bz = cells[n, 3], cells[n, 4], cells[n, 5]
+        cx, cy, cz = cells[n, 6], cells[n, 7], cells[n, 8]
+        for pixel in range(count):
+            p = np.uint32(pixel)
+            x, y, z = read(qx, p), read(qy, p), read(qz, p)
+            h = ax * x + ay * y + az * z
+            k = bx * x + by * y + bz * z
+            l = cx * x + cy * y + cz * z
+            h0, k0, l0 = np.rint(h), np.rint(k), np.rint(l)
+            if len(shape) == ROUND:
+                latt_sqr = round_sqr(crystal, h - h0, k - k0, l - l0)
+            elif len(shape) == GAUSS:
+                latt_sqr = gauss_sqr(crystal, h - h0, k - k0, l - l0)
+            elif len(shape) == TOPHAT:
+                latt_sqr = tophat_sqr(crystal, h - h0, k - k0, l - l0)
+            elif len(single) == 1:
+                latt_sqr = square_sqr_single(crystal, h - h0, k - k0, l - l0)
+            else:
+                latt_sqr = square_sqr(crystal, h - h0, k - k0, l - l0)
+            if len(interpolate) == 1:
+                inside = inside_table(tables, h, k, l)
+                between = interpolated(tables, h, k, l, inside)
+                factor = between if inside else default
+                outside += 0.0 if inside else read(kept, p)
+                factor_sqr = factor * factor
+            elif len(clamped) == 1:
+                factor_sqr = nearest_sqr_clamped(tables, h0, k0, l0)
+            else:
+                factor_sqr = nearest_sqr(tables, h0, k0, l0)
+            add_to(sums, p, factor_sqr * latt_sqr)
+    return outside
+
+
+@internal(forceinline=True, fastmath={"contract", "arcp"})
+def place_pixels(plan, block, slow, count, layer, sub_slow, sub_fast):
+    """Directions of one sub-pixel of every pixel, and what depends on them alone."""
+    detector = plan.detector
+    step = detector.pixel / plan.oversample
+    first_of_layer = sub_slow == 0 and sub_fast == 0
+    first_of_pixel = layer == 0 and first_of_layer
+    depth = layer * detector.layer_step
+    at_slow = step * (slow * plan.oversample + sub_slow) + step / 2.0
+    if detector.surface == FLAT:
+        for pixel in range(count):
+            p = np.uint32(pixel)
+            at_fast = step * (read(block.fast, p) * plan.oversample + sub_fast) + step / 2.0
+            point = flat_position(detector, at_fast, at_slow, depth)
+            put_direction(block, p, point)
+    else:
+        for pixel in range(count):
+            p = np.uint32(pixel)
+            at_fast = step * (read(block.fast, p) * plan.oversample + sub_fast) + step / 2.0
+            put_direction(block, p, position(detector, at_fast, at_slow, depth))
+    if first_of_pixel or plan.oversample_omega:
+        for pixel in range(count):
+            p = np.uint32(pixel)
+            write(block.solid, p, solid_angle(detector, read(block.airpath, p)))
+    if first_of_pixel:
+        copy(block.solid, block.first_solid, count)
+    if detector.layer_step > 0.0 and (first_of_layer or plan.oversample_thick):
+        for pixel in range(count):
+            p = np.uint32(pixel)
+            direction = (read(block.x, p), read(block.y, p), read(block.z, p))
+            write(block.capture, p, capture(detector, float(layer), direction))
+    if first_of_layer:
+        for pixel in range(count):
+            add_to(block.captured, np.uint32(pixel), read(block.capture, np.uint32(pixel)))
+
+
+@inlined
+def fill(array, value, count):
+    """Set the first ``count`` elements."""
+    for p in range(count):
+        array[p] = value
+
+
+@inlined
+def copy(source, target, count):
+    """Copy the first ``count`` elements."""
+    for p in range(count):
+        target[p] = source[p]
+
+
+@inlined
+def put_direction(block, p, point):
+    """Distance of a point from the sample, and the direction in which it is seen."""
+    airpath = length(point)
+    inverse = 1.0 / airpath
+    write(block.x, p, point[0] * inverse)
+    write(block.y, p, point[1] * inverse)
+    write(block.z, p, point[2] * inverse)
+    write(block.airpath, p, airpath)
+
+
+@internal(forceinline=True, fastmath={"contract", "arcp"})
+def scatter(plan, block, count, source, first_of_pixel):
+    """Scattering vectors of one source, which samples dmin keeps, and polarization."""
+    sources = plan.sources
+    incident = (sources.incident[source, 0], sources.incident[source, 1], sources.incident[source, 2])
+    wavelength = sources.wavelength[source]
+    for pixel in range(count):
+        p = np.uint32(pixel)
+        q = scattering_vector((read(block.x, p), read(block.y, p), read(block.z, p)), incident, wavelength)
+        write(block.qx, p, q[0])
+        write(block.qy, p, q[1])
+        write(block.qz, p, q[2])
+    if plan.dmin > 0.0:
+        for pixel in range(count):
+            stol = sin_theta_over_lambda((block.qx[pixel], block.qy[pixel], block.qz[pixel]))
+            block.kept[pixel] = 0.0 if beyond_resolution(stol, plan.dmin) else 1.0
+    if first_of_pixel and source == 0 and plan.background.scale > 0.0:
+        for pixel in range(count):
+            stol = sin_theta_over_lambda((block.qx[pixel], block.qy[pixel], block.qz[pixel]))
+            block.amorphous[pixel] = background_intensity(plan.background, stol)
+    if plan.polarization_correction and ((first_of_pixel and source == 0) or plan.oversample_polar):
+        for pixel in range(count):
+            p = np.uint32(pixel)
+            direction = (read(block.x, p), read(block.y, p), read(block.z, p))
+            write(block.polar, p, polarization_factor(plan.kahn, incident, direction, plan.polarization_axis))
+    if first_of_pixel and source == 0:
+        copy(block.polar, block.first_polar, count)
+        if plan.polarization_correction and plan.dmin > 0.0 and not plan.polar_of_skipped:
+            fill(block.first_polar, 0.0, count)
+    if plan.polarization_correction and plan.dmin > 0.0:
+        polarization_of_kept(plan, block, count, incident)
+
+
+@internal(forceinline=True)
+def polarization_of_kept(plan, block, count, incident):
+    """A pixel's polarization is that of the first of its samples that dmin keeps."""
+    for p in range(count):
+        if block.polar_known[p] == 0.0 and block.kept[p] > 0.0:
+            direction = (block.x[p], block.y[p], block.z[p])
+            block.first_polar[p] = polarization_factor(plan.kahn, incident, direction, plan.polarization_axis)
+            block.polar_known[p] = 1.0
+
+
+@internal(forceinline=True, fastmath={"contract"})
+def weigh_samples(plan, block, count, weight):
+    """Add one source's samples to the layer, each pixel's with its weight."""
+    for pixel in range(count):
+        p = np.uint32(pixel)
+        factor = weight * read(block.kept, p)
+        factor *= read(block.solid, p) if plan.oversample_omega else 1.0
+        factor *= read(block.polar, p) if plan.oversample_polar else 1.0
+        factor *= read(block.capture, p) if plan.oversample_thick else 1.0
+        add_to(block.layer, p, factor * read(block.samples, p))
+
+
+@internal(forceinline=True, fastmath={"contract"})
+def add_layer(plan, block, count):
+    """Add a layer to the pixels, with its capture fraction where that is one for the layer."""
+    weighted = plan.oversample_thick or plan.last_capture
+    for pixel in range(count):
+        p = np.uint32(pixel)
+        add_to(block.total, p, (1.0 if weighted else read(block.capture, p)) * read(block.layer, p))
+
+
+@internal(forceinline=True, fastmath={"contract"})
+def finish_pixels(plan, block, count):
+    """From sums of samples to photons."""
+    for pixel in range(count):
+        p = np.uint32(pixel)
+        photons = plan.photons_per_sample * read(block.total, p)
+        photons *= 1.0 if plan.oversample_omega else read(block.first_solid, p)
+        photons *= 1.0 if plan.oversample_polar else read(block.first_polar, p)
+        photons *= read(block.capture, p) if plan.last_capture and not plan.oversample_thick else 1.0
+        if not plan.background.in_sum:
+            around = read(block.first_solid, p) * read(block.first_polar, p) * read(block.captured, p)
+            photons += read(block.amorphous, p) * around
+        write(block.photons, p, photons)
+
+
+@internal(forceinline=True)
+def render_block(plan, tables, block, slow, count, shape, interpolate, single):
+    """Photons of a block's pixels, into ``block.photons``; the number of samples outside the table."""
+    outside = 0.0
+    fill(block.total, plan.background.in_sum * background_intensity(plan.background, 0.0), count)
+    fill(block.captured, 0.0, count)
+    fill(block.amorphous, 0.0, count)
+    fill(block.kept, 1.0, count)
+    fill(block.polar, 1.0, count)
+    fill(block.polar_known, 0.0, count)
+    fill(block.capture, 1.0, count)
+    for layer in range(plan.detector.layers):
+        fill(block.layer, 0.0, count)
+        for sub_slow in range(plan.oversample):
+            for sub_fast in range(plan.oversample):
+                place_pixels(plan, block, slow, count, layer, sub_slow, sub_fast)
+                first_of_pixel = layer == 0 and sub_slow == 0 and sub_fast == 0
+                for source in range(plan.sources.wavelength.shape[0]):
+                    scatter(plan, block, count, source, first_of_pixel)
+                    fill(block.samples, 0.0, count)
+                    outside += sum_orientations(
+                        tables, plan.crystal, plan.factors.default, block, count, shape, interpolate, single
+                    )
+                    weigh_samples(plan, block, count, plan.sources.weight[source])
+        add_layer(plan, block, count)
+    finish_pixels(plan, block, count)
+    return outside
+
+
+@internal(forceinline=True)
+def choose_pixels(detector, block, slow, fast):
+    """Fill ``block.fast`` with pixels to be rendered, from ``fast`` on, padded; how many, and where to go on."""
+    last, count = detector.roi[1], 0
+    if detector.mask.shape[0] == 0:
+        count = min(BLOCK, last + 1 - fast)
+        for p in range(count):
+            block.fast[p] = fast + p
+        fast += count
+    else:
+        while fast <= last and count < BLOCK:
+            if detector.mask[slow, fast]:
+                block.fast[count] = fast
+                count += 1
+            fast += 1
+    for p in range(count, padded(count)):
+        block.fast[p] = block.fast[count - 1]
+    return count, fast
+
+
+@inlined
+def padded(count):
+    """The next multiple of ``PADDING``."""
+    return (count + PADDING - 1) // PADDING * PADDING
+
+
+@internal()
+def render_row(job, image, slow, done, stop):
+    """One row of the image, block by block; the number of samples outside the table."""
+    plan, tables, shape, interpolate, single = job
+    detector = plan.detector
+    rows = np.empty((21, BLOCK))
+    block = Block(
+        rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7], rows[8], rows[9], rows[10],
+        rows[11], rows[12], rows[13], rows[14], rows[15], rows[16], rows[17], rows[18], rows[19], rows[20],
+    )  # fmt: skip
+    outside = 0.0
+    fast = detector.roi[0]
+    while fast <= detector.roi[1] and not stop[0]:
+        start = fast
+        count, fast = choose_pixels(detector, block, slow, start)
+        if count > 0:
+            outside += render_block(plan, tables, block, slow, padded(count), shape, interpolate, single)
+        if count == fast - start:
+            for p in range(count):
+                image[slow, start + p] = block.photons[p]
+        else:
+            for p in range(count):
+                image[slow, int(block.fast[p])] = block.photons[p]
+        done[slow] += fast - start
+    return outside
+
+
+@compiled(parallel=True)
+def render(plan, tables, image, done, stop, shape, interpolate, single):
+    """Fill ``image`` (slow, fast), float32.
+
+    Parameters
+    ----------
+    done : ndarray of int64 (slow,)
+        Counts the pixels of each row that are finished.
+    stop : ndarray of int64 (1,)
+        Set to end early.
+    shape, interpolate, single : tuple
+        Of :func:`choice`; ``single``: sines of the square shape in float32.
+
+    Returns
+    -------
+    outside : float
+        Samples that were to be interpolated but lie outside the table.
+    """
+    outside = 0.0
+    first, last = plan.detector.roi[2], plan.detector.roi[3]
+    box = boxed((plan, tables, shape, interpolate, single))
+    for slow in prange(first, last + 1):
+        outside += render_row(unboxed(box), image, slow, done, stop)
+    return outside

@@ -1,0 +1,26 @@
+"""Marks the scalar functions of the physics, each the one home of an equation.
+
+An equation stays a plain Python function: the set-up calls it as it is, compiled kernels by the same name. The CUDA
+provider has a registry of its own, so the marked functions are kept in a list for it.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from numba.extending import register_jitable
+
+Equation = TypeVar("Equation", bound=Callable[..., Any])
+
+EQUATIONS: list[Callable[..., Any]] = []
+
+
+def equation(function: Equation) -> Equation:
+    """Let compiled code call ``function``."""
+    EQUATIONS.append(function)
+    return register_jitable(error_model="numpy")(function)
+
+
+def inlined(function: Equation) -> Equation:
+    """Let compiled code hold a copy of ``function``, under the caller's floating-point rules: for innermost loops."""
+    EQUATIONS.append(function)
+    return register_jitable(inline="always", error_model="numpy")(function)

@@ -1,0 +1,128 @@
+"""What a kernel takes: SI numbers and C-contiguous arrays, the same for every backend.
+
+Vectors are tuples of three floats in the laboratory frame, flags are integers, and nothing is optional: an
+array that does not apply is empty.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+Vector = tuple[float, float, float]
+
+FLAT, SPHERE, MIXED_AXES = 0, 1, 2
+"""Detector surfaces; the last is what the reference makes of a curved detector."""
+
+SQUARE, ROUND, GAUSS, TOPHAT = 1, 2, 3, 4
+"""Crystal shapes."""
+
+
+class DetectorPlan(NamedTuple):
+    """Pixels in space. Lengths in m."""
+
+    fast_pixels: int
+    slow_pixels: int
+    pixel: float
+    fast: Vector
+    slow: Vector
+    normal: Vector
+    origin: Vector
+    """Outer corner of the first pixel (pix0)."""
+    beam: Vector
+    distance: float
+    close_distance: float
+    fbeam: float
+    sbeam: float
+    surface: int
+    handedness: float
+    """+1 where fast × slow points along the beam, else −1."""
+    point_pixel: int
+    layers: int
+    layer_step: float
+    """Thickness of a sensor layer; 0 without absorption."""
+    attenuation: float
+    """Linear attenuation coefficient µ in 1/m."""
+    roi: tuple[int, int, int, int]
+    """First fast, last fast, first slow, last slow pixel, inclusive."""
+    mask: np.ndarray
+    """uint8 (slow, fast), 0 where a pixel is not rendered; (0, 0) without a mask."""
+
+
+class SourcesPlan(NamedTuple):
+    """Directions of travel (n, 3), wavelengths in m (n,), weights of mean 1 (n,)."""
+
+    incident: np.ndarray
+    wavelength: np.ndarray
+    weight: np.ndarray
+
+
+class CrystalPlan(NamedTuple):
+    """Unit cell in the unrotated crystal and all its orientations."""
+
+    a: Vector
+    b: Vector
+    c: Vector
+    """Cell edges in m."""
+    a_star: Vector
+    b_star: Vector
+    c_star: Vector
+    """Reciprocal cell edges in Å⁻¹."""
+    cells: tuple[int, int, int]
+    shape: int
+    fudge: float
+    spindle: Vector
+    phi: np.ndarray
+    """Spindle angles in radians (n,)."""
+    phi_carryover: int
+    """1: a φ of exactly 0 keeps the cell of the step before it."""
+    domains: np.ndarray
+    """Rotations of the mosaic domains (n, 3, 3)."""
+
+
+class FactorsPlan(NamedTuple):
+    """Structure factors F in electrons: ``table[h - first[0], k - first[1], l - first[2]]``."""
+
+    table: np.ndarray
+    first: tuple[int, int, int]
+    default: float
+    interpolate: int
+    """0: nearest index; 1: tricubic; 2: tricubic until the first sample outside the table."""
+
+
+class BackgroundPlan(NamedTuple):
+    """Amorphous material: intensity is ``scale`` · F², F constant or from a table over sin θ/λ."""
+
+    scale: float
+    form_factor: float
+    stol: np.ndarray
+    """sin θ/λ in 1/m (n,), ascending; empty for a constant F."""
+    stol_factor: np.ndarray
+    in_sum: int
+    """1: added to the sum of samples and scaled with it, as the reference does."""
+
+
+class Plan(NamedTuple):
+    """Everything that a kernel needs."""
+
+    detector: DetectorPlan
+    sources: SourcesPlan
+    crystal: CrystalPlan
+    factors: FactorsPlan
+    background: BackgroundPlan
+    photons_per_sample: float
+    """r_e² · fluence / steps."""
+    oversample: int
+    oversample_thick: int
+    oversample_polar: int
+    oversample_omega: int
+    kahn: float
+    polarization_axis: Vector
+    polarization_correction: int
+    dmin: float
+    """Samples of higher resolution are skipped; m, 0: none."""
+    running_product: int
+    """1: oversampled factors multiply the running sum, as in the reference."""
+    last_capture: int
+    """1: the last layer's capture fraction weights every layer, as in the reference."""
+    polar_of_skipped: int
+    """1: a pixel of which dmin keeps no sample has the polarization of its first source; 0: it has 0 (reference)."""

@@ -1,0 +1,25 @@
+"""Kahn's polarization factor."""
+
+from .equation import equation
+from .vectors import cross, dot, unit
+
+
+@equation
+def polarization_factor(kahn, incident, diffracted, axis):
+    """½(1 + cos²2θ − K cos 2ψ sin²2θ), ψ the angle of the scattering plane from the E-vector.
+
+    Kahn, Fourme, Gadet, Janin, Dumas & André (1982), J. Appl. Cryst. 15, 330.
+
+    Parameters
+    ----------
+    kahn : float
+        K: 0 unpolarized, 1 fully polarized along ``axis``.
+    incident, diffracted, axis : tuple of 3 floats
+        Unit vectors of s0, s1 and the E-vector.
+    """
+    cos_twotheta = dot(incident, diffracted)
+    magnetic = unit(cross(axis, incident))
+    electric = unit(cross(incident, magnetic))
+    e = dot(diffracted, electric)
+    m = dot(diffracted, magnetic)
+    return 0.5 * (1.0 + cos_twotheta * cos_twotheta - kahn * (e * e - m * m))
