@@ -1,0 +1,63 @@
+"""X-ray diffraction images of crystals, photon by photon: nanoBragg's method in Python and Numba.
+
+>>> import nbnumba
+>>> experiment = nbnumba.Experiment.from_args(
+...     ["-cell", "70", "80", "90", "75", "85", "95", "-default_F", "100", "-N", "5", "-detpixels", "64"])
+>>> image = nbnumba.simulate(experiment)
+>>> image.photons.shape, str(image.photons.dtype)
+((64, 64), 'float32')
+"""
+
+from typing import Any
+
+from .errors import InputFileError, NbnumbaError, NbnumbaWarning, ResourceError, UsageError
+from .experiment import (
+    Background,
+    Beam,
+    Crystal,
+    Detector,
+    Experiment,
+    Goniometer,
+    Noise,
+    Sampling,
+    Scan,
+    StructureFactors,
+    changed,
+)
+from .version import __version__
+
+__all__ = [
+    "Background",
+    "Beam",
+    "Crystal",
+    "Detector",
+    "Experiment",
+    "Goniometer",
+    "Image",
+    "InputFileError",
+    "NbnumbaError",
+    "NbnumbaWarning",
+    "Noise",
+    "ResourceError",
+    "Sampling",
+    "Scan",
+    "StructureFactors",
+    "UsageError",
+    "__version__",
+    "changed",
+    "simulate",
+    "simulate_many",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs NumPy and Numba only when it is used: ``nbnumba -h`` answers at once."""
+    if name in ("simulate", "simulate_many"):
+        from . import rendering
+
+        return getattr(rendering, name)
+    if name == "Image":
+        from .image import Image
+
+        return Image
+    raise AttributeError(f"module 'nbnumba' has no attribute {name!r}")

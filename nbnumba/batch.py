@@ -1,0 +1,246 @@
+"""One run of the command: read, resolve, render, write, report."""
+
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .detector_counts import auto_scale
+from .errors import NbnumbaWarning, ResourceError, UsageError
+from .experiment import Experiment, changed
+from .image import Image, smv_geometry
+from .inputs import Inputs, read_inputs
+from .io.dump import write_dump
+from .io.files import replacing
+from .io.smv import smv_header
+from .kernels.jit import CACHE_FOLDER, Compilation
+from .options import Command, Outputs, Run
+from .rendering import Progress, Rendering, render, seed_from_clock
+from .report import as_json, describe, describe_image
+from .resolve import Resolved, resolve
+from .trace import trace_pixel
+
+DUMP = "Fdump.bin"
+HEADER_BYTES = 512
+
+
+@dataclass
+class Clock:
+    """Seconds by phase; what Numba spends on compiling counts as its own phase, whenever it happens."""
+
+    compilation: Compilation
+    seconds: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("setup", "compile", "render", "noise", "write", "total"), 0.0)
+    )
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count the block's time as ``name``."""
+        began, compiled = time.perf_counter(), self.compilation.seconds
+        yield
+        spent, compiling = time.perf_counter() - began, self.compilation.seconds - compiled
+        self.seconds[name] += spent - compiling
+        self.seconds["compile"] += compiling
+        self.seconds["total"] += spent
+
+
+def run(command: Command) -> int:
+    """Do what the command line says and return the exit status."""
+
+    def say(text: str) -> None:
+        if not command.run.quiet:
+            print(text)
+
+    with warnings.catch_warnings(record=True) as caught, Compilation(first=_say_compiling) as compilation:
+        warnings.simplefilter("always", NbnumbaWarning)
+        clock = Clock(compilation)
+        with clock.phase("setup"):
+            experiment = with_cached_factors(command.experiment)
+            inputs = read_inputs(experiment)
+            if experiment is not command.experiment and not command.run.quiet:
+                cache = experiment.structure_factors.dump_file
+                print(f"nbnumba: structure factors are read from {cache}, of an earlier run", file=sys.stderr)
+            resolved = resolve(experiment, inputs, seed=seed_from_clock())
+            _check_pixels(command, resolved)
+            if not command.run.show:
+                _check_folders(command.outputs)
+        labels = _ordered({*resolved.labels, *command.labels, *_header_labels(resolved)})
+        said = _show_warnings(caught, 0)
+        say(describe(resolved, labels, [str(w.message) for w in caught]))
+        if command.run.show:
+            return 0
+        with clock.phase("render"):
+            rendering = _render(resolved, command)
+        _check_photons(rendering)
+        image = Image(resolved, rendering.photons)
+        with clock.phase("write"):
+            _write_cache(experiment, inputs, resolved.experiment.mode)
+        files, scales = _write(image, command.outputs, clock)
+        if command.run.trace_pixel is not None:
+            print(*trace_pixel(resolved, *command.run.trace_pixel).lines(), sep="\n")
+        _show_warnings(caught, said)
+        if command.outputs.report_file is not None:
+            files[command.outputs.report_file] = "this report as JSON"
+            texts = [str(w.message) for w in caught]
+            _write_report(command.outputs.report_file, as_json(
+                image, labels, texts, rendering.backend, clock.seconds, files))  # fmt: skip
+        _print_pixels(image, command.outputs)
+        say(describe_image(image.statistics, rendering.backend, clock.seconds, files, scales))
+    return 0
+
+
+def _say_compiling() -> None:
+    kept = "" if CACHE_FOLDER else "; no folder can be written to keep them in, so every run will"
+    print(f"nbnumba: compiling kernels for this machine, once for each kind of crystal{kept}", file=sys.stderr)
+
+
+def _show_warnings(caught: list[warnings.WarningMessage], said: int) -> int:
+    for warning in caught[said:]:
+        print(f"nbnumba: warning: {warning.message}", file=sys.stderr)
+    return len(caught)
+
+
+def _ordered(labels: set[str]) -> list[str]:
+    return sorted(labels, key=lambda label: int(label.removeprefix("C-")))
+
+
+def _header_labels(resolved: Resolved) -> set[str]:
+    return {"C-17"} if len(smv_header(smv_geometry(resolved))) >= HEADER_BYTES else set()
+
+
+def with_cached_factors(experiment: Experiment) -> Experiment:
+    """Without a list of reflections, the cache of an earlier run is read if it is there."""
+    factors = experiment.structure_factors
+    if factors.hkl_file is None and factors.coordinate_file is None:
+        cache = factors.dump_file or DUMP
+        if Path(cache).exists():
+            return changed(experiment, structure_factors={"dump_file": cache})
+    return experiment
+
+
+def _write_cache(experiment: Experiment, inputs: Inputs, mode: str) -> None:
+    """The table of -hkl in binary: where -dump asks for it, in mode c always (C-18)."""
+    factors = experiment.structure_factors
+    path = factors.dump_file or (DUMP if mode == "c" else None)
+    if factors.hkl_file is not None and path is not None and inputs.table is not None:
+        write_dump(path, inputs.table.bounds, inputs.table.values)
+
+
+def _check_pixels(command: Command, resolved: Resolved) -> None:
+    """Say before the work that a pixel to be told about is not there."""
+    detector, printed, traced = resolved.plan.detector, command.outputs.print_pixels, command.run.trace_pixel
+    fast_first = {
+        "-printout_pixel": None if printed == "all" else printed,
+        "-trace_pixel": traced and traced[::-1],
+    }
+    for option, pixel in fast_first.items():
+        if pixel is not None and not (pixel[0] < detector.fast_pixels and pixel[1] < detector.slow_pixels):
+            raise UsageError(
+                f"{option}: fast {pixel[0]}, slow {pixel[1]} lies outside the detector: "
+                f"fast 0 to {detector.fast_pixels - 1}, slow 0 to {detector.slow_pixels - 1} are there"
+            )
+
+
+def _check_photons(rendering: Rendering) -> None:
+    if not np.isfinite(rendering.photons.max()):
+        raise UsageError(
+            f"the image has pixels of more than {np.finfo(np.float32).max:.2g} photons, which float32 cannot hold: "
+            "give less -fluence or -flux, or smaller F"
+        )
+
+
+def _check_folders(outputs: Outputs) -> None:
+    """Say before the work, not after it, that a file will not find a folder to lie in."""
+    names = ("float_file", "int_file", "pgm_file", "noise_file", "png_file", "report_file")
+    for path in (getattr(outputs, name) for name in names):
+        if path is None:
+            continue
+        folder = Path(path).resolve().parent
+        if not folder.is_dir():
+            raise ResourceError(f"cannot write {path}: there is no folder {folder}; create it or give another path")
+        if Path(path).is_dir():
+            raise ResourceError(f"cannot write {path}: it is a folder; give the name of a file")
+        if not os.access(folder, os.W_OK):
+            raise ResourceError(f"cannot write {path}: the folder {folder} is not writable; give another path")
+
+
+def _render(resolved: Resolved, command: Command) -> Rendering:
+    plan, settings = resolved.plan, command.run
+    fast0, fast1, slow0, slow1 = plan.detector.roi
+    pixels = (fast1 - fast0 + 1) * (slow1 - slow0 + 1)
+    if not settings.progress or settings.quiet or not sys.stderr.isatty():
+        return _render_on(resolved, settings)
+    from tqdm import tqdm
+
+    with tqdm(total=pixels, unit="px", unit_scale=True, leave=False, file=sys.stderr) as bar:
+        return _render_on(resolved, settings, lambda done: bar.update(done - bar.n) and None)
+
+
+def _render_on(resolved: Resolved, settings: Run, progress: Progress | None = None) -> Rendering:
+    with _without_blas():
+        return render(resolved, settings.backend, settings.precision, settings.threads, progress, settings.device)
+
+
+@contextmanager
+def _without_blas() -> Iterator[None]:
+    """Keep Numba from importing SciPy's BLAS, which no kernel calls and which takes longer than a small image."""
+    hidden = "scipy.linalg" not in sys.modules
+    if hidden:
+        sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["scipy.linalg"]
+
+
+def _write(image: Image, outputs: Outputs, clock: Clock) -> tuple[dict[str, str], list[str]]:
+    """Write what is asked for; each path with what it holds, and the scales in words."""
+    files: dict[str, str] = {}
+    with clock.phase("write"):
+        int_scale = outputs.scale or auto_scale(image.statistics.maximum)
+        scales = [f"counts = photons x {int_scale:g} + {outputs.adc_offset:g} in {outputs.int_file}"]
+        image.save_raw(outputs.float_file)
+        files[outputs.float_file] = "photons, float32"
+        image.save_smv(outputs.int_file, int_scale, outputs.adc_offset, outputs.header)
+        files[outputs.int_file] = "SMV without noise"
+        if outputs.pgm_file is not None:
+            image.save_pgm(outputs.pgm_file, outputs.pgm_scale or image.pgm_scale(int_scale))
+            files[outputs.pgm_file] = "gray levels"
+        if outputs.png_file is not None:
+            image.save_png(outputs.png_file)
+            files[outputs.png_file] = "picture with resolution rings"
+    if outputs.noise_file is not None:
+        with clock.phase("noise"):
+            noise = image.save_noise(outputs.noise_file, None, outputs.adc_offset, outputs.header)
+        seed = image.experiment.noise.seed
+        files[outputs.noise_file] = "SMV as photons are counted"
+        scales.append(f"{noise.photons} photons counted with -seed {seed}, {noise.overloads} overloads")
+    return files, scales
+
+
+def _write_report(path: str, report: dict[str, Any]) -> None:
+    with replacing(path) as file:
+        file.write(json.dumps(report, indent=1, ensure_ascii=False).encode() + b"\n")
+
+
+def _print_pixels(image: Image, outputs: Outputs) -> None:
+    """-printout: fast, slow and photons, of one pixel or of all that are rendered."""
+    fast0, fast1, slow0, slow1 = image.resolved.plan.detector.roi
+    if outputs.print_pixels is None:
+        return
+    if outputs.print_pixels != "all":
+        fast, slow = outputs.print_pixels
+        fast0 = fast1 = fast
+        slow0 = slow1 = slow
+    for slow in range(slow0, slow1 + 1):
+        for fast in range(fast0, fast1 + 1):
+            print(f"{fast:4d} {slow:4d} : {float(image.photons[slow, fast]):.9g}")

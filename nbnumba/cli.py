@@ -1,0 +1,73 @@
+"""The command: picks what to run and turns errors into one line and an exit status."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from .errors import NbnumbaError
+
+COMMANDS = {
+    "demo": "render lysozyme and show what the program writes",
+    "compare": "run two programs on one command line, or take two images, and compare them",
+    "fuzz": "search for command lines on which two programs disagree",
+    "devices": "list the GPUs that can be used and what is missing",
+    "golden": "record and check suites of golden images",
+    "trace": "write down how the values of single pixels come about",
+    "trace-diff": "find where two traces of a pixel begin to differ",
+}
+"""First words that name something other than a simulation, each a module of nbnumba.commands."""
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _run(args)
+        sys.stdout.flush()
+        return status
+    except NbnumbaError as error:
+        print(f"nbnumba: {error}", file=sys.stderr)
+        return error.exit_status
+    except MemoryError as error:
+        print(f"nbnumba: not enough memory: {error or 'give fewer pixels or a smaller table'}", file=sys.stderr)
+        return 4
+    except OverflowError as error:
+        print(f"nbnumba: a value is too large to compute with ({error}): give smaller ones", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("nbnumba: interrupted; nothing half written is left", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        _drop_stdout()
+        return 0
+    except OSError as error:
+        _drop_stdout()
+        print(f"nbnumba: cannot print: {error.strerror or error}", file=sys.stderr)
+        return 4
+
+
+def _drop_stdout() -> None:
+    """What could not be printed is not tried again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(args: list[str]) -> int:
+    from . import options
+
+    if args and args[0] in COMMANDS:
+        return int(import_module(f".commands.{args[0].replace('-', '_')}", __package__).main(args[1:]))
+    if options.wants_help(args) or not args:
+        print(options.parser().format_help(), end="", file=sys.stdout if args else sys.stderr)
+        return 0 if args else 2
+    if options.wants_version(args):
+        from .version import __version__
+
+        print(f"nbnumba {__version__}")
+        return 0
+    command = options.parse(args)
+    from .batch import run
+
+    return run(command)

@@ -1,0 +1,1 @@
+"""Commands other than a simulation, each a module with ``main(argv) -> exit status``."""

@@ -1,0 +1,54 @@
+"""``nbnumba demo``: hen egg-white lysozyme, from its coordinates to an image with noise."""
+
+import shlex
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from ..batch import run
+from ..errors import ResourceError, UsageError
+from ..options import parse
+
+OPTIONS = """
+-misset 12 34 56 -Na 10 -Nb 10 -Nc 20 -mosaic 0.3 -mosaic_domains 20
+-lambda 0.9795 -flux 1e12 -beamsize 0.0005 -polar 0.98 -water 0.5
+-detpixels 1024 -pixel 0.172 -distance 160 -phi 0 -osc 0.5 -phisteps 10 -oversample 3 -seed 1
+"""
+"""A crystal of 0.08 µm in a focused pulse of 10¹² photons; the detector's edge is at 2 Å, its corner at 1.5 Å."""
+
+HELP = """usage: nbnumba demo [-out folder]
+
+Calculates structure factors of hen egg-white lysozyme (PDB entry 1HEL) with bulk solvent, renders
+1024 x 1024 pixels and writes what a run writes into a folder (default: demo).
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Run the demo and say what to look at."""
+    if any(word.lstrip("-") in ("h", "help") for word in argv):
+        print(HELP, end="")
+        return 0
+    if argv and (len(argv) != 2 or argv[0].lstrip("-") != "out"):
+        raise UsageError(f"demo takes -out folder, not {' '.join(argv)}")
+    folder = Path(argv[1] if argv else "demo")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(f"cannot make the folder {folder}: {error.strerror}; give another with -out") from error
+    outputs = {
+        "-floatfile": "lysozyme.bin",
+        "-intfile": "lysozyme_clean_00001.img",
+        "-noisefile": "lysozyme_00001.img",
+        "-png": "lysozyme.png",
+        "-report": "lysozyme.json",
+    }
+    with as_file(files("nbnumba") / "data" / "1hel.pdb") as coordinates:
+        args = ["-pdb", str(coordinates), *shlex.split(OPTIONS), "-nopgm", "-header", "dials"]
+        for option, name in outputs.items():
+            args += [option, str(folder / name)]
+        print(f"nbnumba {shlex.join(args)}\n")
+        status = run(parse(args))
+    print(f"""
+Look at    {folder}/lysozyme.png: Bragg spots on the smooth scattering of water, which is
+           weaker to the left and right, along the polarization; open {folder}/lysozyme_00001.img, the image as a
+           photon-counting detector would see it, in DIALS, XDS, ADXV or fabio.""")
+    return status

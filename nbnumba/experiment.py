@@ -1,0 +1,348 @@
+"""What is simulated, in the words and units of the field: frozen, comparable, and free of arithmetic.
+
+``None`` in a field means "not given": an image header, another field or a default then decides, in
+:func:`nbnumba.resolve.resolve`, which is also where everything is checked. Every length, angle and count
+carries its unit in its name.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, get_type_hints
+
+from .errors import UsageError
+from .units import DEFAULT_FLUENCE_PER_M2
+
+Vector = tuple[float, float, float]
+Mode = Literal["spec", "c"]
+Convention = Literal["mosflm", "xds", "adxv", "denzo", "dials", "custom"]
+Pivot = Literal["beam", "sample"]
+Shape = Literal["square", "round", "gauss", "tophat"]
+
+OWN_PIVOT: dict[Convention, Pivot] = {
+    "mosflm": "beam",
+    "denzo": "beam",
+    "adxv": "beam",
+    "xds": "sample",
+    "dials": "sample",
+    "custom": "beam",
+}
+"""What a detector turns about in each convention where nothing else is said."""
+
+
+@dataclass(frozen=True)
+class Beam:
+    """The X-rays: spectrum, divergence, polarization and how many photons.
+
+    Each of the three samplings (two divergences and the dispersion) is given by any of range, step and
+    count; section "Sources" of the documentation says how the missing ones follow.
+    """
+
+    wavelength_angstrom: float | None = None
+    """Central wavelength (1 Å where neither this nor a header gives it)."""
+    dispersion_percent: float = 0.0
+    dispersion_steps: int | None = None
+    horizontal_divergence_mrad: float | None = None
+    horizontal_divergence_step_mrad: float | None = None
+    horizontal_divergence_steps: int | None = None
+    vertical_divergence_mrad: float | None = None
+    vertical_divergence_step_mrad: float | None = None
+    vertical_divergence_steps: int | None = None
+    round_divergence: bool = True
+    """Drop the corners of the divergence grid."""
+    source_file: str | None = None
+    """Rows of x y z weight wavelength in m; replaces divergence and dispersion."""
+    kahn_factor: float = 0.0
+    """Degree of polarization K: 0 unpolarized, 1 fully polarized along the polarization axis."""
+    polarization_correction: bool = True
+    fluence_per_m2: float = DEFAULT_FLUENCE_PER_M2
+    flux_per_s: float = 0.0
+    """Photons per second; where given, flux · exposure / size² is the fluence."""
+    exposure_s: float = 1.0
+    size_mm: float = 0.1
+    direction: Vector | None = None
+    """Along which the beam travels, in the lab; convention "custom" only."""
+    polarization_axis: Vector | None = None
+    """E-vector; convention "custom" only."""
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A flat (or spherical) pixel detector and where it stands.
+
+    Beam centre, nearest point and the vectors are read in the axes of ``convention``.
+    """
+
+    convention: Convention = "mosflm"
+    pivot: Pivot | None = None
+    """What stays put when the detector is rotated: the beam spot or the point nearest to the sample."""
+    fast_pixels: int | None = None
+    slow_pixels: int | None = None
+    fast_size_mm: float | None = None
+    slow_size_mm: float | None = None
+    pixel_mm: float | None = None
+    distance_mm: float | None = None
+    """Sample to beam spot, along the beam."""
+    close_distance_mm: float | None = None
+    """Sample to the nearest point of the detector plane."""
+    beam_x_mm: float | None = None
+    beam_y_mm: float | None = None
+    close_x_mm: float | None = None
+    close_y_mm: float | None = None
+    orgx_px: float | None = None
+    orgy_px: float | None = None
+    """Nearest point in pixels; the centre of the first pixel is (1, 1)."""
+    rotx_deg: float = 0.0
+    roty_deg: float = 0.0
+    rotz_deg: float = 0.0
+    twotheta_deg: float | None = None
+    fast_axis: Vector | None = None
+    slow_axis: Vector | None = None
+    normal_axis: Vector | None = None
+    twotheta_axis: Vector | None = None
+    origin_mm: Vector | None = None
+    """Outer corner of the first pixel before rotations (pix0_vector); convention "custom" only."""
+    curved: bool = False
+    """Every pixel at ``distance`` from the sample."""
+    point_pixel: bool = False
+    """Solid angle 1/R², without pixel size and obliquity."""
+    attenuation_depth_um: float | None = None
+    """1/e depth of the sensor material; None: not given, inf: no absorption."""
+    thickness_um: float = 0.0
+    layers: int | None = None
+    header_file: str | None = None
+    """SMV image whose header describes the detector, beam and scan."""
+    mask_file: str | None = None
+    """SMV image: pixels of value 0 are not rendered; its header counts too, before ``header_file``."""
+    roi: tuple[int, int, int, int] | None = None
+    """First and last fast, first and last slow pixel to render, all inclusive."""
+
+    @property
+    def chosen_pivot(self) -> Pivot:
+        """The pivot that is given, else what the given fields describe (beam centre or near point), else the own."""
+        if self.pivot is not None:
+            return self.pivot
+        near = (self.close_distance_mm, self.close_x_mm, self.close_y_mm, self.orgx_px, self.orgy_px)
+        near_given = any(value is not None for value in near)
+        beam_given = self.beam_x_mm is not None or self.beam_y_mm is not None
+        if self.convention == "custom" or near_given == beam_given:
+            return OWN_PIVOT[self.convention]
+        return "sample" if near_given else "beam"
+
+
+@dataclass(frozen=True)
+class Goniometer:
+    """The axis about which the crystal turns."""
+
+    spindle_axis: Vector | None = None
+    """Convention "custom" only."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The rotation during the exposure, sampled at the start of each step."""
+
+    phi_deg: float | None = None
+    oscillation_deg: float | None = None
+    step_deg: float | None = None
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """Unit cell, orientation, size, shape and mosaicity."""
+
+    cell: tuple[float, float, float, float, float, float] | None = None
+    """a, b, c in Å, α, β, γ in degrees."""
+    matrix_file: str | None = None
+    """MOSFLM A matrix: columns a*, b*, c* times the wavelength."""
+    misset_deg: Vector | Literal["random"] = (0.0, 0.0, 0.0)
+    """Rotation about the lab's x, then y, then z."""
+    misset_seed: int | None = None
+    """Seed of the random misset (that of the noise where not given)."""
+    cells: tuple[int, int, int] = (1, 1, 1)
+    """Unit cells along a, b, c."""
+    size_mm: tuple[float | None, float | None, float | None] = (None, None, None)
+    """Edges along a, b, c; where given, they set the number of cells."""
+    shape: Shape = "square"
+    fudge: float = 1.0
+    """Scale of the shape in reciprocal space (round, gauss and tophat)."""
+    mosaic_spread_deg: float | None = None
+    mosaic_domains: int | None = None
+    mosaic_seed: int = 12345678
+
+
+@dataclass(frozen=True)
+class StructureFactors:
+    """F(hkl): from a list, from the cache of one, or from atomic coordinates."""
+
+    hkl_file: str | None = None
+    default_f: float = 0.0
+    """F in electrons of every reflection without a value."""
+    dump_file: str | None = None
+    """Binary cache of the table of ``hkl_file``."""
+    coordinate_file: str | None = None
+    """PDB or mmCIF file to calculate F from."""
+    solvent: bool = True
+    k_sol: float = 0.35
+    """Bulk solvent density in e/Å³."""
+    b_sol: float = 46.0
+    """Bulk solvent B factor in Å²."""
+    interpolate: bool | None = None
+    """Tricubic interpolation between reflections; None: where a crystal edge is 2 cells or fewer."""
+
+
+@dataclass(frozen=True)
+class Background:
+    """What scatters besides the crystal."""
+
+    water_um: float = 0.0
+    """Edge of the cube of water (or other amorphous material) in the beam."""
+    amorphous_file: str | None = None
+    """Two columns, ``amorphous_axis`` in Å⁻¹ and F in electrons, which take the place of water's constant F."""
+    amorphous_axis: Literal["stol", "4stol", "Q"] = "stol"
+    """sin θ/λ, 4 sin θ/λ or 4π sin θ/λ."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How finely the integral over a pixel is sampled."""
+
+    oversample: int = 0
+    """Sub-pixels along each edge; 0: as many as the crystal's size asks for."""
+    oversample_thick: bool = False
+    oversample_polar: bool = False
+    oversample_omega: bool = False
+    dmin_angstrom: float = 0.0
+    """Samples of higher resolution are skipped."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Photon counting."""
+
+    seed: int | None = None
+    """None: from the clock; the run reports it."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that decides the image, and nothing else.
+
+    Examples
+    --------
+    >>> from nbnumba import Beam, Crystal, Detector, Experiment
+    >>> experiment = Experiment(
+    ...     beam=Beam(wavelength_angstrom=1.0),
+    ...     detector=Detector(distance_mm=100, fast_pixels=64, slow_pixels=64),
+    ...     crystal=Crystal(cell=(70, 80, 90, 75, 85, 95), cells=(5, 5, 5)),
+    ... )
+    >>> Experiment.from_toml(experiment.to_toml()) == experiment
+    True
+    """
+
+    beam: Beam = field(default_factory=Beam)
+    detector: Detector = field(default_factory=Detector)
+    goniometer: Goniometer = field(default_factory=Goniometer)
+    scan: Scan = field(default_factory=Scan)
+    crystal: Crystal = field(default_factory=Crystal)
+    structure_factors: StructureFactors = field(default_factory=StructureFactors)
+    background: Background = field(default_factory=Background)
+    sampling: Sampling = field(default_factory=Sampling)
+    noise: Noise = field(default_factory=Noise)
+    mode: Mode = "spec"
+    """``spec``: the physics; ``c``: what the reference program does, defects included."""
+    phi_carryover: Mode | None = None
+    """Whether a φ of exactly 0 keeps the previous step's cell (``c``) or not; None: as ``mode``."""
+
+    @staticmethod
+    def from_args(args: Sequence[str]) -> Experiment:
+        """The experiment that nanoBragg's command line describes.
+
+        Parameters
+        ----------
+        args : sequence of str
+            Options and values as one would type them, without the program's name.
+
+        Raises
+        ------
+        UsageError
+            An option that is not known or a value that does not parse.
+
+        Examples
+        --------
+        >>> Experiment.from_args(["-cell", "70", "80", "90", "-lambda", "1.5", "-N", "5"]).crystal.cells
+        (5, 5, 5)
+        """
+        from .options import parse
+
+        return parse(args).experiment
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, without the fields that were not given."""
+        return _without_none(asdict(self))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Experiment:
+        """The inverse of :meth:`to_dict`; an unknown field is a :class:`UsageError`."""
+        return _from_dict(cls, values, "")
+
+    def to_toml(self) -> str:
+        """A TOML document with one table for each noun."""
+        values = self.to_dict()
+        scalars = {name: value for name, value in values.items() if not isinstance(value, dict)}
+        text = "".join(f"{name} = {_toml(value)}\n" for name, value in scalars.items())
+        for name, table in values.items():
+            if isinstance(table, dict) and table:
+                text += f"\n[{name}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
+        return text
+
+    @classmethod
+    def from_toml(cls, text: str) -> Experiment:
+        """The inverse of :meth:`to_toml`."""
+        try:
+            return cls.from_dict(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"the experiment is not TOML: {error}") from error
+
+
+def changed(experiment: Experiment, **groups: Mapping[str, Any]) -> Experiment:
+    """A copy with some fields replaced, as ``changed(experiment, beam={"kahn_factor": 0.9})``."""
+    return replace(
+        experiment, **{name: replace(getattr(experiment, name), **dict(values)) for name, values in groups.items()}
+    )
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return value
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = "".join(f"\\u{ord(c):04x}" if ord(c) < 32 or c in '"\\' else c for c in value)
+        return f'"{escaped}"'
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(_toml("none" if item is None else item) for item in value) + "]"
+    return repr(value)
+
+
+def _from_dict(cls: Any, values: Mapping[str, Any], path: str) -> Any:
+    known = {f.name: f for f in fields(cls)}
+    hints = get_type_hints(cls)
+    given: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise UsageError(f"{path}{name} is not a field of {cls.__name__}; known are: {', '.join(known)}")
+        if isinstance(value, Mapping):
+            given[name] = _from_dict(hints[name], value, f"{path}{name}.")
+        elif isinstance(value, (list, tuple)):
+            given[name] = tuple(None if item == "none" else item for item in value)
+        else:
+            given[name] = value
+    return cls(**given)

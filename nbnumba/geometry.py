@@ -1,0 +1,365 @@
+"""Where the detector stands: conventions, pivots and rotations, from the user's fields to SI vectors."""
+
+import math
+import warnings
+from dataclasses import dataclass, replace
+
+from .errors import NbnumbaWarning, UsageError
+from .experiment import Beam, Detector, Experiment, Goniometer, Pivot
+from .kernels.vectors import Vector, cross, dot, length, rotated_about, rotated_xyz, scaled, unit
+from .units import metres_from_mm, radians_from_degrees
+
+DEFAULT_PIXEL_MM = 0.1
+DEFAULT_SIZE_MM = 102.4
+DEFAULT_DISTANCE_MM = 100.0
+
+X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+MINUS_X, MINUS_Y, MINUS_Z = (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0)
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The unit vectors of one program's laboratory frame and what its detector turns about."""
+
+    beam: Vector
+    fast: Vector
+    slow: Vector
+    normal: Vector
+    twotheta: Vector
+    polarization: Vector
+    spindle: Vector
+
+
+CONVENTIONS = {
+    "mosflm": Axes(X, Z, MINUS_Y, X, MINUS_Z, Z, Z),
+    "denzo": Axes(X, Z, MINUS_Y, X, MINUS_Z, Z, Z),
+    "adxv": Axes(Z, X, MINUS_Y, Z, MINUS_X, X, X),
+    "xds": Axes(Z, X, Y, Z, X, X, X),
+    "dials": Axes(Z, X, Y, Z, Y, Y, Y),
+    "custom": Axes(X, Z, MINUS_Y, X, Y, Z, Z),
+}
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The detector and the axes of the laboratory, all lengths in m, all vectors of unit length.
+
+    ``fast``, ``slow``, ``normal`` and ``origin_m`` (outer corner of the first pixel) are those after all
+    rotations; ``unrotated`` are the first three before them.
+    """
+
+    convention: str
+    pivot: Pivot
+    fast_pixels: int
+    slow_pixels: int
+    pixel_m: float
+    beam: Vector
+    polarization: Vector
+    spindle: Vector
+    twotheta_axis: Vector
+    rotations_rad: Vector
+    twotheta_rad: float
+    unrotated: tuple[Vector, Vector, Vector]
+    unrotated_origin_m: Vector
+    fast: Vector
+    slow: Vector
+    normal: Vector
+    origin_m: Vector
+    ratio: float
+    """Cosine between the beam and the detector normal."""
+    distance_m: float
+    close_distance_m: float
+    fbeam_m: float
+    sbeam_m: float
+    """Where the beam meets the detector plane, along fast and slow from the corner."""
+    fclose_m: float
+    sclose_m: float
+    """Where the plane is nearest to the sample."""
+    xbeam_m: float
+    ybeam_m: float
+    """Beam centre as given or by default, in the axes of the convention."""
+    xclose_m: float
+    yclose_m: float
+    placed_close_m: tuple[float, float, float]
+    """Nearest point and its distance as they went into the placement (fast, slow, distance)."""
+
+    @property
+    def slow_size_m(self) -> float:
+        """Edge of the detector along slow."""
+        return self.pixel_m * self.slow_pixels
+
+    @property
+    def orgx_px(self) -> float:
+        """Nearest point in pixels; the centre of the first pixel is 1."""
+        return self.fclose_m / self.pixel_m + 0.5
+
+    @property
+    def orgy_px(self) -> float:
+        """The same along slow."""
+        return self.sclose_m / self.pixel_m + 0.5
+
+    @property
+    def dials_origin_mm(self) -> Vector:
+        """Outer corner of the first pixel in the frame of DIALS, for a mosflm laboratory."""
+        x, y, z = self.origin_m
+        return (1000.0 * z, 1000.0 * y, -1000.0 * x)
+
+    @property
+    def beam_center_px(self) -> tuple[float, float]:
+        """Beam centre (fast, slow) in pixels from the outer corner of the first pixel."""
+        return (self.fbeam_m / self.pixel_m, self.sbeam_m / self.pixel_m)
+
+    @property
+    def handedness(self) -> float:
+        """+1 where fast × slow points along the beam, else −1."""
+        return 1.0 if dot(cross(self.fast, self.slow), self.beam) >= 0.0 else -1.0
+
+
+def place_detector(experiment: Experiment) -> Geometry:
+    """Resolve the detector's fields into vectors.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        With the headers' values already in it.
+
+    Raises
+    ------
+    UsageError
+        Vectors of no length, a beam that runs along the detector plane, sizes that hold no pixel.
+    """
+    detector, mode_c = experiment.detector, experiment.mode == "c"
+    axes, normal_given = _lab_axes(experiment.beam, detector, experiment.goniometer)
+    axes = replace(axes, normal=_normal_of(axes, normal_given, mode_c))
+    pixel_m, fast_pixels, slow_pixels = _pixels(detector)
+    size = (pixel_m * fast_pixels, pixel_m * slow_pixels)
+    pivot = detector.chosen_pivot
+
+    rotations = (
+        radians_from_degrees(detector.rotx_deg),
+        radians_from_degrees(detector.roty_deg),
+        radians_from_degrees(detector.rotz_deg),
+    )
+    twotheta = radians_from_degrees(detector.twotheta_deg or 0.0)
+
+    def turned(v: Vector) -> Vector:
+        return rotated_about(rotated_xyz(v, *rotations), axes.twotheta, twotheta)
+
+    f, s, o = turned(axes.fast), turned(axes.slow), turned(axes.normal)
+    ratio_flat = dot(axes.beam, rotated_xyz(axes.normal, *rotations)) or math.ulp(0.0)
+    ratio = ratio_flat if mode_c else dot(axes.beam, o)
+    if not mode_c and abs(ratio) < 1e-12:
+        raise UsageError(
+            "the beam runs along the detector plane (-beam_vector, -odet_vector, -detector_rot*, -twotheta): "
+            "turn the detector towards the beam"
+        )
+    distance, close_distance = _distances(detector, pivot, ratio_flat, ratio, mode_c)
+    fclose, sclose = _near_point(detector, pixel_m, size, mode_c)
+    xclose = fclose if detector.close_x_mm is None else metres_from_mm(detector.close_x_mm)
+    yclose = sclose if detector.close_y_mm is None else metres_from_mm(detector.close_y_mm)
+    xbeam, ybeam = _beam_center(detector, pixel_m, size, (xclose, yclose))
+    fbeam, sbeam = fast_slow_of_beam_center(detector.convention, xbeam, ybeam, pixel_m, size[1])
+    if detector.convention == "custom":
+        x_given = detector.orgx_px is not None or detector.close_x_mm is not None
+        y_given = detector.orgy_px is not None or detector.close_y_mm is not None
+        fclose = fclose if x_given and not mode_c else xbeam
+        sclose = sclose if y_given and not mode_c else ybeam
+
+    flat_origin = _sum(scaled(axes.fast, -fclose), scaled(axes.slow, -sclose), scaled(axes.normal, close_distance))
+    given_origin = None if mode_c else _given_origin(detector)
+    if given_origin is not None or pivot == "sample":
+        flat_origin = given_origin or flat_origin
+        origin = turned(flat_origin)
+    else:
+        origin = _sum(scaled(f, -fbeam), scaled(s, -sbeam), scaled(axes.beam, distance))
+
+    placed_close = (fclose, sclose, close_distance)
+    fclose, sclose, close_distance = -dot(origin, f), -dot(origin, s), dot(origin, o)
+    distance = close_distance / ratio
+    to_spot = tuple(distance * axes.beam[i] - origin[i] for i in range(3))
+    if close_distance < 0.0:
+        warnings.warn(
+            "the detector's normal points towards the sample, which makes solid angles negative: "
+            "reverse -odet_vector or turn the detector",
+            NbnumbaWarning,
+            stacklevel=2,
+        )
+    return Geometry(
+        convention=detector.convention,
+        pivot=pivot,
+        fast_pixels=fast_pixels,
+        slow_pixels=slow_pixels,
+        pixel_m=pixel_m,
+        beam=axes.beam,
+        polarization=axes.polarization,
+        spindle=axes.spindle,
+        twotheta_axis=axes.twotheta,
+        rotations_rad=rotations,
+        twotheta_rad=twotheta,
+        unrotated=(axes.fast, axes.slow, axes.normal),
+        unrotated_origin_m=flat_origin,
+        fast=f,
+        slow=s,
+        normal=o,
+        origin_m=origin,
+        ratio=ratio,
+        distance_m=distance,
+        close_distance_m=close_distance,
+        fbeam_m=dot(f, to_spot),
+        sbeam_m=dot(s, to_spot),
+        fclose_m=fclose,
+        sclose_m=sclose,
+        xbeam_m=xbeam,
+        ybeam_m=ybeam,
+        xclose_m=xclose,
+        yclose_m=yclose,
+        placed_close_m=placed_close,
+    )
+
+
+def fast_slow_of_beam_center(
+    convention: str, x: float, y: float, pixel: float, slow_size: float
+) -> tuple[float, float]:
+    """Fbeam and Sbeam of a beam centre in the axes of a convention (any unit of length)."""
+    if convention == "mosflm":
+        return (y + 0.5 * pixel, x + 0.5 * pixel)
+    if convention == "denzo":
+        return (y, x)
+    if convention == "adxv":
+        return (x, slow_size - y)
+    return (x, y)
+
+
+def beam_center_of_fast_slow(
+    convention: str, fbeam: float, sbeam: float, pixel: float, slow_size: float
+) -> tuple[float, float]:
+    """Xbeam and Ybeam of a convention: the inverse of :func:`fast_slow_of_beam_center`."""
+    if convention == "mosflm":
+        return (sbeam - 0.5 * pixel, fbeam - 0.5 * pixel)
+    if convention == "denzo":
+        return (sbeam, fbeam)
+    if convention == "adxv":
+        return (fbeam, slow_size - sbeam)
+    return (fbeam, sbeam)
+
+
+def _sum(u: Vector, v: Vector, w: Vector) -> Vector:
+    return (u[0] + v[0] + w[0], u[1] + v[1] + w[1], u[2] + v[2] + w[2])
+
+
+def _lab_axes(beam: Beam, detector: Detector, goniometer: Goniometer) -> tuple[Axes, Vector]:
+    """The convention's vectors as unit vectors, those given in their place, and the normal as it was given."""
+    axes = CONVENTIONS[detector.convention]
+    if detector.convention != "custom":
+        return axes, axes.normal
+    given = {
+        "beam": ("-beam_vector", beam.direction),
+        "fast": ("-fdet_vector", detector.fast_axis),
+        "slow": ("-sdet_vector", detector.slow_axis),
+        "twotheta": ("-twotheta_axis", detector.twotheta_axis),
+        "polarization": ("-polar_vector", beam.polarization_axis),
+        "spindle": ("-spindle_axis", goniometer.spindle_axis),
+    }
+    for name, (option, vector) in given.items():
+        if vector is None:
+            continue
+        if not 0.0 < length(vector) < math.inf:
+            raise UsageError(f"{option} {' '.join(map(repr, vector))} has no direction: give a vector that is not zero")
+        axes = replace(axes, **{name: unit(vector)})
+    if length(cross(axes.fast, axes.slow)) < 1e-9:
+        raise UsageError("-fdet_vector and -sdet_vector are parallel: give two directions that span the detector")
+    return axes, axes.normal if detector.normal_axis is None else detector.normal_axis
+
+
+def _normal_of(axes: Axes, given: Vector, mode_c: bool) -> Vector:
+    """The detector's normal: as given if exactly a unit vector, else fast × slow (C-2: on the side given)."""
+    if length(given) == 1.0:
+        return (float(given[0]), float(given[1]), float(given[2]))
+    normal = unit(cross(axes.fast, axes.slow))
+    away = not mode_c and dot(normal, given) < 0.0
+    warnings.warn(
+        f"-odet_vector {' '.join(map(repr, given))} is not of length 1: fast × slow is taken"
+        + (", turned to the side that was given" if away else ""),
+        NbnumbaWarning,
+        stacklevel=2,
+    )
+    return scaled(normal, -1.0) if away else normal
+
+
+def _pixels(detector: Detector) -> tuple[float, int, int]:
+    """Pixel edge in m and the number of pixels along fast and slow."""
+    pixel = metres_from_mm(DEFAULT_PIXEL_MM if detector.pixel_mm is None else detector.pixel_mm)
+    if not 0.0 < pixel < math.inf:
+        raise UsageError(f"-pixel {detector.pixel_mm!r}: a pixel edge must be above 0 mm")
+    counts = []
+    for option, count, size_mm in (
+        ("-detsize_f", detector.fast_pixels, detector.fast_size_mm),
+        ("-detsize_s", detector.slow_pixels, detector.slow_size_mm),
+    ):
+        if count is None:
+            size = DEFAULT_SIZE_MM if size_mm is None else size_mm
+            count = math.ceil(metres_from_mm(size) / pixel - 0.5)
+            if count < 1:
+                raise UsageError(f"{option} {size!r} mm holds no pixel of {detector.pixel_mm!r} mm: give a larger size")
+        counts.append(count)
+    return pixel, counts[0], counts[1]
+
+
+def _distances(detector: Detector, pivot: Pivot, ratio_flat: float, ratio: float, mode_c: bool) -> tuple[float, float]:
+    """Distance along the beam and to the nearest point, before read-back."""
+    distance = metres_from_mm(DEFAULT_DISTANCE_MM if detector.distance_mm is None else detector.distance_mm)
+    if detector.close_distance_mm is None:
+        close_distance = abs(ratio_flat * distance)
+        return (close_distance / ratio_flat if mode_c else distance), close_distance
+    close_distance = metres_from_mm(detector.close_distance_mm)
+    if mode_c:
+        return close_distance / ratio_flat, close_distance
+    if detector.distance_mm is None:
+        return close_distance / ratio, close_distance
+    return distance, close_distance
+
+
+def _near_point(detector: Detector, pixel_m: float, size: tuple[float, float], mode_c: bool) -> tuple[float, float]:
+    """Fclose and Sclose in m."""
+    near = []
+    for org, close_mm, edge in (
+        (detector.orgx_px, detector.close_x_mm, size[0]),
+        (detector.orgy_px, detector.close_y_mm, size[1]),
+    ):
+        if org is not None:
+            near.append((org - 0.5) * pixel_m)
+        elif close_mm is not None and not mode_c:
+            near.append(metres_from_mm(close_mm))
+        else:
+            near.append(edge / 2.0)
+    return near[0], near[1]
+
+
+def _beam_center(
+    detector: Detector, pixel: float, size: tuple[float, float], close: tuple[float, float]
+) -> tuple[float, float]:
+    """Xbeam and Ybeam in m, as given or by the convention's default."""
+    default = {
+        "mosflm": ((size[1] + pixel) / 2.0, (size[0] + pixel) / 2.0),
+        "denzo": ((size[1] + pixel) / 2.0, (size[0] + pixel) / 2.0),
+        "adxv": ((size[0] + pixel) / 2.0, (size[1] - pixel) / 2.0),
+    }.get(detector.convention, close)
+    x = default[0] if detector.beam_x_mm is None else metres_from_mm(detector.beam_x_mm)
+    y = default[1] if detector.beam_y_mm is None else metres_from_mm(detector.beam_y_mm)
+    return x, y
+
+
+def _given_origin(detector: Detector) -> Vector | None:
+    """pix0 in m where it counts: not beside custom detector vectors, which the reference then prefers."""
+    if detector.origin_mm is None:
+        return None
+    if any(v is not None for v in (detector.fast_axis, detector.slow_axis, detector.normal_axis)):
+        warnings.warn(
+            "-pix0_vector is ignored beside -fdet_vector, -sdet_vector or -odet_vector: "
+            "the origin follows from beam centre and distance",
+            NbnumbaWarning,
+            stacklevel=2,
+        )
+        return None
+    x, y, z = detector.origin_mm
+    return (metres_from_mm(x), metres_from_mm(y), metres_from_mm(z))

@@ -1,0 +1,139 @@
+"""A simulated image: photons, the experiment they come from, and the files they can be saved as."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from .detector_counts import auto_gray_scale, auto_scale, gray_levels, scaled_counts
+from .experiment import Experiment
+from .geometry import Geometry, beam_center_of_fast_slow
+from .io.pgm import write_pgm
+from .io.raw import write_raw
+from .io.smv import SmvGeometry, smv_header, write_smv
+from .noise import NoiseImage, photon_counts
+from .resolve import Resolved, edge_resolution
+from .statistics import Statistics, image_statistics
+
+HeaderStyle = Literal["c", "dials"]
+
+
+@dataclass(frozen=True)
+class Image:
+    """Expected photons of every pixel, float32 (slow, fast), and what they were simulated from."""
+
+    resolved: Resolved
+    photons: np.ndarray
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment, with what headers and the clock added to it."""
+        return self.resolved.experiment
+
+    @property
+    def geometry(self) -> Geometry:
+        """Where the detector stands, in SI."""
+        return self.resolved.geometry
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Maximum, mean, rms and rmsd over the rendered pixels."""
+        mask = self.resolved.plan.detector.mask
+        return image_statistics(self.photons, self._roi, mask if mask.size else None)
+
+    @property
+    def int_scale(self) -> float:
+        """The scale that brings the largest pixel to 55000."""
+        return auto_scale(self.statistics.maximum)
+
+    def noise(self, seed: int | None = None, adc_offset: float = 40.0) -> NoiseImage:
+        """The image as photons are counted: Poisson noise from ``seed``, that of the experiment by default."""
+        if seed is None:
+            seed = self.experiment.noise.seed or 0
+        return photon_counts(self.photons, self._roi, seed, adc_offset)
+
+    def save_raw(self, path: str) -> None:
+        """float32, slow-major, without a header."""
+        write_raw(path, self.photons)
+
+    def save_smv(
+        self, path: str, scale: float | None = None, adc_offset: float = 40.0, header: HeaderStyle = "c"
+    ) -> None:
+        """SMV of photons · scale + adc_offset as uint16; ``header`` "c" or "dials" (what dxtbx reads exactly)."""
+        counts = scaled_counts(self.photons, scale or self.int_scale, adc_offset, self._roi)
+        write_smv(path, smv_header(self.smv_geometry, header, adc_offset), counts)
+
+    def save_noise(
+        self, path: str, seed: int | None = None, adc_offset: float = 40.0, header: HeaderStyle = "c"
+    ) -> NoiseImage:
+        """SMV of counted photons + adc_offset as uint16; returns them."""
+        noise = self.noise(seed, adc_offset)
+        write_smv(path, smv_header(self.smv_geometry, header, adc_offset), noise.counts)
+        return noise
+
+    def save_pgm(self, path: str, scale: float | None = None) -> None:
+        """8-bit gray levels of photons · scale."""
+        scale = scale or self.pgm_scale()
+        write_pgm(path, gray_levels(self.photons, scale, self._roi), scale)
+
+    def pgm_scale(self, int_scale: float | None = None) -> float:
+        """The scale that shows five times the rmsd as white."""
+        return auto_gray_scale(self.statistics.rmsd, int_scale or self.int_scale)
+
+    def save_png(self, path: str) -> None:
+        """A picture on a logarithmic scale, with beam centre and resolution rings."""
+        from .picture import ring_curve, ring_spacings, save_png
+
+        geometry, wavelength = self.geometry, self.resolved.wavelength_angstrom
+        rings = [
+            (
+                f"{d:g} Å",
+                ring_curve(
+                    d, wavelength, geometry.origin_m, geometry.fast, geometry.slow, geometry.beam, geometry.pixel_m
+                ),
+            )
+            for d in ring_spacings(edge_resolution(geometry, wavelength))
+        ]
+        title = (
+            f"{wavelength:.5g} Å, {geometry.distance_m * 1000.0:.5g} mm, "
+            f"brightest pixel {self.statistics.maximum:.4g} photons"
+        )
+        save_png(path, self.photons, beam_center_px=geometry.beam_center_px, rings=rings, title=title)
+
+    @property
+    def smv_geometry(self) -> SmvGeometry:
+        """What an SMV header says about the experiment."""
+        return smv_geometry(self.resolved)
+
+    @property
+    def _roi(self) -> tuple[int, int, int, int]:
+        return self.resolved.plan.detector.roi
+
+
+def smv_geometry(resolved: Resolved) -> SmvGeometry:
+    """What an SMV header says about an experiment."""
+    geometry, mm = resolved.geometry, 1000.0
+    x, y = geometry.xbeam_m, geometry.ybeam_m
+    if resolved.experiment.mode == "spec":
+        x, y = beam_center_of_fast_slow(
+            geometry.convention, geometry.fbeam_m, geometry.sbeam_m, geometry.pixel_m, geometry.slow_size_m
+        )
+    return SmvGeometry(
+        fast_pixels=geometry.fast_pixels,
+        slow_pixels=geometry.slow_pixels,
+        pixel_mm=geometry.pixel_m * mm,
+        distance_mm=geometry.distance_m * mm,
+        wavelength_angstrom=resolved.wavelength_angstrom,
+        beam_center_mm=(x * mm, y * mm),
+        fbeam_mm=geometry.fbeam_m * mm,
+        sbeam_mm=geometry.sbeam_m * mm,
+        slow_size_mm=geometry.slow_size_m * mm,
+        dials_origin_mm=geometry.dials_origin_mm,
+        orgx=geometry.orgx_px,
+        orgy=geometry.orgy_px,
+        close_distance_mm=geometry.close_distance_m * mm,
+        phi_deg=resolved.scan.start_deg,
+        oscillation_deg=resolved.scan.oscillation_deg,
+        twotheta_deg=resolved.experiment.detector.twotheta_deg or 0.0,
+    )

@@ -1,0 +1,137 @@
+"""The input files of an experiment, read once into arrays; and what image headers say about it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from .errors import InputFileError
+from .experiment import Experiment, Mode
+from .io.amorphous import read_amorphous
+from .io.dump import read_dump
+from .io.hkl import read_hkl
+from .io.matrix import read_matrix
+from .io.smv import SmvImage, header_value, read_smv
+from .io.sources import read_sources
+from .structure_factors import FactorTable, dense_table
+
+T = TypeVar("T")
+
+
+POSITIVE = {
+    "pixel_mm": "PIXEL_SIZE",
+    "distance_mm": "DISTANCE",
+    "close_distance_mm": "CLOSE_DISTANCE",
+    "wavelength_angstrom": "WAVELENGTH",
+}
+"""Fields that cannot be 0 or less, and the keywords of image headers that give them."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the files named by an experiment hold; None where none is named."""
+
+    matrix: np.ndarray | None = None
+    """A matrix (3, 3) as in the file."""
+    table: FactorTable | None = None
+    sources: np.ndarray | None = None
+    """x, y, z, weight, wavelength in m (n, 5), NaN where not given."""
+    amorphous: np.ndarray | None = None
+    """Two columns (n, 2): the axis of the file in Å⁻¹, F in electrons."""
+    mask: SmvImage | None = None
+    header: SmvImage | None = None
+
+
+def read_inputs(experiment: Experiment) -> Inputs:
+    """Read every file that the experiment names; coordinates are read later, when their resolution is known.
+
+    Raises
+    ------
+    InputFileError
+        A file that is missing, unreadable or not what it should be, by name and line.
+    """
+    detector, factors = experiment.detector, experiment.structure_factors
+
+    def read(reader: Callable[[str], T], path: str | None) -> T | None:
+        return None if path is None else reader(path)
+
+    return Inputs(
+        matrix=read(read_matrix, experiment.crystal.matrix_file),
+        table=_read_table(factors.hkl_file, factors.dump_file, factors.default_f),
+        sources=read(read_sources, experiment.beam.source_file),
+        amorphous=read(read_amorphous, experiment.background.amorphous_file),
+        mask=read(read_smv, detector.mask_file),
+        header=read(read_smv, detector.header_file),
+    )
+
+
+def with_headers(experiment: Experiment, inputs: Inputs, matching: Mode) -> Experiment:
+    """The experiment with what is not given in it taken from the image's header, then from the mask's.
+
+    Parameters
+    ----------
+    matching : {"spec", "c"}
+        Whole keywords, or the last place where the text of a keyword occurs, as the reference does (C-14).
+    """
+    experiment = replace(experiment, detector=replace(experiment.detector, pivot=experiment.detector.chosen_pivot))
+    if inputs.header is not None:
+        experiment = _with_header(experiment, inputs.header, matching, y_from_top=False)
+    if inputs.mask is not None:
+        experiment = _with_header(experiment, inputs.mask, matching, y_from_top=True)
+    return experiment
+
+
+def _read_table(hkl_file: str | None, dump_file: str | None, default_f: float) -> FactorTable | None:
+    if hkl_file is not None:
+        return dense_table(*read_hkl(hkl_file), default_f)
+    if dump_file is not None and Path(dump_file).exists():
+        bounds, values = read_dump(dump_file)
+        return FactorTable(values, (bounds[0], bounds[2], bounds[4]))
+    return None
+
+
+def _with_header(experiment: Experiment, image: SmvImage, matching: Mode, y_from_top: bool) -> Experiment:
+    whole = matching == "spec"
+
+    def value(keyword: str) -> float | None:
+        try:
+            return header_value(image.header, keyword, whole)
+        except InputFileError as error:
+            raise InputFileError(f"{image.path}: {error}") from error
+
+    slow_pixels, fast_pixels = image.pixels.shape
+    pixel, y = value("PIXEL_SIZE"), value("BEAM_CENTER_Y")
+    if y_from_top and y is not None:
+        y = (0.1 if pixel is None else pixel) * slow_pixels - y
+    orgx, orgy = value("ORGX"), value("ORGY")
+    if whole:
+        orgx = value("XDS_ORGX") if orgx is None else orgx
+        orgy = value("XDS_ORGY") if orgy is None else orgy
+    found = {
+        "detector": {
+            "fast_pixels": fast_pixels,
+            "slow_pixels": slow_pixels,
+            "pixel_mm": pixel,
+            "distance_mm": value("DISTANCE"),
+            "close_distance_mm": value("CLOSE_DISTANCE"),
+            "beam_x_mm": value("BEAM_CENTER_X"),
+            "beam_y_mm": y,
+            "orgx_px": orgx,
+            "orgy_px": orgy,
+            "twotheta_deg": value("TWOTHETA") if whole else None,
+        },
+        "beam": {"wavelength_angstrom": value("WAVELENGTH")},
+        "scan": {"phi_deg": value("PHI"), "oscillation_deg": value("OSC_RANGE")},
+    }
+    for group, values in found.items():
+        noun = getattr(experiment, group)
+        missing = {name: v for name, v in values.items() if v is not None and getattr(noun, name) is None}
+        for name in POSITIVE.keys() & missing:
+            if missing[name] <= 0:
+                raise InputFileError(
+                    f"{image.path}: SMV header: {POSITIVE[name]}={missing[name]:g} must be above 0, or given by option"
+                )
+        experiment = replace(experiment, **{group: replace(noun, **missing)})
+    return experiment

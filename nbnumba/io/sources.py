@@ -1,0 +1,49 @@
+"""Lists of X-ray sources."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputFileError
+from .files import Path, read_text
+from .rows import Row, rows
+
+_COLUMNS = "x y z weight wavelength"
+
+
+def read_sources(path: Path) -> npt.NDArray[np.float64]:
+    """Rows of x y z weight wavelength, parted by blanks, tabs or any of ``,;:!``; trailing ones may be missing.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 5)
+        Position (only its direction counts), weight, wavelength in m; NaN for what a row does not give.
+
+    Raises
+    ------
+    InputFileError
+        No sources, weights that sum to 0, or a row that cannot be: names the line.
+    """
+    sources = [_source(row) for row in rows(path, read_text(path, "the list of sources"), separators=",;:!")]
+    if not sources:
+        raise InputFileError(f"{os.fspath(path)}: no sources; each line must be x y z weight wavelength_in_m")
+    table = np.array(sources)
+    if np.all(table[:, 3] == 0):
+        raise InputFileError(f"{os.fspath(path)}: the weights (fourth column) sum to 0; at least one must be positive")
+    return table
+
+
+def _source(row: Row) -> list[float]:
+    given = row.floats(_COLUMNS)
+    x, y, z, weight, wavelength = values = given + [math.nan] * (5 - len(given))
+    if x == y == z == 0:
+        raise row.error("a source at 0 0 0 has no direction; x y z must point from the sample to the source")
+    if weight < 0:
+        raise row.error(f"weight = {weight:g} must not be negative")
+    if wavelength <= 0:
+        raise row.error(f"wavelength = {wavelength:g} m must be positive")
+    return values

@@ -1,0 +1,168 @@
+"""The crystal's unit cell in the laboratory: from cell constants or an A matrix to a, b, c and a*, b*, c*."""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import NbnumbaWarning, UsageError
+from .experiment import Beam, Crystal
+from .kernels.vectors import Vector, cross, dot, length, rotated_xyz, scaled
+from .units import RTD, metres_from_mm, radians_from_degrees
+
+Cell = tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Cell edges in Å, reciprocal edges in Å⁻¹ (rows of the inverse transpose), volume in Å³."""
+
+    a: Vector
+    b: Vector
+    c: Vector
+    a_star: Vector
+    b_star: Vector
+    c_star: Vector
+    volume: float
+    misset_rad: Vector
+    cells: tuple[int, int, int]
+
+    @property
+    def cell(self) -> Cell:
+        """a, b, c in Å and α, β, γ in degrees."""
+        return _constants(self.a, self.b, self.c)
+
+    @property
+    def reciprocal_cell(self) -> Cell:
+        """a*, b*, c* in Å⁻¹ and α*, β*, γ* in degrees."""
+        return _constants(self.a_star, self.b_star, self.c_star)
+
+
+def orient_crystal(crystal: Crystal, beam: Beam, matrix: np.ndarray | None, wavelength_angstrom: float,
+                   misset_rad: Vector, mode: str) -> Lattice:  # fmt: skip
+    """Reciprocal axes from the cell or the matrix, turned by the misset, and all that follows from them.
+
+    Parameters
+    ----------
+    matrix : ndarray (3, 3) or None
+        MOSFLM A matrix as in the file: columns a*, b*, c* in units of 1/λ.
+    wavelength_angstrom : float
+        λ by which the matrix is divided.
+    misset_rad : tuple of 3 floats
+        Rotation about the lab's x, then y, then z.
+    mode : {"spec", "c"}
+        Mode c tilts c* where three angles are oblique, as the reference does.
+
+    Raises
+    ------
+    UsageError
+        Neither cell nor matrix, or angles and lengths that close no cell.
+    """
+    if matrix is not None:
+        stars = tuple(tuple(float(x) / wavelength_angstrom for x in matrix[:, axis]) for axis in range(3))
+    elif crystal.cell is not None:
+        stars = reciprocal_axes(crystal.cell, mode)
+    else:
+        raise UsageError("no unit cell: give -cell a b c alpha beta gamma, -mat or -pdb")
+    stars = tuple(rotated_xyz(star, *misset_rad) for star in stars)
+
+    crosses = [cross(stars[1], stars[2]), cross(stars[2], stars[0]), cross(stars[0], stars[1])]
+    volume = 1.0 / dot(stars[0], crosses[0])
+    if crystal.cell is not None:
+        volume = cell_volume(crystal.cell)
+        edges = crystal.cell[:3]
+        crosses = [scaled(v, edge / (length(v) * volume)) for v, edge in zip(crosses, edges, strict=True)]
+    a, b, c = (scaled(v, volume) for v in crosses)
+    a_star, b_star, c_star = (scaled(v, 1.0 / volume) for v in (cross(b, c), cross(c, a), cross(a, b)))
+    return Lattice(a, b, c, a_star, b_star, c_star, volume, misset_rad, _cells(crystal, beam, (a, b, c)))
+
+
+def cell_volume(cell: Cell) -> float:
+    """V = 2abc·sqrt(sin σ sin(σ−α) sin(σ−β) sin(σ−γ)), σ half the sum of the angles; Å³."""
+    a, b, c = cell[:3]
+    alpha, beta, gamma = (radians_from_degrees(angle) for angle in cell[3:])
+    sigma = (alpha + beta + gamma) / 2.0
+    skew = math.sin(sigma) * math.sin(sigma - alpha) * math.sin(sigma - beta) * math.sin(sigma - gamma)
+    return 2.0 * a * b * c * math.sqrt(abs(skew))
+
+
+def reciprocal_axes(cell: Cell, mode: str) -> tuple[Vector, Vector, Vector]:
+    """a* along x, b* in the xy plane, c* with z > 0; Å⁻¹.
+
+    Mode ``c`` takes c*'s third component from the direct cell's volume, which tilts it where three angles
+    are oblique (C-19).
+    """
+    a, b, c = cell[:3]
+    alpha, beta, gamma = (radians_from_degrees(angle) for angle in cell[3:])
+    volume = cell_volume(cell)
+    a_star, b_star, c_star = (
+        b * c * math.sin(alpha) / volume,
+        c * a * math.sin(beta) / volume,
+        a * b * math.sin(gamma) / volume,
+    )
+    sin_alpha_star = a / volume / b_star / c_star
+    sin_beta_star = b / volume / a_star / c_star
+    sin_gamma_star = c / volume / a_star / b_star
+    cos_alpha_star = (math.cos(beta) * math.cos(gamma) - math.cos(alpha)) / (math.sin(beta) * math.sin(gamma))
+    cos_beta_star = (math.cos(gamma) * math.cos(alpha) - math.cos(beta)) / (math.sin(gamma) * math.sin(alpha))
+    cos_gamma_star = (math.cos(alpha) * math.cos(beta) - math.cos(gamma)) / (math.sin(alpha) * math.sin(beta))
+    alpha_star = _angle(sin_alpha_star, cos_alpha_star)
+    beta_star = _angle(sin_beta_star, cos_beta_star)
+    gamma_star = _angle(sin_gamma_star, cos_gamma_star)
+
+    x = math.cos(beta_star)
+    y = (math.cos(alpha_star) - math.cos(beta_star) * math.cos(gamma_star)) / math.sin(gamma_star)
+    z = volume / (a * b * c) / math.sin(gamma_star) if mode == "c" else math.sqrt(max(0.0, 1.0 - x * x - y * y))
+    return (
+        (a_star, 0.0, 0.0),
+        (b_star * math.cos(gamma_star), b_star * math.sin(gamma_star), 0.0),
+        (c_star * x, c_star * y, c_star * z),
+    )
+
+
+def checked_cell(cell: Cell) -> Cell:
+    """The cell itself if it can exist, else a UsageError that says why not."""
+    text = " ".join(f"{x:g}" for x in cell)
+    a, b, c, alpha, beta, gamma = cell
+    if not all(0.0 < edge < math.inf for edge in (a, b, c)):
+        raise UsageError(f"-cell {text}: the edges must be above 0 Å")
+    if not all(0.0 < angle < 180.0 for angle in (alpha, beta, gamma)):
+        raise UsageError(f"-cell {text}: the angles must lie between 0 and 180 degrees")
+    closes = alpha + beta + gamma < 360.0 and alpha < beta + gamma and beta < alpha + gamma and gamma < alpha + beta
+    if not closes or cell_volume(cell) < 1e-6 * a * b * c:
+        raise UsageError(
+            f"-cell {text}: these angles close no cell; each must be less than the sum of the others, all less than 360"
+        )
+    return cell
+
+
+def _angle(sine: float, cosine: float) -> float:
+    return math.atan2(max(-1.0, min(1.0, sine)), max(-1.0, min(1.0, cosine)))
+
+
+def _constants(u: Vector, v: Vector, w: Vector) -> Cell:
+    def degrees(p: Vector, q: Vector) -> float:
+        return _angle(length(cross(p, q)) / (length(p) * length(q)), dot(p, q) / (length(p) * length(q))) * RTD
+
+    return (length(u), length(v), length(w), degrees(v, w), degrees(w, u), degrees(u, v))
+
+
+def _cells(crystal: Crystal, beam: Beam, axes: tuple[Vector, Vector, Vector]) -> tuple[int, int, int]:
+    """Unit cells along each axis: as given, or as many as the sample's edge takes; at least 1."""
+    size_mm = list(crystal.size_mm)
+    for axis, name in ((1, "y"), (2, "z")):
+        edge = size_mm[axis]
+        if edge is not None and edge > beam.size_mm > 0.0:
+            warnings.warn(
+                f"sample {name} of {edge:g} mm is clipped to the beam, -beamsize {beam.size_mm:g} mm",
+                NbnumbaWarning,
+                stacklevel=3,
+            )
+            size_mm[axis] = beam.size_mm
+    counts = []
+    for edge, vector, count in zip(size_mm, axes, crystal.cells, strict=True):
+        if edge is not None and edge > 0.0:
+            count = math.ceil(metres_from_mm(edge) / (length(vector) * 1e-10))
+        counts.append(max(1, count))
+    return counts[0], counts[1], counts[2]

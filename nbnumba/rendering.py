@@ -1,0 +1,300 @@
+"""From a resolved experiment to photons, on the backend that is asked for."""
+
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from . import gpu
+from .errors import NbnumbaWarning, ResourceError, UsageError
+from .experiment import Experiment, changed
+from .image import Image
+from .inputs import read_inputs
+from .kernels.plan import Plan
+from .resolve import Resolved, resolve
+
+Backend = Literal["auto", "cpu", "cuda", "reference"]
+Precision = Literal["double", "mixed"]
+Progress = Callable[[int], None]
+"""Called now and then with the number of pixels done."""
+
+POLL_S = 0.05
+FOREVER = 1 << 62
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """The image and how it came about."""
+
+    photons: np.ndarray
+    """float32 (slow, fast)."""
+    backend: str
+    """Who rendered it, and why not another where that needs saying."""
+
+
+def simulate(
+    experiment: Experiment,
+    backend: Backend = "auto",
+    precision: Precision = "double",
+    threads: int | None = None,
+    progress: Progress | None = None,
+    device: int = 0,
+) -> Image:
+    """Simulate the diffraction image of an experiment.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    backend : {"auto", "cpu", "cuda", "reference"}
+        Who renders; "auto" takes a usable GPU, else the CPU.
+    precision : {"double", "mixed"}
+        Arithmetic of the lattice factor; geometry and Miller indices are always float64.
+    threads : int, optional
+        CPU threads; all cores by default. The image does not depend on it.
+    progress : callable, optional
+        Called with the number of pixels done so far.
+    device : int
+        Which GPU, where one renders.
+
+    Returns
+    -------
+    Image
+        Photons per pixel, float32 (slow, fast).
+
+    Raises
+    ------
+    UsageError, InputFileError, ResourceError
+        What is wrong with the experiment, its files or the machine, in one line.
+
+    Examples
+    --------
+    >>> import nbnumba
+    >>> image = nbnumba.simulate(nbnumba.Experiment.from_args(
+    ...     ["-cell", "70", "80", "90", "-default_F", "100", "-N", "5", "-detpixels", "32", "-pixel", "1"]))
+    >>> image.photons.shape
+    (32, 32)
+    """
+    resolved = resolve(experiment, read_inputs(experiment), seed=seed_from_clock())
+    rendering = render(resolved, backend, precision, threads, progress, device)
+    return Image(resolved, rendering.photons)
+
+
+def seed_from_clock() -> int:
+    """A noise seed for who gives none."""
+    return time.time_ns() // 1_000_000_000 % 2147483646 + 1
+
+
+def simulate_many(
+    experiments: Iterable[Experiment],
+    backend: Backend = "auto",
+    precision: Precision = "double",
+    devices: Sequence[int] | Literal["all"] = (0,),
+) -> Iterator[Image]:
+    """Simulate one experiment after the other, in order; a table of F that they share is read and moved once.
+
+    Parameters
+    ----------
+    experiments : iterable of Experiment
+        Taken one by one, while earlier ones are rendered.
+    backend, precision
+        As in :func:`simulate`.
+    devices : sequence of int, or "all"
+        GPUs that take turns, where GPUs render.
+
+    Examples
+    --------
+    >>> from nbnumba import Experiment, changed
+    >>> still = Experiment.from_args(["-cell", "70", "80", "90", "-default_F", "100", "-detpixels", "32"])
+    >>> turned = [changed(still, scan={"phi_deg": phi}) for phi in (10.0, 20.0)]
+    >>> [image.experiment.scan.phi_deg for image in simulate_many(turned)]
+    [10.0, 20.0]
+    """
+    on_gpu, _ = _takes_gpu(backend, 0 if devices == "all" else devices[0])
+    cards = [card.number for card in gpu.cards()] if on_gpu and devices == "all" else devices
+    waiting: deque[Resolved] = deque()
+
+    def plans() -> Iterator[Plan]:
+        for resolved in _resolved_in_turn(experiments):
+            if resolved.experiment.mode == "c":
+                raise UsageError("-mode c depends on the order of samples: simulate such images one at a time")
+            waiting.append(resolved)
+            yield resolved.plan
+
+    if on_gpu:
+        for photons, outside in gpu.render_many(plans(), precision, [int(card) for card in cards]):
+            if outside:
+                _warn_outside()
+            yield Image(waiting.popleft(), photons)
+    else:
+        for resolved in _resolved_in_turn(experiments):
+            yield Image(resolved, render(resolved, "cpu", precision).photons)
+
+
+def _resolved_in_turn(experiments: Iterable[Experiment]) -> Iterator[Resolved]:
+    factors, table = None, None
+    for experiment in experiments:
+        if experiment.structure_factors == factors and table is not None:
+            bare = changed(experiment, structure_factors={"hkl_file": None, "dump_file": None})
+            inputs = replace(read_inputs(bare), table=table)
+        else:
+            inputs = read_inputs(experiment)
+        factors, table = experiment.structure_factors, inputs.table
+        yield resolve(experiment, inputs, seed=seed_from_clock())
+
+
+def render(
+    resolved: Resolved,
+    backend: Backend = "auto",
+    precision: Precision = "double",
+    threads: int | None = None,
+    progress: Progress | None = None,
+    device: int = 0,
+) -> Rendering:
+    """Photons of a resolved experiment; Ctrl-C ends it within a fraction of a second."""
+    plan = resolved.plan
+    if backend == "reference" or plan.running_product:
+        why = "" if backend == "reference" else ": oversampled factors of mode c multiply in serial order (C-11)"
+        return _render_reference(resolved, progress, "reference" + why)
+    on_gpu, why = _takes_gpu(backend, device)
+    if on_gpu:
+        try:
+            rendering, outside = _render_cuda(resolved, precision, progress, device)
+        except ResourceError as error:
+            if backend == "cuda":
+                raise
+            on_gpu, why = False, f": {error}"
+    if not on_gpu:
+        rendering, outside = _render_cpu(resolved, precision, threads, progress)
+        rendering = replace(rendering, backend=rendering.backend + why)
+    if not outside:
+        return rendering
+    if plan.factors.interpolate == 2:
+        return _render_reference(
+            resolved, progress, "reference: interpolation left the table, after which mode c has none (C-10)"
+        )
+    _warn_outside()
+    return rendering
+
+
+def _takes_gpu(backend: Backend, device: int) -> tuple[bool, str]:
+    """Whether a GPU renders, and why not where one seems to be there; asked for in vain, it is an error."""
+    if backend == "cpu" or (backend == "auto" and not gpu.seems_present()):
+        return False, ""
+    reason = gpu.why_unusable(device)
+    if reason is not None and backend == "cuda":
+        raise ResourceError(f"-backend cuda: {reason}")
+    return reason is None, "" if reason is None else f": {reason}"
+
+
+def _render_cuda(
+    resolved: Resolved, precision: Precision, progress: Progress | None, device: int
+) -> tuple[Rendering, float]:
+    plan = resolved.plan
+    cuda = gpu.render_cuda(plan, precision, device, progress)
+    if plan.crystal.phi_carryover:
+        _render_first_pixel(plan, cuda.photons)
+    return Rendering(cuda.photons, f"cuda, device {device}"), cuda.outside
+
+
+def _render_cpu(
+    resolved: Resolved, precision: Precision, threads: int | None, progress: Progress | None
+) -> tuple[Rendering, float]:
+    import numba
+
+    from .kernels import cpu
+
+    plan = resolved.plan
+    most = numba.config.NUMBA_NUM_THREADS
+    threads = most if threads is None else threads
+    if not 1 <= threads <= most:
+        raise UsageError(f"-threads {threads}: this machine takes 1 to {most}")
+    tables = cpu.make_tables(plan, plan.factors.interpolate > 0)
+    variant = tuple(
+        cpu.choice(code) for code in (plan.crystal.shape, plan.factors.interpolate > 0, precision == "mixed")
+    )
+    photons = np.zeros((plan.detector.slow_pixels, plan.detector.fast_pixels), np.float32)
+    done = np.zeros(plan.detector.slow_pixels, np.int64)
+    stop = np.zeros(1, np.int64)
+    args = (plan, tables, photons, done, stop, *variant)
+    cpu.render.compile(tuple(numba.typeof(arg) for arg in args))
+
+    def work() -> float:
+        numba.set_num_threads(threads)
+        return float(cpu.render(*args))
+
+    outside = _run(work, done, stop, progress)
+    if plan.crystal.phi_carryover:
+        _render_first_pixel(plan, photons)
+    return Rendering(photons, f"cpu, {threads} threads"), outside
+
+
+def _render_reference(resolved: Resolved, progress: Progress | None, backend: str) -> Rendering:
+    import numba
+
+    from .kernels import reference
+
+    plan = resolved.plan
+    photons = np.zeros((plan.detector.slow_pixels, plan.detector.fast_pixels), np.float32)
+    done = np.zeros(plan.detector.slow_pixels, np.int64)
+    stop = np.zeros(1, np.int64)
+    memory = reference.fresh_memory(plan)
+    args = (plan, memory, photons, done, stop, FOREVER)
+    reference.render.compile(tuple(numba.typeof(arg) for arg in args))
+    _run(lambda: reference.render(*args), done, stop, progress)
+    if memory.outside[0] and plan.factors.interpolate == 1:
+        _warn_outside()
+    return Rendering(photons, backend)
+
+
+def _render_first_pixel(plan: Any, photons: np.ndarray) -> None:
+    """Mode c: the very first sample of an image finds the unrotated cell where its φ is 0 (C-9)."""
+    from .kernels import reference
+
+    if len(plan.crystal.phi) > 1 and plan.crystal.phi[0] == 0.0:
+        done = np.zeros(plan.detector.slow_pixels, np.int64)
+        reference.render(plan, reference.fresh_memory(plan), photons, done, np.zeros(1, np.int64), 1)
+
+
+_one_at_a_time = threading.Lock()
+"""Numba's plainest threading layer does not take two parallel calls at once."""
+
+
+def _run(work: Callable[[], Any], done: np.ndarray, stop: np.ndarray, progress: Progress | None) -> Any:
+    """Run a kernel in a thread of its own, so that this one can report progress and hear Ctrl-C."""
+    outcome: list[Any] = []
+
+    def target() -> None:
+        try:
+            outcome.append((work(), None))
+        except BaseException as error:
+            outcome.append((None, error))
+
+    with _one_at_a_time:
+        thread = threading.Thread(target=target, daemon=True)
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(POLL_S)
+                if progress is not None:
+                    progress(int(done.sum()))
+        except BaseException:
+            stop[0] = 1
+            thread.join(1.0)
+            raise
+    result, error = outcome[0]
+    if error is not None:
+        raise error
+    return result
+
+
+def _warn_outside() -> None:
+    warnings.warn(
+        "interpolation was asked for outside the table of structure factors: default_F was taken there",
+        NbnumbaWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,394 @@
+"""The one door between the user's units and SI: everything is checked here and becomes a Plan for the kernels."""
+
+import math
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from . import units
+from .checks import check_experiment, check_memory
+from .errors import InputFileError, NbnumbaWarning, UsageError
+from .experiment import Background, Beam, Crystal, Detector, Experiment
+from .geometry import Geometry, place_detector
+from .inputs import Inputs, with_headers
+from .kernels.plan import (
+    FLAT,
+    GAUSS,
+    MIXED_AXES,
+    ROUND,
+    SPHERE,
+    SQUARE,
+    TOPHAT,
+    BackgroundPlan,
+    CrystalPlan,
+    DetectorPlan,
+    FactorsPlan,
+    Plan,
+    SourcesPlan,
+)
+from .kernels.vectors import Vector, cross, dot, length, scaled
+from .lattice import Lattice, orient_crystal
+from .mosaic import mosaic_rotations, random_misset
+from .scan import PhiSampling, sample_phi
+from .sources import Sources, beam_sources, listed_sources
+from .structure_factors import EMPTY_TABLE, FactorTable, dense_table
+
+DEFAULT_WAVELENGTH_ANGSTROM = 1.0
+WATER_FACTOR = 2.57
+"""Forward amplitude of a water molecule in electrons, as the reference has it."""
+WATER_MOLAR_MASS = 18.0
+MOST_OVERSAMPLE = 1000
+MOST_SAMPLES = 10**15
+"""Of one pixel: a year's work; beyond it an input is mistaken, and counts could overflow."""
+SHAPES = {"square": SQUARE, "round": ROUND, "gauss": GAUSS, "tophat": TOPHAT}
+STOL_PER_AXIS = {"stol": 1.0, "4stol": 0.25, "Q": 1.0 / (4.0 * math.pi)}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """An experiment with nothing left open: what the report tells, and the plan that kernels take."""
+
+    experiment: Experiment
+    """With what the headers gave and the seed that is used."""
+    geometry: Geometry
+    lattice: Lattice
+    sources: Sources
+    scan: PhiSampling
+    wavelength_angstrom: float
+    fluence_per_m2: float
+    recommended_oversample: int
+    steps: int
+    table: FactorTable
+    plan: Plan
+    labels: tuple[str, ...]
+    """Which differences between the modes this experiment meets (documentation, "Where mode c differs")."""
+
+
+def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
+    """Check an experiment and turn it into SI.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    inputs : Inputs
+        The contents of its files.
+    seed : int
+        Taken where the experiment gives none.
+
+    Raises
+    ------
+    UsageError, InputFileError, ResourceError
+        Whatever is wrong with the experiment; past this function nothing raises because of user input.
+    """
+    merged = with_headers(experiment, inputs, experiment.mode)
+    if merged.noise.seed is None:
+        merged = replace(merged, noise=replace(merged.noise, seed=seed))
+    check_experiment(merged)
+    geometry = place_detector(merged)
+    check_memory(geometry.fast_pixels, geometry.slow_pixels)
+    wavelength = merged.beam.wavelength_angstrom or DEFAULT_WAVELENGTH_ANGSTROM
+    merged, table = _structure_factors(merged, inputs, geometry, wavelength)
+    misset = _misset(merged.crystal, merged.noise.seed or 0)
+    lattice = orient_crystal(merged.crystal, merged.beam, inputs.matrix, wavelength, misset, merged.mode)
+    sources = _sources(merged, inputs, geometry, wavelength)
+    scan = sample_phi(merged.scan)
+    domains = mosaic_rotations(*_mosaicity(merged.crystal), merged.crystal.mosaic_seed)
+    recommended = _recommended_oversample(lattice, wavelength, geometry)
+    oversample = _oversample(merged.sampling.oversample, recommended)
+    fluence = _fluence(merged.beam)
+    steps = len(sources.weight) * len(scan.phi_rad) * len(domains) * oversample**2
+    if steps > MOST_SAMPLES:
+        raise UsageError(f"{steps:.3g} samples for each pixel can never be done: give fewer -oversample, φ steps or -N")
+    mode_c, sampling = merged.mode == "c", merged.sampling
+    plan = Plan(
+        detector=_detector_plan(merged.detector, geometry, inputs, mode_c),
+        sources=SourcesPlan(
+            np.ascontiguousarray(sources.incident), sources.wavelength_angstrom * 1e-10, sources.weight
+        ),
+        crystal=_crystal_plan(merged, lattice, geometry, scan, domains),
+        factors=FactorsPlan(
+            table.values,
+            table.first,
+            float(merged.structure_factors.default_f),
+            _interpolation(merged.structure_factors.interpolate, lattice.cells, table, mode_c),
+        ),
+        background=_background_plan(merged.background, inputs, fluence, mode_c),
+        photons_per_sample=units.ELECTRON_RADIUS_SQR_M2 * fluence / steps,
+        oversample=oversample,
+        oversample_thick=int(sampling.oversample_thick),
+        oversample_polar=int(sampling.oversample_polar),
+        oversample_omega=int(sampling.oversample_omega),
+        kahn=float(merged.beam.kahn_factor),
+        polarization_axis=geometry.polarization,
+        polarization_correction=int(merged.beam.polarization_correction),
+        dmin=units.metres_from_angstrom(sampling.dmin_angstrom),
+        running_product=int(
+            mode_c and (sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega)
+        ),
+        last_capture=int(mode_c),
+        polar_of_skipped=int(not mode_c),
+    )
+    _check_polarization(plan)
+    labels = _labels(experiment, merged, inputs, geometry, plan)
+    return Resolved(
+        merged, geometry, lattice, sources, scan, wavelength, fluence, recommended, steps, table, plan, labels
+    )
+
+
+def _structure_factors(
+    experiment: Experiment, inputs: Inputs, geometry: Geometry, wavelength: float
+) -> tuple[Experiment, FactorTable]:
+    """The table of F, calculated from coordinates where they are given, and the cell that comes with them."""
+    factors = experiment.structure_factors
+    if factors.coordinate_file is not None:
+        from .fcalc import structure_factors_from_coordinates
+
+        dmin = experiment.sampling.dmin_angstrom or edge_resolution(geometry, wavelength)
+        hkl, amplitudes, cell = structure_factors_from_coordinates(
+            factors.coordinate_file, dmin, factors.solvent, factors.k_sol, factors.b_sol
+        )
+        if experiment.crystal.cell is None and experiment.crystal.matrix_file is None:
+            experiment = replace(experiment, crystal=replace(experiment.crystal, cell=cell))
+        return experiment, dense_table(hkl, amplitudes, factors.default_f)
+    if inputs.table is None and factors.default_f == 0.0:
+        raise UsageError("no structure factors: give -hkl file, -pdb file, or -default_F for a constant F")
+    return experiment, inputs.table or EMPTY_TABLE
+
+
+def edge_resolution(geometry: Geometry, wavelength_angstrom: float) -> float:
+    """d in Å at the corner of the detector that scatters farthest."""
+    corners = [
+        tuple(
+            geometry.origin_m[i] + fast * geometry.fast[i] + slow * geometry.slow[i] for i in range(3)
+        )
+        for fast in (0.0, geometry.pixel_m * geometry.fast_pixels)
+        for slow in (0.0, geometry.slow_size_m)
+    ]  # fmt: skip
+    cosines = [dot(corner, geometry.beam) / length(corner) for corner in corners]
+    sin_theta = math.sqrt(max(1e-12, (1.0 - min(cosines)) / 2.0))
+    return wavelength_angstrom / (2.0 * sin_theta)
+
+
+def _misset(crystal: Crystal, noise_seed: int) -> Vector:
+    if crystal.misset_deg == "random":
+        angles = random_misset(noise_seed if crystal.misset_seed is None else crystal.misset_seed)
+        return (float(angles[0]), float(angles[1]), float(angles[2]))
+    x, y, z = crystal.misset_deg
+    return (units.radians_from_degrees(x), units.radians_from_degrees(y), units.radians_from_degrees(z))
+
+
+def _sources(experiment: Experiment, inputs: Inputs, geometry: Geometry, wavelength: float) -> Sources:
+    if inputs.sources is not None:
+        return listed_sources(inputs.sources, geometry.beam, wavelength, weighted=experiment.mode == "spec")
+    sources = beam_sources(experiment.beam, geometry.beam, geometry.polarization, wavelength)
+    if sources.wavelength_angstrom.min() <= 0.0:
+        raise UsageError(
+            f"-dispersion {experiment.beam.dispersion_percent:g} percent reaches wavelengths of 0 or less: give less"
+        )
+    return sources
+
+
+def _mosaicity(crystal: Crystal) -> tuple[float, int]:
+    """Spread in degrees and number of domains; each needs the other."""
+    spread, domains = crystal.mosaic_spread_deg or 0.0, crystal.mosaic_domains
+    if spread > 0.0 and domains is None:
+        warnings.warn(f"-mosaic {spread:g} without -mosaic_domains: 10 domains", NbnumbaWarning, stacklevel=3)
+        return spread, 10
+    if crystal.mosaic_spread_deg is None and domains is not None and domains > 1:
+        warnings.warn(f"-mosaic_domains {domains} without -mosaic: one domain", NbnumbaWarning, stacklevel=3)
+    return (spread, domains or 1) if spread > 0.0 else (0.0, 1)
+
+
+def _recommended_oversample(lattice: Lattice, wavelength: float, geometry: Geometry) -> int:
+    """Sub-pixels that put three samples on a fringe of the crystal's longest edge."""
+    edges = (lattice.a, lattice.b, lattice.c)
+    longest = max(n * length(edge) for n, edge in zip(lattice.cells, edges, strict=True)) * 1e-10
+    fringe = wavelength * 1e-10 * geometry.distance_m / geometry.pixel_m
+    return max(1, math.ceil(3.0 * longest / fringe))
+
+
+def _oversample(given: int, recommended: int) -> int:
+    if given == 0 and recommended > MOST_OVERSAMPLE:
+        raise UsageError(
+            f"this crystal's fringes ask for -oversample {recommended}, more than {MOST_OVERSAMPLE}: "
+            "give fewer cells (-N), or the -oversample that you want"
+        )
+    if 0 < given < recommended:
+        warnings.warn(
+            f"-oversample {given} is coarse for this crystal: -oversample {recommended} would resolve its fringes",
+            NbnumbaWarning,
+            stacklevel=3,
+        )
+    return given or recommended
+
+
+def _fluence(beam: Beam) -> float:
+    """Photons per m²: from the flux where one is given."""
+    if beam.flux_per_s != 0.0 and beam.exposure_s > 0.0 and beam.size_mm > 0.0:
+        return beam.flux_per_s * beam.exposure_s / units.metres_from_mm(beam.size_mm) ** 2
+    return beam.fluence_per_m2
+
+
+def _detector_plan(detector: Detector, geometry: Geometry, inputs: Inputs, mode_c: bool) -> DetectorPlan:
+    layers, layer_step, attenuation = _sensor(detector, mode_c)
+    surface = (MIXED_AXES if mode_c else SPHERE) if detector.curved else FLAT
+    return DetectorPlan(
+        fast_pixels=geometry.fast_pixels,
+        slow_pixels=geometry.slow_pixels,
+        pixel=geometry.pixel_m,
+        fast=geometry.fast,
+        slow=geometry.slow,
+        normal=geometry.normal,
+        origin=geometry.origin_m,
+        beam=geometry.beam,
+        distance=geometry.distance_m,
+        close_distance=geometry.close_distance_m,
+        fbeam=geometry.fbeam_m,
+        sbeam=geometry.sbeam_m,
+        surface=surface,
+        handedness=geometry.handedness,
+        point_pixel=int(detector.point_pixel),
+        layers=layers,
+        layer_step=layer_step,
+        attenuation=attenuation,
+        roi=_roi(detector.roi, geometry),
+        mask=_mask(inputs, geometry),
+    )
+
+
+def _sensor(detector: Detector, mode_c: bool) -> tuple[int, float, float]:
+    """Number of layers, thickness of each in m, and µ in 1/m."""
+    thickness = units.metres_from_microns(detector.thickness_um)
+    depth = detector.attenuation_depth_um
+    if thickness <= 0.0 or (depth is not None and (depth == 0.0 or math.isinf(depth))):
+        return 1, 0.0, 0.0
+    if depth is None:
+        warnings.warn(
+            f"-detector_thick {detector.thickness_um:g} without -detector_abs: the 1/e depth is taken to be the same",
+            NbnumbaWarning,
+            stacklevel=4,
+        )
+        depth = detector.thickness_um
+    attenuation = 1.0 / units.metres_from_microns(depth)
+    layers = detector.layers
+    if layers is None:
+        return 2, thickness / 2.0, attenuation
+    if mode_c:
+        layers = max(2, layers)
+        return layers, thickness / (layers - 1), attenuation
+    return layers, thickness / layers, attenuation
+
+
+def _roi(roi: tuple[int, int, int, int] | None, geometry: Geometry) -> tuple[int, int, int, int]:
+    whole = (0, geometry.fast_pixels - 1, 0, geometry.slow_pixels - 1)
+    if roi is None:
+        return whole
+    clipped = (max(roi[0], 0), min(roi[1], whole[1]), max(roi[2], 0), min(roi[3], whole[3]))
+    text = " ".join(map(str, roi))
+    if clipped[0] > clipped[1] or clipped[2] > clipped[3]:
+        raise UsageError(f"-roi {text} lies outside the detector: fast 0 to {whole[1]}, slow 0 to {whole[3]} are there")
+    if clipped != tuple(roi):
+        warnings.warn(
+            f"-roi {text} reaches beyond the detector: clipped to {' '.join(map(str, clipped))}",
+            NbnumbaWarning,
+            stacklevel=4,
+        )
+    return clipped
+
+
+def _mask(inputs: Inputs, geometry: Geometry) -> np.ndarray:
+    if inputs.mask is None:
+        return np.zeros((0, 0), np.uint8)
+    size = (geometry.slow_pixels, geometry.fast_pixels)
+    if inputs.mask.pixels.shape != size:
+        there = f"{inputs.mask.pixels.shape[1]} x {inputs.mask.pixels.shape[0]}"
+        raise InputFileError(
+            f"{inputs.mask.path}: a mask of {there} pixels (fast x slow) for a detector of {size[1]} x {size[0]}: "
+            "give a mask of the detector's size"
+        )
+    return np.ascontiguousarray(inputs.mask.pixels != 0, dtype=np.uint8)
+
+
+def _crystal_plan(
+    experiment: Experiment, lattice: Lattice, geometry: Geometry, scan: PhiSampling, domains: np.ndarray
+) -> CrystalPlan:
+    carryover = (experiment.phi_carryover or experiment.mode) == "c"
+    return CrystalPlan(
+        a=scaled(lattice.a, 1e-10),
+        b=scaled(lattice.b, 1e-10),
+        c=scaled(lattice.c, 1e-10),
+        a_star=lattice.a_star,
+        b_star=lattice.b_star,
+        c_star=lattice.c_star,
+        cells=lattice.cells,
+        shape=SHAPES[experiment.crystal.shape],
+        fudge=float(experiment.crystal.fudge),
+        spindle=geometry.spindle,
+        phi=scan.phi_rad,
+        phi_carryover=int(carryover),
+        domains=domains,
+    )
+
+
+def _interpolation(given: bool | None, cells: tuple[int, int, int], table: FactorTable, mode_c: bool) -> int:
+    """0: nearest; 1: tricubic; 2: tricubic until the first sample outside the table (C-10)."""
+    wanted = min(cells) <= 2 if given is None else given
+    if not wanted or table.values.size == 0:
+        return 0
+    return 2 if mode_c else 1
+
+
+def _background_plan(background: Background, inputs: Inputs, fluence: float, mode_c: bool) -> BackgroundPlan:
+    """Molecules of water times their cross-section; a file's F takes the place of water's in mode spec."""
+    edge = units.metres_from_microns(background.water_um)
+    molecules = edge * edge * edge * 1e6 * units.AVOGADRO_PER_MOL / WATER_MOLAR_MASS
+    stol = factor = np.zeros(0)
+    if inputs.amorphous is not None and not mode_c:
+        stol = inputs.amorphous[:, 0] * STOL_PER_AXIS[background.amorphous_axis] * 1e10
+        factor = np.ascontiguousarray(inputs.amorphous[:, 1])
+    return BackgroundPlan(units.ELECTRON_RADIUS_SQR_M2 * fluence * molecules, WATER_FACTOR, stol, factor, int(mode_c))
+
+
+def _check_polarization(plan: Plan) -> None:
+    if not plan.polarization_correction or plan.kahn == 0.0:
+        return
+    for incident in plan.sources.incident:
+        if length(cross(plan.polarization_axis, tuple(incident))) < 1e-9:
+            raise UsageError(
+                f"-polar {plan.kahn:g}: the polarization axis is parallel to the beam; give a -polar_vector across it"
+            )
+
+
+def _labels(
+    given: Experiment, experiment: Experiment, inputs: Inputs, geometry: Geometry, plan: Plan
+) -> tuple[str, ...]:
+    """The differences between the modes that matter for this experiment."""
+    detector, sampling = experiment.detector, experiment.sampling
+    oversampled = sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega
+    weights = None if inputs.sources is None else inputs.sources[:, 3]
+    cell = experiment.crystal.cell
+    oblique = cell is not None and inputs.matrix is None and all(angle != 90.0 for angle in cell[3:])
+    headers = inputs.mask is not None or inputs.header is not None
+    applies = {
+        "C-1": detector.close_x_mm is not None or detector.close_y_mm is not None,
+        "C-2": detector.normal_axis is not None
+        and length(detector.normal_axis) != 1.0
+        and dot(detector.normal_axis, cross(geometry.unrotated[0], geometry.unrotated[1])) < 0.0,
+        "C-4": geometry.twotheta_rad != 0.0,
+        "C-5": detector.origin_mm is not None,
+        "C-6": detector.curved,
+        "C-7": experiment.crystal.misset_deg == "random",
+        "C-8": weights is not None and len(set(np.where(np.isnan(weights), 1.0, weights))) > 1,
+        "C-9": len(plan.crystal.phi) > 1 and bool((plan.crystal.phi == 0.0).any()),
+        "C-10": plan.factors.interpolate > 0,
+        "C-11": oversampled,
+        "C-12": experiment.background.water_um > 0.0,
+        "C-13": experiment.background.amorphous_file is not None,
+        "C-14": headers and with_headers(given, inputs, "spec") != with_headers(given, inputs, "c"),
+        "C-15": detector.distance_mm is not None and detector.close_distance_mm is not None,
+        "C-18": experiment.structure_factors.hkl_file is not None,
+        "C-19": oblique,
+        "C-20": plan.detector.layer_step > 0.0,
+    }
+    return tuple(label for label, is_so in applies.items() if is_so)
