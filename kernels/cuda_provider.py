@@ -1,0 +1,135 @@
+"""The one door to CUDA: the package that provides ``numba.cuda`` changes, nothing else here does.
+
+Numba has a CUDA target of its own; the package numba-cuda, where installed, takes its place, with types and
+a registry of functions of its own. Import this module only where a GPU is wanted.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+
+from . import bits
+from .equation import EQUATIONS
+from .jit import CACHE_FOLDER
+
+if not hasattr(np, "row_stack"):
+    # numba-cuda 0.30 looks it up at its first compilation; NumPy 2.5 has it no more.
+    setattr(np, "row_stack", np.vstack)  # noqa: B010
+
+from numba import cuda as cuda
+
+is_simulator = bool(numba.config.ENABLE_CUDASIM)
+name = "Numba's simulator" if is_simulator else cuda.__name__
+"""Who provides CUDA, for reports."""
+
+_registered: set[Callable[..., Any]] = set()
+
+if is_simulator:
+    has_own_registry = False
+else:
+    from numba.cuda import extending, libdevice
+
+    has_own_registry = hasattr(extending, "register_jitable")
+    if has_own_registry:
+        from numba.cuda import config
+        from numba.cuda import types as types
+        from numba.cuda.extending import overload
+        from numba.cuda.typing.typeof import typeof as typeof
+
+        name = "numba-cuda"
+    else:
+        from numba import typeof as typeof
+        from numba import types as types
+        from numba.core import config
+        from numba.extending import overload
+
+        name = "Numba's CUDA target"
+    # A region or a batch of small images is no mistake.
+    config.CUDA_LOW_OCCUPANCY_WARNINGS = False
+
+    @overload(bits.low_word, target="cuda")
+    def _low_word(x):
+        return lambda x: libdevice.double2loint(x)
+
+    @overload(bits.high_word, target="cuda")
+    def _high_word(x):
+        return lambda x: libdevice.double2hiint(x)
+
+    @overload(bits.wrapped, target="cuda")
+    def _wrapped(i):
+        return lambda i: np.int32(i)
+
+    @extending.intrinsic
+    def _approximate_reciprocal(typing_context, x):
+        def codegen(context, builder, signature, arguments):
+            single = ir.FloatType()
+            instruction = ir.InlineAsm(ir.FunctionType(single, [single]), "rcp.approx.ftz.f32 $0, $1;", "=f,f")
+            return builder.call(instruction, arguments)
+
+        return types.float32(types.float32), codegen
+
+    @overload(bits.reciprocal, target="cuda")
+    def _reciprocal(x):
+        return lambda x: _approximate_reciprocal(x)
+
+
+def register_equations() -> None:
+    """Let kernels call every function marked as an equation so far."""
+    if has_own_registry:
+        for function in EQUATIONS:
+            if function not in _registered:
+                extending.register_jitable(function)
+                _registered.add(function)
+
+
+def device_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that runs on the device, called by a kernel."""
+    return cuda.jit(device=True)(function)
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel: what a launch runs in every thread; its machine code is kept in the cache folder."""
+    if is_simulator or CACHE_FOLDER is None:
+        return cuda.jit(function)
+    shared = config.CACHE_DIR
+    config.CACHE_DIR = CACHE_FOLDER
+    try:
+        return cuda.jit(cache=True)(function)
+    finally:
+        config.CACHE_DIR = shared
+
+
+def card_count() -> int:
+    """How many cards the driver finds; raises where there is no driver."""
+    return len(cuda.gpus)
+
+
+def describe(number: int) -> tuple[str, tuple[int, int], int, int]:
+    """Name, compute capability, bytes of memory and bytes free of a card."""
+    with cuda.gpus[number]:
+        context = cuda.current_context()
+        memory = context.get_memory_info()
+        card = context.device
+        label = card.name.decode() if isinstance(card.name, bytes) else str(card.name)
+        return label, tuple(card.compute_capability), int(memory.total), int(memory.free)
+
+
+def driver_version() -> str:
+    """The newest CUDA that the driver serves."""
+    from numba.cuda.cudadrv.driver import driver
+
+    return ".".join(map(str, driver.get_version()))
+
+
+def compiler_error() -> str | None:
+    """Why kernels cannot be compiled, in one line; None where they can."""
+    from numba.cuda.cudadrv import nvvm
+
+    try:
+        nvvm.NVVM()
+    except Exception as error:
+        return str(error).splitlines()[0]
+    return None

@@ -1,0 +1,22 @@
+"""``nbnumba devices``: what there is to render on a GPU with, and what is missing."""
+
+import argparse
+
+from .. import gpu
+
+
+def main(argv: list[str]) -> int:
+    """Print the provider of CUDA, the driver, the cards, and whether they can render."""
+    argparse.ArgumentParser(prog="nbnumba devices", description=__doc__).parse_args(argv)
+    for what, version in gpu.versions().items():
+        print(f"{what:10s}{version}")
+    for card in gpu.cards():
+        major, minor = card.compute_capability
+        memory, free = card.memory_bytes / 2**30, card.free_bytes / 2**30
+        print(
+            f"card {card.number:<5d}{card.name}, compute capability {major}.{minor}, "
+            f"{memory:.1f} GiB of memory, {free:.1f} GiB free"
+        )
+    reason = gpu.why_unusable()
+    print(f"{'usable':10s}{'yes' if reason is None else 'no: ' + reason}")
+    return 0
