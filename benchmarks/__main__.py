@@ -1,0 +1,193 @@
+"""``python -m benchmarks``: speed on this machine, beside a reference executable where NB_C_BIN names one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nbnumba.errors import NbnumbaError
+from nbnumba.runner import words_of
+
+from .cases import LARGE_CASE, ROOT, SCALING_CASE, all_cases, write_inputs
+from .measure import (
+    KERNELS,
+    TOLERANCES,
+    CaseResult,
+    Figure,
+    Peaks,
+    machine,
+    measure_case,
+    measure_memory,
+    measure_parts,
+    measure_scaling,
+    measure_start,
+    peak_per_second,
+)
+from .plot import save_bars
+
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that one run measured."""
+
+    machine: dict[str, Any]
+    rounds: int
+    quick: bool
+    peaks: Peaks
+    cases: list[CaseResult]
+    scaling: dict[int, float]
+    """Seconds by number of threads."""
+    figures: list[Figure]
+
+    @property
+    def title(self) -> str:
+        """Machine and kind of run, on one line."""
+        kind = "a part of each image, " if self.quick else ""
+        return f"{self.machine['processor']}, {self.machine['cores']} cores; {kind}medians of {self.rounds} rounds"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, and write JSON, tables and plot."""
+    options = arguments(argv)
+    try:
+        report = measure(options.only, options.rounds or (2 if options.quick else 5), options.quick)
+    except NbnumbaError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return error.exit_status
+    text = "\n".join(markdown(report))
+    print(text)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "results.md").write_text(text + "\n")
+    (options.out / "results.json").write_text(json.dumps(as_json(report), indent=1) + "\n")
+    save_bars(options.out / "results.png", report.cases, report.title)
+    return 0
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument("-quick", action="store_true", help="a part of each image, 2 rounds, nothing long")
+    parser.add_argument("-only", nargs="+", metavar="NAME", choices=all_cases(), help="these cases and nothing else")
+    parser.add_argument("-rounds", type=int, metavar="n", help="rounds (default: 5)")
+    parser.add_argument("-out", type=Path, default=RESULTS, metavar="folder", help="default: benchmarks/results")
+    return parser.parse_args(argv)
+
+
+def measure(only: Sequence[str] | None, rounds: int, quick: bool) -> Report:
+    """Take all figures, or those of some cases alone."""
+    cases, program = all_cases(), os.environ.get("NB_C_BIN")
+    # One thread for each program: the ratios are per thread.
+    reference = words_of(f"env OMP_NUM_THREADS=1 {program}") if program else ()
+    results, scaling, figures = [], {}, []
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
+        folder = Path(name)
+        write_inputs(folder)
+        about = machine(reference)
+        peaks = (peak_per_second(np.float64), peak_per_second(np.float32))
+        for case in only or cases:
+            progress(case)
+            results.append(measure_case(cases[case], folder, reference, rounds, quick))
+        if not only:
+            progress("threads, start, parts")
+            scaling = measure_scaling(cases[SCALING_CASE], folder, rounds, quick)
+            figures = measure_start(folder, rounds, cold=not quick) + measure_parts(folder, rounds)
+        if not only and not quick:
+            figures.append(measure_memory(cases.get("pilatus", cases[LARGE_CASE]), folder))
+    return Report(about, rounds, quick, peaks, results, scaling, figures)
+
+
+def progress(what: str) -> None:
+    print(f"measuring {what}", file=sys.stderr)
+
+
+# What is shown ---------------------------------------------------------------------------------------------------
+
+
+def markdown(report: Report) -> Iterator[str]:
+    """The report as tables."""
+    versions = ", ".join(f"{name} {version}" for name, version in report.machine["versions"].items())
+    double, single = (f"{peak / 1e9:.3g}" for peak in report.peaks)
+    yield f"{report.title}. {versions}. Load at the start: {report.machine['load']}."
+    yield f"Peak of a core: {double} (float64) and {single} (float32) Gflop/s."
+    yield from kernel_table(report)
+    yield from command_table(report)
+    if report.scaling:
+        one = report.scaling[1]
+        rows = [(str(n), f"{s:.3g}", f"{one / s:.2f}") for n, s in report.scaling.items()]
+        yield from table(f"Threads: case {SCALING_CASE}, double", ("threads", "s", "speed-up"), rows)
+    if report.figures:
+        rows = [(figure.name, f"{figure.value:.3g}", figure.unit) for figure in report.figures]
+        yield from table("Around the kernels", ("what", "figure", "unit"), rows)
+
+
+def kernel_table(report: Report) -> Iterator[str]:
+    head = (
+        "case", "Msteps", "double", "mixed", "reference", "ratio, double", "ratio, mixed", "Msteps/s, double",
+        "Msteps/s, mixed", "of peak, double", "of peak, mixed",
+    )  # fmt: skip
+    rows = [
+        (
+            case.name,
+            f"{case.steps / 1e6:.3g}",
+            *(shown(case.ns_per_step.get(name)) for name in KERNELS),
+            *(shown(case.ratios.get(name)) for name in TOLERANCES),
+            *(shown(case.steps_per_second[name] / 1e6) for name in TOLERANCES),
+            *(shown(case.share_of_peak(name, report.peaks)) for name in TOLERANCES),
+        )
+        for case in report.cases
+    ]
+    return table("Kernels: ns/step, one thread", head, rows)
+
+
+def command_table(report: Report) -> Iterator[str]:
+    head = (
+        "case", "nbnumba, s", "reference, s", "ratio", "worst, double", "worst, mixed", "1 − r, double", "1 − r, mixed"
+    )  # fmt: skip
+    rows = [
+        (
+            case.name,
+            *(shown(seconds) for seconds in (case.medians["command"], case.medians.get("whole"))),
+            shown(case.ratios.get("command")),
+            *(shown(case.agreement[name].worst if case.agreement else None) for name in TOLERANCES),
+            *(shown(1.0 - case.agreement[name].correlation if case.agreement else None) for name in TOLERANCES),
+        )
+        for case in report.cases
+    ]
+    return table("Whole commands, one thread, and agreement with the reference", head, rows)
+
+
+def shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table in Markdown, its columns aligned."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    yield from ("", f"### {title}", "")
+    for line in (head, ["-" * width for width in widths], *rows):
+        yield f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |"
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Every measured second of every round, and what follows from them."""
+    derived = ("medians", "ns_per_step", "steps_per_second", "ratios")
+    cases = [asdict(case) | {name: getattr(case, name) for name in derived} for case in report.cases]
+    shares = [{name: case.share_of_peak(name, report.peaks) for name in TOLERANCES} for case in report.cases]
+    return asdict(report) | {
+        "cases": [case | {"share_of_peak": share} for case, share in zip(cases, shares, strict=True)]
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
