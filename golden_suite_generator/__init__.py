@@ -1,0 +1,1 @@
+"""Golden images: record them from a reference executable, and compare with them."""

@@ -1,0 +1,330 @@
+"""``nbnumba compare``: two programs on one command line, or two images, held against each other."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import math
+import os
+import shlex
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ..comparison import Comparison, Floats, compare, resampled
+from ..errors import InputFileError, NbnumbaError, ResourceError, UsageError
+from ..io.files import read_bytes, replacing
+from ..io.raw import read_raw, write_raw
+from ..io.smv import read_smv
+from ..options import FILE, OPTIONS, OUTPUT
+from ..runner import OWN, RunnerError, run, words_of
+
+PASSED, BELOW_THRESHOLD = 0, 3
+THRESHOLD = 0.9999999
+"""Strong spots hide much: 1 - 6e-7 can be a wrong polarization. What mixed precision changes is below 1e-10."""
+_DECADES = 4
+_EPILOG = """\
+Exit status: 0 the correlation reaches the threshold; 1 usage; 2 a program failed; 3 below the threshold;
+4 the images differ in shape; 5 an image cannot be read. Everything is kept in a folder of its own."""
+
+_OUTPUT_NAMES, _INPUT_NAMES = (
+    {name for option in OPTIONS if option.kind is FILE and (option.group == OUTPUT) is output for name in option.names}
+    for output in (True, False)
+)
+
+
+class CompareUsageError(UsageError):
+    """A command line that compare does not take."""
+
+    exit_status = 1
+
+
+class ShapeError(NbnumbaError):
+    """Two images that differ in shape."""
+
+    exit_status = 4
+
+
+class UnreadableError(NbnumbaError):
+    """A file that holds no image, or an image with pixels that are no numbers."""
+
+    exit_status = 5
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an image is from."""
+
+    name: str
+    """The command, or the file."""
+    image: Floats
+    seconds: float | None = None
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run ``nbnumba compare`` with its arguments and return its exit status.
+
+    Raises
+    ------
+    CompareUsageError, RunnerError, ShapeError, UnreadableError, ResourceError
+        What kept the images from being compared.
+    """
+    options, program_args = _parsed(argv)
+    folder = _folder(Path(options.out), argv)
+    if program_args:
+        sources = _run_both(options, program_args, folder)
+    else:
+        sources = [_source_of_file(path, _given_shape(options)) for path in options.images]
+    a, b = _same_area([source.image for source in sources], options.resample, options.roi)
+    first_fast, _, first_slow, _ = options.roi or (0, 0, 0, 0)
+    result = _shifted(compare(a, b), first_slow, first_fast)
+    passed = result.correlation >= options.threshold
+    summary = {
+        "passed": passed,
+        "threshold": options.threshold,
+        "arguments": program_args,
+        **{name: _described(source) for name, source in zip("ab", sources, strict=True)},
+        "roi": options.roi,
+        "compared_shape": a.shape,
+        **asdict(result),
+    }
+    if not program_args:
+        _make(folder)
+    _save(folder, summary, a, b, (first_slow, first_fast), options.save_diff)
+    print("\n".join(_report(sources, result)))
+    print(f"{'passed' if passed else 'FAILED'}: threshold {options.threshold}; see {folder}")
+    return PASSED if passed else BELOW_THRESHOLD
+
+
+# The command line ------------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise CompareUsageError(f"compare: {message}; nbnumba compare -h tells more")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="nbnumba compare",
+        usage="nbnumba compare [options] -- ARGS | nbnumba compare [options] A B",
+        description="Run two programs on the same nanoBragg options ARGS, or take two image files, and compare.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("images", nargs="*", metavar="A B", help="SMV, .npy, .npz, or float32 without a header")
+    parser.add_argument("-a", metavar="CMD", help="first program (default: that of NB_C_BIN)")
+    parser.add_argument("-b", metavar="CMD", help="second program (default: this one)")
+    parser.add_argument("-roi", nargs=4, type=int, metavar=("xmin", "xmax", "ymin", "ymax"), help="compare these alone")
+    parser.add_argument(
+        "-threshold", type=float, default=THRESHOLD, metavar="t", help=f"least correlation that passes ({THRESHOLD})"
+    )
+    parser.add_argument("-resample", action="store_true", help="bring the larger image to the shape of the smaller")
+    parser.add_argument("-save-diff", action="store_true", help="write b - a as difference.bin, float32")
+    parser.add_argument("-out", default=".", metavar="DIR", help="where the folder of this comparison is made (.)")
+    parser.add_argument("-detpixels_f", type=int, metavar="n", help="pixels along fast of an image without a header")
+    parser.add_argument("-detpixels_s", type=int, metavar="n", help="pixels along slow (default: a square image)")
+    return parser
+
+
+def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, tuple[str, ...]]:
+    """What compare itself is told, and after ``--`` what the programs are; empty for two files."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    options, program_args = _parser().parse_args(argv[:end]), tuple(argv[end + 1 :])
+    if program_args and options.images:
+        raise CompareUsageError(f"compare: {options.images[0]!r} before --: give two images or options after --")
+    if not program_args and len(options.images) != 2:
+        raise CompareUsageError("compare: give -- and nanoBragg's options, or two images")
+    if not -1.0 <= options.threshold <= 1.0:
+        raise CompareUsageError(f"compare: -threshold {options.threshold!r}: must lie between -1 and 1")
+    return options, program_args
+
+
+def _given_shape(options: argparse.Namespace) -> tuple[int, int] | None:
+    fast, slow = options.detpixels_f or options.detpixels_s, options.detpixels_s or options.detpixels_f
+    return (slow, fast) if fast else None
+
+
+def _folder(parent: Path, argv: Sequence[str]) -> Path:
+    """Where this comparison is kept: named by the clock and a hash of its arguments."""
+    digest = hashlib.sha256("\0".join(argv).encode()).hexdigest()[:8]
+    return parent.absolute() / f"compare-{time.strftime('%Y%m%d-%H%M%S')}-{digest}"
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise ResourceError(f"cannot make {folder}: {error.strerror}; give another folder with -out") from error
+
+
+# The programs ----------------------------------------------------------------------------------------------------
+
+
+def _run_both(options: argparse.Namespace, args: Sequence[str], folder: Path) -> list[Source]:
+    """Run the programs one after the other, so that neither slows the other."""
+    command_a = options.a or os.environ.get("NB_C_BIN")
+    if not command_a:
+        raise CompareUsageError("compare: no first program: give -a CMD, or set NB_C_BIN")
+    try:
+        commands = [words_of(command_a), words_of(options.b) if options.b else OWN]
+    except UsageError as error:
+        raise CompareUsageError(f"compare: {error}") from error
+    args = list(_rooted(args))
+    return [_source_of_run(words, args, folder / name) for name, words in zip("ab", commands, strict=True)]
+
+
+def _source_of_run(words: Sequence[str], args: Sequence[str], folder: Path) -> Source:
+    _make(folder)
+    try:
+        finished = run(words, args, folder)
+        return Source(shlex.join(words), _finite(str(folder), finished.photons), finished.seconds)
+    except RunnerError as error:
+        raise RunnerError(f"compare: {error}; what it wrote is in {folder}") from error
+    except InputFileError as error:
+        raise UnreadableError(f"compare: {error}") from error
+
+
+def _rooted(args: Sequence[str]) -> Iterator[str]:
+    """The options such that input files are found from any folder and outputs stay in the folder of the run."""
+    before = ""
+    for word in args:
+        name = before.lstrip("-") if before.startswith("-") else ""
+        if name in _INPUT_NAMES and os.path.isfile(word):
+            yield os.path.abspath(word)
+        elif name in _OUTPUT_NAMES:
+            yield os.path.basename(word)
+        else:
+            yield word
+        before = word
+
+
+# The images ------------------------------------------------------------------------------------------------------
+
+
+def _source_of_file(path: str, shape: tuple[int, int] | None) -> Source:
+    """An image in a file; ``shape`` (slow, fast) is for files that do not tell theirs."""
+    try:
+        return Source(os.path.abspath(path), _finite(path, _read_image(path, shape)))
+    except InputFileError as error:
+        raise UnreadableError(f"compare: {error}") from error
+
+
+def _read_image(path: str, shape: tuple[int, int] | None) -> np.ndarray:
+    if path.endswith((".npy", ".npz")):
+        return _read_numpy(path)
+    content = read_bytes(path, "the image")
+    if content.startswith(b"{"):
+        return read_smv(path).pixels
+    if shape is None:
+        edge = math.isqrt(len(content) // 4)
+        if edge == 0 or 4 * edge**2 != len(content):
+            raise InputFileError(f"{path}: {len(content)} bytes are no square float32 image; give -detpixels_f, _s")
+        shape = (edge, edge)
+    return read_raw(path, shape)
+
+
+def _read_numpy(path: str) -> np.ndarray:
+    """The array of a .npy file; of a .npz file the one called float, or its only one."""
+    content = io.BytesIO(read_bytes(path, "the image"))
+    try:
+        loaded = np.load(content, allow_pickle=False)
+        arrays = {"float": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise InputFileError(f"{path}: {error}; must be as numpy.save or numpy.savez writes it") from error
+    if "float" not in arrays and len(arrays) != 1:
+        raise InputFileError(f"{path}: arrays {', '.join(arrays)}; must have one, or one called float")
+    return arrays["float"] if "float" in arrays else next(iter(arrays.values()))
+
+
+def _finite(name: str, image: np.ndarray) -> Floats:
+    if image.ndim != 2 or image.size == 0 or image.dtype.kind not in "iuf":
+        raise InputFileError(f"{name} has shape {image.shape} of {image.dtype}; must be an image of numbers")
+    bad = np.argwhere(~np.isfinite(image))
+    if len(bad):
+        slow, fast = bad[0]
+        raise InputFileError(f"{len(bad)} pixels are not finite, the first at slow {slow} fast {fast} of {name}")
+    return image.astype(np.float64)
+
+
+def _same_area(images: Sequence[Floats], resample: bool, roi: Sequence[int] | None) -> list[Floats]:
+    """Both images on one grid, cut to the region of interest (first and last fast, then slow, inclusive)."""
+    (slow_a, fast_a), (slow_b, fast_b) = (image.shape for image in images)
+    shape = min(slow_a, slow_b), min(fast_a, fast_b)
+    if images[0].shape != images[1].shape and not resample:
+        raise ShapeError(
+            f"compare: a has {fast_a} x {slow_a} pixels (fast x slow), b {fast_b} x {slow_b}: give -resample"
+        )
+    same = [resampled(image, shape) for image in images]
+    if roi is None:
+        return same
+    xmin, xmax, ymin, ymax = roi
+    if not (0 <= xmin <= xmax < shape[1] and 0 <= ymin <= ymax < shape[0]):
+        raise CompareUsageError(
+            f"compare: -roi {xmin} {xmax} {ymin} {ymax}: must be in order, within 0 {shape[1] - 1} 0 {shape[0] - 1}"
+        )
+    return [image[ymin : ymax + 1, xmin : xmax + 1] for image in same]
+
+
+def _shifted(result: Comparison, slow: int, fast: int) -> Comparison:
+    """The comparison of a region that begins there, its pixels counted from the image's own first."""
+    at = result.largest_at
+    return replace(result, largest_at=(at[0] + slow, at[1] + fast))
+
+
+# What is told ----------------------------------------------------------------------------------------------------
+
+
+def _described(source: Source) -> dict[str, Any]:
+    return {"name": source.name, "seconds": source.seconds, "shape": source.image.shape}
+
+
+def _report(sources: Sequence[Source], result: Comparison) -> Iterator[str]:
+    for name, source in zip("ab", sources, strict=True):
+        yield f"{name}: {source.name}" + ("" if source.seconds is None else f" in {source.seconds:.3g} s")
+    slow, fast = result.largest_at
+    ratio = "" if result.ratio is None else f", ratio {result.ratio:.9g}"
+    yield f"correlation         {result.correlation:.12g}"
+    yield f"rmse                {result.rmse:.6g} (mse {result.mse:.6g})"
+    yield f"largest difference  {result.largest_difference:.6g} at slow {slow} fast {fast}"
+    yield f"sums                {result.sum_a:.9g} {result.sum_b:.9g}{ratio}"
+    yield f"peaks               {result.peaks_a} {result.peaks_b}, within a pixel {result.peaks_matched}"
+
+
+def _save(folder: Path, summary: dict[str, Any], a: Floats, b: Floats, first: tuple[int, int], raw: bool) -> None:
+    with replacing(folder / "summary.json") as file:
+        file.write(json.dumps(summary, indent=1).encode() + b"\n")
+    _save_picture(folder / "comparison.png", a, b, first)
+    if raw:
+        write_raw(folder / "difference.bin", (b - a).astype(np.float32))
+
+
+def _save_picture(path: Path, a: Floats, b: Floats, first: tuple[int, int]) -> None:
+    """Both images on one logarithmic scale, and b − a; ``first`` is their first pixel (slow, fast)."""
+    from matplotlib.colors import LogNorm, Normalize
+    from matplotlib.figure import Figure
+
+    difference = b - a
+    top, spread = max(a.max(), b.max()), np.abs(difference).max() or 1.0
+    grey = LogNorm(top / 10**_DECADES, top, clip=True) if top > 0 else Normalize(0.0, 1.0, clip=True)
+    (slow, fast), (height, width) = first, a.shape
+    extent = fast - 0.5, fast + width - 0.5, slow + height - 0.5, slow - 0.5
+    figure = Figure(figsize=(16, 5), dpi=100, layout="constrained")
+    panels = [
+        ("a", a, "gray_r", grey),
+        ("b", b, "gray_r", grey),
+        ("b - a", difference, "RdBu_r", Normalize(-spread, spread)),
+    ]
+    for axes, (title, image, colors, norm) in zip(figure.subplots(1, 3), panels, strict=True):
+        figure.colorbar(axes.imshow(image, cmap=colors, norm=norm, extent=extent), ax=axes)
+        axes.set(title=title, xlabel="fast (pixels)", ylabel="slow (pixels)")
+    with replacing(path) as file:
+        figure.savefig(file, format="png")

@@ -1,0 +1,143 @@
+"""``nbnumba fuzz``: random command lines through two programs, whose images must agree."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from ..errors import NbnumbaError, ResourceError, UsageError
+from ..fuzz import OURSELVES, TOLERANCE, Difference, Program, Tolerance, as_test, program, search
+from ..io.files import replacing
+from ..rendering import seed_from_clock
+
+AGREED, DIFFERENT = 0, 3
+_EPILOG = """\
+Exit status: 0 no difference was found; 1 usage; 2 a program cannot be run, or both failed on every command line;
+3 differences were found, each now a test in DIR that fails as long as the programs disagree."""
+
+
+class FuzzUsageError(UsageError):
+    """A command line that fuzz does not take."""
+
+    exit_status = 1
+
+
+class ProgramError(NbnumbaError):
+    """A program that cannot be tried at all."""
+
+    exit_status = 2
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run ``nbnumba fuzz`` with its arguments and return its exit status.
+
+    Raises
+    ------
+    FuzzUsageError, ProgramError, ResourceError
+        What kept the programs from being tried.
+    """
+    options = _parsed(argv)
+    tolerance = Tolerance(*options.tolerance)
+    seed = seed_from_clock() if options.seed is None else options.seed
+    a, b = _program(options.a), _program(options.b)
+    began = time.perf_counter()
+    try:
+        result = search(a, b, options.n, seed, tolerance, _show_progress if sys.stderr.isatty() else None)
+    finally:
+        if sys.stderr.isatty():
+            print(file=sys.stderr)
+    if len(result.refused) == result.command_lines:
+        raise ProgramError(f"fuzz: both programs failed on every command line, at last with: {result.refused[-1].text}")
+    for number, found in enumerate(result.differences, 1):
+        path = _write_test(found, options, tolerance)
+        print(f"difference {number}: {found.kind}: {found.text}")
+        print(f"  nbnumba -mode c {shlex.join(found.args)}")
+        print(f"  kept as {path}")
+    known = f" ({result.known} not run: they have the options of a difference found before)" if result.known else ""
+    refused = f", {len(result.refused)} refused by both" if result.refused else ""
+    print(
+        f"{result.command_lines} command lines{known}{refused}, {len(result.differences)} differences, "
+        f"{time.perf_counter() - began:.1f} s, -seed {seed}"
+    )
+    return DIFFERENT if result.differences else AGREED
+
+
+# The command line ------------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise FuzzUsageError(f"fuzz: {message}; nbnumba fuzz -h tells more")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="nbnumba fuzz",
+        description="Run random command lines in nanoBragg's options through two programs and compare the images.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "-a", metavar="CMD", default=os.environ.get("NB_C_BIN"), help="first program (that of NB_C_BIN)"
+    )
+    parser.add_argument(
+        "-b", metavar="CMD", default=OURSELVES, help=f"second program ({OURSELVES}: mode c, in this process)"
+    )
+    parser.add_argument("-n", type=int, default=1000, metavar="n", help="how many command lines (1000)")
+    parser.add_argument("-seed", type=int, metavar="s", help="which command lines (from the clock)")
+    parser.add_argument(
+        "-tolerance",
+        nargs=2,
+        type=float,
+        default=(TOLERANCE.relative, TOLERANCE.of_max),
+        metavar=("rel", "abs"),
+        help=f"a pixel may differ by rel·|pixel| + abs·max ({TOLERANCE.relative:g} {TOLERANCE.of_max:g})",
+    )
+    parser.add_argument("-out", default=".", metavar="DIR", help="where tests of differences are written (.)")
+    return parser
+
+
+def _parsed(argv: Sequence[str]) -> argparse.Namespace:
+    options = _parser().parse_args(argv)
+    if not options.a:
+        raise FuzzUsageError("fuzz: no first program: give -a CMD, or set NB_C_BIN")
+    if options.n < 1:
+        raise FuzzUsageError(f"fuzz: -n {options.n}: must be a count, 1 or more")
+    if not all(0.0 <= allowed < float("inf") for allowed in options.tolerance):
+        raise FuzzUsageError(f"fuzz: -tolerance {options.tolerance}: must be two numbers, 0 or more")
+    return options
+
+
+def _program(command: str) -> Program:
+    try:
+        return program(command)
+    except UsageError as error:
+        raise ProgramError(f"fuzz: {error}") from error
+
+
+# What is told ----------------------------------------------------------------------------------------------------
+
+
+def _show_progress(tried: int) -> None:
+    print(f"\r{tried} command lines", end="", file=sys.stderr, flush=True)
+
+
+def _write_test(found: Difference, options: argparse.Namespace, tolerance: Tolerance) -> Path:
+    """Write the test of a difference, named by a hash of its command line."""
+    digest = hashlib.sha256("\0".join(found.args).encode()).hexdigest()[:8]
+    path = Path(options.out).absolute() / f"test_difference_{digest}.py"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(f"fuzz: cannot make {path.parent}: {error.strerror}; give another -out") from error
+    with replacing(path) as file:
+        file.write(as_test(found, options.a, options.b, tolerance).encode())
+    return path

@@ -1,0 +1,364 @@
+"""What must hold of any simulator's images, whatever the experiment.
+
+Each property takes a function from an experiment to an image (slow, fast) in photons and an experiment without an
+SMV header or mask, renders variants of it, and raises an AssertionError that says what does not hold. Where mode
+``c`` breaks a property by what it is, that part of the experiment is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import rendering
+from ..experiment import Detector, Experiment, Sampling, Scan, Vector, changed
+from ..inputs import read_inputs
+from ..kernels.vectors import rotated_about, rotated_xyz
+from ..resolve import Resolved, resolve
+from ..scan import sample_phi
+from ..units import ELECTRON_RADIUS_SQR_M2
+
+Array = npt.NDArray[Any]
+Render = Callable[[Experiment], Array]
+
+TURN = (0.35, -0.6, 0.9)
+"""Angles in rad, about x, then y, then z, by which :func:`laboratory_may_be_turned` turns everything."""
+
+
+def render(experiment: Experiment) -> Array:
+    """Photons (slow, fast) by this package, on the CPU."""
+    return rendering.render(_resolved(experiment), backend="cpu").photons
+
+
+# Proportions -------------------------------------------------------------------------------------------------------
+
+
+def f_squared_scales_intensity(render: Render, experiment: Experiment) -> None:
+    """Twice the structure factor, four times the photons; the same F for every reflection is taken."""
+    single = _without_water(changed(_linear(experiment), structure_factors={"hkl_file": None, "default_f": 50.0}))
+    double = changed(single, structure_factors={"default_f": 100.0})
+    _assert_same(render(double), 4.0 * render(single).astype(float), "photons do not go with F²")
+
+
+def fluence_scales_intensity(render: Render, experiment: Experiment) -> None:
+    """Three times the fluence, three times the photons, water's included."""
+    experiment = _linear(changed(experiment, beam={"flux_per_s": 0.0, "fluence_per_m2": 1e28}))
+    brighter = changed(experiment, beam={"fluence_per_m2": 3e28})
+    _assert_same(render(brighter), 3.0 * render(experiment).astype(float), "photons do not go with fluence")
+
+
+def lengths_of_the_detector_may_be_scaled(render: Render, experiment: Experiment, factor: float = 3.0) -> None:
+    """A detector of ``factor`` times the size, that many times farther away, sees the same image.
+
+    With the solid angle of a point, 1/R², the photons go down by factor².
+    """
+    experiment = _linear(experiment)
+    distances = (experiment.detector.distance_mm, experiment.detector.close_distance_mm)
+    defaults = {"pixel_mm": experiment.detector.pixel_mm or 0.1}
+    if distances == (None, None):
+        defaults["distance_mm"] = 100.0
+    experiment = changed(experiment, detector=defaults)
+    lengths = [item.name for item in fields(Detector) if item.name.endswith(("_mm", "_um"))]
+    scaled = {name: _times(getattr(experiment.detector, name), factor) for name in lengths}
+    expected = render(experiment).astype(float) / (factor**2 if experiment.detector.point_pixel else 1.0)
+    _assert_same(
+        render(changed(experiment, detector=scaled)),
+        expected,
+        f"a detector {factor:g} times larger and farther away sees another image",
+        relative=1e-5,
+    )
+
+
+def lengths_of_the_crystal_may_be_scaled(render: Render, experiment: Experiment, factor: float = 1.7) -> None:
+    """Cell, wavelength and resolution limit, all ``factor`` times longer, give the same image; needs a cell."""
+    crystal = experiment.crystal
+    assert crystal.cell is not None
+    a, b, c, *angles = crystal.cell
+    scaled = changed(
+        changed(experiment, crystal=_counted(experiment)),
+        beam={"wavelength_angstrom": factor * (experiment.beam.wavelength_angstrom or 1.0)},
+        crystal={
+            "cell": (factor * a, factor * b, factor * c, *angles),
+            # These two shapes are measured in Å⁻².
+            "fudge": crystal.fudge * (factor**2 if crystal.shape in ("gauss", "tophat") else 1.0),
+        },
+        sampling={"dmin_angstrom": factor * experiment.sampling.dmin_angstrom},
+    )
+    _assert_same(
+        render(scaled), render(experiment), f"Å and wavelength {factor:g} times longer change the image", relative=1e-5
+    )
+
+
+# Sums --------------------------------------------------------------------------------------------------------------
+
+
+def roi_is_a_crop(render: Render, experiment: Experiment, roi: tuple[int, int, int, int], exact: bool = True) -> None:
+    """A region of interest holds the pixels of the whole image, to the last bit if ``exact``, and nothing outside.
+
+    Not for mode ``c`` with interpolation, which may be switched off on the way to the region (C-10).
+    """
+    experiment = replace(experiment, phi_carryover="spec")
+    whole = render(changed(experiment, detector={"roi": None}))
+    part = render(changed(experiment, detector={"roi": roi}))
+    expected = np.zeros_like(whole)
+    inside = (slice(roi[2], roi[3] + 1), slice(roi[0], roi[1] + 1))
+    expected[inside] = whole[inside]
+    otherwise = f"roi {roi} differs from that part of the whole image"
+    if exact:
+        assert np.array_equal(part, expected), f"{otherwise} in {np.count_nonzero(part != expected)} pixels"
+    else:
+        _assert_same(part, expected, otherwise)
+
+
+def scan_is_the_mean_of_stills(render: Render, experiment: Experiment) -> None:
+    """The image of a scan is the mean of the images at the start of each of its steps."""
+    experiment = _linear(experiment)
+    angles = np.degrees(sample_phi(experiment.scan).phi_rad)
+    stills = [render(replace(experiment, scan=Scan(phi_deg=float(phi)))) for phi in angles]
+    _assert_same(
+        render(experiment),
+        np.mean(stills, axis=0, dtype=float),
+        f"the scan over φ = {angles} is not the mean of its stills",
+        relative=1e-5,
+    )
+
+
+def sources_average(render: Render, experiment: Experiment, folder: Path) -> None:
+    """Many sources give the average of their images, by their weights (mode ``c``: without).
+
+    The sources are those of the experiment's divergence and spectrum, written as lists into ``folder``. Polarization
+    is left out, since the first source's counts for all.
+    """
+    experiment = _without_water(_linear(changed(experiment, beam={"polarization_correction": False})))
+    sources = _resolved(experiment).sources
+    weights = 1.0 + np.arange(len(sources.weight))
+    columns = (-10.0 * sources.incident, weights[:, None], 1e-10 * sources.wavelength_angstrom[:, None])
+    rows = np.hstack(columns)
+
+    def image(name: str, listed: Array) -> Array:
+        path = folder / f"{name}.txt"
+        path.write_text("".join(" ".join(map(repr, row)) + "\n" for row in listed.tolist()))
+        return render(changed(experiment, beam={"source_file": str(path)}))
+
+    images = [image(f"source_{number}", row[None]) for number, row in enumerate(rows)]
+    expected = np.average(images, axis=0, weights=weights if experiment.mode == "spec" else None)
+    _assert_same(image("sources", rows), expected, f"{len(rows)} sources do not average", relative=1e-5)
+    equal = np.mean(images, axis=0, dtype=float)
+    _assert_same(render(experiment), equal, "divergence and spectrum are not their list of sources", relative=1e-5)
+
+
+def subpixels_are_small_pixels(render: Render, experiment: Experiment, across: int = 2) -> None:
+    """A pixel with all factors evaluated for each sub-pixel is the sum of ``across``² pixels of that size.
+
+    Mode ``spec``, orthonormal detector axes.
+    """
+    every = Sampling(across, True, True, True, experiment.sampling.dmin_angstrom)
+    experiment = in_custom_axes(_without_water(replace(experiment, sampling=every)))
+    coarse = changed(experiment, detector={"roi": None, "point_pixel": False})
+    detector = coarse.detector
+    assert detector.fast_pixels is not None
+    assert detector.slow_pixels is not None
+    assert detector.pixel_mm is not None
+    fine = changed(
+        coarse,
+        detector={
+            "pixel_mm": detector.pixel_mm / across,
+            "fast_pixels": detector.fast_pixels * across,
+            "slow_pixels": detector.slow_pixels * across,
+        },
+        sampling={"oversample": 1},
+    )
+    shape = (detector.slow_pixels, across, detector.fast_pixels, across)
+    binned = render(fine).reshape(shape).sum(axis=(1, 3), dtype=float)
+    _assert_same(render(coarse), binned, f"{across}² sub-pixels are not {across}² small pixels", relative=1e-5)
+
+
+# Bounds ------------------------------------------------------------------------------------------------------------
+
+
+def photons_are_not_negative(render: Render, experiment: Experiment) -> None:
+    """Every pixel is finite and 0 or more, where the detector faces the sample."""
+    image = render(_linear(experiment))
+    assert np.isfinite(image).all(), f"{np.count_nonzero(~np.isfinite(image))} pixels are not finite"
+    assert (image >= 0.0).all(), f"{np.count_nonzero(image < 0.0)} pixels are negative, the least is {image.min():g}"
+
+
+def polarization_is_within_its_bounds(render: Render, experiment: Experiment) -> None:
+    """The polarization factor lies between (1 − |K|)/2 and 1."""
+    experiment = _linear(experiment)
+    without = render(changed(experiment, beam={"polarization_correction": False})).astype(float)
+    polarized = render(changed(experiment, beam={"polarization_correction": True}))
+    least = (1.0 - abs(experiment.beam.kahn_factor)) / 2.0
+    margin = _margin(without, relative=1e-6)
+    assert (polarized <= without + margin).all(), "polarization makes pixels brighter"
+    assert (polarized >= least * without - margin).all(), f"polarization takes more than {1 - least:g} of a pixel away"
+
+
+def intensity_stays_below_its_peak(render: Render, experiment: Experiment) -> None:
+    """No pixel gets more than r_e²·fluence·F²·(Na·Nb·Nc)² photons per steradian, water aside.
+
+    The same F for every reflection is taken, and a detector that faces the sample.
+    """
+    experiment = _without_water(_linear(changed(experiment, structure_factors={"hkl_file": None, "default_f": 10.0})))
+    resolved = _resolved(experiment)
+    detector = resolved.plan.detector
+    area = 1.0 if detector.point_pixel else detector.pixel**2
+    peak = ELECTRON_RADIUS_SQR_M2 * resolved.fluence_per_m2 * 10.0**2 * math.prod(resolved.lattice.cells) ** 2
+    # In mode c every layer is weighted by the last one's fraction, and the fractions may sum to more than 1 (C-20).
+    layers = detector.layers if experiment.mode == "c" else 1
+    bound = peak * area / detector.close_distance**2 * layers
+    brightest = float(render(experiment).max())
+    assert brightest <= bound * (1.0 + 1e-6), f"the brightest pixel has {brightest:g} photons, {bound:g} are possible"
+
+
+# Orientations ------------------------------------------------------------------------------------------------------
+
+
+def laboratory_may_be_turned(render: Render, experiment: Experiment, angles_rad: Vector = TURN) -> None:
+    """Turning beam, detector, spindle and crystal together changes nothing; mode ``spec``, orthonormal detector axes.
+
+    The turned experiment is described by vectors, so conventions and pivots are held to their definitions too. One
+    mosaic domain is taken, since the others' rotations are drawn in the laboratory's frame.
+    """
+    experiment = changed(replace(experiment, mode="spec"), crystal={"mosaic_spread_deg": None, "mosaic_domains": None})
+    turned = in_custom_axes(experiment, _matrix(angles_rad))
+    _assert_same(render(turned), render(experiment), "the image depends on the frame", relative=1e-5)
+
+
+def phi_is_a_misset(render: Render, experiment: Experiment, phi_deg: float = 33.0) -> None:
+    """A still at φ shows the crystal as a misset by the same rotation about the spindle does."""
+    resolved = _resolved(experiment)
+    spindle, phi = resolved.geometry.spindle, math.radians(phi_deg)
+    turn = np.column_stack([rotated_about(axis, spindle, phi) for axis in np.identity(3).tolist()])
+    still = replace(experiment, scan=Scan(phi_deg=phi_deg))
+    misset = {"misset_deg": xyz_angles_deg(turn @ _matrix(resolved.lattice.misset_rad))}
+    turned = changed(replace(experiment, scan=Scan(phi_deg=0.0)), crystal=misset)
+    _assert_same(render(still), render(turned), f"φ = {phi_deg:g} is not a turn about the spindle", relative=1e-5)
+
+
+def orthogonal_cell_has_twofold_axes(render: Render, experiment: Experiment) -> None:
+    """With right angles and one F for all, half a turn about a, b or c before the misset changes nothing."""
+    cell = experiment.crystal.cell
+    assert cell is not None
+    experiment = changed(
+        experiment,
+        crystal={"cell": (*cell[:3], 90.0, 90.0, 90.0)},
+        structure_factors={"hkl_file": None, "default_f": 10.0},
+    )
+    expected, misset = render(experiment), _matrix(_resolved(experiment).lattice.misset_rad)
+    for axis in range(3):
+        half_turn = 2.0 * np.diag(np.identity(3)[axis]) - np.identity(3)
+        turned = changed(experiment, crystal={"misset_deg": xyz_angles_deg(misset @ half_turn)})
+        _assert_same(render(turned), expected, f"half a turn about {'abc'[axis]} changes the image", relative=1e-5)
+
+
+# Variants of an experiment -----------------------------------------------------------------------------------------
+
+
+def in_custom_axes(experiment: Experiment, turn: Array | None = None) -> Experiment:
+    """The same experiment in mode ``spec``, its detector described by final vectors, beam centre and distance.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        With orthonormal detector axes.
+    turn : float64 array (3, 3), optional
+        Rotation of the whole laboratory, crystal included.
+    """
+    experiment = replace(experiment, mode="spec")
+    resolved = _resolved(experiment)
+    geometry = resolved.geometry
+    rotation = np.identity(3) if turn is None else turn
+
+    def turned(vector: Vector) -> Vector:
+        x, y, z = (rotation @ np.array(vector)).tolist()
+        return (x, y, z)
+
+    detector = Detector(
+        convention="custom",
+        pivot="beam",
+        fast_pixels=geometry.fast_pixels,
+        slow_pixels=geometry.slow_pixels,
+        pixel_mm=1000.0 * geometry.pixel_m,
+        distance_mm=1000.0 * geometry.distance_m,
+        beam_x_mm=1000.0 * geometry.fbeam_m,
+        beam_y_mm=1000.0 * geometry.sbeam_m,
+        fast_axis=turned(geometry.fast),
+        slow_axis=turned(geometry.slow),
+        normal_axis=turned(geometry.normal),
+        **{
+            name: getattr(experiment.detector, name)
+            for name in ("curved", "point_pixel", "attenuation_depth_um", "thickness_um", "layers", "roi")
+        },
+    )
+    return changed(
+        replace(experiment, detector=detector),
+        beam={"direction": turned(geometry.beam), "polarization_axis": turned(geometry.polarization)},
+        goniometer={"spindle_axis": turned(geometry.spindle)},
+        crystal={"misset_deg": xyz_angles_deg(rotation @ _matrix(resolved.lattice.misset_rad))},
+    )
+
+
+def xyz_angles_deg(rotation: Array) -> Vector:
+    """Angles of the rotations about x, then y, then z that make up a rotation matrix."""
+    roty = math.atan2(-rotation[2, 0], math.hypot(rotation[0, 0], rotation[1, 0]))
+    rotz = math.atan2(rotation[1, 0], rotation[0, 0])
+    # What is left is about x; taken so, it makes up for whatever rotz is where x points along z.
+    left = _matrix((0.0, roty, rotz)).T @ rotation
+    return (math.degrees(math.atan2(left[2, 1], left[1, 1])), math.degrees(roty), math.degrees(rotz))
+
+
+def _matrix(xyz_rad: Vector) -> Array:
+    return np.column_stack([rotated_xyz(axis, *xyz_rad) for axis in np.identity(3).tolist()])
+
+
+def _linear(experiment: Experiment) -> Experiment:
+    """Without what makes an image of mode ``c`` other than the sum of its samples: C-9, C-11 and C-12."""
+    if experiment.mode == "c":
+        separate = {"oversample_thick": False, "oversample_polar": False, "oversample_omega": False}
+        experiment = _without_water(changed(experiment, sampling=separate))
+    return replace(experiment, phi_carryover="spec")
+
+
+def _without_water(experiment: Experiment) -> Experiment:
+    return changed(experiment, background={"water_um": 0.0, "amorphous_file": None})
+
+
+def _counted(experiment: Experiment) -> dict[str, Any]:
+    """The crystal's size in unit cells."""
+    return {"cells": _resolved(experiment).lattice.cells, "size_mm": (None, None, None)}
+
+
+def _resolved(experiment: Experiment) -> Resolved:
+    return resolve(experiment, read_inputs(experiment))
+
+
+def _times(value: Any, factor: float) -> Any:
+    if isinstance(value, tuple):
+        return tuple(x * factor for x in value)
+    return None if value is None else value * factor
+
+
+# Agreement ---------------------------------------------------------------------------------------------------------
+
+
+def _margin(expected: Array, relative: float) -> Array:
+    """How far from ``expected`` a pixel may lie; float32 holds no number below 1e-38 in full."""
+    size = np.where(np.isfinite(expected), np.abs(expected), 0.0)
+    return relative * size + 1e-9 * size.max(initial=0.0) + 1e-36
+
+
+def _assert_same(actual: Array, expected: Array, otherwise: str, relative: float = 1e-6) -> None:
+    """Mode ``c`` may overflow (C-11): infinite pixels must be so in both."""
+    assert actual.shape == expected.shape, f"{otherwise}: shape {actual.shape} for {expected.shape}"
+    wrong = ~np.isclose(actual, expected, rtol=0.0, atol=_margin(expected.astype(float), relative))
+    slow, fast = np.unravel_index(np.argmax(wrong), wrong.shape)
+    assert not wrong.any(), (
+        f"{otherwise}: pixel (slow {slow}, fast {fast}) has {actual[slow, fast]:g} photons for {expected[slow, fast]:g}"
+    )
