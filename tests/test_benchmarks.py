@@ -1,0 +1,95 @@
+"""The benchmark runs, and what it counts is so; how long anything takes is no test."""
+
+from __future__ import annotations
+
+import json
+import operator
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks.cases import LYSOZYME_CASES, LYSOZYME_HKL, SCALING_CASE, Case, all_cases
+from benchmarks.measure import OPERATIONS, resolved_of, steps_of
+from nbnumba.fcalc import structure_factors_from_coordinates
+from nbnumba.kernels import polynomials, simd
+from nbnumba.kernels.vectors import dot
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    (folder / LYSOZYME_HKL).write_text("1 2 3 10\n-1 -2 -3 20\n")
+    return folder
+
+
+@pytest.mark.parametrize("case", LYSOZYME_CASES, ids=lambda case: case.name)
+def test_case_resolves_to_lysozyme_and_quick_to_a_band_of_it(case: Case, inputs: Path) -> None:
+    whole, band = (resolved_of(case.options(quick), inputs) for quick in (False, True))
+    _, _, cell = structure_factors_from_coordinates(ROOT / "nbnumba" / "data" / "1hel.pdb", 20.0, False, 0.0, 0.0)
+    assert whole.experiment.crystal.cell == pytest.approx(cell)
+    assert steps_of(band) == pytest.approx(steps_of(whole) / case.quick_share, rel=0.02)
+
+
+def test_steps_are_pixels_times_all_samples(inputs: Path) -> None:
+    assert steps_of(resolved_of(all_cases()[SCALING_CASE].args, inputs)) == 512**2 * 20 * 10
+
+
+@pytest.mark.slow
+def test_a_quick_run_writes_its_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NB_C_BIN", raising=False)
+    assert command.main(["-quick", "-rounds", "1", "-only", "still", "-out", str(tmp_path)]) == 0
+    (case,) = json.loads((tmp_path / "results.json").read_text())["cases"]
+    assert case["name"] == "still"
+    assert set(case["ns_per_step"]) == {"double", "mixed"}
+    assert (tmp_path / "results.md").read_text() == capsys.readouterr().out
+    assert (tmp_path / "results.png").stat().st_size > 0
+
+
+# The operations of a step ----------------------------------------------------------------------------------------
+
+
+class Counted:
+    """Stands for a number and counts what is done with it."""
+
+    def __init__(self, tally: Counter[str], kind: str) -> None:
+        self.tally, self.kind = tally, kind
+
+    def _counted(self, *_: object) -> Counted:
+        self.tally[self.kind] += 1
+        return self
+
+    def _compared(self, _: object) -> bool:
+        self._counted()
+        return False  # so that min and max keep what is counted
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = rint = _counted
+    __lt__ = __gt__ = _compared
+
+
+@pytest.mark.parametrize("precision", OPERATIONS)
+def test_operations_of_a_step_are_those_of_the_equations(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tally: Counter[str] = Counter()
+    x = Counted(tally, "float64")
+
+    def float32(value: object) -> object:
+        return Counted(tally, "float32") if isinstance(value, Counted) else value
+
+    numbers = SimpleNamespace(rint=Counted.rint, float32=float32, uint32=lambda index: index)
+    for module in (simd, polynomials):
+        monkeypatch.setattr(module, "np", numbers)
+    monkeypatch.setattr(simd, "look_up", lambda table, index: x)
+    square: Callable[..., Counted] = simd.square_sqr if precision == "double" else simd.square_sqr_single
+    for _ in "hkl":
+        operator.sub(dot((x, x, x), (x, x, x)), x.rint())
+    square(SimpleNamespace(cells=(36, 47, 29)), x, x, x)
+    tables = SimpleNamespace(first=(0.0, 0.0, 0.0), sizes=(9.0, 9.0, 9.0), factors=())
+    _ = x + simd.nearest_sqr(tables, x, x, x) * x
+    assert (tally["float64"], tally["float32"]) == OPERATIONS[precision]

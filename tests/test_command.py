@@ -1,0 +1,364 @@
+"""The command as its user sees it, and the few names that Python offers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nbnumba
+from nbnumba.cli import main
+from nbnumba.errors import UsageError
+from nbnumba.io.smv import header_value, read_smv
+
+ROOT = Path(__file__).parent.parent
+CLI = (sys.executable, str(ROOT / "cli.py"))
+SIZE = 16
+GOOD = f"-cell 70 80 90 -N 3 -default_F 100 -detpixels {SIZE} -pixel 1 -backend cpu "
+IMAGES = {"floatimage.bin", "intimage.img", "image.pgm", "noiseimage.img"}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(line: str) -> None:
+    assert main(shlex.split(line)) == 0
+
+
+def files() -> set[str]:
+    return set(os.listdir())
+
+
+def photons(path: str = "floatimage.bin") -> np.ndarray:
+    return np.fromfile(path, np.float32).reshape(SIZE, SIZE)
+
+
+def report_of(line: str) -> dict[str, Any]:
+    run(f"{line} -quiet -report report.json")
+    return json.loads(Path("report.json").read_text())
+
+
+def in_a_process(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CLI, *words], env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+# What is printed ---------------------------------------------------------------------------------------------------
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    run("-version")
+    assert capsys.readouterr() == (f"nbnumba {nbnumba.__version__}\n", "")
+
+
+@pytest.mark.parametrize("word", ["-h", "--help", f"{GOOD} -h"])
+def test_help_lists_the_options_by_subject(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run(word)
+    out, err = capsys.readouterr()
+    assert not err
+    for heading in ("crystal:", "beam:", "detector:", "noise and output:", "exit status:"):
+        assert f"\n{heading}\n" in out
+
+
+def test_nothing_given_is_answered_by_the_help_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("usage: nbnumba [options]\n")
+
+
+def test_show_tells_the_resolved_experiment_and_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    run(f"{GOOD} -lambda 1.5 -distance 200 -show -report report.json -mode c")
+    out, err = capsys.readouterr()
+    assert "wavelength 1.5 Å" in out
+    assert "distance 200 mm along the beam" in out
+    assert "mode c" in out
+    assert not err
+    assert files() == set()
+
+
+def test_quiet_prints_nothing_and_writes_as_ever(capsys: pytest.CaptureFixture[str]) -> None:
+    run(f"{GOOD} -quiet")
+    assert not capsys.readouterr().out
+    assert files() == IMAGES
+
+
+def test_warnings_are_told_on_stderr_and_in_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+    run(f"{GOOD} -mosaic 1 -report report.json")
+    out, err = capsys.readouterr()
+    warning = "-mosaic 1 without -mosaic_domains: 10 domains"
+    assert f"nbnumba: warning: {warning}\n" in err
+    assert f"Warnings   {warning}\n" in out
+    assert json.loads(Path("report.json").read_text())["warnings"] == [warning]
+
+
+@pytest.mark.parametrize(
+    ("options", "labels"),
+    [
+        ("", []),
+        ("-osc 2 -phi -1 -phisteps 2", ["C-9"]),
+        ("-osc 2 -phi -1.5 -phisteps 2", []),
+        ("-twotheta 10", ["C-4"]),
+        ("-pivot sample -water 10", ["C-3", "C-12"]),
+        ("-cell 70 80 90 75 85 95 -detector_thick 100 -detector_abs 100", ["C-19", "C-20"]),
+    ],
+)
+def test_labels_of_what_the_modes_treat_differently_are_told(
+    options: str, labels: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(f"{GOOD} {options} -show")
+    told = [line.split() for line in capsys.readouterr().out.split("\n")]
+    assert [word.rstrip(":") for line in told for word in line[:2] if word.startswith("C-")] == labels
+
+
+def test_printout_is_the_float_image(capsys: pytest.CaptureFixture[str]) -> None:
+    run(f"{GOOD} -quiet -roi 2 4 5 6 -printout")
+    lines = [line.replace(":", "").split() for line in capsys.readouterr().out.splitlines()]
+    assert [(int(fast), int(slow)) for fast, slow, _ in lines] == [(f, s) for s in (5, 6) for f in (2, 3, 4)]
+    assert all(np.float32(value) == photons()[int(slow), int(fast)] for fast, slow, value in lines)
+
+
+def test_printout_of_one_pixel(capsys: pytest.CaptureFixture[str]) -> None:
+    run(f"{GOOD} -quiet -printout_pixel 3 7")
+    fast, slow, value = capsys.readouterr().out.replace(":", "").split()
+    assert (fast, slow, np.float32(value)) == ("3", "7", photons()[7, 3])
+
+
+# What is written ---------------------------------------------------------------------------------------------------
+
+
+def test_default_outputs() -> None:
+    run(f"{GOOD} -quiet -detpixels_s 8")
+    assert files() == IMAGES
+    assert os.path.getsize("floatimage.bin") == 4 * SIZE * 8
+    assert read_smv("intimage.img").pixels.shape == read_smv("noiseimage.img").pixels.shape == (8, SIZE)
+    assert Path("image.pgm").read_bytes().startswith(b"P5\n16 8\n")
+
+
+def test_integers_are_the_scaled_photons() -> None:
+    run(f"{GOOD} -quiet -scale 0.5 -adc 7 -intfile scaled.img")
+    expected = np.floor(np.clip(photons().astype(float) * 0.5 + 7, 0, 65535) + 0.5)
+    assert np.abs(read_smv("scaled.img").pixels - expected).max() <= 1
+    run(f"{GOOD} -quiet")
+    assert read_smv("intimage.img").pixels.max() == 55040
+
+
+@pytest.mark.parametrize(
+    ("options", "left_out"), [("-nonoise", {"noiseimage.img"}), ("-nopgm", {"image.pgm"}),
+                              ("-nonoise -noisefile n.img -nopgm -pgmfile p.pgm", {"noiseimage.img", "image.pgm"})]
+)  # fmt: skip
+def test_outputs_that_are_not_wanted(options: str, left_out: set[str]) -> None:
+    run(f"{GOOD} -quiet {options}")
+    assert files() == IMAGES - left_out
+
+
+def test_png_is_a_picture() -> None:
+    run(f"{GOOD} -quiet -png picture.png")
+    assert Path("picture.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_dials_header_is_asked_for_by_an_option() -> None:
+    run(f"{GOOD} -quiet -adc 12 -header dials")
+    header = read_smv("intimage.img").header
+    assert header_value(header, "ADC_OFFSET", whole=True) == 12
+    run(f"{GOOD} -quiet")
+    assert header_value(read_smv("intimage.img").header, "ADC_OFFSET", whole=True) is None
+
+
+def test_report_tells_all_of_the_run() -> None:
+    report = report_of(f"{GOOD} -twotheta 5 -lambda 1.2 -seed 3")
+    assert report["experiment"]["beam"]["wavelength_angstrom"] == 1.2
+    assert list(report["labels"]) == ["C-4"]
+    assert report["statistics"]["maximum"] == photons().max()
+    assert set(report["files"]) == IMAGES | {"report.json"} == files()
+    assert report["versions"]["nbnumba"] == nbnumba.__version__
+    seconds = report["seconds"]
+    assert set(seconds) == {"setup", "compile", "render", "noise", "write", "total"}
+    assert sum(seconds.values()) == pytest.approx(2 * seconds["total"])
+    assert "cpu" in report["backend"]
+
+
+@pytest.mark.parametrize(
+    "options", ["-mosaic 1 -mosaic_domains 3 -osc 1 -xds", "-misset random -mode c -xtalsize 0.00002 -seed 7"]
+)
+def test_experiment_of_the_report_gives_the_same_image(options: str) -> None:
+    experiment = nbnumba.Experiment.from_dict(report_of(GOOD + options)["experiment"])
+    image = nbnumba.simulate(experiment, backend="cpu")
+    assert image.photons.tobytes() == Path("floatimage.bin").read_bytes()
+    assert (image.noise().counts == read_smv("noiseimage.img").pixels).all()
+
+
+def test_seed_decides_the_noise() -> None:
+    for name, seed in (("first", 1), ("again", 1), ("other", 2)):
+        run(f"{GOOD} -quiet -fluence 1e24 -seed {seed} -noisefile {name}")
+    first, again, other = (Path(name).read_bytes() for name in ("first", "again", "other"))
+    assert first == again != other
+
+
+def test_seed_of_the_clock_is_reported() -> None:
+    seed = report_of(f"{GOOD} -fluence 1e24")["experiment"]["noise"]["seed"]
+    noise = Path("noiseimage.img").read_bytes()
+    run(f"{GOOD} -quiet -fluence 1e24 -seed {seed}")
+    assert Path("noiseimage.img").read_bytes() == noise
+
+
+# The cache of structure factors ------------------------------------------------------------------------------------
+
+HKL = "".join(f"{h} {k} {l} {100 + h + 3 * k - l}\n" for h in range(-6, 7) for k in range(-6, 7) for l in range(-6, 7))
+CELL = GOOD.replace("-default_F 100", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "written"),
+    [("", None), ("-dump cache.bin", "cache.bin"), ("-mode c", "Fdump.bin"), ("-mode c -dump c.bin", "c.bin")],
+)
+def test_cache_is_written_where_it_is_asked_for_or_always_in_mode_c(options: str, written: str | None) -> None:
+    Path("P1.hkl").write_text(HKL)
+    run(f"{CELL} -quiet -hkl P1.hkl {options}")
+    assert files() - IMAGES - {"P1.hkl"} == ({written} if written else set())
+
+
+@pytest.mark.parametrize(("name", "again"), [("cache.bin", "-dump cache.bin"), ("Fdump.bin", "")])
+def test_cache_serves_without_the_list(name: str, again: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("P1.hkl").write_text(HKL)
+    run(f"{CELL} -hkl P1.hkl -dump {name}")
+    assert name not in capsys.readouterr().err
+    with_list = photons()
+    run(f"{CELL} {again}")
+    assert f"nbnumba: structure factors are read from {name}, of an earlier run\n" in capsys.readouterr().err
+    assert with_list.any()
+    assert (photons() == with_list).all()
+
+
+# How the work is done ----------------------------------------------------------------------------------------------
+
+
+def test_reference_and_cpu_agree() -> None:
+    line = f"{GOOD} -cell 70 80 90 75 85 95 -mosaic 0.5 -mosaic_domains 3 -quiet"
+    run(line)
+    fast = photons()
+    run(f"{line} -backend reference")
+    assert (np.abs(photons() - fast) <= 5e-7 * np.abs(fast) + 1e-12 * fast.max()).all()
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+def test_number_of_threads_does_not_matter() -> None:
+    run(f"{GOOD} -quiet -threads 1")
+    one = photons()
+    run(f"{GOOD} -quiet -threads 2")
+    assert one.tobytes() == photons().tobytes()
+
+
+def test_checkout_runs_from_any_folder() -> None:
+    finished = in_a_process(*shlex.split(GOOD))
+    assert (finished.returncode, files()) == (0, IMAGES)
+    assert "brightest pixel" in finished.stdout
+
+
+def test_reader_that_has_enough_ends_the_printing_in_peace() -> None:
+    unread, printed = os.pipe()
+    os.close(unread)
+    with open(printed, "wb") as pipe:
+        finished = subprocess.run([*CLI, "-h"], stdout=pipe, stderr=subprocess.PIPE, check=False)
+    assert (finished.returncode, finished.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C as POSIX sends it")
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_interrupt_ends_a_long_run_at_once_and_leaves_nothing(backend: str) -> None:
+    run(f"{GOOD} -quiet -nonoise -nopgm -mosaic 1 -mosaic_domains 2 -backend {backend}")  # compiled from here on
+    old = {name: Path(name).read_bytes() for name in files()}
+    line = f"{GOOD} -nonoise -detpixels 2000 -mosaic 1 -mosaic_domains 5000 -oversample 5 -backend {backend}"
+    with subprocess.Popen(
+        [*CLI, *shlex.split(line)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        while "samples a pixel" not in process.stdout.readline():
+            assert process.poll() is None
+        time.sleep(1.0)
+        process.send_signal(signal.SIGINT)
+        sent = time.perf_counter()
+        _, err = process.communicate(timeout=30)
+    assert time.perf_counter() - sent < 2.0
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "nbnumba: interrupted; nothing half written is left"
+    assert "Traceback" not in err
+    assert {name: Path(name).read_bytes() for name in files()} == old
+
+
+@pytest.mark.slow
+def test_first_runs_at_once_share_an_empty_cache(folder: Path) -> None:
+    cache = folder / "kernels"
+    for name in "ab":
+        (folder / name).mkdir()
+    runs = [
+        subprocess.Popen([*CLI, *shlex.split(GOOD), "-quiet", "-seed", "1"], cwd=folder / name, text=True,
+                         stderr=subprocess.PIPE, env={**os.environ, "NUMBA_CACHE_DIR": str(cache)})
+        for name in "ab"
+    ]  # fmt: skip
+    said = [process.communicate(timeout=300)[1] for process in runs]
+    assert [process.returncode for process in runs] == [0, 0]
+    assert all("Traceback" not in text for text in said)
+    for name in IMAGES:
+        assert (folder / "a" / name).read_bytes() == (folder / "b" / name).read_bytes()
+    again = in_a_process(*shlex.split(GOOD), NUMBA_CACHE_DIR=str(cache))
+    assert "compiling" not in again.stderr
+
+
+@pytest.mark.slow
+def test_cache_that_cannot_be_written_only_costs_time(folder: Path) -> None:
+    (folder / "file").write_text("in the way")
+    finished = in_a_process(*shlex.split(GOOD), NUMBA_CACHE_DIR=str(folder / "file"))
+    assert (finished.returncode, files()) == (0, IMAGES | {"file"})
+    assert "so every run will" in finished.stderr
+
+
+# Python ------------------------------------------------------------------------------------------------------------
+
+
+def test_simulate_returns_an_image_that_can_be_saved(folder: Path) -> None:
+    run(f"{GOOD} -quiet -seed 5 -png image.png")
+    image = nbnumba.simulate(nbnumba.Experiment.from_args(shlex.split(f"{GOOD} -seed 5")), backend="cpu")
+    assert isinstance(image, nbnumba.Image)
+    assert image.experiment.crystal.cells == (3, 3, 3)
+    assert image.statistics.maximum == image.photons.max()
+    (folder / "saved").mkdir()
+    image.save_raw("saved/floatimage.bin")
+    image.save_smv("saved/intimage.img")
+    image.save_noise("saved/noiseimage.img")
+    image.save_pgm("saved/image.pgm")
+    image.save_png("saved/image.png")
+    for name in IMAGES | {"image.png"}:
+        assert (folder / "saved" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_simulate_raises_what_the_command_says() -> None:
+    with pytest.raises(UsageError, match="-lambda -1: must be above 0"):
+        nbnumba.simulate(nbnumba.Experiment.from_args(shlex.split(f"{GOOD} -lambda -1")))
+
+
+def test_importing_is_cheap_and_describing_needs_no_numpy() -> None:
+    program = (
+        "import sys, nbnumba; nbnumba.Experiment.from_args(['-cell', '70']);"
+        "sys.exit(any(name in sys.modules for name in ('numpy', 'numba', 'scipy', 'matplotlib', 'gemmi')))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def test_unknown_name_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'simulat'"):
+        _ = nbnumba.simulat

@@ -1,0 +1,278 @@
+"""The GPU kernels in Numba's simulator, window by window; and what is said where there is no GPU.
+
+The simulator must be chosen before Numba is imported, so this file, run as a program, is its own worker.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import types
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+
+from nbnumba import gpu, rendering
+from nbnumba.commands import devices
+from nbnumba.errors import ResourceError
+from nbnumba.experiment import Experiment
+from nbnumba.inputs import read_inputs
+from nbnumba.kernels import bits
+from nbnumba.resolve import Resolved, resolve
+
+GOLDEN = Path(__file__).parent / "golden"
+CASES = {case["name"]: case for case in json.loads((GOLDEN / "cases.json").read_text())["cases"]}
+EDGE = 12
+"""Pixels of a window along each side: two launches."""
+FEATURES = tuple(
+    """
+    convention_mosflm rotated_dials twotheta_xds custom_vectors_sample point_pixel curved_detector
+    unequal_cells one_cell_axis large_crystal shape_round shape_round_fudge shape_gauss shape_gauss_fudge shape_tophat
+    shape_tophat_fudge default_F outside_table no_hkl interpolate interpolate_single_cell dmin dmin_skips_all
+    phi_steps phi_carryover_middle spec_phi_through_zero mosaic mosaic_phi dispersion divergence_dispersion sourcefile
+    spec_source_weights oversample_3 polar_95 nopolar absorption water spec_water spec_oversample_factors mask
+    """.split()
+)
+GEOMETRY_AND_FACTORS = {
+    "rotated_dials", "twotheta_xds", "custom_vectors_sample", "point_pixel", "curved_detector", "phi_steps",
+    "phi_carryover_middle", "spec_phi_through_zero", "dispersion", "sourcefile", "spec_source_weights", "polar_95",
+    "nopolar", "absorption", "water", "spec_water", "spec_oversample_factors", "mask",
+}  # fmt: skip
+"""Where the precision of the lattice factor makes no difference in kind."""
+BEYOND_GOLDEN = {
+    "curved sphere": ("curved_detector", "-mode spec"),
+    "N 1000": ("convention_mosflm", "-N 1000"),
+    "more orientations than are staged": ("mosaic", "-mosaic_domains 70 -phi 5 -osc 1 -phisteps 2"),
+    "layers, each with its fraction": ("absorption", "-mode spec"),
+    "layers as samples": ("oversample_thick_c", "-mode spec -oversample 2"),
+    "round, interpolated": ("interpolate", "-round_xtal -N 3 -interpolate"),
+    "interpolated, outside the table": ("interpolate_out_of_range", "-mode spec"),
+    "amorphous table": ("spec_water", "-stol {stol}"),
+}
+
+
+RUNS = [
+    (name, precision)
+    for precision in ("double", "mixed")
+    for name in (*FEATURES, *BEYOND_GOLDEN)
+    if precision == "double" or name not in GEOMETRY_AND_FACTORS
+]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A window for the simulator to render."""
+
+    args: list[str]
+    precision: str
+    roi: tuple[int, int, int, int]
+    rows_of_part: int | None = None
+
+
+def resolved_from(args: list[str]) -> Resolved:
+    folder = Path.cwd()
+    os.chdir(GOLDEN / "inputs")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            experiment = Experiment.from_args(args)
+            return resolve(experiment, read_inputs(experiment))
+    finally:
+        os.chdir(folder)
+
+
+def simulated(jobs: list[Job], folder: Path) -> list[tuple[np.ndarray, int]]:
+    """Photons in the window of each job and the number of samples outside the table."""
+    out = folder / "windows.npz"
+    subprocess.run(
+        [sys.executable, "-m", "tests.test_cuda", str(out)],
+        input=json.dumps([vars(job) for job in jobs]),
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
+        cwd=Path(__file__).parent.parent,
+        text=True,
+        check=True,
+    )
+    with np.load(out) as windows:
+        return [(windows[f"photons{n}"], int(windows[f"outside{n}"])) for n in range(len(jobs))]
+
+
+def work(out: str) -> None:
+    from nbnumba.kernels import cuda as kernels
+
+    chosen = kernels.rows_per_part
+    windows = {}
+    for n, job in enumerate(json.load(sys.stdin)):
+        fast0, fast1, slow0, slow1 = job["roi"]
+        plan = resolved_from([*job["args"], "-roi", *map(str, job["roi"])]).plan
+        rows = job["rows_of_part"]
+        kernels.rows_per_part = (lambda pixels, orientations, rows=rows: rows) if rows else chosen
+        rendering = gpu.render_cuda(plan, job["precision"])
+        windows[f"photons{n}"] = rendering.photons[slow0 : slow1 + 1, fast0 : fast1 + 1]
+        windows[f"outside{n}"] = rendering.outside
+    np.savez(out, **windows)
+
+
+def on_cpu(args: list[str]) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return rendering.render(resolved_from(args), "cpu").photons
+
+
+def window_of(name: str, image: np.ndarray) -> tuple[int, int, int, int]:
+    """Around the brightest pixel; in the corner where the case is about what lies far out."""
+    if "outside the table" in name:
+        return 0, EDGE - 1, 0, EDGE - 1
+    slow, fast = (
+        int(min(max(peak - EDGE // 2, 0), size - EDGE))
+        for peak, size in zip(np.unravel_index(image.argmax(), image.shape), image.shape, strict=True)
+    )
+    return fast, fast + EDGE - 1, slow, slow + EDGE - 1
+
+
+def cut(image: np.ndarray, roi: tuple[int, int, int, int]) -> np.ndarray:
+    return image[roi[2] : roi[3] + 1, roi[0] : roi[1] + 1]
+
+
+def excess(found: np.ndarray, wanted: np.ndarray, maximum: float, precision: str) -> float:
+    """Largest difference in units of what is tolerated."""
+    relative, absolute = (5e-7, 1e-12) if precision == "double" else (5e-6, 1e-8)
+    return float((np.abs(found - wanted) / (relative * np.abs(wanted) + absolute * maximum)).max())
+
+
+@pytest.fixture(scope="module")
+def stol_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("stol") / "ice.stol"
+    path.write_text("0 2.5\n0.05 9\n0.2 4\n0.5 1\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def windows(tmp_path_factory: pytest.TempPathFactory, stol_file: Path) -> dict[tuple[str, str], tuple]:
+    """What the simulator gives, what is right, and the largest pixel, for every case and precision."""
+    wanted: dict[str, tuple[list[str], np.ndarray]] = {}
+    for name in FEATURES:
+        with np.load(GOLDEN / f"{name}.npz") as golden:
+            wanted[name] = ([*CASES[name]["args"], "-mode", CASES[name]["modes"][-1]], golden["float"])
+    for name, (base, more) in BEYOND_GOLDEN.items():
+        args = [*CASES[base]["args"], *more.format(stol=stol_file).split()]
+        wanted[name] = (args, on_cpu(args))
+    jobs = [Job(wanted[name][0], precision, window_of(name, wanted[name][1])) for name, precision in RUNS]
+    found = simulated(jobs, tmp_path_factory.mktemp("simulator"))
+    return {
+        (name, precision): (photons, cut(wanted[name][1], job.roi), wanted[name][1].max(), outside)
+        for (name, precision), job, (photons, outside) in zip(RUNS, jobs, found, strict=True)
+    }
+
+
+@pytest.mark.parametrize(("name", "precision"), RUNS)
+def test_simulator_matches(windows: dict[tuple[str, str], tuple], name: str, precision: str) -> None:
+    found, wanted, maximum, outside = windows[name, precision]
+    assert wanted.any()
+    assert excess(found, wanted, maximum, precision) <= 1.0
+    assert (outside > 0) == ("outside the table" in name)
+
+
+def test_parts_and_repeats_agree(tmp_path: Path) -> None:
+    base, more = BEYOND_GOLDEN["more orientations than are staged"]
+    args, roi = [*CASES[base]["args"], *more.split()], (40, 43, 40, 42)
+    jobs = [Job(args, "double", roi), Job(args, "double", roi), Job(args, "double", roi, rows_of_part=256)]
+    (first, _), (again, _), (in_one_part, _) = simulated(jobs, tmp_path)
+    assert first.tobytes() == again.tobytes()
+    np.testing.assert_allclose(first, in_one_part, rtol=2e-7)
+    np.testing.assert_allclose(first, cut(on_cpu(args), roi), rtol=5e-7)
+
+
+@numba.njit
+def nearest_and_reduced(h: float, cells: int) -> tuple[int, float]:
+    shifted = h + bits.TO_WORDS
+    low = bits.low_word(shifted)
+    whole = bits.nearest_whole(bits.high_word(shifted), low) - bits.WHOLE_BITS
+    return whole, bits.half_turns(bits.wrapped(cells * low))
+
+
+@pytest.mark.parametrize("cells", [1, 7, 300])
+@pytest.mark.parametrize("h", [0.0, 0.25, -0.3, 17.75, -123.4567, 1e-9, 4000.123456789, bits.MOST_INDEX - 1.2])
+def test_index_and_reduction_come_out_of_the_bits(h: float, cells: int) -> None:
+    for form in (nearest_and_reduced, nearest_and_reduced.py_func):
+        whole, turns = form(h, cells)
+        assert whole == round(h)
+        exact = cells * (h - round(h))
+        assert abs(turns - (exact - round(exact))) <= cells * 2.0**-32 + 2.0**-24
+
+
+def fake_provider(count: object = 1, compiler: str | None = None, gpus: object = None) -> types.SimpleNamespace:
+    def card_count() -> int:
+        if isinstance(count, Exception):
+            raise count
+        return int(str(count))
+
+    return types.SimpleNamespace(
+        is_simulator=False,
+        name="numba-cuda",
+        card_count=card_count,
+        compiler_error=lambda: compiler,
+        describe=lambda number: (f"Fake {number}", (9, 0), 80 << 30, 79 << 30),
+        driver_version=lambda: "13.0",
+        cuda=types.SimpleNamespace(gpus=gpus),
+    )
+
+
+NO_DRIVER = ImportError("Error at driver init: \n\nCUDA driver library cannot be found.\nIf you are sure\n:")
+
+
+@pytest.mark.parametrize(
+    ("provider", "device", "says"),
+    [
+        (ImportError("No module named 'numba.cuda'"), 0, ["numba.cuda", "nbnumba[cuda]"]),
+        (fake_provider(NO_DRIVER), 0, ["driver library cannot be found", "install"]),
+        (fake_provider(RuntimeError("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH")), 0, ["MISMATCH", "install"]),
+        (fake_provider(0), 0, ["no card", "CUDA_VISIBLE_DEVICES"]),
+        (fake_provider(2), 2, ["card number 2", "finds 2"]),
+        (fake_provider(compiler="libnvvm.so not found"), 0, ["libnvvm.so", "nbnumba[cuda]"]),
+        (fake_provider(), 0, []),
+    ],
+    ids=["no package", "no driver", "old driver", "no card", "no such card", "no compiler", "usable"],
+)
+def test_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], provider: object, device: int, says: list[str]
+) -> None:
+    def provide() -> object:
+        if isinstance(provider, Exception):
+            raise provider
+        return provider
+
+    monkeypatch.setattr(gpu, "_provider", provide)
+    reason = gpu.why_unusable(device)
+    assert (reason is None) == (not says)
+    assert all(part in str(reason) for part in says)
+    assert "\n" not in str(reason)
+    assert devices.main([]) == 0
+    printed = capsys.readouterr().out
+    assert ("usable    yes" in printed) == (gpu.why_unusable() is None)
+    if reason is None:
+        assert "Fake 0, compute capability 9.0, 80.0 GiB" in printed
+
+
+@pytest.mark.parametrize(
+    ("failure", "says"),
+    [("[CUresult.CUDA_ERROR_OUT_OF_MEMORY] alloc", "ran out of memory"), ("CUDA_ERROR_DEVICE_LOST", "failed")],
+)
+def test_failures_of_the_card_are_one_line(monkeypatch: pytest.MonkeyPatch, failure: str, says: str) -> None:
+    class Broken:
+        def __getitem__(self, number: int) -> object:
+            raise RuntimeError(failure + "\nmore")
+
+    monkeypatch.setattr(gpu, "_provider", lambda: fake_provider(gpus=Broken()))
+    with pytest.raises(ResourceError, match=says) as caught:
+        gpu.render_cuda(None)  # type: ignore[arg-type]
+    assert failure in str(caught.value)
+    assert "-backend cpu" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+if __name__ == "__main__":
+    work(sys.argv[1])

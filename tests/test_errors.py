@@ -1,0 +1,340 @@
+"""Whatever is wrong is said in one line that names it and what would be right; then nothing is written."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nbnumba.cli import main
+
+CRYSTAL = "-cell 70 80 90 -N 3 -default_F 100 "
+DETECTOR = "-detpixels 8 -pixel 1 "
+GOOD = CRYSTAL + DETECTOR
+USAGE, FILE, RESOURCE = 2, 3, 4
+
+not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+full_disk = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def put(name: str, content: str | bytes | None) -> None:
+    """A file of this content; None: a folder."""
+    if content is None:
+        Path(name).mkdir()
+    else:
+        Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def smv(fast: int = 8, slow: int = 8, **records: str) -> bytes:
+    said = "".join(f"{keyword}={value};\n" for keyword, value in records.items())
+    header = f"{{\nHEADER_BYTES=512;\nTYPE=unsigned_short;\nSIZE1={fast};\nSIZE2={slow};\n{said}}}"
+    return header.encode().ljust(512) + np.ones((slow, fast), "<u2").tobytes()
+
+
+def everything() -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+
+def refused(line: str, status: int, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that is printed; nothing else is, and no file has changed."""
+    before = everything()
+    assert main(shlex.split(line)) == status
+    out, err = capsys.readouterr()
+    # Not part of the error: the first run on a machine says that it compiles.
+    err = "".join(line for line in err.splitlines(keepends=True) if "compiling kernels" not in line)
+    assert err.startswith("nbnumba: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert "Traceback" not in out + err
+    assert everything() == before
+    return err
+
+
+# The command line --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("-detpixel 8", "unknown option -detpixel: did you mean -detpixels"),
+        ("-lambd 1", "unknown option -lambd: did you mean -lambda?"),
+        ("--mosaic_domain 3", "unknown option --mosaic_domain: did you mean -mosaic_domains"),
+        ("-hk P1.hkl", "unknown option -hk: did you mean -hkl"),
+        ("-zzzz", "unknown option -zzzz: nbnumba -h lists all options"),
+        ("P1.hkl", "unexpected argument 'P1.hkl' after -pixel 1"),
+        ("-nonoise=1", "-nonoise takes no value, found '1'"),
+        ("-hkl", "-hkl needs a file name"),
+        ("-lambda", "-lambda needs a finite number in Å"),
+        ("-lambda -N 3", "-lambda needs a finite number in Å, found -N"),
+        ("-roi 0 1 2", "-roi needs 4 values in px: xmin xmax ymin ymax, found 0 1 2"),
+        ("-cell 1 2 3 4 5 6 7", "-cell needs 1 to 6 values"),
+        ("-lambda abc", "-lambda 'abc' is not a finite number in Å"),
+        ("-lambda nan", "-lambda 'nan' is not a finite number"),
+        ("-distance inf", "-distance 'inf' is not a finite number in mm"),
+        ("-detector_abs nan", "-detector_abs 'nan' is not a number in µm, 0 or more, or inf"),
+        ("-seed 1.5", "-seed '1.5' is not a whole number"),
+        ("-roi 0.5 1 2 3", "-roi '0.5' is not a whole number in px"),
+        ("-mode d", "-mode 'd' is not spec or c"),
+        ("-backend gpu", "-backend 'gpu' is not auto, cpu, cuda or reference"),
+        ("-energy 0", "-energy '0' is not a finite number in eV, above 0"),
+        ("-threads 0", "-threads '0' is not a whole number, 1 or more"),
+        ("-threads 100000", "-threads 100000: this machine takes 1 to"),
+    ],
+)
+def test_line_that_cannot_be_read(options: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said in refused(GOOD + options, USAGE, capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "right"),
+    [(f"-{name} {value}", "above 0") for name in ("lambda", "distance", "close_distance", "pixel", "exposure",
+                                                  "beamsize", "fudge") for value in ("0", "-5")]
+    + [(f"-detsize_{axis} -5", "above 0") for axis in "fs"]
+    + [(f"-{name} -5", "0 or more") for name in ("fluence", "flux", "dispersion", "mosaic", "default_F", "dmin",
+                                                 "water", "detector_thick", "detector_abs", "samplesize", "k_sol",
+                                                 "B_sol", "scale", "pgmscale")]
+    + [(f"-{name} {value}", "1 or more") for name in ("detpixels", "detpixels_f", "detpixels_s", "mosaic_domains",
+                                                      "detector_thicksteps") for value in ("0", "-5", "2.5")]
+    + [(f"-{name} -5", "0 or more") for name in ("oversample", "phisteps", "dispsteps", "hdivsteps", "vdivsteps")],
+)  # fmt: skip
+def test_number_that_makes_no_sense(options: str, right: str, capsys: pytest.CaptureFixture[str]) -> None:
+    name, value = options.split()
+    said = refused(GOOD + options, USAGE, capsys)
+    assert said.startswith(f"nbnumba: {name} ")
+    assert value in said
+    assert right in said
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("-polar 2", "-polar 2: must lie between -1 and 1"),
+        ("-roi 5 1 0 3", "-roi 5 1 0 3 is reversed: give fast first, fast last"),
+        ("-roi 0 3 5 1", "-roi 0 3 5 1 is reversed"),
+        ("-roi 8 9 0 3", "-roi 8 9 0 3 lies outside the detector: fast 0 to 7, slow 0 to 7 are there"),
+        ("-roi -5 -1 0 3", "-roi -5 -1 0 3 lies outside the detector"),
+        ("-printout_pixel 8 0", "-printout_pixel: fast 8, slow 0 lies outside the detector: fast 0 to 7, slow 0 to 7"),
+        ("-trace_pixel 0 8", "-trace_pixel: fast 8, slow 0 lies outside the detector"),
+        ("-dispersion 200 -dispsteps 3", "-dispersion 200 percent reaches wavelengths of 0 or less: give less"),
+        ("-detector_roty 90", "the beam runs along the detector plane"),
+        ("-twotheta 90", "the beam runs along the detector plane"),
+        ("-polar 1 -polar_vector 1 0 0", "-polar 1: the polarization axis is parallel to the beam; give"),
+        ("-beam_vector 0 0 0", "-beam_vector 0.0 0.0 0.0 has no direction: give a vector that is not zero"),
+        ("-fdet_vector 0 1 0", "-fdet_vector and -sdet_vector are parallel"),
+        ("-cell -70 80 90", "-cell -70 80 90 90 90 90: the edges must be above 0"),
+        ("-cell 0", "the edges must be above 0"),
+        ("-cell 70 80 90 90 90 180", "the angles must lie between 0 and 180"),
+        ("-cell 70 80 90 90 0 90", "the angles must lie between 0 and 180"),
+        ("-cell 70 80 90 10 10 100", "-cell 70 80 90 10 10 100: these angles close no cell; each must be less than"),
+        ("-cell 70 80 90 120 120 120", "these angles close no cell"),
+        ("-cell 70 80 90 30 40 70", "these angles close no cell"),
+        ("-phisteps 10000000000", "-phisteps 10000000000: must be at most"),
+        ("-mosaic 1 -mosaic_domains 1e9", "-mosaic_domains 1000000000: must be at most"),
+        ("-fluence 1e300", "fluence_per_m2 is 1e+300: give a number of at most"),
+        ("-pixel 1e-300", "-pixel 1e-300: must be at least"),
+        ("-cell 1e-300", "-cell 1e-300: must be at least"),
+        ("-default_F 1e40", "float32 cannot hold: give less -fluence"),
+    ],
+)
+def test_experiment_that_cannot_be(options: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said in refused(GOOD + options, USAGE, capsys)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (DETECTOR + "-cell 70 80 90", "no structure factors: give -hkl file, -pdb file, or -default_F"),
+        (DETECTOR + "-default_F 1", "no unit cell: give -cell a b c alpha beta gamma, -mat or -pdb"),
+    ],
+)
+def test_what_is_lacking_is_named(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said in refused(line, USAGE, capsys)
+
+
+# Input files -------------------------------------------------------------------------------------------------------
+
+READERS = ("hkl", "mat", "img", "mask", "sourcefile", "stol", "4stol", "Q", "pdb")
+
+
+@pytest.mark.parametrize("option", READERS)
+def test_missing_file_is_named(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(f"{GOOD} -water 1 -{option} nowhere/x", FILE, capsys)
+    assert "nowhere/x: there is no such file; check the path" in said
+
+
+@pytest.mark.parametrize("option", [*READERS, "dump"])
+def test_folder_in_place_of_a_file(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    put("x", None)
+    assert " x: it is a folder; give the name of a file" in refused(f"{GOOD} -water 1 -{option} x", FILE, capsys)
+
+
+@not_root
+@pytest.mark.parametrize("option", READERS)
+def test_file_that_may_not_be_read(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    put("x", "1 2 3 4\n")
+    os.chmod("x", 0)
+    assert main(shlex.split(f"{GOOD} -water 1 -{option} x")) == FILE
+    assert " x: permission is denied; change the file's permissions" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", READERS)
+def test_bytes_that_are_none_of_this(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    put("x", bytes(range(256)))
+    assert "x" in refused(f"{GOOD} -water 1 -{option} x", FILE, capsys)
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "said"),
+    [
+        ("hkl", "", "x: no reflections; each line must be h k l F"),
+        ("hkl", "0 0 1 5\n0 0 1\n", "x:2: 3 numbers where 4 are needed"),
+        ("hkl", "0 0 1 5\n\n# comment\n0 0 two 5\n", "x:4: l must be a finite number, not 'two'"),
+        ("hkl", "0 0 1 5\n0 1.5 0 5\n", "x:2: k = 1.5 is no Miller index"),
+        ("hkl", "0 0 1 -5\n", "x:1: F = -5 is negative"),
+        ("hkl", "0 0 1 nan\n", "x:1: F must be a finite number, not 'nan'"),
+        ("mat", "1 2 3\n4 5 6\n7 8\n", "x: 8 numbers where an A matrix has nine"),
+        ("mat", "1 0 0\n1 0 0\n0 0 1\n", "x: the A matrix is singular"),
+        ("mat", "0 0 0\n0 0 0\n0 0 0\n", "x: the A matrix is singular"),
+        ("mat", "1e-200 0 0\n0 1e-200 0\n0 0 1e-200\n", "x: the A matrix is singular"),
+        ("mat", "1 0 0\n0 one 0\n0 0 1\n", "x:2: matrix element must be a finite number, not 'one'"),
+        ("sourcefile", "# none\n\n", "x: no sources; each line must be x y z weight wavelength_in_m"),
+        ("sourcefile", "-1 0 0 1\n-1 0 0 -1\n", "x:2: weight = -1 must not be negative"),
+        ("sourcefile", "-1 0 0 0\n-1 0 0 0\n", "x: the weights (fourth column) sum to 0; at least one must be"),
+        ("sourcefile", "-1 0 0 nan\n", "x:1: weight must be a finite number, not 'nan'"),
+        ("sourcefile", "-1 0 0 1 0\n", "x:1: wavelength = 0 m must be positive"),
+        ("sourcefile", "0 0 0\n", "x:1: a source at 0 0 0 has no direction"),
+        ("sourcefile", "from above\n", "x:1: x must be a finite number, not 'from'"),
+        ("stol", "", "x: no points"),
+        ("stol", "0.1 2\n0.2\n", "x:2: one number where 2 are needed"),
+        ("stol", "0.1 2\n0.1 3\n", "x:2: the first column was given before, on line 1"),
+        ("Q", "-0.1 2\n", "x:1: abscissa = -0.1 must not be negative"),
+        ("4stol", "0.1 2\nwater 3\n", "x:2: abscissa must be a finite number, not 'water'"),
+        ("dump", "0 1 0 1 0 1\n\f" + "\0" * 99, "x: 112 bytes where indices '0 1 0 1 0 1' need 229"),
+        ("dump", "5 1 0 1 0 1\n\f", "x: bounds '5 1 0 1 0 1' are the wrong way round; write it again with -hkl"),
+        ("dump", "h k l\n", "x: must begin with h_min h_max"),
+        ("img", "photons", "x: is no SMV image"),
+        ("img", smv()[:-2], "x: is truncated: 638 bytes where HEADER_BYTES=512 and 8 x 8 pixels need 640"),
+        ("img", smv(SIZE1="many"), "x: SIZE1 is 'many'; the SMV header must give it as a positive whole number"),
+        ("img", smv(TYPE="float"), "x: TYPE=float cannot be read; it must be unsigned_short"),
+        ("img", smv(DISTANCE="far"), "x: SMV header: DISTANCE=far must be a number"),
+        ("img", smv(DISTANCE="-5"), "x: SMV header: DISTANCE=-5 must be above 0, or given by option"),
+        ("mask", smv(WAVELENGTH="0"), "x: SMV header: WAVELENGTH=0 must be above 0, or given by option"),
+        ("mask", smv(4, 6), "x: a mask of 4 x 6 pixels (fast x slow) for a detector of 8 x 8: give a mask of"),
+        ("pdb", "hello\n", "x is not a PDB or mmCIF file"),
+    ],
+)  # fmt: skip
+def test_wrong_content_is_named(
+    option: str, content: str | bytes, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put("x", content)
+    assert said in refused(f"{GOOD} -water 1 -{option} x", FILE, capsys)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("x.cif", "hello\n", "x.cif is not a PDB or mmCIF file"),
+        ("x.pdb", "CRYST1   50.000   50.000   50.000  90.00  90.00  90.00 P 1\nEND\n", "x.pdb holds no atoms"),
+        ("x.pdb", "ATOM      1  N   ALA A   1      11.104   6.134  -6.504  1.00  0.00           N\nEND\n",
+         "x.pdb has no unit cell"),
+    ],
+)  # fmt: skip
+def test_coordinates_without_what_is_needed(
+    name: str, content: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(name, content)
+    assert said in refused(f"{DETECTOR} -pdb {name}", FILE, capsys)
+
+
+def test_header_value_that_an_option_replaces_does_not_matter(capsys: pytest.CaptureFixture[str]) -> None:
+    put("x", smv(WAVELENGTH="0"))
+    assert main(shlex.split(f"{GOOD} -lambda 1 -img x -show")) == 0
+
+
+def test_damaged_cache_of_an_earlier_run_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    put("Fdump.bin", "garbage")
+    assert "Fdump.bin: must begin with h_min h_max" in refused(GOOD, FILE, capsys)
+
+
+# Memory, disk and folders ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hkl", "options", "said"),
+    [
+        ("1000000000 0 0 5\n0 1000000000 -1000000000 5\n", "", "need a table of 1e+27 values (7.45e+18 GiB), more"),
+        ("0 0 1 5\n", "-detpixels 2000000", "2000000 x 2000000 pixels needs 1.49e+04 GiB of memory"),
+        ("0 0 1 5\n", "-detpixels 1e18", "give fewer pixels"),
+    ],
+)
+def test_what_memory_cannot_hold_is_never_allocated(
+    hkl: str, options: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put("x", hkl)
+    tracemalloc.start()
+    try:
+        assert said in refused(f"{GOOD} -hkl x {options}", RESOURCE, capsys)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
+OUTPUTS = ("floatfile", "intfile", "pgmfile", "noisefile", "png", "report")
+
+
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_output_into_a_folder_that_is_not_there(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(f"{GOOD} -{option} nowhere/x", RESOURCE, capsys)
+    assert "cannot write nowhere/x: there is no folder" in said
+    assert "create it or give another path" in said
+
+
+@pytest.mark.parametrize("option", [*OUTPUTS, "dump"])
+def test_output_that_is_a_folder(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    put("x", "0 0 1 5\n")
+    put("there", None)
+    said = refused(f"{GOOD} -hkl x -{option} there", RESOURCE, capsys)
+    assert "cannot write there: it is a folder; give the name of a file" in said
+
+
+@not_root
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_output_into_a_folder_that_may_not_be_written(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    put("there", None)
+    os.chmod("there", 0o500)
+    assert "is not writable; give another path" in refused(f"{GOOD} -{option} there/x", RESOURCE, capsys)
+
+
+@full_disk
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_full_disk_leaves_whole_files_alone(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(shlex.split(f"{GOOD} -seed 1 -quiet -png image.png -report report.json")) == 0
+    put("kept", "old")
+    before = {name: content for name, content in everything().items() if name != "report.json"}
+    assert main(shlex.split(f"{GOOD} -seed 1 -quiet -{option} /dev/full")) == RESOURCE
+    err = capsys.readouterr().err
+    assert err.endswith("nbnumba: cannot write /dev/full: the disk is full; free some space or give a path on another"
+                        " disk\n")  # fmt: skip
+    assert {name: content for name, content in everything().items() if name != "report.json"} == before
+
+
+@full_disk
+@pytest.mark.parametrize("line", ["-version", "-h", GOOD + "-show"])
+def test_full_disk_under_stdout(line: str) -> None:
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, str(Path(__file__).parent.parent / "cli.py"), *shlex.split(line)]
+        finished = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert finished.returncode == RESOURCE
+    assert finished.stderr == "nbnumba: cannot print: No space left on device\n"

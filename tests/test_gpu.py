@@ -1,0 +1,120 @@
+"""The GPU kernels on a real card: every golden image, large crystals, large images."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nbnumba import gpu, rendering
+from nbnumba.experiment import Experiment
+from nbnumba.inputs import read_inputs
+from nbnumba.kernels.plan import Plan
+from nbnumba.resolve import Resolved, resolve
+
+pytestmark = pytest.mark.gpu
+
+GOLDEN = Path(__file__).parent / "golden"
+ROOT = Path(__file__).parent.parent
+CASES = json.loads((GOLDEN / "cases.json").read_text())["cases"]
+TOLERANCE = {"double": (5e-7, 1e-12), "mixed": (5e-6, 1e-8)}
+CRYSTAL = ["-cell", "70", "80", "90", "75", "85", "95", "-misset", "10", "20", "30", "-default_F", "100"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _card() -> None:
+    from numba import config
+
+    reason = "the simulator stands in for it" if config.ENABLE_CUDASIM else gpu.why_unusable()
+    if reason is not None:
+        pytest.skip(f"no GPU: {reason}")
+
+
+def resolved_from(args: list[str]) -> Resolved:
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore")
+        patch.chdir(GOLDEN / "inputs")
+        experiment = Experiment.from_args(args)
+        return resolve(experiment, read_inputs(experiment))
+
+
+def assert_close(found: np.ndarray, wanted: np.ndarray, precision: str) -> None:
+    relative, absolute = TOLERANCE[precision]
+    np.testing.assert_array_less(
+        np.abs(found - wanted), relative * np.abs(wanted) + absolute * wanted.max() + np.finfo(np.float32).tiny
+    )
+
+
+def is_the_references(plan: Plan) -> bool:
+    """Whether only samples in serial order give this image."""
+    return bool(plan.running_product) or (len(plan.crystal.phi) > 1 and bool(plan.crystal.phi_carryover))
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_golden_image(case: dict, precision: str) -> None:
+    plan = resolved_from([*case["args"], "-mode", case["modes"][0]]).plan
+    if is_the_references(plan):
+        pytest.skip("depends on the order of samples")
+    rendering = gpu.render_cuda(plan, precision)
+    if rendering.outside and plan.factors.interpolate == 2:
+        pytest.skip("depends on the order of samples")
+    with np.load(GOLDEN / f"{case['name']}.npz") as golden:
+        assert_close(rendering.photons, golden["float"], precision)
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("cells", [1, 36, 300, 301, 1000])
+def test_cells_up_to_a_thousand(cells: int, precision: str) -> None:
+    resolved = resolved_from([*CRYSTAL, "-nointerpolate", "-N", str(cells), "-detpixels", "256", "-oversample", "2"])
+    wanted = rendering.render(resolved, "cpu").photons
+    assert_close(gpu.render_cuda(resolved.plan, precision).photons, wanted, precision)
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+def test_many_orientations_in_parts(precision: str) -> None:
+    resolved = resolved_from(
+        [*CRYSTAL, "-N", "10", "-detpixels", "64", "-mosaic", "0.5", "-mosaic_domains", "500", "-phi", "1", "-osc", "1"]
+    )
+    first, again = (gpu.render_cuda(resolved.plan, precision).photons for _ in range(2))
+    assert first.tobytes() == again.tobytes()
+    assert_close(first, rendering.render(resolved, "cpu").photons, precision)
+
+
+def test_large_image_is_cut_into_launches() -> None:
+    resolved = resolved_from([*CRYSTAL, "-N", "10", "-detpixels", "4096", "-pixel", "0.05", "-oversample", "1"])
+    done: list[int] = []
+    rendering = gpu.render_cuda(resolved.plan, progress=done.append)
+    assert done == sorted(done)
+    assert done[-1] == 4096 * 4096
+    assert len(done) > 2
+    assert_close(rendering.photons, rendering.render(resolved, "cpu").photons, "double")
+
+
+def test_many_images_are_those_of_one_at_a_time() -> None:
+    plans = [
+        resolved_from([*CRYSTAL, "-N", "10", "-detpixels", "128", "-phi", str(phi), "-osc", "0"]).plan
+        for phi in range(8)
+    ]
+    many = [photons for photons, _ in gpu.render_many(iter(plans))]
+    for plan, photons in zip(plans, many, strict=True):
+        assert photons.tobytes() == gpu.render_cuda(plan).photons.tobytes()
+
+
+@pytest.mark.parametrize("check", ["memcheck", "racecheck"])
+def test_sanitizer_finds_nothing(check: str, tmp_path: Path) -> None:
+    sanitizer = shutil.which("compute-sanitizer")
+    if sanitizer is None:
+        pytest.skip("no compute-sanitizer: it comes with the CUDA toolkit")
+    done = subprocess.run(
+        [sanitizer, "--tool", check, "--error-exitcode", "9", sys.executable, "-m", "nbnumba", *CRYSTAL, "-N", "10",
+         "-detpixels", "64", "-mosaic", "0.5", "-mosaic_domains", "300", "-backend", "cuda", "-floatfile",
+         str(tmp_path / "image.bin"), "-nopgm", "-noprogress"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,95 @@
+"""The rules of the house: who imports whom, what is shipped, how light the start is."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import nbnumba
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILT = shutil.ignore_patterns(".*", "__pycache__", "build", "demo", "dist", "*.egg-info")
+LINKED = ("kernels", "golden_suite_generator")
+
+
+def _python(*args: str | Path, cwd: Path = ROOT) -> str:
+    done = subprocess.run([sys.executable, *args], cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _sources() -> Iterator[str]:
+    """Every module and data file under the name that it is installed by."""
+    for folder, name in [("nbnumba", "nbnumba"), *((linked, f"nbnumba/{linked}") for linked in LINKED)]:
+        for path in (ROOT / folder).rglob("*"):
+            inside = path.relative_to(ROOT / folder)
+            is_source = path.suffix == ".py" or inside.parts[0] == "data"
+            if path.is_file() and is_source and not (folder == "nbnumba" and inside.parts[0] in LINKED):
+                yield f"{name}/{inside.as_posix()}"
+
+
+@pytest.fixture(scope="module", params=["checkout", "sdist"])
+def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    for module in ("build_manpages", "pip", "setuptools"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"building a wheel needs {module}")
+    folder = tmp_path_factory.mktemp(request.param)
+    tree = shutil.copytree(ROOT, folder / "tree", symlinks=True, ignore=BUILT)
+    if request.param == "sdist":
+        _python("-c", "from setuptools import setup; setup()", "-q", "sdist", "-d", folder, cwd=tree)
+        with tarfile.open(next(folder.glob("*.tar.gz"))) as sdist:
+            sdist.extractall(folder / "unpacked", filter="data")
+        tree = next((folder / "unpacked").iterdir())
+    _python("-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, tree)
+    return zipfile.ZipFile(next(folder.glob("*.whl")))
+
+
+def test_import_contracts_are_kept() -> None:
+    _python("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()", "--no-cache")
+
+
+def test_wheel_has_every_file_once(wheel: zipfile.ZipFile) -> None:
+    shipped = [name for name in wheel.namelist() if name.startswith("nbnumba/")]
+    assert sorted(shipped) == sorted(_sources())
+
+
+def test_wheel_adds_one_name_to_the_top_level(wheel: zipfile.ZipFile) -> None:
+    release = f"nbnumba-{nbnumba.__version__}"
+    assert {name.split("/")[0] for name in wheel.namelist()} == {"nbnumba", f"{release}.dist-info", f"{release}.data"}
+
+
+def test_wheel_has_the_man_page(wheel: zipfile.ZipFile) -> None:
+    page = wheel.read(f"nbnumba-{nbnumba.__version__}.data/data/share/man/man1/nbnumba.1").decode()
+    assert page.startswith(".TH NBNUMBA")
+    assert r"\-lambda" in page
+
+
+def test_installed_version_is_that_of_the_package() -> None:
+    assert importlib.metadata.version("nbnumba") == nbnumba.__version__
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param("import nbnumba", id="import"),
+        pytest.param("from nbnumba.cli import main; main(['-h'])", id="help"),
+        pytest.param("from nbnumba.cli import main; main(['-version'])", id="version"),
+    ],
+)
+def test_start_does_not_wait_for_numpy_or_numba(start: str) -> None:
+    look = "import atexit, sys; atexit.register(lambda: print(sorted({'numba', 'numpy'} & set(sys.modules))))"
+    assert _python("-c", f"{look}; {start}").splitlines()[-1] == "[]"
+
+
+def test_checkout_runs_without_installation(tmp_path: Path) -> None:
+    tree = shutil.copytree(ROOT, tmp_path / "tree", symlinks=True, ignore=BUILT)
+    assert nbnumba.__version__ in _python("-S", "cli.py", "-version", cwd=tree)

@@ -1,0 +1,117 @@
+"""Photon counting: the golden images to the last photon, and Poisson's law."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nbnumba.kernels import noise as kernel
+from nbnumba.kernels.random import seeded, uniform
+from nbnumba.noise import photon_counts
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def whole(image: np.ndarray) -> tuple[int, int, int, int]:
+    return (0, image.shape[1] - 1, 0, image.shape[0] - 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "seed", "adc", "roi"),
+    [
+        ("noise_low", 7, 40, None),
+        ("noise_mid", 99, 40, None),
+        ("noise_high", 12, 0, None),
+        ("noise_roi", 7, 40, (20, 60, 30, 80)),
+        ("noise_mask", 7, 40, None),
+    ],
+)
+def test_counts_are_those_of_the_golden_image(name: str, seed: int, adc: int, roi: tuple[int, int, int, int]) -> None:
+    with np.load(GOLDEN / f"{name}.npz") as golden:
+        noise = photon_counts(golden["float"], roi or whole(golden["float"]), seed, adc)
+        figures = json.loads(str(golden["figures"]))
+        np.testing.assert_array_equal(noise.counts, golden["noise"])
+    assert (noise.photons, noise.overloads) == (figures["photons"], figures["overloads"])
+
+
+@pytest.mark.parametrize("mean", [0.01, 0.9, 11.9, 12.1, 900.0, 3e4])
+def test_counts_follow_poissons_law(mean: float) -> None:
+    image = np.full((300, 300), mean, dtype=np.float32)
+    counts = photon_counts(image, whole(image), 4, 0).counts.astype(float)
+    standard_error = np.sqrt(mean / counts.size)
+    assert counts.mean() == pytest.approx(mean, abs=5 * standard_error)
+    spread_of_variance = mean * np.sqrt((2.0 + 1.0 / mean) / counts.size)
+    assert counts.var() == pytest.approx(mean, abs=5 * spread_of_variance)
+
+
+def test_strong_pixels_spread_like_a_normal_distribution() -> None:
+    mean, offset = 2e6, 30_000.0
+    image = np.full((200, 200), mean, dtype=np.float32)
+    counts = photon_counts(image, whole(image), 4, offset - mean).counts.astype(float)
+    assert counts.mean() == pytest.approx(offset, abs=5 * np.sqrt(mean / counts.size))
+    assert counts.var() == pytest.approx(mean, rel=5 * np.sqrt(2.0 / counts.size))
+
+
+def test_only_the_region_is_drawn_and_seeds_differ() -> None:
+    image = np.full((8, 9), 50.0, dtype=np.float32)
+    counts = photon_counts(image, (2, 4, 1, 6), 3, 40).counts
+    inside = np.zeros(image.shape, dtype=bool)
+    inside[1:7, 2:5] = True
+    assert (counts[inside] > 40).all()
+    assert (counts[~inside] == 0).all()
+    assert (photon_counts(image, (2, 4, 1, 6), 8, 40).counts != counts).any()
+
+
+def test_overloads_are_cut_and_counted() -> None:
+    image = np.array([[1e5, 1.0, np.inf, 2e6, 0.0]], dtype=np.float32)
+    noise = photon_counts(image, whole(image), 1, 40)
+    assert noise.overloads == 3
+    np.testing.assert_array_equal(noise.counts[0, [0, 2, 3, 4]], [65535, 65535, 65535, 40])
+    assert 2e6 < noise.photons < 2.2e6
+
+
+def textbook_ran1(seed: int, count: int) -> list[float]:
+    """The published generator, with Schrage's multiplication, in plain integers."""
+
+    def step(x: int) -> int:
+        quotient, remainder = divmod(x, 127773)
+        x = 16807 * remainder - 2836 * quotient
+        return x + 2147483647 if x < 0 else x
+
+    x = max(1, abs(seed))
+    for _ in range(8):
+        x = step(x)
+    table = [x := step(x) for _ in range(32)][::-1]
+    iy, values = table[0], []
+    for _ in range(count):
+        x = step(x)
+        j = iy // (1 + 2147483646 // 32)
+        iy, table[j] = table[j], x
+        values.append(min(iy / 2147483647, 1 - 1.2e-7))
+    return values
+
+
+@pytest.mark.parametrize("seed", [0, 1, -7, 12345678, 2147483646])
+def test_generator_is_the_textbooks(seed: int) -> None:
+    state = seeded(seed)
+    drawn = [uniform(state) for _ in range(3000)]
+    assert {type(value) for value in drawn} == {np.float32}
+    np.testing.assert_array_equal(drawn, np.array(textbook_ran1(seed, 3000), dtype=np.float32))
+
+
+@pytest.mark.parametrize("seed", [2147483647, 2**40, -(2**62)])
+def test_generator_never_stalls(seed: int) -> None:
+    state = seeded(seed)
+    assert len({uniform(state) for _ in range(1000)}) > 990
+
+
+def test_compiled_code_draws_as_python_does() -> None:
+    means = np.geomspace(1e-4, 1e7, 120).reshape(10, 12).astype(np.float32)
+    results = []
+    for add_noise in (kernel.add_noise, getattr(kernel.add_noise, "py_func", kernel.add_noise)):
+        counts = np.zeros(means.shape, dtype=np.uint16)
+        results.append((add_noise(means, whole(means), 5, 40.0, counts), counts.tolist()))
+    assert results[0] == results[1]

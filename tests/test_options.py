@@ -1,0 +1,488 @@
+"""The command line: every spelling, what counts when two options meet, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbnumba.errors import UsageError
+from nbnumba.experiment import Experiment
+from nbnumba.option_table import markdown
+from nbnumba.options import OPTIONS, Command, Outputs, Run, help_text, parse, parser, wants_help, wants_version
+
+GOLDEN = Path(__file__).parent / "golden"
+
+XYZ = ("0.1", "-2e-1", "3")
+# Each row: the spellings of one option as its users know them, its values, a field that it sets, and to what.
+SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
+    ("hkl", ("a.hkl",), "structure_factors.hkl_file", "a.hkl"),
+    ("default_F", ("3",), "structure_factors.default_f", 3.0),
+    ("dump", ("F.bin",), "structure_factors.dump_file", "F.bin"),
+    ("mat matrix", ("A.mat",), "crystal.matrix_file", "A.mat"),
+    ("cell", ("1", "2", "3", "70", "80", "85"), "crystal.cell", (1.0, 2.0, 3.0, 70.0, 80.0, 85.0)),
+    ("misset", ("1", "-2", "3"), "crystal.misset_deg", (1.0, -2.0, 3.0)),
+    ("misset", ("random",), "crystal.misset_deg", "random"),
+    ("misset_seed", ("-7",), "crystal.misset_seed", -7),
+    ("N", ("5",), "crystal.cells", (5, 5, 5)),
+    ("Na", ("5",), "crystal.cells", (5, 1, 1)),
+    ("Nb", ("0",), "crystal.cells", (1, 0, 1)),
+    ("Nc", ("5.0",), "crystal.cells", (1, 1, 5)),
+    ("samplesize sample_size xtalsize xtal_size", ("0.5",), "crystal.size_mm", (0.5, 0.5, 0.5)),
+    ("sample_thick sample_x xtal_thick xtal_x", ("0.5",), "crystal.size_mm", (0.5, None, None)),
+    ("sample_width sample_y xtal_width xtal_y width", ("0.5",), "crystal.size_mm", (None, 0.5, None)),
+    ("sample_height sample_z xtal_height xtal_z height", ("0.5",), "crystal.size_mm", (None, None, 0.5)),
+    ("square_xtal", (), "crystal.shape", "square"),
+    ("round_xtal", (), "crystal.shape", "round"),
+    ("gauss_xtal", (), "crystal.shape", "gauss"),
+    ("tophat_spots binary_spots", (), "crystal.shape", "tophat"),
+    ("fudge", ("0.4",), "crystal.fudge", 0.4),
+    ("mosaic mosaici mosaic_spread", ("0.3",), "crystal.mosaic_spread_deg", 0.3),
+    ("mosaic_domains mosaic_dom", ("9",), "crystal.mosaic_domains", 9),
+    ("mosaic_seed", ("9",), "crystal.mosaic_seed", 9),
+    ("img", ("a.img",), "detector.header_file", "a.img"),
+    ("mask", ("m.img",), "detector.mask_file", "m.img"),
+    ("pixel", ("0.2",), "detector.pixel_mm", 0.2),
+    ("detpixels detpixels_f detpixels_x", ("64",), "detector.fast_pixels", 64),
+    ("detpixels detpixels_s detpixels_y", ("64",), "detector.slow_pixels", 64),
+    ("detsize detsize_f", ("30",), "detector.fast_size_mm", 30.0),
+    ("detsize detsize_s", ("30",), "detector.slow_size_mm", 30.0),
+    ("distance", ("90",), "detector.distance_mm", 90.0),
+    ("close_distance", ("90",), "detector.close_distance_mm", 90.0),
+    ("point_pixel", (), "detector.point_pixel", True),
+    ("curved_det", (), "detector.curved", True),
+    ("detector_rotx", ("-1.5",), "detector.rotx_deg", -1.5),
+    ("detector_roty", ("1",), "detector.roty_deg", 1.0),
+    ("detector_rotz", ("1",), "detector.rotz_deg", 1.0),
+    ("twotheta", ("12",), "detector.twotheta_deg", 12.0),
+    ("mosflm", (), "detector.convention", "mosflm"),
+    ("xds", (), "detector.convention", "xds"),
+    ("adxv", (), "detector.convention", "adxv"),
+    ("denzo", (), "detector.convention", "denzo"),
+    ("dials", (), "detector.convention", "dials"),
+    ("pivot", ("sample",), "detector.pivot", "sample"),
+    ("Xbeam", ("15",), "detector.beam_x_mm", 15.0),
+    ("Ybeam", ("15",), "detector.beam_y_mm", 15.0),
+    ("Xclose", ("15",), "detector.close_x_mm", 15.0),
+    ("Yclose", ("15",), "detector.close_y_mm", 15.0),
+    ("ORGX", ("30.5",), "detector.orgx_px", 30.5),
+    ("ORGY", ("30.5",), "detector.orgy_px", 30.5),
+    ("fdet_vector", XYZ, "detector.fast_axis", (0.1, -0.2, 3.0)),
+    ("sdet_vector", XYZ, "detector.slow_axis", (0.1, -0.2, 3.0)),
+    ("odet_vector", XYZ, "detector.normal_axis", (0.1, -0.2, 3.0)),
+    ("beam_vector", XYZ, "beam.direction", (0.1, -0.2, 3.0)),
+    ("polar_vector", XYZ, "beam.polarization_axis", (0.1, -0.2, 3.0)),
+    ("spindle_axis", XYZ, "goniometer.spindle_axis", (0.1, -0.2, 3.0)),
+    ("twotheta_axis", XYZ, "detector.twotheta_axis", (0.1, -0.2, 3.0)),
+    ("pix0_vector", XYZ, "detector.origin_mm", (100.0, -200.0, 3000.0)),
+    ("pix0_vector_mm", XYZ, "detector.origin_mm", (0.1, -0.2, 3.0)),
+    ("detector_abs detector_absorb detector_absorption", ("300",), "detector.attenuation_depth_um", 300.0),
+    ("detector_abs", ("inf",), "detector.attenuation_depth_um", math.inf),
+    ("detector_thick", ("450",), "detector.thickness_um", 450.0),
+    ("detector_thicksteps thicksteps", ("4",), "detector.layers", 4),
+    ("lambda wave wavelength", ("0.98",), "beam.wavelength_angstrom", 0.98),
+    ("energy", ("12398.42",), "beam.wavelength_angstrom", 1.0),
+    ("dispersion", ("2",), "beam.dispersion_percent", 2.0),
+    ("dispsteps", ("5",), "beam.dispersion_steps", 5),
+    ("divergence hdivrange", ("4",), "beam.horizontal_divergence_mrad", 4.0),
+    ("divergence vdivrange", ("4",), "beam.vertical_divergence_mrad", 4.0),
+    ("hdivstep", ("1",), "beam.horizontal_divergence_step_mrad", 1.0),
+    ("vdivstep", ("1",), "beam.vertical_divergence_step_mrad", 1.0),
+    ("hdivsteps divsteps", ("3",), "beam.horizontal_divergence_steps", 3),
+    ("vdivsteps divsteps", ("3",), "beam.vertical_divergence_steps", 3),
+    ("hdivsteps divsteps", ("0",), "beam.horizontal_divergence_steps", None),
+    ("round_div", (), "beam.round_divergence", True),
+    ("square_div", (), "beam.round_divergence", False),
+    ("sourcefile", ("s.txt",), "beam.source_file", "s.txt"),
+    ("polar", ("0.9",), "beam.kahn_factor", 0.9),
+    ("nopolar", (), "beam.polarization_correction", False),
+    ("fluence", ("1e29",), "beam.fluence_per_m2", 1e29),
+    ("flux", ("1e12",), "beam.flux_per_s", 1e12),
+    ("exposure", ("0.1",), "beam.exposure_s", 0.1),
+    ("beamsize", ("0.05",), "beam.size_mm", 0.05),
+    ("phi", ("-1",), "scan.phi_deg", -1.0),
+    ("osc", ("2",), "scan.oscillation_deg", 2.0),
+    ("phistep", ("0.5",), "scan.step_deg", 0.5),
+    ("phisteps", ("4",), "scan.steps", 4),
+    ("phisteps", ("0",), "scan.steps", 1),
+    ("dmin", ("4",), "sampling.dmin_angstrom", 4.0),
+    ("oversample", ("0",), "sampling.oversample", 0),
+    ("oversample_thick", (), "sampling.oversample_thick", True),
+    ("oversample_polar", (), "sampling.oversample_polar", True),
+    ("oversample_omega", (), "sampling.oversample_omega", True),
+    ("interpolate", (), "structure_factors.interpolate", True),
+    ("nointerpolate", (), "structure_factors.interpolate", False),
+    ("roi", ("-5", "60", "30", "80"), "detector.roi", (-5, 60, 30, 80)),
+    ("water", ("3",), "background.water_um", 3.0),
+    ("stol 4stol Q", ("f.stol",), "background.amorphous_file", "f.stol"),
+    ("4stol", ("f.stol",), "background.amorphous_axis", "4stol"),
+    ("Q", ("f.stol",), "background.amorphous_axis", "Q"),
+    ("floatfile floatimage", ("f.bin",), "outputs.float_file", "f.bin"),
+    ("intfile intimage", ("i.img",), "outputs.int_file", "i.img"),
+    ("pgmfile pgmimage", ("p.pgm",), "outputs.pgm_file", "p.pgm"),
+    ("pgmscale", ("0.02",), "outputs.pgm_scale", 0.02),
+    ("pgmscale", ("0",), "outputs.pgm_scale", None),
+    ("nopgm", (), "outputs.pgm_file", None),
+    ("noisefile noiseimage", ("n.img",), "outputs.noise_file", "n.img"),
+    ("nonoise", (), "outputs.noise_file", None),
+    ("scale", ("0.5",), "outputs.scale", 0.5),
+    ("scale", ("0",), "outputs.scale", None),
+    ("adc", ("-10",), "outputs.adc_offset", -10.0),
+    ("seed", ("-12",), "noise.seed", -12),
+    ("printout", (), "outputs.print_pixels", "all"),
+    ("printout_pixel", ("3", "4"), "outputs.print_pixels", (3, 4)),
+    ("trace_pixel", ("3", "4"), "run.trace_pixel", (3, 4)),
+    ("progress", (), "run.progress", True),
+    ("noprogress", (), "run.progress", False),
+    ("mode", ("c",), "mode", "c"),
+    ("mode", ("c-parity",), "mode", "c"),
+    ("phi_carryover", ("spec",), "phi_carryover", "spec"),
+    ("phi_carryover", ("c-parity",), "phi_carryover", "c"),
+    ("backend", ("reference",), "run.backend", "reference"),
+    ("precision", ("mixed",), "run.precision", "mixed"),
+    ("device", ("1",), "run.device", 1),
+    ("threads", ("2",), "run.threads", 2),
+    ("pdb model", ("m.pdb",), "structure_factors.coordinate_file", "m.pdb"),
+    ("k_sol", ("0.4",), "structure_factors.k_sol", 0.4),
+    ("B_sol", ("50",), "structure_factors.b_sol", 50.0),
+    ("nosolvent", (), "structure_factors.solvent", False),
+    ("png", ("i.png",), "outputs.png_file", "i.png"),
+    ("report", ("r.json",), "outputs.report_file", "r.json"),
+    ("header", ("dials",), "outputs.header", "dials"),
+    ("show", (), "run.show", True),
+    ("quiet", (), "run.quiet", True),
+]
+EACH_SPELLING = [
+    pytest.param(name, values, path, value, id=f"{name}-{'-'.join(values)}")
+    for names, values, path, value in SPELLINGS
+    for name in names.split()
+]
+
+
+def look_up(command: Command, path: str) -> Any:
+    noun, _, field = path.rpartition(".")
+    owner: Any = command if noun in ("outputs", "run") else command.experiment
+    for part in filter(None, (noun, field)):
+        owner = getattr(owner, part)
+    return owner
+
+
+def line(text: str) -> Command:
+    return parse(text.split())
+
+
+@pytest.mark.parametrize("dashes", ["-", "--"])
+@pytest.mark.parametrize(("name", "values", "path", "value"), EACH_SPELLING)
+def test_every_spelling_sets_its_field(name: str, values: tuple[str, ...], path: str, value: Any, dashes: str) -> None:
+    assert look_up(parse([dashes + name, *values]), path) == value
+
+
+@pytest.mark.parametrize(("name", "values", "path", "value"), [row for row in EACH_SPELLING if row.values[1]])
+def test_first_value_may_follow_an_equals_sign(name: str, values: tuple[str, ...], path: str, value: Any) -> None:
+    assert look_up(parse([f"--{name}={values[0]}", *values[1:]]), path) == value
+
+
+def test_every_option_is_among_the_spellings() -> None:
+    tried = {name for names, *_ in SPELLINGS for name in names.split()}
+    assert {name for option in OPTIONS for name in option.names} - tried == {"version", "h", "help"}
+
+
+def test_no_spelling_has_two_meanings() -> None:
+    names = [name for option in OPTIONS for name in option.names]
+    assert len(names) == len(set(names))
+
+
+def test_nothing_given_is_the_default_of_everything() -> None:
+    assert line("") == Command(Experiment(), Outputs(), Run(), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value"),
+    [
+        ("-N 5 -Nb 7", "crystal.cells", (5, 7, 5)),
+        ("-Nb 7 -N 5", "crystal.cells", (5, 5, 5)),
+        ("-xtalsize 0.1 -sample_y 0.2", "crystal.size_mm", (0.1, 0.2, 0.1)),
+        ("-lambda 1 -energy 24796.84", "beam.wavelength_angstrom", 0.5),
+        ("-energy 24796.84 -lambda 1", "beam.wavelength_angstrom", 1.0),
+        ("-divergence 4 -hdivrange 1", "beam.horizontal_divergence_mrad", 1.0),
+        ("-hdivrange 1 -divergence 4", "beam.horizontal_divergence_mrad", 4.0),
+        ("-vdivrange 1 -divergence 4", "beam.vertical_divergence_mrad", 4.0),
+        ("-vdivsteps 5 -divsteps 3", "beam.vertical_divergence_steps", 3),
+        ("-divsteps 3 -vdivsteps 5", "beam.vertical_divergence_steps", 5),
+        ("-round_xtal -gauss_xtal -tophat_spots", "crystal.shape", "tophat"),
+        ("-tophat_spots -square_xtal", "crystal.shape", "square"),
+        ("-interpolate -nointerpolate", "structure_factors.interpolate", False),
+        ("-nointerpolate -interpolate", "structure_factors.interpolate", True),
+        ("-detpixels 64 -detpixels_x 32", "detector.fast_pixels", 32),
+        ("-detpixels_x 32 -detpixels 64", "detector.fast_pixels", 64),
+        ("-detpixels_x 32 -detpixels_f 16", "detector.fast_pixels", 16),
+        ("-square_div -round_div", "beam.round_divergence", True),
+        ("-polar 0.9 -nopolar", "beam.polarization_correction", False),
+        ("-nopolar -polar 0.9", "beam.polarization_correction", True),
+        ("-stol a -Q b", "background.amorphous_axis", "Q"),
+        ("-noprogress -progress", "run.progress", True),
+        ("-printout -printout_pixel 1 2", "outputs.print_pixels", (1, 2)),
+        ("-misset 1 2 3 -misset random", "crystal.misset_deg", "random"),
+        ("-cell 1 2 3 80 -cell 4", "crystal.cell", (4.0, 4.0, 4.0, 90.0, 90.0, 90.0)),
+        ("-nonoise -noisefile n.img", "outputs.noise_file", None),
+        ("-noisefile n.img -nonoise", "outputs.noise_file", None),
+        ("-nopgm -pgmfile p.pgm", "outputs.pgm_file", None),
+        ("-xds -mosflm", "detector.convention", "mosflm"),
+        ("-xds -spindle_axis 1 0 0", "detector.convention", "custom"),
+        ("-spindle_axis 1 0 0 -xds", "detector.convention", "xds"),
+        ("-pix0_vector 0 0 1 -beam_vector 0 0 1 -dials", "detector.origin_mm", None),
+        ("-pix0_vector 0 0 1 -beam_vector 0 0 1 -dials", "beam.direction", None),
+        ("-xds -pix0_vector_mm 0 0 1", "detector.convention", "custom"),
+        ("-beam_vector 0 0 1 -xds -fdet_vector 1 0 0", "beam.direction", (0.0, 0.0, 1.0)),
+    ],
+)
+def test_the_later_of_two_options_counts(text: str, path: str, value: Any) -> None:
+    assert look_up(line(text), path) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("70", (70, 70, 70, 90, 90, 90)),
+        ("70 80", (70, 80, 70, 90, 90, 90)),
+        ("70 80 90", (70, 80, 90, 90, 90, 90)),
+        ("70 80 90 75", (70, 80, 90, 75, 90, 90)),
+        ("70 80 90 75 85", (70, 80, 90, 75, 85, 90)),
+        ("70 80 90 75 85 95", (70, 80, 90, 75, 85, 95)),
+    ],
+)
+def test_cell_takes_one_to_six_numbers(text: str, cell: tuple[float, ...]) -> None:
+    command = line(f"-cell {text} -N 5")
+    assert command.experiment.crystal.cell == cell
+    assert command.experiment.crystal.cells == (5, 5, 5)
+
+
+@pytest.mark.parametrize("word", ["-1e-3", "-.001", "-1E-03", "-0.001"])
+def test_a_value_may_be_negative_and_in_exponent_form(word: str) -> None:
+    assert parse(["-phi", word, "-osc", "1"]).experiment.scan.phi_deg == -0.001
+
+
+@pytest.mark.parametrize("convention", ["mosflm", "denzo", "adxv", "xds", "dials"])
+@pytest.mark.parametrize("options", ["", "-pivot beam", "-pivot sample", "-ORGX 3 -twotheta 0", "-Xbeam 3"])
+def test_mode_c_pivots_a_named_convention_in_its_own_way(convention: str, options: str) -> None:
+    pivot = line(f"-mode c {options} -{convention}").experiment.detector.pivot
+    assert pivot == ("sample" if convention in ("xds", "dials") else "beam")
+
+
+@pytest.mark.parametrize("convention", ["mosflm", "xds"])
+@pytest.mark.parametrize(
+    ("options", "pivot"),
+    [
+        ("", None),
+        ("-ORGX 3 -Xbeam 3 -twotheta 0 -distance 100", None),
+        ("-pivot beam", "beam"),
+        ("-pivot sample -distance 100", "sample"),
+        ("-ORGX 3 -pivot beam -pivot sample", "sample"),
+    ],
+)
+def test_mode_spec_pivots_a_named_convention_as_told(convention: str, options: str, pivot: str | None) -> None:
+    assert line(f"-{convention} {options}").experiment.detector.pivot == pivot
+
+
+@pytest.mark.parametrize("mode", ["spec", "c"])
+@pytest.mark.parametrize(
+    ("options", "pivot"),
+    [
+        ("", "beam"),
+        *((f"-twotheta 1 {option} 1", "beam") for option in ("-distance", "-Xbeam", "-Ybeam")),
+        *(
+            (f"-distance 1 {option} 1", "sample")
+            for option in ("-close_distance", "-Xclose", "-Yclose", "-ORGX", "-ORGY", "-twotheta")
+        ),
+        ("-distance 1 -twotheta_axis 1 0 0", "beam"),
+        ("-distance 1 -pivot sample", "sample"),
+        ("-twotheta 1 -pivot beam", "beam"),
+    ],
+)
+def test_custom_pivots_as_the_last_option_implies(options: str, pivot: str, mode: str) -> None:
+    command = line(f"{options} -mode {mode} -spindle_axis 1 0 0")
+    assert command.experiment.detector.pivot == pivot
+
+
+@pytest.mark.parametrize(("mode", "pivot"), [("spec", "sample"), ("c", "beam")])
+def test_pivot_option_yields_to_later_ones_in_mode_c_alone(mode: str, pivot: str) -> None:
+    command = line(f"-spindle_axis 1 0 0 -pivot sample -distance 100 -mode {mode}")
+    assert command.experiment.detector.pivot == pivot
+
+
+@pytest.mark.parametrize("mode", ["spec", "c"])
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("-distance 100 -twotheta 3", ()),
+        ("-pivot beam", ()),
+        ("-pivot sample", ("C-3",)),
+        ("-xds -pivot beam", ("C-3",)),
+        ("-ORGX 3", ("C-3",)),
+        ("-ORGX 3 -Ybeam 3", ()),
+        ("-xds -ORGX 3", ()),
+        ("-xds -Xbeam 3", ("C-3",)),
+        ("-spindle_axis 1 0 0 -ORGX 3", ()),
+        ("-spindle_axis 1 0 0 -pivot sample -distance 3", ("C-3",)),
+        ("-misset random -misset_seed 3", ("C-16",)),
+        ("-twotheta_axis 0 1 0", ("C-16",)),
+        ("-misset_seed 3 -pivot sample", ("C-3", "C-16")),
+    ],
+)
+def test_labels_tell_where_the_modes_read_the_line_differently(text: str, labels: tuple[str, ...], mode: str) -> None:
+    assert line(f"{text} -mode {mode}").labels == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("-lamda 1", r"unknown option -lamda: did you mean -lambda\?"),
+        ("--Hkl=a", r"unknown option --Hkl: did you mean -hkl\?"),
+        ("-orgx 3", r"unknown option -orgx: did you mean -ORGX or -ORGY\?"),
+        ("-4sto f", r"unknown option -4sto: did you mean -4stol or -stol\?"),
+        ("-N5", r"unknown option -N5: did you mean -N\b.*\?"),
+        ("-quetzalcoatl", "unknown option -quetzalcoatl: nbnumba -h lists all options"),
+        ("---N 5", "unknown option ---N"),
+        ("-", "unknown option -"),
+        ("x", "unexpected argument 'x'"),
+        ("-N 5 6", "unexpected argument '6' after -N 5"),
+        ("-nopgm -5", "unexpected argument '-5' after -nopgm"),
+        ("-distance", "-distance needs a finite number in mm"),
+        ("-distance -pixel 1", "-distance needs a finite number in mm, found -pixel"),
+        ("-hkl -mat A.mat", "-hkl needs a file name, found -mat"),
+        ("-hkl -hk a", "-hkl needs a file name, found -hk"),
+        ("-mode -N 5", "-mode needs spec or c, found -N"),
+        ("-misset 1 2", "-misset needs 3 values in deg: x y z | random, found 1 2"),
+        ("-roi 1 2 3 -N 5", "-roi needs 4 values in px: xmin xmax ymin ymax, found 1 2 3 -N"),
+        ("-cell -N 5", "-cell needs 1 to 6 values in Å and deg: a [b c alpha beta gamma], found -N"),
+        ("-cell 1 2 3 4 5 6 7 -N 5", "-cell needs 1 to 6 values"),
+        ("-cell 1 2x", "-cell '2x' is not a finite number"),
+        ("-misset Random 1 2", "-misset 'Random' is not a finite number in deg"),
+        ("-distance 10cm", "-distance '10cm' is not a finite number in mm"),
+        ("-distance 1_0", "-distance '1_0' is not"),
+        ("-distance nan", "-distance 'nan' is not a finite number in mm"),
+        ("-distance -inf", "-distance '-inf' is not a finite number in mm"),
+        ("-distance 1e999", "-distance '1e999' is not a finite number in mm"),
+        ("-detector_abs nan", "-detector_abs 'nan' is not a number in µm, 0 or more, or inf"),
+        ("-detector_abs -inf", "-detector_abs '-inf' is not"),
+        ("-energy 0", "-energy '0' is not a finite number in eV, above 0"),
+        ("-scale -1", "-scale '-1' is not a finite number, 0 or more"),
+        ("-N 5.5", "-N '5.5' is not a whole number"),
+        ("-seed 1e400", "-seed '1e400' is not a whole number"),
+        ("-seed 99999999999999999999", "-seed '99999999999999999999' is not a whole number"),
+        ("-detpixels 0", "-detpixels '0' is not a whole number in px, 1 or more"),
+        ("-mosaic_domains 0", "-mosaic_domains '0' is not a whole number, 1 or more"),
+        ("-thicksteps -1", "-thicksteps '-1' is not a whole number, 1 or more"),
+        ("-threads 0", "-threads '0' is not a whole number, 1 or more"),
+        ("-oversample -1", "-oversample '-1' is not a whole number, 0 or more"),
+        ("-phisteps -1", "-phisteps '-1' is not a whole number, 0 or more"),
+        ("-divsteps -1", "-divsteps '-1' is not a whole number, 0 or more"),
+        ("-trace_pixel 1 -1", "-trace_pixel '-1' is not a whole number in px, 0 or more"),
+        ("-mode x", "-mode 'x' is not spec or c"),
+        ("-backend gpu", "-backend 'gpu' is not auto, cpu, cuda or reference"),
+        ("--hkl=", "--hkl '' is not a file name"),
+        ("--nopgm=1", "--nopgm takes no value, found '1'"),
+    ],
+)
+def test_what_cannot_be_is_named_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        line(text)
+    said = str(error.value)
+    assert "\n" not in said
+    assert said.startswith(message) or re.fullmatch(message, said)
+
+
+def golden_lines() -> list[Any]:
+    cases = json.loads((GOLDEN / "cases.json").read_text())["cases"]
+    lines = [
+        pytest.param(case[key], id=f"{case['name']}-{key}")
+        for case in cases
+        for key in ("args", "reference_args")
+        if key in case
+    ]
+    return [*lines, pytest.param(json.loads((GOLDEN / "pilatus_args.json").read_text()), id="pilatus")]
+
+
+@pytest.mark.parametrize("args", golden_lines())
+def test_golden_command_lines_are_understood(args: list[str]) -> None:
+    experiment = parse(args).experiment
+    assert Experiment.from_toml(experiment.to_toml()) == experiment
+
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False).map(repr)
+COUNTS = st.integers(1, 10**6).map(str)
+SOME_OPTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["-distance", "-ORGX", "-phi", "-polar", "-water", "-twotheta"]), NUMBERS),
+        st.tuples(st.sampled_from(["-detpixels", "-Nb", "-phisteps", "-dispsteps", "-seed"]), COUNTS),
+        st.tuples(st.sampled_from(["-fdet_vector", "-misset", "-pix0_vector_mm"]), NUMBERS, NUMBERS, NUMBERS),
+        st.sampled_from([("-xds",), ("-round_xtal",), ("-misset", "random"), ("-detector_abs", "inf")]),
+        st.sampled_from([("-mode", "c"), ("-nopolar",), ("-roi", "-1", "5", "6", "7"), ("-pivot", "sample")]),
+        st.tuples(st.just("-hkl"), st.text("aé/\\\" '=.\t", min_size=1)),
+    )
+)
+
+
+@given(SOME_OPTIONS)
+def test_parsed_experiments_survive_a_toml_document(options: list[tuple[str, ...]]) -> None:
+    experiment = parse([word for option in options for word in option]).experiment
+    assert Experiment.from_toml(experiment.to_toml()) == experiment
+
+
+@given(st.lists(st.one_of(st.text(max_size=8), st.sampled_from(["-cell", "-misset", "--N", "-hkl", "1", "-1e3"]))))
+def test_any_words_are_understood_or_refused(words: list[str]) -> None:
+    with contextlib.suppress(UsageError):
+        assert isinstance(parse(words), Command)
+
+
+@pytest.mark.parametrize("word", ["-h", "--h", "-help", "--help"])
+def test_help_and_version_are_seen_among_other_words(word: str) -> None:
+    assert wants_help(["-N", "5", word])
+    assert wants_version(["--version", word])
+    assert not wants_help(["-N", "5", "-hkl", "h"])
+    assert not wants_version([word])
+
+
+def test_help_lists_every_option_with_its_default() -> None:
+    said = " ".join(parser().format_help().split())
+    for option in OPTIONS:
+        entry = f" -{', -'.join(option.names)} {option.metavar}".rstrip() + f" {help_text(option)} "
+        assert entry in said
+        assert option.names[0] in ("h", "version") or f"default: {option.default}]" in entry
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_help_stays_within_the_terminal_and_100_columns(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    options = parser().format_help().partition("\ncrystal:")[2].partition("\nexamples:")[0]
+    assert max(map(len, options.splitlines())) <= int(columns)
+    assert max(map(len, parser().format_help().splitlines())) <= 100
+
+
+DEFAULTS = {name: option.default for option in OPTIONS for name in option.names}
+STATED = [
+    pytest.param(name, path, id=row.id)
+    for row in EACH_SPELLING
+    for name, values, path, _ in [row.values]
+    if values and DEFAULTS[name] != "none" and look_up(line(""), path) is not None
+]
+
+
+@pytest.mark.parametrize(("name", "path"), STATED)
+def test_the_default_in_the_help_is_that_of_the_field(name: str, path: str) -> None:
+    assert look_up(line(f"-{name} {DEFAULTS[name]}"), path) == look_up(line(""), path)
+
+
+def test_page_of_the_documentation_has_every_spelling() -> None:
+    page = markdown()
+    rows = [row for row in page.splitlines() if row.startswith("| `-")]
+    assert len(rows) == len(OPTIONS)
+    assert all(len(row.replace(r"\|", "").split("|")) == 7 for row in rows)
+    assert all(f"`-{name}`" in page for option in OPTIONS for name in option.names)

@@ -1,0 +1,105 @@
+"""Pictures: rings where the equation puts them, and images that show what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from nbnumba.picture import ring_curve, ring_spacings, save_png
+
+MOSFLM = {"fast": (0, 0, 1), "slow": (0, -1, 0), "beam": (1, 0, 0)}
+
+
+def spacings_along(
+    curve: np.ndarray, wavelength: float, origin: np.ndarray, fast: np.ndarray, slow: np.ndarray
+) -> np.ndarray:
+    """Bragg's law for the pixels of a curve, beam along x."""
+    points = origin + 1e-4 * (curve[:, :1] * fast + curve[:, 1:] * slow)
+    cos_twotheta = points[:, 0] / np.linalg.norm(points, axis=1)
+    return wavelength / (2.0 * np.sin(np.arccos(cos_twotheta) / 2.0))
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.3, -0.8])
+def test_ring_obeys_braggs_law_on_a_tilted_detector(tilt: float) -> None:
+    fast = np.array([-np.sin(tilt), 0.0, np.cos(tilt)])
+    slow = np.array([0.0, -1.0, 0.0])
+    origin = np.array([0.1, 0.05, -0.04])
+    curve = ring_curve(3.0, 1.2, origin, fast, slow, MOSFLM["beam"], 1e-4)
+    np.testing.assert_allclose(spacings_along(curve, 1.2, origin, fast, slow), 3.0, rtol=1e-9)
+    np.testing.assert_allclose(curve[0], curve[-1])
+
+
+def test_rays_that_miss_the_plane_are_not_drawn() -> None:
+    origin = (0.1, 0.05, -0.05)
+    assert np.isnan(ring_curve(0.6, 1.0, origin, pixel_m=1e-4, **MOSFLM)).all()
+    assert np.isnan(ring_curve(0.4, 1.0, origin, pixel_m=1e-4, **MOSFLM)).all()
+    tilted = ring_curve(1.0, 1.0, origin, (-np.sin(0.9), 0, np.cos(0.9)), (0, -1, 0), (1, 0, 0), 1e-4)
+    missing = np.isnan(tilted).any(axis=1)
+    assert missing.any()
+    assert not missing.all()
+
+
+@pytest.mark.parametrize("edge", [0.73, 1.0, 1.62, 4.0, 37.0])
+def test_rings_spread_to_the_edge(edge: float) -> None:
+    spacings = ring_spacings(edge)
+    assert spacings == sorted(set(spacings), reverse=True)
+    assert 3 <= len(spacings) <= 4
+    assert edge <= spacings[-1] <= 1.35 * edge
+    assert all(float(f"{d:.2g}") == d for d in spacings)
+
+
+def picture_of_spot(path: Path, pixels: int, slow: int, fast: int, scale: str) -> np.ndarray:
+    """Darkness of the picture of one spot whose first pixel is given."""
+    image = np.full((pixels, pixels), 1e-9, dtype=np.float32)
+    side = pixels // 10
+    image[slow : slow + side, fast : fast + side] = 100.0
+    save_png(path, image, scale=scale)
+    return 1.0 - matplotlib.image.imread(path)[..., :3].mean(axis=2)
+
+
+@pytest.mark.parametrize("scale", ["log", "percentile"])
+@pytest.mark.parametrize("pixels", [40, 1000, 3100])
+def test_a_spot_is_dark_where_it_belongs(tmp_path: Path, pixels: int, scale: str) -> None:
+    step = pixels // 10
+    high_right = picture_of_spot(tmp_path / "a.png", pixels, 2 * step, 7 * step, scale)
+    low_left = picture_of_spot(tmp_path / "b.png", pixels, 8 * step, 2 * step, scale)
+    assert max(high_right.shape) <= 1600
+    assert high_right.shape == low_left.shape
+    from_row, from_column = np.argwhere(high_right - low_left > 0.9).mean(axis=0)
+    to_row, to_column = np.argwhere(low_left - high_right > 0.9).mean(axis=0)
+    spot_edge = np.sqrt(np.count_nonzero(high_right - low_left > 0.9))
+    assert (to_row - from_row) / spot_edge == pytest.approx(6.0, rel=0.02)
+    assert (to_column - from_column) / spot_edge == pytest.approx(-5.0, rel=0.02)
+
+
+def test_one_strong_pixel_does_not_drown_the_rest(tmp_path: Path) -> None:
+    image = np.random.default_rng(2).exponential(10.0, (100, 100)).astype(np.float32)
+    image[50, 50] = 1e9
+    for scale in ("log", "percentile"):
+        save_png(tmp_path / "peak.png", image, scale=scale)
+        shown = matplotlib.image.imread(tmp_path / "peak.png")[100:800, 100:800, 0]
+        assert 0.1 < np.mean(shown < 0.7) < 0.9, scale
+
+
+def test_overlays_are_drawn_in_colour(tmp_path: Path) -> None:
+    ring = ("3 Å", ring_curve(3.0, 1.0, (0.1, 0.05, -0.05), pixel_m=1e-3, **MOSFLM))
+    save_png(tmp_path / "rings.png", np.zeros((100, 100), dtype=np.float32), beam_center_px=(50, 50), rings=[ring])
+    red, green, blue = np.moveaxis(matplotlib.image.imread(tmp_path / "rings.png")[..., :3], -1, 0)
+    rows, columns = np.nonzero(blue > red + 0.3)
+    center = np.argwhere((red > blue + 0.3) & (red > green + 0.3)).mean(axis=0)
+    radius = np.hypot(rows - center[0], columns - center[1])
+    # 100 mm · tan 2θ in pixels of 1 mm, each drawn as 9 × 9.
+    expected = 900 // 100 * 100 * np.tan(2 * np.arcsin(1.0 / 6.0))
+    assert np.median(radius) == pytest.approx(expected, abs=2)
+
+
+@pytest.mark.parametrize("scale", ["log", "percentile"])
+@pytest.mark.parametrize(
+    "image", [np.zeros((3, 5)), np.ones((1, 1)), np.full((2, 2), np.inf), 1e-30 * np.eye(4), np.ones((1, 700))]
+)
+def test_odd_images_make_a_picture(tmp_path: Path, image: np.ndarray, scale: str) -> None:
+    save_png(tmp_path / "odd.png", image.astype(np.float32), scale=scale)
+    assert matplotlib.image.imread(tmp_path / "odd.png").size
