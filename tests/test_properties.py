@@ -57,6 +57,23 @@ def test_property_holds(holds: Property, experiment: Experiment) -> None:
     holds(render, experiment)
 
 
+@pytest.mark.parametrize(
+    "axes",
+    [
+        pytest.param({"slow_axis": (0.0, -1.0, 0.01)}, id="leaning"),
+        pytest.param({"slow_axis": (0.0, -1.0, 0.01), "curved": True}, id="leaning, curved"),
+        pytest.param({"slow_axis": (0.0, -1.0, 0.0), "normal_axis": (0.0, 0.0, 1.25)}, id="facing away"),
+    ],
+)
+def test_peak_is_bounded_whatever_the_axes(axes: dict[str, Any]) -> None:
+    custom = {"convention": "custom", "pivot": "beam", "fast_axis": (1.0, 0.0, 0.0), "normal_axis": (0.0, 0.0, 1.0)}
+    detector = Detector(fast_pixels=2, slow_pixels=2, pixel_mm=0.4, **(custom | axes))
+    beam = Beam(wavelength_angstrom=0.5, direction=(0.0, 0.0, 1.0), polarization_correction=False)
+    crystal = Crystal(cell=(20.0, 20.0, 20.0, 90.0, 90.0, 90.0))
+    experiment = Experiment(beam=beam, detector=detector, crystal=crystal, sampling=Sampling(oversample=1), mode="c")
+    properties.intensity_stays_below_its_peak(render, experiment)
+
+
 @pytest.mark.parametrize("holds", [properties.laboratory_may_be_turned, properties.subpixels_are_small_pixels])
 @few
 @given(experiment=orthonormal)

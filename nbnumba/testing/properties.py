@@ -19,7 +19,8 @@ import numpy.typing as npt
 from .. import rendering
 from ..experiment import Detector, Experiment, Sampling, Scan, Vector, changed
 from ..inputs import read_inputs
-from ..kernels.vectors import rotated_about, rotated_xyz
+from ..kernels.pixel import solid_angle
+from ..kernels.vectors import cross, dot, rotated_about, rotated_xyz, unit
 from ..resolve import Resolved, resolve
 from ..scan import sample_phi
 from ..units import ELECTRON_RADIUS_SQR_M2
@@ -208,11 +209,14 @@ def intensity_stays_below_its_peak(render: Render, experiment: Experiment) -> No
     experiment = _without_water(_linear(changed(experiment, structure_factors={"hkl_file": None, "default_f": 10.0})))
     resolved = _resolved(experiment)
     detector = resolved.plan.detector
-    area = 1.0 if detector.point_pixel else detector.pixel**2
     peak = ELECTRON_RADIUS_SQR_M2 * resolved.fluence_per_m2 * 10.0**2 * math.prod(resolved.lattice.cells) ** 2
+    # Where fast, slow and normal are no right angles apart, the plane comes nearer than the distance along the normal;
+    # a curved detector is everywhere as far as where the beam, or its line backwards (C-2), meets the plane.
+    height = dot(detector.origin, unit(cross(detector.fast, detector.slow)))
+    nearest = min(abs(height), abs(detector.distance))
     # In mode c every layer is weighted by the last one's fraction, and the fractions may sum to more than 1 (C-20).
     layers = detector.layers if experiment.mode == "c" else 1
-    bound = peak * area / detector.close_distance**2 * layers
+    bound = peak * solid_angle(detector, nearest) * layers
     brightest = float(render(experiment).max())
     assert brightest <= bound * (1.0 + 1e-6), f"the brightest pixel has {brightest:g} photons, {bound:g} are possible"
 
