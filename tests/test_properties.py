@@ -60,7 +60,7 @@ def test_property_holds(holds: Property, experiment: Experiment) -> None:
 @pytest.mark.parametrize(
     "axes",
     [
-        pytest.param({"slow_axis": (0.0, -1.0, 0.01)}, id="leaning"),
+        pytest.param({"slow_axis": (0.0, -1.0, -0.01)}, id="leaning"),
         pytest.param({"slow_axis": (0.0, -1.0, 0.01), "curved": True}, id="leaning, curved"),
         pytest.param({"slow_axis": (0.0, -1.0, 0.0), "normal_axis": (0.0, 0.0, 1.25)}, id="facing away"),
     ],
