@@ -16,6 +16,7 @@ endif
 venv = .venv
 bin = $(venv)/bin
 editable = $(venv)/editable.stamp
+tools = $(venv)/tools.stamp
 sources = pyproject.toml setup.cfg nbnumba/version.py
 
 .PHONY: demo test slow lint bench bench-gpu test-gpu docs install clean
@@ -23,27 +24,27 @@ sources = pyproject.toml setup.cfg nbnumba/version.py
 demo: $(editable)
 	$(bin)/nbnumba demo
 
-test: $(editable)
+test: $(tools)
 	$(bin)/python -m pytest -q -n auto --dist loadfile
 
-slow: $(editable)
+slow: $(tools)
 	$(bin)/python -m pytest -q -n auto --dist loadfile -m slow
 
-lint: $(editable)
+lint: $(tools)
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/mypy
 
-bench: $(editable)
+bench: $(tools)
 	$(bin)/python -m benchmarks
 
-bench-gpu: $(editable)
+bench-gpu: $(tools)
 	$(bin)/python -m benchmarks.gpu
 
-test-gpu: $(editable)
+test-gpu: $(tools)
 	$(bin)/python -m pytest -q -m gpu
 
-docs: $(editable)
+docs: $(tools)
 	@mkdir -p build
 	$(bin)/python -m nbnumba.option_table > build/options.md
 	mv build/options.md docs/options.md
@@ -51,7 +52,7 @@ docs: $(editable)
 
 install: $(bin)/python
 	@echo "Installing nbnumba into $(venv)"
-	@rm -rf $(editable) build/lib
+	@rm -rf $(editable) $(tools) build/lib
 	@$(bin)/python -m pip install -qq .
 	@echo "Done: $(bin)/nbnumba"
 
@@ -60,9 +61,14 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(editable): $(bin)/python $(sources)
+	@echo "Installing nbnumba and its dependencies into $(venv)"
+	@$(bin)/python -m pip install -qq -e .
+	@touch $@
+
+$(tools): $(bin)/python $(sources)
 	@echo "Installing nbnumba, its dependencies and the test tools into $(venv)"
 	@$(bin)/python -m pip install -qq -e '.[test]'
-	@touch $@
+	@touch $(editable) $@
 
 $(bin)/python:
 	@test -n "$(PYTHON)" || { echo "make: needs Python 3.11 to 3.14; name one as make PYTHON=/path/to/python" >&2; exit 1; }

@@ -23,8 +23,6 @@ from nbnumba.kernels.plan import (
     SourcesPlan,
 )
 
-pytestmark = pytest.mark.slow
-
 try:
     from nbnumba.kernels import cuda as kernels
     from nbnumba.kernels import cuda_provider as provider
