@@ -17,14 +17,18 @@ from .background import background_intensity
 from .bits import (
     MOST_CELLS,
     MOST_INDEX,
+    MOST_PAIR_INDEX,
     TO_WORDS,
     WHOLE_BITS,
     half_turns,
     high_word,
     low_word,
     nearest_whole,
+    packed_pairs,
     reciprocal,
+    steps_and_rest,
     unsigned,
+    words_of_steps,
     wrapped,
 )
 from .cuda_provider import cuda, device_function, kernel, register_equations
@@ -63,15 +67,20 @@ MOST_PARTS = 65535
 ONE, TWO, THREE, SIX, NINE = np.uint32(1), np.uint32(2), np.uint32(3), np.uint32(6), np.uint32(9)
 """Steps of an index: with a signed one, every access would ask whether it counts from the end."""
 
-DOUBLE, SINGLE, BITS = 0, 1, 2
-"""Arithmetic of the lattice factor: float64; float64 up to the last reduction, then float32; integers and float32."""
+DOUBLE, SINGLE, BITS, PAIRS = 0, 1, 2, 3
+"""Arithmetic of the lattice factor: float64; float64 up to the last reduction, then float32; float64 for h, k, l, then
+integers and float32; pairs of float32 for h, k, l too."""
+
+SLOW_DOUBLE = 14
+"""From so many float32 operations in the time of a float64 one ``PAIRS`` is faster than ``BITS``: a step of one has 164
+instructions, none of them on float64, a step of the other waits for 12 on float64 (counted in tests/test_ptx.py)."""
 
 
 class Tables(NamedTuple):
     """What the inner loop reads: made once for an image."""
 
     cells: np.ndarray
-    """a, b, c of every orientation in m, flat (9 n)."""
+    """a, b, c of every orientation in m, flat (9 n); packed pairs of float32 where the arithmetic is ``PAIRS``."""
     factors: np.ndarray
     """F in h, k, l order, flat, with a margin of default_F all round; float32 unless the arithmetic is ``DOUBLE``."""
     sizes: tuple[int, int, int]
@@ -84,14 +93,19 @@ def choice(code):
     return (0,) * code
 
 
-def chosen_arithmetic(plan, precision):
-    """The arithmetic that serves ``precision`` ("double" or "mixed") for this crystal."""
+def chosen_arithmetic(plan, precision, singles_per_double=2):
+    """The arithmetic that serves ``precision`` ("double" or "mixed") for this crystal.
+
+    ``singles_per_double``: how many float32 operations the card does in the time of a float64 one.
+    """
     if precision == "double":
         return DOUBLE
     crystal = plan.crystal
     most_index = max(length(edge) for edge in (crystal.a, crystal.b, crystal.c)) * 2.0 / plan.sources.wavelength.min()
     fits = max(crystal.cells) <= MOST_CELLS and most_index < MOST_INDEX
-    return BITS if crystal.shape == SQUARE and not plan.factors.interpolate and fits else SINGLE
+    if crystal.shape != SQUARE or plan.factors.interpolate or not fits:
+        return SINGLE
+    return PAIRS if singles_per_double >= SLOW_DOUBLE and most_index < MOST_PAIR_INDEX else BITS
 
 
 def make_tables(plan, arithmetic, with_factors=True):
@@ -99,8 +113,9 @@ def make_tables(plan, arithmetic, with_factors=True):
     factors = plan.factors
     padded = np.pad(factors.table, 1, constant_values=factors.default) if with_factors else np.zeros(0)
     nh, nk, nl = factors.table.shape
+    cells = oriented_cells(plan.crystal).ravel()
     return Tables(
-        oriented_cells(plan.crystal).ravel(),
+        packed_pairs(cells) if arithmetic == PAIRS else cells,
         padded.ravel().astype(np.float64 if arithmetic == DOUBLE else np.float32, copy=False),
         (nh + 2, nk + 2, nl + 2),
         (factors.first[0] - 1, factors.first[1] - 1, factors.first[2] - 1),
@@ -136,25 +151,50 @@ def dot_row(rows, at, q):
 
 
 @device_function
-def sum_by_bits(tables, crystal, rows, count, q):
+def split(x):
+    """A float64 as the nearest float32 and what is left."""
+    high = np.float32(x)
+    return high, np.float32(x - high)
+
+
+@device_function
+def index_words(rows, at, q):
+    """h0 + ``WHOLE_BITS`` and the low word of h, for the vector that starts at ``at``."""
+    shifted = dot_row(rows, at, q) + TO_WORDS
+    low = low_word(shifted)
+    return nearest_whole(high_word(shifted), low), low
+
+
+@device_function
+def index_words_of_pairs(rows, at, x, y, z):
+    """h0 and the low word of h from packed pairs of float32 and the pairs of q."""
+    steps_x, rest_x = steps_and_rest(rows[at], x[0], x[1])
+    steps_y, rest_y = steps_and_rest(rows[at + ONE], y[0], y[1])
+    steps_z, rest_z = steps_and_rest(rows[at + TWO], z[0], z[1])
+    return words_of_steps(steps_x + steps_y + steps_z, rest_x + rest_y + rest_z)
+
+
+@device_function
+def sum_by_bits(tables, crystal, rows, count, q, arithmetic):
     """Σ F²·F_latt² of a block of unit cells over the staged orientations, in integers and float32."""
     na, nb, nc = crystal.cells
     # The constant in the high word is taken off with the index of the first cell.
-    first_h, first_k, first_l = tables.first[0] + WHOLE_BITS, tables.first[1] + WHOLE_BITS, tables.first[2] + WHOLE_BITS
+    offset = WHOLE_BITS if len(arithmetic) == BITS else 0
+    first_h, first_k, first_l = tables.first[0] + offset, tables.first[1] + offset, tables.first[2] + offset
+    x, y, z = split(q[0]), split(q[1]), split(q[2])
     total = np.float32(0.0)
     at, end = unsigned(0), unsigned(9 * count)
     while at < end:
-        h = dot_row(rows, at, q) + TO_WORDS
-        k = dot_row(rows, at + THREE, q) + TO_WORDS
-        l = dot_row(rows, at + SIX, q) + TO_WORDS
+        if len(arithmetic) == BITS:
+            whole_h, low_h = index_words(rows, at, q)
+            whole_k, low_k = index_words(rows, at + THREE, q)
+            whole_l, low_l = index_words(rows, at + SIX, q)
+        else:
+            whole_h, low_h = index_words_of_pairs(rows, at, x, y, z)
+            whole_k, low_k = index_words_of_pairs(rows, at + THREE, x, y, z)
+            whole_l, low_l = index_words_of_pairs(rows, at + SIX, x, y, z)
         at = unsigned(at + NINE)
-        low_h, low_k, low_l = low_word(h), low_word(k), low_word(l)
-        index = table_index(
-            tables,
-            nearest_whole(high_word(h), low_h) - first_h,
-            nearest_whole(high_word(k), low_k) - first_k,
-            nearest_whole(high_word(l), low_l) - first_l,
-        )
+        index = table_index(tables, whole_h - first_h, whole_k - first_k, whole_l - first_l)
         low_h, low_k, low_l = low_h | 1, low_k | 1, low_l | 1
         numerator = (
             sin_pi_single(half_turns(wrapped(na * low_h)))
@@ -304,8 +344,8 @@ def sum_orientations(plan, tables, rows, start, stop, q, shape, interpolate, ari
         # A part that fits is staged once for all, by the kernel.
         if stop - start > ROWS:
             stage(tables, rows, first, count)
-        if len(arithmetic) == BITS:
-            total += sum_by_bits(tables, plan.crystal, rows, count, q)
+        if len(arithmetic) >= BITS:
+            total += sum_by_bits(tables, plan.crystal, rows, count, q, arithmetic)
         else:
             partial, beyond = sum_samples(
                 tables, plan.crystal, plan.factors.default, rows, count, q, shape, interpolate, arithmetic

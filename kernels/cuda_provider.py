@@ -58,6 +58,18 @@ else:
     def _high_word(x):
         return lambda x: libdevice.double2hiint(x)
 
+    @overload(bits.float_bits, target="cuda")
+    def _float_bits(x):
+        return lambda x: libdevice.float_as_int(x)
+
+    @overload(bits.bits_float, target="cuda")
+    def _bits_float(i):
+        return lambda i: libdevice.int_as_float(i)
+
+    @overload(bits.fused, target="cuda")
+    def _fused(x, y, z):
+        return lambda x, y, z: libdevice.fmaf_rn(x, y, z)
+
     @overload(bits.wrapped, target="cuda")
     def _wrapped(i):
         return lambda i: np.int32(i)
@@ -115,6 +127,11 @@ def describe(number: int) -> tuple[str, tuple[int, int], int, int]:
         card = context.device
         label = card.name.decode() if isinstance(card.name, bytes) else str(card.name)
         return label, tuple(card.compute_capability), int(memory.total), int(memory.free)
+
+
+def singles_per_double() -> int:
+    """How many float32 operations the current card does in the time of a float64 one, as its driver says."""
+    return 2 if is_simulator else int(cuda.get_current_device().SINGLE_TO_DOUBLE_PRECISION_PERF_RATIO)
 
 
 def driver_version() -> str:

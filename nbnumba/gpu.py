@@ -192,7 +192,7 @@ class Job:
         orientations = len(plan.crystal.phi) * len(plan.crystal.domains)
         self.rows_of_part = kernels.rows_per_part(self.pixels, orientations)
         self.parts = -(-orientations // self.rows_of_part)
-        arithmetic = kernels.chosen_arithmetic(plan, precision)
+        arithmetic = kernels.chosen_arithmetic(plan, precision, _provider().singles_per_double())
         self.capacity = min(self.pixels, MOST_PIXELS) if stream == 0 else self.pixels
         counted = (self.parts, self.capacity) if plan.factors.interpolate else (1, 1)
         _check_memory(cuda, plan, arithmetic, orientations, self.parts * self.capacity)

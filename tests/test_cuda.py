@@ -10,6 +10,7 @@ import sys
 import types
 import warnings
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numba
@@ -71,6 +72,7 @@ class Job:
     precision: str
     roi: tuple[int, int, int, int]
     rows_of_part: int | None = None
+    singles_per_double: int = 2
 
 
 def resolved_from(args: list[str]) -> Resolved:
@@ -102,6 +104,7 @@ def simulated(jobs: list[Job], folder: Path) -> list[tuple[np.ndarray, int]]:
 
 def work(out: str) -> None:
     from nbnumba.kernels import cuda as kernels
+    from nbnumba.kernels import cuda_provider
 
     chosen = kernels.rows_per_part
     windows = {}
@@ -109,6 +112,7 @@ def work(out: str) -> None:
         fast0, fast1, slow0, slow1 = job["roi"]
         plan = resolved_from([*job["args"], "-roi", *map(str, job["roi"])]).plan
         rows = job["rows_of_part"]
+        cuda_provider.singles_per_double = lambda ratio=job["singles_per_double"]: ratio
         kernels.rows_per_part = (lambda pixels, orientations, rows=rows: rows) if rows else chosen
         rendering = gpu.render_cuda(plan, job["precision"])
         windows[f"photons{n}"] = rendering.photons[slow0 : slow1 + 1, fast0 : fast1 + 1]
@@ -186,6 +190,18 @@ def test_parts_and_repeats_agree(tmp_path: Path) -> None:
     np.testing.assert_allclose(first, cut(on_cpu(args), roi), rtol=5e-7)
 
 
+@pytest.mark.parametrize("name", ["unequal_cells", "large_crystal", "outside_table", "mosaic_phi", "phi_steps"])
+def test_cards_with_slow_float64_match(tmp_path: Path, name: str) -> None:
+    """Consumer cards: scalar products in pairs of float32."""
+    with np.load(GOLDEN / f"{name}.npz") as golden:
+        wanted = golden["float"]
+    args, roi = [*CASES[name]["args"], "-mode", CASES[name]["modes"][-1]], window_of(name, wanted)
+    jobs = [Job(args, "mixed", roi, singles_per_double=ratio) for ratio in (64, 2)]
+    (slow, _), (fast, _) = simulated(jobs, tmp_path)
+    assert excess(slow, cut(wanted, roi), wanted.max(), "mixed") <= 1.0
+    assert slow.tobytes() != fast.tobytes()
+
+
 @numba.njit
 def nearest_and_reduced(h: float, cells: int) -> tuple[int, float]:
     shifted = h + bits.TO_WORDS
@@ -202,6 +218,32 @@ def test_index_and_reduction_come_out_of_the_bits(h: float, cells: int) -> None:
         assert whole == round(h)
         exact = cells * (h - round(h))
         assert abs(turns - (exact - round(exact))) <= cells * 2.0**-32 + 2.0**-24
+
+
+@numba.njit
+def words_of_product(a: np.ndarray, q: np.ndarray) -> tuple[int, int]:
+    steps = 0
+    rest = np.float32(0.0)
+    for i in range(3):
+        high = np.float32(q[i])
+        counted, left = bits.steps_and_rest(a[i], high, np.float32(q[i] - high))
+        steps += counted
+        rest += left
+    return bits.words_of_steps(steps, rest)
+
+
+@pytest.mark.parametrize("most", [1e-3, 1.0, 30.0, 200.0, 500.0])
+def test_index_and_fraction_come_out_of_pairs(most: float) -> None:
+    """Held to exact arithmetic; half an index may be rounded either way, but both words must do so alike."""
+    random = np.random.default_rng(7)
+    for _ in range(200):
+        a, q = random.uniform(-1e-8, 1e-8, 3), random.uniform(-most, most, 3) * 1e8 / 1.5
+        h = sum(Fraction(x) * Fraction(y) for x, y in zip(a.tolist(), q.tolist(), strict=True))
+        for form in (words_of_product, words_of_product.py_func):
+            whole, low = form(bits.packed_pairs(a), q)
+            found = int(whole) + Fraction(int(low), 2**32)
+            assert -(2**31) <= low < 2**31
+            assert abs(found - h) <= 2.0**-32 + most * 2.0**-40
 
 
 def fake_provider(count: object = 1, compiler: str | None = None, gpus: object = None) -> types.SimpleNamespace:

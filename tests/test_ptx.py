@@ -33,10 +33,11 @@ if provider.is_simulator:
 if provider.compiler_error() is not None:
     pytest.skip(f"no CUDA compiler: {provider.compiler_error()}", allow_module_level=True)
 
-DOUBLE, SINGLE, BITS = kernels.DOUBLE, kernels.SINGLE, kernels.BITS
+DOUBLE, SINGLE, BITS, PAIRS = kernels.DOUBLE, kernels.SINGLE, kernels.BITS, kernels.PAIRS
 VARIANTS = {
     "square, double": (SQUARE, 0, DOUBLE),
     "square, mixed": (SQUARE, 0, BITS),
+    "square, mixed, slow float64": (SQUARE, 0, PAIRS),
     "square, mixed, many cells": (SQUARE, 0, SINGLE),
     "round": (ROUND, 0, DOUBLE),
     "gauss": (GAUSS, 0, DOUBLE),
@@ -45,7 +46,7 @@ VARIANTS = {
     "square, interpolated": (SQUARE, 1, DOUBLE),
     "gauss, interpolated, mixed": (GAUSS, 1, SINGLE),
 }
-INSTRUCTIONS = {"square, mixed": 105, "square, double": 190, "square, mixed, many cells": 120}
+INSTRUCTIONS = {"square, mixed": 105, "square, mixed, slow float64": 180, "square, double": 190, "square, mixed, many cells": 120}
 """At most as many in a step."""
 REGISTERS_OF_A_MULTIPROCESSOR = 65536
 BLOCKS_AT_ONCE = 2
