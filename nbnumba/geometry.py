@@ -13,6 +13,13 @@ DEFAULT_PIXEL_MM = 0.1
 DEFAULT_SIZE_MM = 102.4
 DEFAULT_DISTANCE_MM = 100.0
 
+SMALLEST_COSINE = 1e-12
+"""Between the detector's normal and the beam, or the direction of the first pixel: less is 0 but for rounding."""
+ALONG_PLANE = (
+    "the beam runs along the detector plane, or the sample lies in it (-beam_vector, -odet_vector, -pix0_vector, "
+    "-detector_rot*, -twotheta): turn the detector towards the beam"
+)
+
 X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 MINUS_X, MINUS_Y, MINUS_Z = (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0)
 
@@ -53,6 +60,8 @@ class Geometry:
     fast_pixels: int
     slow_pixels: int
     pixel_m: float
+    size_m: tuple[float, float]
+    """Edges along fast and slow: as given, not always a whole number of pixels."""
     beam: Vector
     polarization: Vector
     spindle: Vector
@@ -86,7 +95,7 @@ class Geometry:
     @property
     def slow_size_m(self) -> float:
         """Edge of the detector along slow."""
-        return self.pixel_m * self.slow_pixels
+        return self.size_m[1]
 
     @property
     def orgx_px(self) -> float:
@@ -131,8 +140,7 @@ def place_detector(experiment: Experiment) -> Geometry:
     detector, mode_c = experiment.detector, experiment.mode == "c"
     axes, normal_given = _lab_axes(experiment.beam, detector, experiment.goniometer)
     axes = replace(axes, normal=_normal_of(axes, normal_given, mode_c))
-    pixel_m, fast_pixels, slow_pixels = _pixels(detector)
-    size = (pixel_m * fast_pixels, pixel_m * slow_pixels)
+    pixel_m, (fast_pixels, slow_pixels), size = _pixels(detector)
     pivot = detector.chosen_pivot
 
     rotations = (
@@ -148,11 +156,8 @@ def place_detector(experiment: Experiment) -> Geometry:
     f, s, o = turned(axes.fast), turned(axes.slow), turned(axes.normal)
     ratio_flat = dot(axes.beam, rotated_xyz(axes.normal, *rotations)) or math.ulp(0.0)
     ratio = ratio_flat if mode_c else dot(axes.beam, o)
-    if not mode_c and abs(ratio) < 1e-12:
-        raise UsageError(
-            "the beam runs along the detector plane (-beam_vector, -odet_vector, -detector_rot*, -twotheta): "
-            "turn the detector towards the beam"
-        )
+    if not mode_c and abs(ratio) < SMALLEST_COSINE:
+        raise UsageError(ALONG_PLANE)
     distance, close_distance = _distances(detector, pivot, ratio_flat, ratio, mode_c)
     fclose, sclose = _near_point(detector, pixel_m, size, mode_c)
     xclose = fclose if detector.close_x_mm is None else metres_from_mm(detector.close_x_mm)
@@ -176,6 +181,9 @@ def place_detector(experiment: Experiment) -> Geometry:
     placed_close = (fclose, sclose, close_distance)
     fclose, sclose, close_distance = -dot(origin, f), -dot(origin, s), dot(origin, o)
     distance = close_distance / ratio
+    # Mode c leaves two-theta out of the ratio, and takes a ratio of 0 for a tiny one.
+    if not SMALLEST_COSINE * length(origin) < abs(close_distance) < math.inf or not 0.0 < abs(distance) < math.inf:
+        raise UsageError(ALONG_PLANE)
     to_spot = tuple(distance * axes.beam[i] - origin[i] for i in range(3))
     if close_distance < 0.0:
         warnings.warn(
@@ -190,6 +198,7 @@ def place_detector(experiment: Experiment) -> Geometry:
         fast_pixels=fast_pixels,
         slow_pixels=slow_pixels,
         pixel_m=pixel_m,
+        size_m=size,
         beam=axes.beam,
         polarization=axes.polarization,
         spindle=axes.spindle,
@@ -250,8 +259,6 @@ def _sum(u: Vector, v: Vector, w: Vector) -> Vector:
 def _lab_axes(beam: Beam, detector: Detector, goniometer: Goniometer) -> tuple[Axes, Vector]:
     """The convention's vectors as unit vectors, those given in their place, and the normal as it was given."""
     axes = CONVENTIONS[detector.convention]
-    if detector.convention != "custom":
-        return axes, axes.normal
     given = {
         "beam": ("-beam_vector", beam.direction),
         "fast": ("-fdet_vector", detector.fast_axis),
@@ -260,6 +267,9 @@ def _lab_axes(beam: Beam, detector: Detector, goniometer: Goniometer) -> tuple[A
         "polarization": ("-polar_vector", beam.polarization_axis),
         "spindle": ("-spindle_axis", goniometer.spindle_axis),
     }
+    if detector.convention != "custom":
+        _warn_of_ignored(detector, [*given.values(), ("-odet_vector", detector.normal_axis)])
+        return axes, axes.normal
     for name, (option, vector) in given.items():
         if vector is None:
             continue
@@ -269,6 +279,18 @@ def _lab_axes(beam: Beam, detector: Detector, goniometer: Goniometer) -> tuple[A
     if length(cross(axes.fast, axes.slow)) < 1e-9:
         raise UsageError("-fdet_vector and -sdet_vector are parallel: give two directions that span the detector")
     return axes, axes.normal if detector.normal_axis is None else detector.normal_axis
+
+
+def _warn_of_ignored(detector: Detector, vectors: list[tuple[str, Vector | None]]) -> None:
+    """Say that vectors were given to no effect: a named convention has its own."""
+    ignored = [option for option, vector in [*vectors, ("-pix0_vector", detector.origin_mm)] if vector is not None]
+    if ignored:
+        warnings.warn(
+            f"{', '.join(ignored)}: ignored, since the convention is {detector.convention}, which has vectors of its "
+            f"own; of them and -{detector.convention}, the last on the line wins",
+            NbnumbaWarning,
+            stacklevel=4,
+        )
 
 
 def _normal_of(axes: Axes, given: Vector, mode_c: bool) -> Vector:
@@ -286,23 +308,28 @@ def _normal_of(axes: Axes, given: Vector, mode_c: bool) -> Vector:
     return scaled(normal, -1.0) if away else normal
 
 
-def _pixels(detector: Detector) -> tuple[float, int, int]:
-    """Pixel edge in m and the number of pixels along fast and slow."""
-    pixel = metres_from_mm(DEFAULT_PIXEL_MM if detector.pixel_mm is None else detector.pixel_mm)
+def _pixels(detector: Detector) -> tuple[float, tuple[int, int], tuple[float, float]]:
+    """Pixel edge in m; along fast and slow, the number of pixels and the edge of the detector in m.
+
+    A size that is no whole number of pixels stays as given: the default beam centre is the middle of that.
+    """
+    pixel_mm = DEFAULT_PIXEL_MM if detector.pixel_mm is None else detector.pixel_mm
+    pixel = metres_from_mm(pixel_mm)
     if not 0.0 < pixel < math.inf:
-        raise UsageError(f"-pixel {detector.pixel_mm!r}: a pixel edge must be above 0 mm")
-    counts = []
+        raise UsageError(f"-pixel {pixel_mm!r}: a pixel edge must be above 0 mm")
+    counts, sizes = [], []
     for option, count, size_mm in (
         ("-detsize_f", detector.fast_pixels, detector.fast_size_mm),
         ("-detsize_s", detector.slow_pixels, detector.slow_size_mm),
     ):
-        if count is None:
-            size = DEFAULT_SIZE_MM if size_mm is None else size_mm
-            count = math.ceil(metres_from_mm(size) / pixel - 0.5)
-            if count < 1:
-                raise UsageError(f"{option} {size!r} mm holds no pixel of {detector.pixel_mm!r} mm: give a larger size")
+        size_mm = DEFAULT_SIZE_MM if size_mm is None else size_mm
+        size = metres_from_mm(size_mm) if count is None else pixel * count
+        count = math.ceil(size / pixel - 0.5) if count is None else count
+        if count < 1:
+            raise UsageError(f"{option} {size_mm!r} mm holds no pixel of {pixel_mm!r} mm: give a larger size")
         counts.append(count)
-    return pixel, counts[0], counts[1]
+        sizes.append(size)
+    return pixel, (counts[0], counts[1]), (sizes[0], sizes[1])
 
 
 def _distances(detector: Detector, pivot: Pivot, ratio_flat: float, ratio: float, mode_c: bool) -> tuple[float, float]:
@@ -351,7 +378,7 @@ def _beam_center(
 
 def _given_origin(detector: Detector) -> Vector | None:
     """pix0 in m where it counts: not beside custom detector vectors, which the reference then prefers."""
-    if detector.origin_mm is None:
+    if detector.origin_mm is None or detector.convention != "custom":
         return None
     if any(v is not None for v in (detector.fast_axis, detector.slow_axis, detector.normal_axis)):
         warnings.warn(

@@ -465,9 +465,6 @@ OPTIONS: tuple[Option, ...] = (
 # fmt: on
 
 _BY_NAME = {name: option for option in OPTIONS for name in option.names}
-_VECTORS = {
-    target for option in OPTIONS if option.sets.get("detector.convention") == "custom" for target in option.targets
-}
 
 
 # From words to settings ------------------------------------------------------------------------------------------
@@ -497,8 +494,6 @@ def parse(args: Sequence[str]) -> Command:
         An unknown option, a missing value, a value that is not what the option takes.
     """
     settings = _settings(args)
-    if settings.get("detector.convention", "mosflm") != "custom":
-        settings = {name: value for name, value in settings.items() if name not in _VECTORS}
     if "no_pgm" in settings:
         settings["outputs.pgm_file"] = None
     if "no_noise" in settings:

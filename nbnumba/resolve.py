@@ -163,7 +163,7 @@ def edge_resolution(geometry: Geometry, wavelength_angstrom: float) -> float:
             geometry.origin_m[i] + fast * geometry.fast[i] + slow * geometry.slow[i] for i in range(3)
         )
         for fast in (0.0, geometry.pixel_m * geometry.fast_pixels)
-        for slow in (0.0, geometry.slow_size_m)
+        for slow in (0.0, geometry.pixel_m * geometry.slow_pixels)
     ]  # fmt: skip
     cosines = [dot(corner, geometry.beam) / length(corner) for corner in corners]
     sin_theta = math.sqrt(max(1e-12, (1.0 - min(cosines)) / 2.0))
@@ -212,7 +212,7 @@ def _oversample(given: int, recommended: int) -> int:
     if given == 0 and recommended > MOST_OVERSAMPLE:
         raise UsageError(
             f"this crystal's fringes ask for -oversample {recommended}, more than {MOST_OVERSAMPLE}: "
-            "give fewer cells (-N), or the -oversample that you want"
+            "give fewer cells (-N), a larger -distance, or the -oversample that you want"
         )
     if 0 < given < recommended:
         warnings.warn(
@@ -368,15 +368,17 @@ def _labels(
     oversampled = sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega
     weights = None if inputs.sources is None else inputs.sources[:, 3]
     cell = experiment.crystal.cell
+    custom = detector.convention == "custom"
     oblique = cell is not None and inputs.matrix is None and all(angle != 90.0 for angle in cell[3:])
     headers = inputs.mask is not None or inputs.header is not None
     applies = {
         "C-1": detector.close_x_mm is not None or detector.close_y_mm is not None,
-        "C-2": detector.normal_axis is not None
+        "C-2": custom
+        and detector.normal_axis is not None
         and length(detector.normal_axis) != 1.0
         and dot(detector.normal_axis, cross(geometry.unrotated[0], geometry.unrotated[1])) < 0.0,
         "C-4": geometry.twotheta_rad != 0.0,
-        "C-5": detector.origin_mm is not None,
+        "C-5": custom and detector.origin_mm is not None,
         "C-6": detector.curved,
         "C-7": experiment.crystal.misset_deg == "random",
         "C-8": weights is not None and len(set(np.where(np.isnan(weights), 1.0, weights))) > 1,

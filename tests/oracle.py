@@ -150,6 +150,15 @@ def pixel_counts(detector: Detector, pixel_mm: float) -> tuple[int, int]:
     return (count(detector.fast_pixels, detector.fast_size_mm), count(detector.slow_pixels, detector.slow_size_mm))
 
 
+def detector_size(detector: Detector, pixel: float) -> tuple[float, float]:
+    """§3, D_f and D_s: as given, where no pixel count is."""
+
+    def edge(pixels: int | None, size_mm: float | None) -> float:
+        return pixels * pixel if pixels else (size_mm or 102.4) / 1000
+
+    return (edge(detector.fast_pixels, detector.fast_size_mm), edge(detector.slow_pixels, detector.slow_size_mm))
+
+
 def pivot(experiment: Experiment) -> str:
     """§3, pivot [C-3]."""
     detector = experiment.detector
@@ -201,7 +210,7 @@ def place_detector(experiment: Experiment) -> Geometry:
     pixel_mm = detector.pixel_mm or 0.1
     pixel = pixel_mm / 1000
     counts = pixel_counts(detector, pixel_mm)
-    size = (counts[0] * pixel, counts[1] * pixel)
+    size = detector_size(detector, pixel)
     b, f, s, o, w, p, u = axes(experiment)
 
     close, xyclose = near_point(experiment, size, pixel)

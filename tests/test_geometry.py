@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nbnumba.errors import NbnumbaWarning, UsageError
 from nbnumba.experiment import Beam, Detector, Experiment, Scan, changed
 from nbnumba.geometry import (
     CONVENTIONS,
@@ -83,6 +84,56 @@ def test_placement_is_the_oracles(anything: Experiment) -> None:
 def test_beam_centres_of_conventions_convert_both_ways(convention: str, x: float, y: float) -> None:
     there = fast_slow_of_beam_center(convention, x, y, 0.172, 400.0)
     assert beam_center_of_fast_slow(convention, *there, 0.172, 400.0) == pytest.approx((x, y), abs=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["spec", "c"])
+@pytest.mark.parametrize(
+    ("options", "recorded"),
+    [
+        ("-detsize 30", (15.35, 15.35, 15.7, 14.3, 22.9286, 22.9286)),
+        ("-detsize_f 30 -detpixels_s 40", (14.35, 15.35, 15.7, 13.3, 22.9286, 21.5)),
+        ("-detsize_s 30.2 -detpixels_f 40 -adxv", (14.35, 14.75, 14.35, 14.75, 21.0, 22.5714)),
+        ("-detsize 30 -xds", (15.0, 15.0, 15.0, 15.0, 21.9286, 21.9286)),
+    ],
+)
+def test_size_of_no_whole_number_of_pixels_counts_as_given(
+    options: str, recorded: tuple[float, ...], mode: Any
+) -> None:
+    """BEAM_CENTER, ADXV_CENTER and XDS_ORG of the reference's headers."""
+    placed = place_detector(Experiment.from_args(f"{options} -pixel 0.7 -mode {mode}".split()))
+    beam_center, spot_m = (placed.xbeam_m, placed.ybeam_m), (placed.fbeam_m, placed.slow_size_m - placed.sbeam_m)
+    said = (*(1000 * x for x in (*beam_center, *spot_m)), placed.orgx_px, placed.orgy_px)
+    assert tuple(float(f"{x:.6g}") for x in said) == recorded
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "-mode c -beam_vector 0 0 1",
+        "-mode c -beam_vector 0 0 1 -close_distance 100",
+        "-mode c -twotheta 90",
+        "-mode spec -twotheta 90",
+        "-mode spec -pix0_vector 0 0.1 0.1",
+    ],
+)
+def test_sample_in_the_plane_of_the_detector_is_refused(options: str) -> None:
+    with pytest.raises(UsageError, match="the beam runs along the detector plane, or the sample lies in it"):
+        place_detector(Experiment.from_args(options.split()))
+
+
+def test_detector_at_a_right_angle_is_what_the_reference_makes_of_it() -> None:
+    """C-4: there the sample pivot keeps the nearest point, whatever two-theta is."""
+    placed = place_detector(Experiment.from_args("-mode c -xds -twotheta 90".split()))
+    assert placed.close_distance_m == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("mode", ["spec", "c"])
+def test_vectors_beside_a_named_convention_are_said_to_be_ignored(mode: str) -> None:
+    convention = f"-mode {mode} -dials"
+    with pytest.warns(NbnumbaWarning, match=r"^-beam_vector, -odet_vector, -pix0_vector: ignored, .* is dials"):
+        placed = place_detector(Experiment.from_args(
+            f"-odet_vector 0 1 0 -pix0_vector 0 0 1 -beam_vector 0 1 0 {convention}".split()))  # fmt: skip
+    assert placed == place_detector(Experiment.from_args(convention.split()))
 
 
 def spot(placed: Geometry) -> np.ndarray:
