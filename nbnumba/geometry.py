@@ -14,7 +14,7 @@ DEFAULT_SIZE_MM = 102.4
 DEFAULT_DISTANCE_MM = 100.0
 
 SMALLEST_COSINE = 1e-12
-"""Between the detector's normal and the beam, or the direction of the first pixel: less is 0 but for rounding."""
+"""Between the detector's normal and the beam, or what the origin is placed by: less is 0 but for rounding."""
 ALONG_PLANE = (
     "the beam runs along the detector plane, or the sample lies in it (-beam_vector, -odet_vector, -pix0_vector, "
     "-detector_rot*, -twotheta): turn the detector towards the beam"
@@ -178,11 +178,12 @@ def place_detector(experiment: Experiment) -> Geometry:
     else:
         origin = _sum(scaled(f, -fbeam), scaled(s, -sbeam), scaled(axes.beam, distance))
 
+    reach = max(abs(distance), abs(close_distance)) if given_origin is None else length(origin)
     placed_close = (fclose, sclose, close_distance)
     fclose, sclose, close_distance = -dot(origin, f), -dot(origin, s), dot(origin, o)
     distance = close_distance / ratio
     # Mode c leaves two-theta out of the ratio, and takes a ratio of 0 for a tiny one.
-    if not SMALLEST_COSINE * length(origin) < abs(close_distance) < math.inf or not 0.0 < abs(distance) < math.inf:
+    if not SMALLEST_COSINE * reach < abs(close_distance) < math.inf or not 0.0 < abs(distance) < math.inf:
         raise UsageError(ALONG_PLANE)
     to_spot = tuple(distance * axes.beam[i] - origin[i] for i in range(3))
     if close_distance < 0.0:
