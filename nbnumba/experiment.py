@@ -1,16 +1,22 @@
 """What is simulated, in the words and units of the field: frozen, comparable, and free of arithmetic.
 
 ``None`` in a field means "not given": an image header, another field or a default then decides, in
-:func:`nbnumba.resolve.resolve`, which is also where everything is checked. Every length, angle and count
-carries its unit in its name.
+:func:`nbnumba.resolve.resolve`, which is also where values are checked. Every length, angle and count
+carries its unit in its name. A noun takes lists, NumPy's scalars and arrays, and paths for tuples, numbers and
+texts; what is not of a field's type is a :class:`UsageError` that names the field.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, get_type_hints
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from functools import cache
+from numbers import Integral, Real
+from os import PathLike, fspath
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .errors import UsageError
 from .units import DEFAULT_FLUENCE_PER_M2
@@ -32,8 +38,17 @@ OWN_PIVOT: dict[Convention, Pivot] = {
 """What a detector turns about in each convention where nothing else is said."""
 
 
+class _Noun:
+    """What the frozen dataclasses have in common: fields hold exactly what their annotations say."""
+
+    def __post_init__(self) -> None:
+        noun: Any = type(self)
+        for name in _types(noun):
+            object.__setattr__(self, name, _typed(noun, name, getattr(self, name)))
+
+
 @dataclass(frozen=True)
-class Beam:
+class Beam(_Noun):
     """The X-rays: spectrum, divergence, polarization and how many photons.
 
     Each of the three samplings (two divergences and the dispersion) is given by any of range, step and
@@ -69,7 +84,7 @@ class Beam:
 
 
 @dataclass(frozen=True)
-class Detector:
+class Detector(_Noun):
     """A flat (or spherical) pixel detector and where it stands.
 
     Beam centre, nearest point and the vectors are read in the axes of ``convention``.
@@ -133,7 +148,7 @@ class Detector:
 
 
 @dataclass(frozen=True)
-class Goniometer:
+class Goniometer(_Noun):
     """The axis about which the crystal turns."""
 
     spindle_axis: Vector | None = None
@@ -141,7 +156,7 @@ class Goniometer:
 
 
 @dataclass(frozen=True)
-class Scan:
+class Scan(_Noun):
     """The rotation during the exposure, sampled at the start of each step."""
 
     phi_deg: float | None = None
@@ -151,7 +166,7 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class Crystal:
+class Crystal(_Noun):
     """Unit cell, orientation, size, shape and mosaicity."""
 
     cell: tuple[float, float, float, float, float, float] | None = None
@@ -175,7 +190,7 @@ class Crystal:
 
 
 @dataclass(frozen=True)
-class StructureFactors:
+class StructureFactors(_Noun):
     """F(hkl): from a list, from the cache of one, or from atomic coordinates."""
 
     hkl_file: str | None = None
@@ -195,7 +210,7 @@ class StructureFactors:
 
 
 @dataclass(frozen=True)
-class Background:
+class Background(_Noun):
     """What scatters besides the crystal."""
 
     water_um: float = 0.0
@@ -207,7 +222,7 @@ class Background:
 
 
 @dataclass(frozen=True)
-class Sampling:
+class Sampling(_Noun):
     """How finely the integral over a pixel is sampled."""
 
     oversample: int = 0
@@ -220,7 +235,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Noise:
+class Noise(_Noun):
     """Photon counting."""
 
     seed: int | None = None
@@ -228,8 +243,13 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Experiment:
+class Experiment(_Noun):
     """Everything that decides the image, and nothing else.
+
+    Raises
+    ------
+    UsageError
+        A field's value is not of its type, here as in every noun.
 
     Examples
     --------
@@ -286,8 +306,11 @@ class Experiment:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Experiment:
-        """The inverse of :meth:`to_dict`; an unknown field is a :class:`UsageError`."""
-        return _from_dict(cls, values, "")
+        """The inverse of :meth:`to_dict`; an unknown field is a :class:`UsageError`.
+
+        Infinity may be written as the text ``inf``, which JSON has no number for.
+        """
+        return _from_dict(cls, values)
 
     def to_toml(self) -> str:
         """A TOML document with one table for each noun."""
@@ -315,6 +338,71 @@ def changed(experiment: Experiment, **groups: Mapping[str, Any]) -> Experiment:
     )
 
 
+@cache
+def _types(noun: type) -> dict[str, tuple[Any, ...]]:
+    """The types that each of a noun's fields may have."""
+    return {name: _alternatives(hint) for name, hint in get_type_hints(noun).items()}
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _path(noun: type, name: str) -> str:
+    """A field's name from the experiment down."""
+    return ".".join([*(field for field, kinds in _types(Experiment).items() if noun in kinds), name])
+
+
+def _typed(noun: type, name: str, value: Any) -> Any:
+    """A field's value in one of its types, or a UsageError that names the field."""
+    kinds = _types(noun)[name]
+    try:
+        return _converted(kinds, value)
+    except TypeError:
+        wanted = " or ".join(_words(kind) for kind in kinds if kind is not NoneType)
+        raise UsageError(f"{_path(noun, name)}: {value!r} is not {wanted}") from None
+
+
+def _converted(kinds: tuple[Any, ...], value: Any) -> Any:
+    """The value in the first of the types that takes it; TypeError where none does."""
+    plain = value.tolist() if hasattr(value, "tolist") else value  # NumPy's scalars and arrays
+    if plain is None and NoneType in kinds:
+        return None
+    for kind in kinds:
+        with suppress(TypeError, OverflowError):
+            return _as(kind, plain)
+    raise TypeError
+
+
+def _as(kind: Any, value: Any) -> Any:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    parts = get_args(kind)
+    if kind is float and (is_number or value == "inf"):
+        return float(value)
+    if kind is int and is_number and isinstance(value, Integral):
+        return int(value)
+    if kind is str and isinstance(value, (str, PathLike)):
+        return fspath(value)
+    if get_origin(kind) is tuple and isinstance(value, (list, tuple)) and len(value) == len(parts):
+        return tuple(_converted(_alternatives(part), item) for part, item in zip(parts, value, strict=True))
+    if get_origin(kind) is Literal and value in parts:
+        return value
+    if kind not in (float, int, str) and isinstance(kind, type) and isinstance(value, kind):
+        return value
+    raise TypeError
+
+
+def _words(kind: Any) -> str:
+    parts = get_args(kind)
+    if get_origin(kind) is Literal:
+        return " or ".join((", ".join(parts[:-1]), parts[-1]) if parts[1:] else parts)
+    if get_origin(kind) is tuple:
+        return f"{len(parts)} {'whole ' if parts[0] is int else ''}numbers"
+    return {float: "a number", int: "a whole number", bool: "true or false", str: "text"}.get(
+        kind, f"a {kind.__name__}"
+    )
+
+
 def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
@@ -325,24 +413,23 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        escaped = "".join(f"\\u{ord(c):04x}" if ord(c) < 32 or c in '"\\' else c for c in value)
+        escaped = "".join(f"\\u{ord(c):04x}" if ord(c) < 32 or c in '\x7f"\\' else c for c in value)
         return f'"{escaped}"'
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(_toml("none" if item is None else item) for item in value) + "]"
     return repr(value)
 
 
-def _from_dict(cls: Any, values: Mapping[str, Any], path: str) -> Any:
-    known = {f.name: f for f in fields(cls)}
-    hints = get_type_hints(cls)
+def _from_dict(noun: Any, values: Mapping[str, Any]) -> Any:
+    types = _types(noun)
     given: dict[str, Any] = {}
     for name, value in values.items():
-        if name not in known:
-            raise UsageError(f"{path}{name} is not a field of {cls.__name__}; known are: {', '.join(known)}")
-        if isinstance(value, Mapping):
-            given[name] = _from_dict(hints[name], value, f"{path}{name}.")
+        if name not in types:
+            raise UsageError(f"{_path(noun, name)} is not a field of {noun.__name__}; known are: {', '.join(types)}")
+        if is_dataclass(types[name][0]) and isinstance(value, Mapping):
+            given[name] = _from_dict(types[name][0], value)
         elif isinstance(value, (list, tuple)):
             given[name] = tuple(None if item == "none" else item for item in value)
         else:
             given[name] = value
-    return cls(**given)
+    return noun(**given)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -13,6 +15,8 @@ import numpy as np
 import pytest
 
 from nbnumba.cli import main
+from nbnumba.errors import UsageError
+from nbnumba.experiment import Crystal, Detector, Experiment
 
 CRYSTAL = "-cell 70 80 90 -N 3 -default_F 100 "
 DETECTOR = "-detpixels 8 -pixel 1 "
@@ -161,6 +165,58 @@ def test_experiment_that_cannot_be(options: str, said: str, capsys: pytest.Captu
 )
 def test_what_is_lacking_is_named(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert said in refused(line, USAGE, capsys)
+
+
+# Experiments in Python and TOML ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("beam = 1", "beam: 1 is not a Beam"),
+        ("[mode]\nx = 1", "mode: {'x': 1} is not spec or c"),
+        ("mode = 'x'", "mode: 'x' is not spec or c"),
+        ("[detector]\ndistance_mm = 'abc'", "detector.distance_mm: 'abc' is not a number"),
+        ("[detector]\ndistance_mm = true", "detector.distance_mm: True is not a number"),
+        ("[detector]\nfast_pixels = 8.5", "detector.fast_pixels: 8.5 is not a whole number"),
+        ("[detector]\ncurved = 1", "detector.curved: 1 is not true or false"),
+        ("[detector]\nheader_file = 1", "detector.header_file: 1 is not text"),
+        ("[detector]\nroi = [0, 1, 2]", "detector.roi: (0, 1, 2) is not 4 whole numbers"),
+        ("[crystal]\ncell = [1, 2, 3]", "crystal.cell: (1, 2, 3) is not 6 numbers"),
+        ("[crystal]\nmisset_deg = [1, 2, 'x']", "crystal.misset_deg: (1, 2, 'x') is not 3 numbers or random"),
+        ("[crystal]\nshape = 'cube'", "crystal.shape: 'cube' is not square, round, gauss or tophat"),
+        ("[structure_factors]\nF = 1", "structure_factors.F is not a field of StructureFactors; known are: hkl_file"),
+    ],
+)
+def test_field_of_the_wrong_type_is_named(toml: str, said: str) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(said)}"):
+        Experiment.from_toml(toml)
+
+
+def test_numpy_lists_and_paths_are_taken_for_what_they_hold() -> None:
+    given = Experiment(
+        detector=Detector(
+            distance_mm=np.float32(100.0),  # type: ignore[arg-type]
+            fast_pixels=np.int64(8),  # type: ignore[arg-type]
+            curved=np.bool_(True),  # type: ignore[arg-type]
+            fast_axis=np.array([0, 0, 1]),  # type: ignore[arg-type]
+            roi=[np.int16(0), 3, 0, 3],  # type: ignore[arg-type]
+            header_file=Path("a.img"),  # type: ignore[arg-type]
+        ),
+        crystal=Crystal(size_mm=[None, 1, 2]),  # type: ignore[arg-type]
+    )
+    plain = Detector(
+        distance_mm=100.0, fast_pixels=8, curved=True, fast_axis=(0.0, 0.0, 1.0), roi=(0, 3, 0, 3), header_file="a.img"
+    )
+    assert repr(given) == repr(Experiment(detector=plain, crystal=Crystal(size_mm=(None, 1.0, 2.0))))
+    assert Experiment.from_toml(given.to_toml()) == given
+
+
+def test_infinity_may_be_a_text_and_a_text_may_hold_any_character() -> None:
+    transparent = Experiment.from_dict({"detector": {"attenuation_depth_um": "inf"}})
+    assert transparent.detector.attenuation_depth_um == math.inf
+    odd = Experiment(detector=Detector(header_file='\x00\x1f\x7f\x80"\\é'))
+    assert Experiment.from_toml(odd.to_toml()) == odd
 
 
 # Input files -------------------------------------------------------------------------------------------------------
