@@ -47,8 +47,6 @@ def _rules(experiment: Experiment) -> Iterator[tuple[str, Any, bool, str]]:
 
     positive = {
         "-lambda": beam.wavelength_angstrom,
-        "-beamsize": beam.size_mm,
-        "-exposure": beam.exposure_s,
         "-pixel": detector.pixel_mm,
         "-distance": detector.distance_mm,
         "-close_distance": detector.close_distance_mm,
@@ -68,6 +66,14 @@ def _rules(experiment: Experiment) -> Iterator[tuple[str, Any, bool, str]]:
     not_negative = {
         "-fluence": beam.fluence_per_m2,
         "-flux": beam.flux_per_s,
+        "-exposure": beam.exposure_s,
+        "-beamsize": beam.size_mm,
+        "-hdivrange": beam.horizontal_divergence_mrad,
+        "-vdivrange": beam.vertical_divergence_mrad,
+        "-hdivstep": beam.horizontal_divergence_step_mrad,
+        "-vdivstep": beam.vertical_divergence_step_mrad,
+        "-osc": scan.oscillation_deg,
+        "-phistep": scan.step_deg,
         "-dispersion": beam.dispersion_percent,
         "-detector_thick": detector.thickness_um,
         "-detector_abs": detector.attenuation_depth_um,
@@ -81,6 +87,7 @@ def _rules(experiment: Experiment) -> Iterator[tuple[str, Any, bool, str]]:
     }
     for option, value in not_negative.items():
         yield option, value, value is not None and value >= 0, "must be 0 or more"
+    yield "-beamsize", beam.size_mm, not 0 < beam.size_mm < SMALLEST, f"must be 0 or at least {SMALLEST:g}"
     steps = {
         "-mosaic_domains": crystal.mosaic_domains,
         "-phisteps": scan.steps,

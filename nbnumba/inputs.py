@@ -20,13 +20,14 @@ from .structure_factors import FactorTable, dense_table
 T = TypeVar("T")
 
 
-POSITIVE = {
-    "pixel_mm": "PIXEL_SIZE",
-    "distance_mm": "DISTANCE",
-    "close_distance_mm": "CLOSE_DISTANCE",
-    "wavelength_angstrom": "WAVELENGTH",
+LEAST = {
+    "pixel_mm": ("PIXEL_SIZE", "above 0"),
+    "distance_mm": ("DISTANCE", "above 0"),
+    "close_distance_mm": ("CLOSE_DISTANCE", "above 0"),
+    "wavelength_angstrom": ("WAVELENGTH", "above 0"),
+    "oscillation_deg": ("OSC_RANGE", "0 or more"),
 }
-"""Fields that cannot be 0 or less, and the keywords of image headers that give them."""
+"""Fields that cannot be any number, the keywords of image headers that give them, and what they must be."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,11 @@ def _with_header(experiment: Experiment, image: SmvImage, matching: Mode, y_from
     for group, values in found.items():
         noun = getattr(experiment, group)
         missing = {name: v for name, v in values.items() if v is not None and getattr(noun, name) is None}
-        for name in POSITIVE.keys() & missing:
-            if missing[name] <= 0:
+        for name in LEAST.keys() & missing:
+            keyword, least = LEAST[name]
+            if missing[name] < 0 or (missing[name] == 0 and least == "above 0"):
                 raise InputFileError(
-                    f"{image.path}: SMV header: {POSITIVE[name]}={missing[name]:g} must be above 0, or given by option"
+                    f"{image.path}: SMV header: {keyword}={missing[name]:g} must be {least}, or given by option"
                 )
         experiment = replace(experiment, **{group: replace(noun, **missing)})
     return experiment

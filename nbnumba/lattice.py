@@ -153,7 +153,7 @@ def _cells(crystal: Crystal, beam: Beam, axes: tuple[Vector, Vector, Vector]) ->
     size_mm = list(crystal.size_mm)
     for axis, name in ((1, "y"), (2, "z")):
         edge = size_mm[axis]
-        if edge is not None and edge > beam.size_mm > 0.0:
+        if edge is not None and edge > beam.size_mm:
             warnings.warn(
                 f"sample {name} of {edge:g} mm is clipped to the beam, -beamsize {beam.size_mm:g} mm",
                 NbnumbaWarning,

@@ -227,6 +227,12 @@ def _fluence(beam: Beam) -> float:
     """Photons per m²: from the flux where one is given."""
     if beam.flux_per_s != 0.0 and beam.exposure_s > 0.0 and beam.size_mm > 0.0:
         return beam.flux_per_s * beam.exposure_s / units.metres_from_mm(beam.size_mm) ** 2
+    if beam.flux_per_s != 0.0:
+        warnings.warn(
+            f"-flux {beam.flux_per_s:g} is ignored beside an -exposure or a -beamsize of 0: -fluence counts",
+            NbnumbaWarning,
+            stacklevel=3,
+        )
     return beam.fluence_per_m2
 
 

@@ -363,8 +363,9 @@ def cell_counts(crystal: Crystal, beam: Beam, real: Array) -> Array:
     counts = list(crystal.cells)
     for axis, size_mm in enumerate(crystal.size_mm):
         if size_mm is not None:
-            clipped = min(size_mm, beam.size_mm) if axis > 0 and beam.size_mm > 0 else size_mm
-            counts[axis] = math.ceil(clipped / 1000 / (np.linalg.norm(real[axis]) * 1e-10))
+            clipped = min(size_mm, beam.size_mm) if axis > 0 else size_mm
+            if clipped > 0:
+                counts[axis] = math.ceil(clipped / 1000 / (np.linalg.norm(real[axis]) * 1e-10))
     return np.maximum(counts, 1)
 
 

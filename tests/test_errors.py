@@ -103,12 +103,13 @@ def test_line_that_cannot_be_read(options: str, said: str, capsys: pytest.Captur
 
 @pytest.mark.parametrize(
     ("options", "right"),
-    [(f"-{name} {value}", "above 0") for name in ("lambda", "distance", "close_distance", "pixel", "exposure",
-                                                  "beamsize", "fudge") for value in ("0", "-5")]
+    [(f"-{name} {value}", "above 0") for name in ("lambda", "distance", "close_distance", "pixel", "fudge")
+       for value in ("0", "-5")]
     + [(f"-detsize_{axis} -5", "above 0") for axis in "fs"]
     + [(f"-{name} -5", "0 or more") for name in ("fluence", "flux", "dispersion", "mosaic", "default_F", "dmin",
                                                  "water", "detector_thick", "detector_abs", "samplesize", "k_sol",
-                                                 "B_sol", "scale", "pgmscale")]
+                                                 "B_sol", "scale", "pgmscale", "exposure", "beamsize", "osc", "phistep",
+                                                 "divergence", "hdivrange", "vdivrange", "hdivstep", "vdivstep")]
     + [(f"-{name} {value}", "1 or more") for name in ("detpixels", "detpixels_f", "detpixels_s", "mosaic_domains",
                                                       "detector_thicksteps") for value in ("0", "-5", "2.5")]
     + [(f"-{name} -5", "0 or more") for name in ("oversample", "phisteps", "dispsteps", "hdivsteps", "vdivsteps")],
@@ -148,6 +149,7 @@ def test_number_that_makes_no_sense(options: str, right: str, capsys: pytest.Cap
         ("-mosaic 1 -mosaic_domains 1e9", "-mosaic_domains 1000000000: must be at most"),
         ("-fluence 1e300", "fluence_per_m2 is 1e+300: give a number of at most"),
         ("-pixel 1e-300", "-pixel 1e-300: must be at least"),
+        ("-flux 1 -beamsize 1e-300", "-beamsize 1e-300: must be 0 or at least"),
         ("-cell 1e-300", "-cell 1e-300: must be at least"),
         ("-default_F 1e40", "float32 cannot hold: give less -fluence"),
     ],
@@ -286,6 +288,7 @@ def test_bytes_that_are_none_of_this(option: str, capsys: pytest.CaptureFixture[
         ("img", smv(TYPE="float"), "x: TYPE=float cannot be read; it must be unsigned_short"),
         ("img", smv(DISTANCE="far"), "x: SMV header: DISTANCE=far must be a number"),
         ("img", smv(DISTANCE="-5"), "x: SMV header: DISTANCE=-5 must be above 0, or given by option"),
+        ("img", smv(OSC_RANGE="-1"), "x: SMV header: OSC_RANGE=-1 must be 0 or more, or given by option"),
         ("mask", smv(WAVELENGTH="0"), "x: SMV header: WAVELENGTH=0 must be above 0, or given by option"),
         ("mask", smv(4, 6), "x: a mask of 4 x 6 pixels (fast x slow) for a detector of 8 x 8: give a mask of"),
         ("pdb", "hello\n", "x is not a PDB or mmCIF file"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,12 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbnumba.experiment import Beam, Crystal
+from nbnumba.errors import NbnumbaWarning
+from nbnumba.experiment import Beam, Crystal, Experiment, changed
+from nbnumba.inputs import Inputs
 from nbnumba.kernels.lattice_factor import interference, lattice_factor, sphere_amplitude, sphere_series
 from nbnumba.kernels.plan import GAUSS, ROUND, SQUARE, TOPHAT
 from nbnumba.kernels.polarization import polarization_factor
 from nbnumba.kernels.vectors import rotated_about, rotated_xyz, unit
 from nbnumba.lattice import Lattice, cell_volume, orient_crystal, reciprocal_axes
+from nbnumba.resolve import resolve
 from nbnumba.testing.properties import xyz_angles_deg
 from nbnumba.testing.strategies import cells, grid
 
@@ -86,6 +91,30 @@ def test_misset_is_a_rotation_and_its_angles_come_back(angles: Any) -> None:
     assert np.linalg.det(matrix) == pytest.approx(1.0, rel=1e-14)
     again = [rotated_xyz(axis, *np.radians(xyz_angles_deg(matrix))) for axis in np.identity(3).tolist()]
     np.testing.assert_allclose(np.column_stack(again), matrix, atol=1e-13)
+
+
+@pytest.mark.parametrize(("size_mm", "counts"), [(0.1, (17, 15, 2)), (4e-5, (17, 5, 2)), (0.0, (17, 4, 2))])
+def test_sample_is_clipped_to_the_beam_across_it(size_mm: float, counts: tuple[int, int, int]) -> None:
+    """A beam of no size leaves no edge along b, so that the number of cells counts, as in the reference."""
+    crystal = Crystal(cell=(60, 80, 90, 90, 90, 90), size_mm=(1e-4, 1.15e-4, None), cells=(3, 4, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NbnumbaWarning)
+        assert orient_crystal(crystal, Beam(size_mm=size_mm), None, 1.0, NO_TURN, "spec").cells == counts
+
+
+@pytest.mark.parametrize(
+    ("beam", "fluence"),
+    [
+        (Beam(flux_per_s=3.0, exposure_s=2.0, size_mm=1000.0), 6.0),
+        (Beam(flux_per_s=3.0, exposure_s=0.0, fluence_per_m2=7.0), 7.0),
+        (Beam(flux_per_s=3.0, size_mm=0.0, fluence_per_m2=7.0), 7.0),
+    ],
+)
+def test_flux_needs_an_exposure_and_a_beam_size(beam: Beam, fluence: float) -> None:
+    experiment = changed(Experiment.from_args("-cell 70 80 90 -default_F 1 -detpixels 8".split()), beam=vars(beam))
+    ignored = pytest.warns(NbnumbaWarning, match="-flux 3 is ignored") if fluence == 7.0 else contextlib.nullcontext()
+    with ignored:
+        assert resolve(experiment, Inputs()).fluence_per_m2 == pytest.approx(fluence)
 
 
 def test_rotations_are_right_handed() -> None:
