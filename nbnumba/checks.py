@@ -11,8 +11,10 @@ from .errors import ResourceError, UsageError
 from .experiment import Experiment
 from .lattice import checked_cell
 
-BYTES_PER_PIXEL = 4
-"""Of the float image, the one array that a run holds as a whole."""
+BYTES_PER_PIXEL = 6
+"""Of the float image and the counts that are made of it; a picture (-png) takes as much again for a moment."""
+BYTES_PER_ORIENTATION = 72
+BYTES_PER_FACTOR = 8
 
 LARGEST, SMALLEST = 1e60, 1e-60
 """Sizes between which the products of five values stay within float64."""
@@ -105,14 +107,29 @@ def _rules(experiment: Experiment) -> Iterator[tuple[str, Any, bool, str]]:
         yield "-water", water, water > 0, "must be above 0 beside -stol, -4stol or -Q: it is the material's thickness"
 
 
-def check_memory(fast_pixels: int, slow_pixels: int) -> None:
-    """Raise a ResourceError, before anything is allocated, for an image that memory cannot hold."""
-    needed = fast_pixels * slow_pixels * BYTES_PER_PIXEL
-    available = available_memory()
+def check_memory(fast_pixels: int, slow_pixels: int, masked: bool, table: tuple[int, ...], orientations: int) -> None:
+    """Raise a ResourceError, before the image is allocated, for what memory cannot hold.
+
+    Parameters
+    ----------
+    fast_pixels, slow_pixels : int
+        Size of the image, and of the mask if it is ``masked``.
+    table : tuple of 3 ints
+        Shape of the table of structure factors, of which kernels take a padded copy.
+    orientations : int
+        Spindle angles times mosaic domains.
+    """
+    needs = {
+        f"an image of {fast_pixels} x {slow_pixels} pixels": fast_pixels * slow_pixels * (BYTES_PER_PIXEL + masked),
+        f"{orientations} orientations of the crystal": orientations * BYTES_PER_ORIENTATION,
+        "the table of structure factors": math.prod(n + 2 for n in table) * BYTES_PER_FACTOR,
+    }
+    needed, available, most = sum(needs.values()), available_memory(), max(needs, key=lambda what: needs[what])
     if available is not None and needed > available:
         raise ResourceError(
-            f"an image of {fast_pixels} x {slow_pixels} pixels needs {needed / 2**30:.3g} GiB of memory, "
-            f"{available / 2**30:.3g} GiB are available: give fewer pixels (-detpixels)"
+            f"the run needs {needed / 2**30:.3g} GiB of memory, {needs[most] / 2**30:.3g} GiB of it for {most}, and "
+            f"{available / 2**30:.3g} GiB are available: "
+            "give fewer pixels (-detpixels), φ steps, -mosaic_domains or outlying reflections"
         )
 
 

@@ -86,14 +86,22 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         merged = replace(merged, noise=replace(merged.noise, seed=seed))
     check_experiment(merged)
     geometry = place_detector(merged)
-    check_memory(geometry.fast_pixels, geometry.slow_pixels)
+    scan = sample_phi(merged.scan)
+    spread, domain_count = _mosaicity(merged.crystal)
+    factors_shape = (0, 0, 0) if inputs.table is None else inputs.table.values.shape
+    check_memory(
+        geometry.fast_pixels,
+        geometry.slow_pixels,
+        inputs.mask is not None,
+        factors_shape,
+        len(scan.phi_rad) * domain_count,
+    )
     wavelength = merged.beam.wavelength_angstrom or DEFAULT_WAVELENGTH_ANGSTROM
     merged, table = _structure_factors(merged, inputs, geometry, wavelength)
     misset = _misset(merged.crystal, merged.noise.seed or 0)
     lattice = orient_crystal(merged.crystal, merged.beam, inputs.matrix, wavelength, misset, merged.mode)
     sources = _sources(merged, inputs, geometry, wavelength)
-    scan = sample_phi(merged.scan)
-    domains = mosaic_rotations(*_mosaicity(merged.crystal), merged.crystal.mosaic_seed)
+    domains = mosaic_rotations(spread, domain_count, merged.crystal.mosaic_seed)
     recommended = _recommended_oversample(lattice, wavelength, geometry)
     oversample = _oversample(merged.sampling.oversample, recommended)
     fluence = _fluence(merged.beam)

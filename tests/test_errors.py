@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
@@ -9,13 +10,16 @@ import shlex
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from nbnumba.checks import check_memory
 from nbnumba.cli import main
-from nbnumba.errors import UsageError
+from nbnumba.errors import ResourceError, UsageError
 from nbnumba.experiment import Crystal, Detector, Experiment
 
 CRYSTAL = "-cell 70 80 90 -N 3 -default_F 100 "
@@ -23,7 +27,6 @@ DETECTOR = "-detpixels 8 -pixel 1 "
 GOOD = CRYSTAL + DETECTOR
 USAGE, FILE, RESOURCE = 2, 3, 4
 
-not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
 full_disk = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 
 
@@ -45,6 +48,23 @@ def smv(fast: int = 8, slow: int = 8, **records: str) -> bytes:
     said = "".join(f"{keyword}={value};\n" for keyword, value in records.items())
     header = f"{{\nHEADER_BYTES=512;\nTYPE=unsigned_short;\nSIZE1={fast};\nSIZE2={slow};\n{said}}}"
     return header.encode().ljust(512) + np.ones((slow, fast), "<u2").tobytes()
+
+
+def forbid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away every permission on a file or on what is in a folder, as root too would see it."""
+    forbidden = Path(name).resolve()
+    plain_open, plain_access = open, os.access
+
+    def is_forbidden(path: Any) -> bool:
+        return not isinstance(path, int) and forbidden in (resolved := Path(path).resolve(), *resolved.parents)
+
+    def checked_open(path: Any, *args: Any, **options: Any) -> Any:
+        if is_forbidden(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return plain_open(path, *args, **options)
+
+    monkeypatch.setattr("builtins.open", checked_open)
+    monkeypatch.setattr(os, "access", lambda path, mode: not is_forbidden(path) and plain_access(path, mode))
 
 
 def everything() -> dict[str, bytes]:
@@ -238,11 +258,12 @@ def test_folder_in_place_of_a_file(option: str, capsys: pytest.CaptureFixture[st
     assert " x: it is a folder; give the name of a file" in refused(f"{GOOD} -water 1 -{option} x", FILE, capsys)
 
 
-@not_root
 @pytest.mark.parametrize("option", READERS)
-def test_file_that_may_not_be_read(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_file_that_may_not_be_read(
+    option: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     put("x", "1 2 3 4\n")
-    os.chmod("x", 0)
+    forbid("x", monkeypatch)
     assert main(shlex.split(f"{GOOD} -water 1 -{option} x")) == FILE
     assert " x: permission is denied; change the file's permissions" in capsys.readouterr().err
 
@@ -330,24 +351,65 @@ def test_damaged_cache_of_an_earlier_run_is_named(capsys: pytest.CaptureFixture[
 # Memory, disk and folders ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("hkl", "options", "said"),
-    [
-        ("1000000000 0 0 5\n0 1000000000 -1000000000 5\n", "", "need a table of 1e+27 values (7.45e+18 GiB), more"),
-        ("0 0 1 5\n", "-detpixels 2000000", "2000000 x 2000000 pixels needs 1.49e+04 GiB of memory"),
-        ("0 0 1 5\n", "-detpixels 1e18", "give fewer pixels"),
-    ],
-)
-def test_what_memory_cannot_hold_is_never_allocated(
-    hkl: str, options: str, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    put("x", hkl)
+@pytest.fixture
+def small_allocations() -> Iterator[None]:
     tracemalloc.start()
     try:
-        assert said in refused(f"{GOOD} -hkl x {options}", RESOURCE, capsys)
+        yield
         assert tracemalloc.get_traced_memory()[1] < 20e6
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("hkl", "said"),
+    [
+        ("0 0 1 10\n# far\n1000000000 0 0 5\n", "x:3: the indices h 0..1000000000, k 0..0, l 0..1 need a table of"),
+        (
+            "0 -1000000000 0 5\n0 1 1000000000 5\n",
+            "need a table of 1e+18 values (7.45e+09 GiB), more than the limit of 2",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("small_allocations")
+def test_outlying_reflection_is_named(hkl: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    put("x", hkl)
+    assert said in refused(f"{GOOD} -hkl x", FILE, capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("-detpixels 2000000", "2.24e+04 GiB of it for an image of 2000000 x 2000000 pixels, and"),
+        ("-detpixels 1e18", "give fewer pixels"),
+        ("-mosaic 1 -mosaic_domains 1e7 -osc 1 -phisteps 10000", "6.71e+03 GiB of it for 100000000000 orientations"),
+    ],
+)
+@pytest.mark.usefixtures("small_allocations")
+def test_what_memory_cannot_hold_is_never_allocated(
+    options: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in refused(f"{GOOD} {options}", RESOURCE, capsys)
+
+
+@pytest.mark.parametrize(
+    ("size", "masked", "table", "orientations", "needed"),
+    [
+        ((1000, 1000), False, (0, 0, 0), 1, 6_000_000),
+        ((1000, 1000), True, (0, 0, 0), 1, 7_000_000),
+        ((1, 1), False, (98, 98, 98), 1, 8_000_000),
+        ((1, 1), False, (0, 0, 0), 100_000, 7_200_000),
+    ],
+)
+def test_all_that_a_run_holds_counts(
+    size: tuple[int, int], masked: bool, table: tuple[int, int, int], orientations: int, needed: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("nbnumba.checks.available_memory", lambda: needed + 1000)
+    check_memory(*size, masked, table, orientations)
+    monkeypatch.setattr("nbnumba.checks.available_memory", lambda: needed - 1000)
+    with pytest.raises(ResourceError, match="the run needs"):
+        check_memory(*size, masked, table, orientations)
 
 
 OUTPUTS = ("floatfile", "intfile", "pgmfile", "noisefile", "png", "report")
@@ -368,11 +430,12 @@ def test_output_that_is_a_folder(option: str, capsys: pytest.CaptureFixture[str]
     assert "cannot write there: it is a folder; give the name of a file" in said
 
 
-@not_root
 @pytest.mark.parametrize("option", OUTPUTS)
-def test_output_into_a_folder_that_may_not_be_written(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_into_a_folder_that_may_not_be_written(
+    option: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     put("there", None)
-    os.chmod("there", 0o500)
+    forbid("there", monkeypatch)
     assert "is not writable; give another path" in refused(f"{GOOD} -{option} there/x", RESOURCE, capsys)
 
 
