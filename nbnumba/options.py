@@ -551,11 +551,12 @@ def _not_an_option(word: str, before: str) -> UsageError:
     if not word.startswith("-") or _is_number(word):
         return UsageError(f"unexpected argument {word!r}" + (f" after {before}" if before else ""))
     typed = word.partition("=")[0]
+    stem = typed.lstrip("-").lower()
     known = {name.lower(): name for name in _BY_NAME}
-    near = [f"-{known[name]}" for name in get_close_matches(typed.lstrip("-").lower(), known)]
-    if not near:
-        return UsageError(f"unknown option {typed}: nbnumba -h lists all options")
-    return UsageError(f"unknown option {typed}: did you mean {' or '.join(near)}?")
+    near = [f"-{known[name]}" for name in get_close_matches(stem, known)]
+    advice = f"did you mean {' or '.join(near)}?" if near else "nbnumba -h lists all options"
+    is_short = stem not in ("", *known) and any(name.startswith(stem) for name in known)
+    return UsageError(f"unknown option {typed}: {advice}{' (options are written in full)' if is_short else ''}")
 
 
 def _take(option: Option, name: str, words: deque[str]) -> list[str]:

@@ -35,11 +35,14 @@ def read_matrix(path: Path) -> npt.NDArray[np.float64]:
     elements = (row.as_float("matrix element", field) for row in rows(path, text) for field in row.fields)
     values = list(islice(elements, 9))
     if len(values) < 9:
-        raise InputFileError(f"{os.fspath(path)}: {len(values)} numbers where an A matrix has nine")
+        raise InputFileError(
+            f"{os.fspath(path)}: {len(values)} numbers where an A matrix has nine: give rows x, y, z of a*, b*, c*"
+        )
     matrix = np.array(values).reshape(3, 3)
     if _is_singular(matrix):
         raise InputFileError(
-            f"{os.fspath(path)}: the A matrix is singular; columns a*, b*, c* must not lie in one plane"
+            f"{os.fspath(path)}: the A matrix is singular: columns a*, b*, c* lie in one plane; check that the "
+            "file holds all three, or give -cell and -misset in its place"
         )
     return matrix
 
