@@ -145,12 +145,12 @@ def _word(shift):
 _low_word, _high_word = _word(0), _word(32)
 
 
-@overload(low_word, inline="always", target="cpu")
+@overload(low_word, target="cpu")
 def _compiled_low_word(x):
     return lambda x: _low_word(x)
 
 
-@overload(high_word, inline="always", target="cpu")
+@overload(high_word, target="cpu")
 def _compiled_high_word(x):
     return lambda x: _high_word(x)
 
@@ -179,26 +179,26 @@ def _fused(typing_context, x, y, z):
     return types.float32(types.float32, types.float32, types.float32), codegen
 
 
-@overload(float_bits, inline="always", target="cpu")
+@overload(float_bits, target="cpu")
 def _compiled_float_bits(x):
     return lambda x: _float_bits(x)
 
 
-@overload(bits_float, inline="always", target="cpu")
+@overload(bits_float, target="cpu")
 def _compiled_bits_float(i):
     return lambda i: _bits_float(i)
 
 
-@overload(fused, inline="always", target="cpu")
+@overload(fused, target="cpu")
 def _compiled_fused(x, y, z):
     return lambda x, y, z: _fused(x, y, z)
 
 
-@overload(wrapped, inline="always", target="cpu")
+@overload(wrapped, target="cpu")
 def _compiled_wrapped(i):
     return lambda i: np.int32(i)
 
 
-@overload(reciprocal, inline="always", target="cpu")
+@overload(reciprocal, target="cpu")
 def _compiled_reciprocal(x):
     return lambda x: np.float32(1.0) / x

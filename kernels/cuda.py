@@ -31,7 +31,7 @@ from .bits import (
     words_of_steps,
     wrapped,
 )
-from .cuda_provider import cuda, device_function, kernel, register_equations
+from .cuda_provider import adopt_equations, cuda, device_function, kernel
 from .lattice_factor import (
     GAUSS_WIDTH,
     NEVER_ZERO,
@@ -61,6 +61,8 @@ STAGED = 9 * ROWS
 ENOUGH_THREADS = 1 << 18
 """Fewer pixels than this are given several threads each."""
 
+MOST_SAMPLES = 1 << 18
+"""Evaluated by a thread in one go: some 50 ms for as many threads as fill a large card."""
 MOST_PARTS = 65535
 """As many as a grid can have along y."""
 
@@ -101,7 +103,9 @@ def chosen_arithmetic(plan, precision, singles_per_double=2):
     if precision == "double":
         return DOUBLE
     crystal = plan.crystal
-    most_index = max(length(edge) for edge in (crystal.a, crystal.b, crystal.c)) * 2.0 / plan.sources.wavelength.min()
+    most_index = (
+        max(math.hypot(*edge) for edge in (crystal.a, crystal.b, crystal.c)) * 2.0 / plan.sources.wavelength.min()
+    )
     fits = max(crystal.cells) <= MOST_CELLS and most_index < MOST_INDEX
     if crystal.shape != SQUARE or plan.factors.interpolate or not fits:
         return SINGLE
@@ -122,11 +126,16 @@ def make_tables(plan, arithmetic, with_factors=True):
     )
 
 
-def rows_per_part(pixels, orientations):
-    """How many orientations a thread sums, so that ``pixels`` give enough threads; depends on nothing else."""
+def rows_per_part(pixels, orientations, samples):
+    """How many orientations a thread sums, so that ``pixels`` give enough threads and none runs for too long.
+
+    ``samples``: layers × sub-pixels × sources. The bits of an image depend on the answer, so it depends on nothing
+    but the image.
+    """
     chunks = -(-orientations // ROWS)
-    parts = min(chunks, max(1, ENOUGH_THREADS // pixels), MOST_PARTS)
-    return -(-chunks // parts) * ROWS
+    short = max(1, MOST_SAMPLES // (samples * ROWS))
+    parts = min(chunks, max(1, ENOUGH_THREADS // pixels))
+    return min(-(-chunks // parts), short) * ROWS
 
 
 @device_function
@@ -432,7 +441,9 @@ def pixel_value(plan, tables, rows, start, stop, slow, fast, shape, interpolate,
 
 
 @kernel
-def render_pixels(plan, tables, first, count, rows_of_part, photons, outside, shape, interpolate, arithmetic):
+def render_pixels(
+    plan, tables, first, count, first_part, rows_of_part, photons, outside, shape, interpolate, arithmetic
+):
     """Photons of a run of pixels of the roi in raster order, by parts of the table of orientations.
 
     To be launched with a grid of (blocks for the pixels, parts) and ``THREADS`` threads.
@@ -445,10 +456,12 @@ def render_pixels(plan, tables, first, count, rows_of_part, photons, outside, sh
         On the device.
     first, count : int
         Number of the first pixel, counted along the roi's rows, and how many.
+    first_part : int
+        Number of the first part.
     rows_of_part : int
         Of :func:`rows_per_part`.
-    photons : device array of float64 (parts, count or more)
-        Written.
+    photons : device array of float64 (parts · count or more)
+        Written, one part after the other.
     outside : device array of int64, of the same shape
         Samples outside the table; written where F is interpolated, else left alone, of whatever shape.
     shape, interpolate, arithmetic : tuple
@@ -457,8 +470,7 @@ def render_pixels(plan, tables, first, count, rows_of_part, photons, outside, sh
     rows = cuda.shared.array(STAGED, np.float64)
     detector = plan.detector
     pixel = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
-    part = cuda.blockIdx.y
-    start = part * rows_of_part
+    start = (first_part + cuda.blockIdx.y) * rows_of_part
     stop = smaller(start + rows_of_part, tables.cells.shape[0] // 9)
     if stop - start <= ROWS:
         stage(tables, rows, start, stop - start)
@@ -468,26 +480,31 @@ def render_pixels(plan, tables, first, count, rows_of_part, photons, outside, sh
     slow, fast = detector.roi[2] + number // width, detector.roi[0] + number % width
     value, beyond = pixel_value(plan, tables, rows, start, stop, slow, fast, shape, interpolate, arithmetic)
     if pixel < count:
+        at = cuda.blockIdx.y * count + pixel
         rendered = detector.mask.shape[0] == 0 or detector.mask[slow, fast] != 0
-        photons[part, pixel] = value if rendered else 0.0
+        photons[at] = value if rendered else 0.0
         if len(interpolate) > 0:
-            outside[part, pixel] = beyond if rendered else 0
+            outside[at] = beyond if rendered else 0
 
 
 @kernel
-def add_parts(photons, outside, count, image, beyond, interpolate):
-    """Photons (parts, ``count`` or more) added in order into ``image`` (pixels,), float32; likewise ``outside``."""
+def add_parts(photons, outside, count, parts, goes_on, sums, beyond, image, interpolate):
+    """Add parts of ``photons`` in order to those before, into ``sums`` and float32 ``image``; likewise ``outside``.
+
+    Whether they came in one launch or several changes no bit: ``goes_on`` is 0 for the first launch of a pixel.
+    """
     pixel = cuda.grid(1)
     if pixel < count:
-        total = 0.0
-        for part in range(photons.shape[0]):
-            total += photons[part, pixel]
+        total = sums[pixel] if goes_on else 0.0
+        for part in range(parts):
+            total += photons[part * count + pixel]
+        sums[pixel] = total
         image[pixel] = total
         if len(interpolate) > 0:
-            samples = 0
-            for part in range(outside.shape[0]):
-                samples += outside[part, pixel]
+            samples = beyond[pixel] if goes_on else 0
+            for part in range(parts):
+                samples += outside[part * count + pixel]
             beyond[pixel] = samples
 
 
-register_equations()
+adopt_equations(globals())

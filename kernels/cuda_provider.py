@@ -5,6 +5,8 @@ a registry of functions of its own. Import this module only where a GPU is wante
 """
 
 from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numba
@@ -25,15 +27,10 @@ is_simulator = bool(numba.config.ENABLE_CUDASIM)
 name = "Numba's simulator" if is_simulator else cuda.__name__
 """Who provides CUDA, for reports."""
 
-_registered: set[Callable[..., Any]] = set()
-
-if is_simulator:
-    has_own_registry = False
-else:
+if not is_simulator:
     from numba.cuda import extending, libdevice
 
-    has_own_registry = hasattr(extending, "register_jitable")
-    if has_own_registry:
+    if hasattr(extending, "register_jitable"):
         from numba.cuda import config
         from numba.cuda import types as types
         from numba.cuda.extending import overload
@@ -88,13 +85,24 @@ else:
         return lambda x: _approximate_reciprocal(x)
 
 
-def register_equations() -> None:
-    """Let kernels call every function marked as an equation so far."""
-    if has_own_registry:
-        for function in EQUATIONS:
-            if function not in _registered:
-                extending.register_jitable(function)
-                _registered.add(function)
+def adopt_equations(scope: dict[str, Any]) -> None:
+    """Let the kernels of a module, whose names ``scope`` holds, call twins of all equations, compiled for the device.
+
+    The twins share nothing but the text: numba-cuda would take what Numba has made of a function for the CPU, and
+    inlined, as its own, and fail.
+    """
+    if is_simulator:
+        return
+    twins: dict[Any, Any] = {}
+    for equation in EQUATIONS:
+        names = {name: twins[value] for name, value in equation.__globals__.items() if _is_in(value, twins)}
+        twin = FunctionType(equation.__code__, equation.__globals__ | names, equation.__name__, equation.__defaults__)
+        twins[equation] = device_function(twin)
+    scope.update({name: twins[value] for name, value in scope.items() if _is_in(value, twins)})
+
+
+def _is_in(value: Any, twins: dict[Any, Any]) -> bool:
+    return isinstance(value, FunctionType) and value in twins
 
 
 def device_function(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -132,6 +140,19 @@ def describe(number: int) -> tuple[str, tuple[int, int], int, int]:
 def singles_per_double() -> int:
     """How many float32 operations the current card does in the time of a float64 one, as its driver says."""
     return 2 if is_simulator else int(cuda.get_current_device().SINGLE_TO_DOUBLE_PRECISION_PERF_RATIO)
+
+
+def free_bytes() -> float:
+    """Free memory of the current card, once what waits to be given back is."""
+    context = cuda.current_context()
+    if not is_simulator:
+        context.deallocations.clear()
+    return float(context.get_memory_info().free)
+
+
+def never_compiled() -> bool:
+    """Whether the cache folder has no kernel for a card yet."""
+    return not is_simulator and not (CACHE_FOLDER and any(Path(CACHE_FOLDER).glob("cuda.render_pixels*")))
 
 
 def driver_version() -> str:

@@ -27,3 +27,7 @@ class ResourceError(NbnumbaError):
 
 class NbnumbaWarning(UserWarning):
     """Something was assumed or adjusted; the image is still what the text of the warning says."""
+
+
+class DeviceError(ResourceError):
+    """A GPU that cannot be used, or failed: the CPU could do the work."""

@@ -14,14 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ResourceError
+from .errors import DeviceError
 from .kernels.plan import Plan
 
 LAUNCH_S = 0.05
 """A launch should take about this long: Ctrl-C and progress wait for its end."""
+FIRST_SAMPLES = 1 << 30
+"""In the first launch whose time is taken."""
+SAMPLES_UNTIMED = 1 << 33
+"""In a launch whose time is not taken, since others wait behind it."""
 FEWEST_PIXELS, MOST_PIXELS = 1 << 16, 1 << 22
-"""In a launch; fewer would leave a large card idle."""
+"""In a launch, each as often as there are parts of its orientations in it; fewer would leave a large card idle."""
+MOST_NUMBERS = 1 << 32
+"""In a table: kernels count them in 32 bits."""
 INSTALL = "pip install 'nbnumba[cuda]'"
+NO_CARD = "the CUDA driver finds no card: check nvidia-smi and CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
@@ -41,9 +48,6 @@ class CudaRendering:
 
     photons: np.ndarray
     """float32 (slow, fast)."""
-    compile_s: float
-    """Seconds until the first block of pixels was done."""
-    render_s: float
     outside: int
     """Samples that were to be interpolated but lie outside the table."""
 
@@ -66,23 +70,35 @@ def why_unusable(device: int = 0) -> str | None:
     try:
         count = provider.card_count()
     except Exception as error:
+        if "NO_DEVICE" in str(error):
+            return NO_CARD
         return f"no CUDA driver ({_first_line(error)}): install NVIDIA's driver for the card"
     if not count:
-        return "the CUDA driver finds no card: check nvidia-smi and CUDA_VISIBLE_DEVICES"
+        return NO_CARD
     if not 0 <= device < count:
         return f"there is no card number {device}: the driver finds {count}, numbered from 0"
     compiler = provider.compiler_error()
     return None if compiler is None else f"no CUDA compiler ({compiler}): {INSTALL}"
 
 
-def cards() -> list[Card]:
-    """The cards that the driver finds; none where there is no driver."""
+def card_numbers() -> list[int]:
+    """Numbers of the cards that the driver finds; the simulator's one; none where there is no driver."""
     try:
         provider = _provider()
-        numbers = range(0 if provider.is_simulator else provider.card_count())
+        return [0] if provider.is_simulator else list(range(provider.card_count()))
     except Exception:
         return []
-    return [Card(number, *provider.describe(number)) for number in numbers]
+
+
+def cards() -> Iterator[Card | str]:
+    """The cards that the driver finds, or why one of them cannot be used; none where there is no driver."""
+    if not card_numbers() or _provider().is_simulator:
+        return
+    for number in card_numbers():
+        try:
+            yield Card(number, *_provider().describe(number))
+        except Exception as error:
+            yield f"card {number} cannot be used ({_first_line(error)}): is it set aside for another process?"
 
 
 def versions() -> dict[str, str]:
@@ -113,24 +129,47 @@ def render_cuda(
 
     Raises
     ------
-    ResourceError
+    DeviceError
         No usable card, too little memory on it, or a failure of the driver, in one line.
     """
-    with _on(device):
+    fast0, fast1, slow0, slow1 = plan.detector.roi
+    window = np.empty((fast1 - fast0 + 1) * (slow1 - slow0 + 1), np.float32)
+    outside = 0
+    for done, beyond in _on_card(device, lambda: _launched(plan, precision, window)):
+        outside += beyond
+        if progress is not None:
+            progress(done)
+    return CudaRendering(_placed(plan, window), outside)
+
+
+def _launched(plan: Plan, precision: str, window: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Fill ``window`` with the roi's pixels; after every launch, pixels done so far and new samples outside."""
+    job = Job(plan, precision)
+    pace = Pace(FIRST_SAMPLES // job.samples_of_part)
+    with _counted_as_compilation():
+        job.launch(Piece(0, min(job.pixels, job.kernels.THREADS), 0, 1))
+        job.wait()
+    for piece in job.pieces(pace):
         started = time.perf_counter()
-        job = Job(plan, precision)
-        window = np.empty(job.pixels, np.float32)
-        outside = done = 0
-        compiled = started
-        for count in _launches(job.pixels):
-            job.launch(done, count)
-            outside += job.fetch(window[done : done + count])
-            done += count
-            if compiled == started:
-                compiled = time.perf_counter()
-            if progress is not None:
-                progress(done)
-        return CudaRendering(_placed(plan, window), compiled - started, time.perf_counter() - compiled, outside)
+        job.launch(piece)
+        job.wait()
+        pace.took(piece.work, time.perf_counter() - started)
+        beyond = 0
+        if piece.stop == job.parts:
+            beyond = job.fetch(window[piece.first : piece.first + piece.count])
+        yield piece.first + piece.count * piece.stop // job.parts, beyond
+
+
+@contextlib.contextmanager
+def _counted_as_compilation() -> Iterator[None]:
+    """Let those who listen to Numba know of kernels for a card, of which it says nothing itself."""
+    if not _provider().never_compiled():
+        yield
+        return
+    from numba.core import event
+
+    with event.trigger_event("numba:compile"):
+        yield
 
 
 def render_many(
@@ -139,29 +178,68 @@ def render_many(
     """Render images one after the other, several under way at a time; photons and samples outside, in order.
 
     Cards take turns. On each, one image is rendered while the one before it is copied back and the one after it is
-    set up; plans that share a table of structure factors find it on the card. Launches are not cut: meant for many
-    small images.
+    set up, in memory that is used again and again; plans that share a table of structure factors find it on the card.
+
+    Raises
+    ------
+    DeviceError
+        As :func:`render_cuda`; images that were yielded before are good.
     """
-    factors: dict[int, _Factors] = {}
-    under_way: deque[tuple[int, Job]] = deque()
-    for number, plan in enumerate(plans):
-        device = devices[number % len(devices)]
-        with _on(device):
-            job = Job(plan, precision, factors.get(device), _provider().cuda.stream())
-            factors[device] = job.factors
-            job.launch(0, job.pixels)
-            job.start_fetching()
-        under_way.append((device, job))
-        if len(under_way) > len(devices):
+    places = {device: (Place(), Place()) for device in devices}
+    under_way: deque[tuple[int, Place]] = deque()
+    try:
+        for number, plan in enumerate(plans):
+            device = devices[number % len(devices)]
+            if len(under_way) == 2 * len(devices):
+                yield _finished(*under_way.popleft())
+            first, second = places[device]
+            place, other = (first, second) if number // len(devices) % 2 == 0 else (second, first)
+            with _on(device):
+                place.begin(plan, precision, other)
+            under_way.append((device, place))
+        while under_way:
             yield _finished(*under_way.popleft())
-    while under_way:
-        yield _finished(*under_way.popleft())
+    finally:
+        for device, pair in places.items():
+            with contextlib.suppress(DeviceError), _on(device):
+                for place in pair:
+                    place.clear()
 
 
-def _finished(device: int, job: "Job") -> tuple[np.ndarray, int]:
+def _finished(device: int, place: "Place") -> tuple[np.ndarray, int]:
     with _on(device):
-        window, outside = job.fetched()
-    return _placed(job.host_plan, window), outside
+        return place.finish()
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one launch does: a run of pixels of the roi, and for each some parts of its orientations."""
+
+    first: int
+    count: int
+    first_part: int
+    parts: int
+
+    @property
+    def stop(self) -> int:
+        """The part after the last one."""
+        return self.first_part + self.parts
+
+    @property
+    def work(self) -> int:
+        """Parts of pixels."""
+        return self.count * self.parts
+
+
+@dataclass
+class Pace:
+    """How many parts of pixels a launch may take, so that it lasts ``LAUNCH_S``."""
+
+    work: int
+
+    def took(self, work: int, seconds: float) -> None:
+        """Learn from a launch."""
+        self.work = max(1, int(work * min(4.0, LAUNCH_S / max(seconds, 1e-9))))
 
 
 @dataclass(frozen=True)
@@ -179,84 +257,165 @@ class _Factors:
         return same and bool(self.arithmetic) == bool(arithmetic)
 
 
-class Job:
-    """One image on the current card: its plan there, and buffers for ``capacity`` pixels, the same for every launch."""
+class Place:
+    """Memory on a card, and what goes on in it: used again for one image after another."""
 
-    def __init__(self, plan: Plan, precision: str, known: _Factors | None = None, stream: Any = 0) -> None:
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Give the memory back; to be called on the card."""
+        self.arrays: dict[str, Any] = {}
+        self.factors: _Factors | None = None
+        self.job: Job | None = None
+        self.stream: Any = None
+
+    def put(self, name: str, array: np.ndarray) -> Any:
+        """A host array, copied to the card."""
+        kept = self.arrays.get(name)
+        if kept is not None and (kept.shape, kept.dtype) == (array.shape, array.dtype):
+            kept.copy_to_device(array, stream=self.stream or 0)
+        else:
+            self.arrays[name] = _provider().cuda.to_device(array, stream=self.stream or 0)
+        return self.arrays[name]
+
+    def space(self, name: str, size: int, kind: type, make: Callable[..., Any] | None = None) -> Any:
+        """Room for ``size`` numbers, at least; on the card unless ``make`` makes it elsewhere."""
+        kept = self.arrays.get(name)
+        if kept is None or kept.size < size or kept.dtype != kind:
+            self.arrays[name] = (make or _provider().cuda.device_array)(size, kind)
+        return self.arrays[name]
+
+    def begin(self, plan: Plan, precision: str, other: "Place") -> None:
+        """Queue an image and its way back; returns before it is rendered. ``other`` may hold the same factors."""
+        cuda = _provider().cuda
+        self.stream = self.stream or cuda.stream()
+        self.factors = self.factors or other.factors
+        job = self.job = Job(plan, precision, self)
+        for piece in job.pieces(Pace(SAMPLES_UNTIMED // job.samples_of_part)):
+            job.launch(piece)
+            if piece.stop == job.parts:
+                # Page-locked memory, which the card reaches by itself.
+                window = self.space("window", job.pixels, np.float32, cuda.pinned_array)
+                counts = self.space("counts", job.pixels, np.int64, cuda.pinned_array) if job.interpolates else None
+                job.start_fetching(piece, window, counts)
+        other.factors = self.factors
+
+    def finish(self) -> tuple[np.ndarray, int]:
+        """Wait for the image: photons and samples outside the table."""
+        job, self.job = self.job, None
+        assert job is not None, "no image was begun"
+        self.stream.synchronize()
+        outside = int(self.arrays["counts"][: job.pixels].sum()) if job.interpolates else 0
+        return _placed(job.host_plan, np.array(self.arrays["window"][: job.pixels])), outside
+
+
+class Job:
+    """One image on the current card: its plan there, and buffers for the pieces in which it is rendered."""
+
+    def __init__(self, plan: Plan, precision: str, place: Place | None = None) -> None:
         from .kernels import cuda as kernels
 
-        self.kernels, self.host_plan, self.stream = kernels, plan, stream
-        cuda = _provider().cuda
+        place = place or Place()
+        self.kernels, self.host_plan, self.stream = kernels, plan, place.stream or 0
+        self.interpolates = plan.factors.interpolate > 0
         roi = plan.detector.roi
         self.pixels = (roi[1] - roi[0] + 1) * (roi[3] - roi[2] + 1)
         orientations = len(plan.crystal.phi) * len(plan.crystal.domains)
-        self.rows_of_part = kernels.rows_per_part(self.pixels, orientations)
+        around = plan.detector.layers * plan.oversample**2 * len(plan.sources.weight)
+        self.rows_of_part = kernels.rows_per_part(self.pixels, orientations, around)
         self.parts = -(-orientations // self.rows_of_part)
+        self.samples_of_part = around * min(orientations, self.rows_of_part)
         arithmetic = kernels.chosen_arithmetic(plan, precision, _provider().singles_per_double())
-        self.capacity = min(self.pixels, MOST_PIXELS) if stream == 0 else self.pixels
-        counted = (self.parts, self.capacity) if plan.factors.interpolate else (1, 1)
-        _check_memory(cuda, plan, arithmetic, orientations, self.parts * self.capacity)
-        if known is not None and not known.serve(plan, arithmetic):
-            known = None
-        tables = kernels.make_tables(plan, arithmetic, with_factors=known is None)
-        on_card = cuda.to_device(tables.factors, stream=stream) if known is None else known.on_card
-        self.factors = _Factors(plan.factors.table, plan.factors.default, arithmetic, on_card)
-        self.tables = tables._replace(cells=cuda.to_device(tables.cells, stream=stream), factors=on_card)
-        self.plan = _moved(cuda, plan, stream)
         self.variant = (
             kernels.choice(plan.crystal.shape),
-            kernels.choice(int(plan.factors.interpolate > 0)),
+            kernels.choice(int(self.interpolates)),
             kernels.choice(arithmetic),
         )
-        self.photons = cuda.device_array((self.parts, self.capacity), np.float64)
-        self.outside = cuda.device_array(counted, np.int64)
-        self.image = cuda.device_array(self.capacity, np.float32)
-        self.beyond = cuda.device_array(counted[1], np.int64)
+        self._move(place, arithmetic, orientations)
 
-    def launch(self, first: int, count: int) -> None:
-        """Start rendering ``count`` pixels of the roi; returns at once."""
+    def _move(self, place: Place, arithmetic: int, orientations: int) -> None:
+        """Put everything on the card."""
+        plan, known = self.host_plan, place.factors
+        if known is not None and not known.serve(plan, arithmetic):
+            known = place.factors = None
+        self.capacity = _capacity(plan, arithmetic, orientations, self.pixels, self.parts, known is not None)
+        tables = self.kernels.make_tables(plan, arithmetic, with_factors=known is None)
+        if known is None:
+            # Not in the place's stream: the images of other streams read it too, and wait for this copy.
+            on_card = _provider().cuda.to_device(tables.factors)
+            known = place.factors = _Factors(plan.factors.table, plan.factors.default, arithmetic, on_card)
+        self.tables = tables._replace(cells=place.put("cells", tables.cells), factors=known.on_card)
+        self.plan = _moved(plan, place)
+        band = min(self.pixels, self.capacity)
+        self.photons = place.space("photons", self.capacity, np.float64)
+        self.sums, self.image = place.space("sums", band, np.float64), place.space("image", band, np.float32)
+        self.outside = place.space("outside", self.capacity if self.interpolates else 1, np.int64)
+        self.beyond = place.space("beyond", band if self.interpolates else 1, np.int64)
+
+    def pieces(self, pace: Pace) -> Iterator[Piece]:
+        """Launches that make up the image, each as large as ``pace`` has it by then."""
+        first = 0
+        while first < self.pixels:
+            count = min(self.pixels - first, self.capacity, max(FEWEST_PIXELS, pace.work // self.parts))
+            # Fewer pixels than would fill the card only where a single part of them takes too long.
+            count = min(count, max(self.kernels.THREADS, pace.work))
+            part = 0
+            while part < self.parts:
+                most = min(self.parts - part, self.kernels.MOST_PARTS, self.capacity // count)
+                piece = Piece(first, count, part, max(1, min(most, pace.work // count)))
+                yield piece
+                part = piece.stop
+            first += count
+
+    def launch(self, piece: Piece) -> None:
+        """Start rendering; returns at once."""
         kernels, threads = self.kernels, self.kernels.THREADS
-        blocks = -(-count // threads)
-        kernels.render_pixels[(blocks, self.parts), threads, self.stream](
-            self.plan, self.tables, first, count, self.rows_of_part, self.photons, self.outside, *self.variant
-        )
+        blocks = -(-piece.count // threads)
+        kernels.render_pixels[(blocks, piece.parts), threads, self.stream](
+            self.plan, self.tables, piece.first, piece.count, piece.first_part, self.rows_of_part,
+            self.photons, self.outside, *self.variant,
+        )  # fmt: skip
         kernels.add_parts[blocks, threads, self.stream](
-            self.photons, self.outside, count, self.image, self.beyond, self.variant[1]
-        )
+            self.photons, self.outside, piece.count, piece.parts, int(piece.first_part > 0),
+            self.sums, self.beyond, self.image, self.variant[1],
+        )  # fmt: skip
+
+    def wait(self) -> None:
+        """For everything that was launched."""
+        _provider().cuda.synchronize()
 
     def fetch(self, window: np.ndarray) -> int:
-        """Wait for the launch and copy its pixels; the number of samples outside the table."""
+        """Copy the pixels of a finished piece; the number of samples outside the table."""
         self.image[: len(window)].copy_to_host(window)
-        return int(self.beyond[: len(window)].copy_to_host().sum()) if self.host_plan.factors.interpolate else 0
+        return int(self.beyond[: len(window)].copy_to_host().sum()) if self.interpolates else 0
 
-    def start_fetching(self) -> None:
-        """Queue the copy of the whole image behind the launch, into memory that the card can reach by itself."""
-        cuda = _provider().cuda
-        self.window = cuda.pinned_array(self.pixels, np.float32)
-        self.counts = cuda.pinned_array(self.beyond.shape, np.int64)
-        self.image.copy_to_host(self.window, stream=self.stream)
-        if self.host_plan.factors.interpolate:
-            self.beyond.copy_to_host(self.counts, stream=self.stream)
-
-    def fetched(self) -> tuple[np.ndarray, int]:
-        """Wait for that copy."""
-        self.stream.synchronize()
-        return self.window, int(self.counts.sum()) if self.host_plan.factors.interpolate else 0
+    def start_fetching(self, piece: Piece, window: np.ndarray, counts: np.ndarray | None) -> None:
+        """Queue the copy of a piece's pixels behind its launch."""
+        there = slice(piece.first, piece.first + piece.count)
+        self.image[: piece.count].copy_to_host(window[there], stream=self.stream)
+        if counts is not None:
+            self.beyond[: piece.count].copy_to_host(counts[there], stream=self.stream)
 
 
-def _launches(pixels: int) -> Iterator[int]:
-    """How many pixels each launch takes: one block, which waits for the compiler, then what takes ``LAUNCH_S``."""
-    from .kernels.cuda import THREADS
-
-    done, count = 0, THREADS
-    while done < pixels:
-        count = min(count, pixels - done)
-        started = time.perf_counter()
-        yield count
-        seconds = time.perf_counter() - started
-        growth = min(4.0, LAUNCH_S / seconds) if done else 0.0
-        done += count
-        count = min(max(int(count * growth) // THREADS * THREADS, FEWEST_PIXELS), MOST_PIXELS)
+def _capacity(plan: Plan, arithmetic: int, orientations: int, pixels: int, parts: int, has_factors: bool) -> int:
+    """How many parts of pixels the card can buffer; a DeviceError, before anything is allocated, where too few."""
+    cells = math.prod(n + 2 for n in plan.factors.table.shape)
+    if max(cells, 9 * orientations) >= MOST_NUMBERS:
+        raise DeviceError(f"a table of {max(cells, 9 * orientations)} numbers is too long for the GPU: -backend cpu")
+    table = 0 if has_factors else cells * (4 if arithmetic else 8)
+    fixed = table + 72 * orientations + plan.detector.mask.nbytes
+    of_pixel = 20 + (16 if plan.factors.interpolate else 0)
+    free, capacity = _provider().free_bytes(), min(pixels * parts, MOST_PIXELS)
+    while fixed + capacity * of_pixel > free:
+        if capacity <= FEWEST_PIXELS:
+            needed = fixed + capacity * of_pixel
+            raise DeviceError(
+                f"the GPU has {free / 2**30:.3g} GiB free, this image needs {needed / 2**30:.3g} GiB there: "
+                "use -precision mixed, a smaller table or fewer domains, or -backend cpu"
+            )
+        capacity //= 2
+    return capacity
 
 
 def _placed(plan: Plan, window: np.ndarray) -> np.ndarray:
@@ -271,36 +430,30 @@ def _placed(plan: Plan, window: np.ndarray) -> np.ndarray:
     return photons
 
 
-def _moved(cuda: Any, plan: Plan, stream: Any) -> Plan:
+def _moved(plan: Plan, place: Place) -> Plan:
     """The plan with its arrays on the card, but for those that the tables stand for."""
 
-    def there(group: Any, *left_out: str) -> Any:
-        arrays = {name: value for name, value in group._asdict().items() if isinstance(value, np.ndarray)}
-        for name, value in arrays.items():
-            needed = value[:0] if name in left_out else value
-            arrays[name] = cuda.to_device(np.ascontiguousarray(needed), stream=stream)
+    def there(name: str, *left_out: str) -> Any:
+        group = getattr(plan, name)
+        arrays = {field: value for field, value in group._asdict().items() if isinstance(value, np.ndarray)}
+        for field, value in arrays.items():
+            needed = value[:0] if field in left_out else value
+            arrays[field] = place.put(f"{name}.{field}", np.ascontiguousarray(needed))
         return group._replace(**arrays)
 
     return plan._replace(
-        detector=there(plan.detector),
-        sources=there(plan.sources),
-        crystal=there(plan.crystal, "phi", "domains"),
-        factors=there(plan.factors, "table"),
-        background=there(plan.background),
+        detector=there("detector"),
+        sources=there("sources"),
+        crystal=there("crystal", "phi", "domains"),
+        factors=there("factors", "table"),
+        background=there("background"),
     )
 
 
-def _check_memory(cuda: Any, plan: Plan, arithmetic: int, orientations: int, buffered: int) -> None:
-    """Raise a ResourceError, before anything is allocated, for what the card cannot hold."""
-    table = math.prod(n + 2 for n in plan.factors.table.shape) * (4 if arithmetic else 8)
-    buffers = buffered * (8 + (16 if plan.factors.interpolate else 0) + 4)
-    needed = table + 72 * orientations + plan.detector.mask.nbytes + buffers
-    free = cuda.current_context().get_memory_info().free
-    if needed > free:
-        raise ResourceError(
-            f"the GPU has {free / 2**30:.3g} GiB free, this image needs {needed / 2**30:.3g} GiB there: "
-            "use -precision mixed, a smaller table or fewer domains, or -backend cpu"
-        )
+def _on_card(device: int, work: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+    """What ``work`` yields on a card; all that it holds there is given back before the card is left."""
+    with _on(device):
+        yield from work()
 
 
 @contextlib.contextmanager
@@ -308,19 +461,24 @@ def _on(device: int) -> Iterator[None]:
     """The card made current, and whatever goes wrong on it said in one line."""
     reason = why_unusable(device)
     if reason is not None:
-        raise ResourceError(reason)
+        raise DeviceError(reason)
     try:
         with _provider().cuda.gpus[device]:
             yield
-    except (ResourceError, MemoryError):
+    except (DeviceError, MemoryError):
         raise
     except Exception as error:
-        text = _first_line(error)
-        if "OUT_OF_MEMORY" in text:
-            raise ResourceError(
-                f"the GPU ran out of memory ({text}): close what else runs on it, or use -backend cpu"
-            ) from error
-        raise ResourceError(f"the GPU failed ({text}): try again, or use -backend cpu") from error
+        raise DeviceError(_failure(error)) from error
+
+
+def _failure(error: Exception) -> str:
+    text, kind = _first_line(error), type(error)
+    if "OUT_OF_MEMORY" in text:
+        return f"the GPU ran out of memory ({text}): close what else runs on it, or use -backend cpu"
+    compiler = ("NvvmError", "LinkerError", "NumbaError", "NvrtcError")
+    if any(base.__name__ in compiler for base in kind.__mro__):
+        return f"a kernel does not compile for the GPU ({kind.__name__}: {text}): use -backend cpu, and report it"
+    return f"the GPU failed ({text}): try again, or use -backend cpu"
 
 
 def _provider() -> Any:
@@ -328,7 +486,7 @@ def _provider() -> Any:
 
 
 def _first_line(error: BaseException) -> str:
-    """What an error says, without the driver's headlines and empty lines."""
-    lines = [line.strip(" :.") for line in str(error).splitlines()]
-    said = [line for line in lines if line and not line.startswith("Error at driver init")]
-    return said[0] if said else type(error).__name__
+    """What an error says first, without the driver's headline."""
+    text = str(error).removeprefix("Error at driver init:")
+    said = [line.strip(" :.") for line in text.splitlines()]
+    return next((line for line in said if line), type(error).__name__)

@@ -6,12 +6,13 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
 
 from . import gpu
-from .errors import NbnumbaWarning, ResourceError, UsageError
+from .errors import DeviceError, NbnumbaWarning, UsageError
 from .experiment import Experiment, changed
 from .image import Image
 from .inputs import read_inputs
@@ -102,7 +103,7 @@ def simulate_many(
     experiments : iterable of Experiment
         Taken one by one, while earlier ones are rendered.
     backend, precision
-        As in :func:`simulate`.
+        As in :func:`simulate`; where "auto" begins on GPUs and one of them fails, the CPU goes on.
     devices : sequence of int, or "all"
         GPUs that take turns, where GPUs render.
 
@@ -114,25 +115,58 @@ def simulate_many(
     >>> [image.experiment.scan.phi_deg for image in simulate_many(turned)]
     [10.0, 20.0]
     """
-    on_gpu, _ = _takes_gpu(backend, 0 if devices == "all" else devices[0])
-    cards = [card.number for card in gpu.cards()] if on_gpu and devices == "all" else devices
+    numbers = gpu.card_numbers() if devices == "all" else [int(number) for number in devices]
+    if devices != "all" and not numbers:
+        raise UsageError("simulate_many: devices is empty: name a GPU, or 'all'")
+    on_gpu, _ = _takes_gpu(backend, numbers[0] if numbers else 0)
+    in_turn = _resolved_in_turn(experiments)
+    if not on_gpu:
+        yield from _one_by_one(in_turn, backend, precision)
+        return
     waiting: deque[Resolved] = deque()
+    try:
+        yield from _on_gpus(in_turn, waiting, precision, numbers)
+    except DeviceError as error:
+        if backend == "cuda":
+            raise
+        warnings.warn(f"the CPU goes on: {error}", NbnumbaWarning, stacklevel=2)
+        yield from _one_by_one(chain(waiting, in_turn), "cpu", precision)
+
+
+def _one_by_one(in_turn: Iterable[Resolved], backend: Backend, precision: Precision) -> Iterator[Image]:
+    backend = "cpu" if backend == "auto" else backend
+    for resolved in in_turn:
+        yield Image(resolved, render(resolved, backend, precision).photons)
+
+
+def _on_gpus(
+    in_turn: Iterator[Resolved], waiting: deque[Resolved], precision: Precision, devices: Sequence[int]
+) -> Iterator[Image]:
+    """Images in order; ``waiting`` holds those that were begun and not yielded yet."""
 
     def plans() -> Iterator[Plan]:
-        for resolved in _resolved_in_turn(experiments):
-            if resolved.experiment.mode == "c":
-                raise UsageError("-mode c depends on the order of samples: simulate such images one at a time")
+        for resolved in in_turn:
             waiting.append(resolved)
+            if _depends_on_order(resolved.plan):
+                return
             yield resolved.plan
 
-    if on_gpu:
-        for photons, outside in gpu.render_many(plans(), precision, [int(card) for card in cards]):
+    going_on = True
+    while going_on:
+        for photons, outside in gpu.render_many(plans(), precision, devices):
             if outside:
                 _warn_outside()
             yield Image(waiting.popleft(), photons)
-    else:
-        for resolved in _resolved_in_turn(experiments):
-            yield Image(resolved, render(resolved, "cpu", precision).photons)
+        # What is left is an image that cannot go in a row with others.
+        going_on = bool(waiting)
+        if going_on:
+            single = render(waiting[0], "cuda", precision, device=devices[0])
+            yield Image(waiting.popleft(), single.photons)
+
+
+def _depends_on_order(plan: Plan) -> bool:
+    """Whether, in mode c, something in an image is as it is because of what was evaluated before."""
+    return bool(plan.running_product or plan.crystal.phi_carryover or plan.factors.interpolate == 2)
 
 
 def _resolved_in_turn(experiments: Iterable[Experiment]) -> Iterator[Resolved]:
@@ -164,7 +198,7 @@ def render(
     if on_gpu:
         try:
             rendering, outside = _render_cuda(resolved, precision, progress, device)
-        except ResourceError as error:
+        except DeviceError as error:
             if backend == "cuda":
                 raise
             on_gpu, why = False, f": {error}"
@@ -183,11 +217,13 @@ def render(
 
 def _takes_gpu(backend: Backend, device: int) -> tuple[bool, str]:
     """Whether a GPU renders, and why not where one seems to be there; asked for in vain, it is an error."""
-    if backend == "cpu" or (backend == "auto" and not gpu.seems_present()):
+    if backend in ("cpu", "reference"):
         return False, ""
+    if backend == "auto" and not gpu.seems_present():
+        return False, ": no GPU with NVIDIA's driver is here"
     reason = gpu.why_unusable(device)
     if reason is not None and backend == "cuda":
-        raise ResourceError(f"-backend cuda: {reason}")
+        raise DeviceError(f"-backend cuda: {reason}")
     return reason is None, "" if reason is None else f": {reason}"
 
 

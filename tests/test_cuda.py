@@ -9,6 +9,9 @@ import subprocess
 import sys
 import types
 import warnings
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +22,7 @@ import pytest
 
 from nbnumba import gpu, rendering
 from nbnumba.commands import devices
-from nbnumba.errors import ResourceError
+from nbnumba.errors import DeviceError
 from nbnumba.experiment import Experiment
 from nbnumba.inputs import read_inputs
 from nbnumba.kernels import bits
@@ -113,7 +116,7 @@ def work(out: str) -> None:
         plan = resolved_from([*job["args"], "-roi", *map(str, job["roi"])]).plan
         rows = job["rows_of_part"]
         cuda_provider.singles_per_double = lambda ratio=job["singles_per_double"]: ratio
-        kernels.rows_per_part = (lambda pixels, orientations, rows=rows: rows) if rows else chosen
+        kernels.rows_per_part = (lambda *image, rows=rows: rows) if rows else chosen
         rendering = gpu.render_cuda(plan, job["precision"])
         windows[f"photons{n}"] = rendering.photons[slow0 : slow1 + 1, fast0 : fast1 + 1]
         windows[f"outside{n}"] = rendering.outside
@@ -246,24 +249,42 @@ def test_index_and_fraction_come_out_of_pairs(most: float) -> None:
             assert abs(found - h) <= 2.0**-32 + most * 2.0**-40
 
 
-def fake_provider(count: object = 1, compiler: str | None = None, gpus: object = None) -> types.SimpleNamespace:
+def fake_provider(
+    count: object = 1,
+    compiler: str | None = None,
+    to_device: object = None,
+    free: float = 1e12,
+    lost: int | None = None,
+) -> types.SimpleNamespace:
+    """As if there were ``count`` cards; ``to_device`` copies to them; card ``lost`` cannot be used."""
+
     def card_count() -> int:
         if isinstance(count, Exception):
             raise count
         return int(str(count))
+
+    def describe(number: int) -> tuple[str, tuple[int, int], int, int]:
+        if number == lost:
+            raise RuntimeError("CUDA_ERROR_DEVICE_UNAVAILABLE")
+        return f"Fake {number}", (9, 0), 80 << 30, 79 << 30
 
     return types.SimpleNamespace(
         is_simulator=False,
         name="numba-cuda",
         card_count=card_count,
         compiler_error=lambda: compiler,
-        describe=lambda number: (f"Fake {number}", (9, 0), 80 << 30, 79 << 30),
+        describe=describe,
         driver_version=lambda: "13.0",
-        cuda=types.SimpleNamespace(gpus=gpus),
+        singles_per_double=lambda: 2,
+        free_bytes=lambda: free,
+        never_compiled=lambda: False,
+        cuda=types.SimpleNamespace(gpus=defaultdict(nullcontext), to_device=to_device),
     )
 
 
 NO_DRIVER = ImportError("Error at driver init: \n\nCUDA driver library cannot be found.\nIf you are sure\n:")
+
+CU_INIT = "Error at driver init: Call to cuInit results in CUDA_ERROR_{} (100):"
 
 
 @pytest.mark.parametrize(
@@ -272,12 +293,24 @@ NO_DRIVER = ImportError("Error at driver init: \n\nCUDA driver library cannot be
         (ImportError("No module named 'numba.cuda'"), 0, ["numba.cuda", "nbnumba[cuda]"]),
         (fake_provider(NO_DRIVER), 0, ["driver library cannot be found", "install"]),
         (fake_provider(RuntimeError("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH")), 0, ["MISMATCH", "install"]),
+        (fake_provider(ImportError(CU_INIT.format("NO_DEVICE"))), 0, ["no card", "CUDA_VISIBLE_DEVICES"]),
+        (fake_provider(ImportError(CU_INIT.format("SYSTEM_NOT_READY"))), 0, ["SYSTEM_NOT_READY", "install"]),
         (fake_provider(0), 0, ["no card", "CUDA_VISIBLE_DEVICES"]),
         (fake_provider(2), 2, ["card number 2", "finds 2"]),
         (fake_provider(compiler="libnvvm.so not found"), 0, ["libnvvm.so", "nbnumba[cuda]"]),
         (fake_provider(), 0, []),
     ],
-    ids=["no package", "no driver", "old driver", "no card", "no such card", "no compiler", "usable"],
+    ids=[
+        "no package",
+        "no driver",
+        "old driver",
+        "no device",
+        "not ready",
+        "no card",
+        "no such card",
+        "no compiler",
+        "usable",
+    ],
 )
 def test_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], provider: object, device: int, says: list[str]
@@ -299,21 +332,105 @@ def test_says_what_is_missing(
         assert "Fake 0, compute capability 9.0, 80.0 GiB" in printed
 
 
+def test_a_card_that_cannot_be_used_hides_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu, "_provider", lambda: fake_provider(3, lost=1))
+    assert devices.main([]) == 0
+    printed = capsys.readouterr().out
+    assert "Fake 0" in printed
+    assert "card 1 cannot be used (CUDA_ERROR_DEVICE_UNAVAILABLE)" in printed
+    assert "Fake 2" in printed
+
+
+STILL = "-cell 70 80 90 -default_F 100 -N 5 -detpixels 16 -pixel 1".split()
+
+
+class LinkerError(RuntimeError):
+    """Named as the provider's."""
+
+
 @pytest.mark.parametrize(
     ("failure", "says"),
-    [("[CUresult.CUDA_ERROR_OUT_OF_MEMORY] alloc", "ran out of memory"), ("CUDA_ERROR_DEVICE_LOST", "failed")],
+    [
+        (RuntimeError("[CUresult.CUDA_ERROR_OUT_OF_MEMORY] alloc\nmore"), "ran out of memory .*OUT_OF_MEMORY"),
+        (RuntimeError("CUDA_ERROR_DEVICE_LOST\nmore"), "failed .*DEVICE_LOST"),
+        (LinkerError("ptxas died\nmore"), "does not compile .*ptxas died"),
+    ],
 )
-def test_failures_of_the_card_are_one_line(monkeypatch: pytest.MonkeyPatch, failure: str, says: str) -> None:
-    class Broken:
-        def __getitem__(self, number: int) -> object:
-            raise RuntimeError(failure + "\nmore")
+@pytest.mark.parametrize("render", [gpu.render_cuda, lambda plan: list(gpu.render_many([plan, plan]))])
+def test_failures_of_the_card_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, render: Callable[..., object], failure: Exception, says: str
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise failure
 
-    monkeypatch.setattr(gpu, "_provider", lambda: fake_provider(gpus=Broken()))
-    with pytest.raises(ResourceError, match=says) as caught:
-        gpu.render_cuda(None)  # type: ignore[arg-type]
-    assert failure in str(caught.value)
+    provider = fake_provider(to_device=fail)
+    provider.cuda.stream = lambda: 0
+    monkeypatch.setattr(gpu, "_provider", lambda: provider)
+    resolved = resolved_from(STILL)
+    with pytest.raises(DeviceError, match=says) as caught:
+        render(resolved.plan)
     assert "-backend cpu" in str(caught.value)
     assert "\n" not in str(caught.value)
+    monkeypatch.setattr(gpu, "seems_present", lambda: True)
+    assert rendering.render(resolved, "auto").backend.startswith("cpu")
+
+
+def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less room, smaller pieces; too little for the tables, an error."""
+    plan = resolved_from([*STILL, "-detpixels", "1024"]).plan
+
+    def capacity(free: float) -> int:
+        monkeypatch.setattr(gpu, "_provider", lambda: fake_provider(free=free))
+        return gpu._capacity(plan, 0, 1, 1 << 20, 1, False)
+
+    assert capacity(1e12) == 1 << 20
+    assert capacity(20 * (1 << 18) + 1000) == 1 << 18
+    with pytest.raises(DeviceError, match=r"GiB free, this image needs .*-backend cpu"):
+        capacity(1e5)
+    long = plan._replace(factors=plan.factors._replace(table=np.broadcast_to(np.zeros(1), (2000, 2000, 2000))))
+    with pytest.raises(DeviceError, match="too long"):
+        gpu._capacity(long, 0, 1, 1 << 20, 1, False)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "parts", "ns"), [(1 << 22, 1, 1), (1 << 22, 1, 1e5), (4096, 5000, 1e3), (900, 3, 1)]
+)
+def test_launches_cover_the_image_and_stay_short(pixels: int, parts: int, ns: float) -> None:
+    """On a card that takes ``ns`` for each part of a pixel; the first launches may be too short or too long."""
+    job = types.SimpleNamespace(
+        pixels=pixels, parts=parts, capacity=min(pixels * parts, gpu.MOST_PIXELS),
+        kernels=types.SimpleNamespace(THREADS=128, MOST_PARTS=65535),
+    )  # fmt: skip
+    pace, done, seconds = gpu.Pace(1 << 14), np.zeros(pixels, int), []
+    for piece in gpu.Job.pieces(job, pace):  # type: ignore[arg-type]
+        there = slice(piece.first, piece.first + piece.count)
+        assert (done[there] == piece.first_part).all()
+        done[there] += piece.parts
+        seconds.append(piece.work * ns * 1e-9)
+        pace.took(piece.work, seconds[-1])
+    assert (done == parts).all()
+    assert max(seconds[3:], default=0.0) <= 2 * gpu.LAUNCH_S
+
+
+def test_many_images_are_those_of_one_at_a_time(tmp_path: Path) -> None:
+    """In the simulator: places are used again, a table of F changes, one image is larger than the others."""
+    more = ["-phi 10", "-phi 20 -roi 3 9 2 5", "-phi 30 -default_F 50", "-phi 40 -roi 0 4 0 4", "-phi 50"]
+    series = [[*STILL, *words.split()] for words in more]
+    out = tmp_path / "many.npz"
+    script = (
+        "import sys, json, numpy as np, nbnumba; series = json.loads(sys.argv[1]);"
+        "images = nbnumba.simulate_many(map(nbnumba.Experiment.from_args, series), 'cuda', devices='all');"
+        "np.savez(sys.argv[2], *[image.photons for image in images])"
+    )
+    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
+    subprocess.run([sys.executable, "-c", script, json.dumps(series), str(out)], env=environment, check=True)
+    with np.load(out) as found:
+        assert len(found.files) == len(series)
+        for name, args in zip(found.files, series, strict=True):
+            wanted = on_cpu(args)
+            assert excess(found[name], wanted, wanted.max(), "double") <= 1.0
 
 
 if __name__ == "__main__":

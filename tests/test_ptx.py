@@ -1,5 +1,6 @@
 """What the GPU kernels compile to, without a GPU: every variant for sm_90, its registers and its innermost loop."""
 
+import math
 import re
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -22,6 +24,7 @@ from nbnumba.kernels.plan import (
     Plan,
     SourcesPlan,
 )
+from nbnumba.kernels.polynomials import cos_pi, sin_pi
 
 try:
     from nbnumba.kernels import cuda as kernels
@@ -33,7 +36,8 @@ if provider.is_simulator:
 if provider.compiler_error() is not None:
     pytest.skip(f"no CUDA compiler: {provider.compiler_error()}", allow_module_level=True)
 
-DOUBLE, SINGLE, BITS, PAIRS = kernels.DOUBLE, kernels.SINGLE, kernels.BITS, kernels.PAIRS
+from nbnumba.kernels.cuda import BITS, DOUBLE, PAIRS, SINGLE
+
 VARIANTS = {
     "square, double": (SQUARE, 0, DOUBLE),
     "square, mixed": (SQUARE, 0, BITS),
@@ -46,7 +50,12 @@ VARIANTS = {
     "square, interpolated": (SQUARE, 1, DOUBLE),
     "gauss, interpolated, mixed": (GAUSS, 1, SINGLE),
 }
-INSTRUCTIONS = {"square, mixed": 105, "square, mixed, slow float64": 180, "square, double": 190, "square, mixed, many cells": 120}
+INSTRUCTIONS = {
+    "square, mixed": 105,
+    "square, mixed, slow float64": 180,
+    "square, double": 190,
+    "square, mixed, many cells": 120,
+}
 """At most as many in a step."""
 REGISTERS_OF_A_MULTIPROCESSOR = 65536
 BLOCKS_AT_ONCE = 2
@@ -89,8 +98,8 @@ def pixels_ptx(monkeypatch: pytest.MonkeyPatch, variant: str) -> str:
     factors = np.zeros(1, np.float64 if arithmetic == DOUBLE else np.float32)
     return compiled(
         monkeypatch, kernels.render_pixels,
-        empty_plan(), kernels.Tables(np.zeros(9), factors, (1, 1, 1), (0, 0, 0)), 0, 1, 128,
-        np.zeros((1, 1)), np.zeros((1, 1), np.int64),
+        empty_plan(), kernels.Tables(np.zeros(9), factors, (1, 1, 1), (0, 0, 0)), 0, 1, 0, 128,
+        np.zeros(1), np.zeros(1, np.int64),
         kernels.choice(shape), kernels.choice(interpolate), kernels.choice(arithmetic),
     )  # fmt: skip
 
@@ -144,22 +153,28 @@ def test_variant_compiles_without_spills(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert registers * kernels.THREADS * blocks <= REGISTERS_OF_A_MULTIPROCESSOR
 
 
+def test_compiles_where_the_cpu_has_compiled_the_same_equations(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert numba.njit(lambda x: sin_pi(x) + cos_pi(x))(0.25) == pytest.approx(2.0**0.5)
+    assert ".visible .entry" in pixels_ptx(monkeypatch, "round")
+
+
 @pytest.mark.parametrize("variant", INSTRUCTIONS)
 def test_step_takes_few_instructions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variant: str) -> None:
     code, _ = assembled(pixels_ptx(monkeypatch, variant), tmp_path)
-    steps = [loop for loop in innermost_loops(code) if "DFMA" in loop and "LDS" in loop]
+    steps = [loop for loop in innermost_loops(code) if "FFMA" in loop and "LDS" in loop]
     assert len(steps) == 1
     counts = Counter(steps[0])
     assert counts["LDS"] == 9, "not one step: the loop is unrolled"
-    assert counts["DFMA"] + counts["DMUL"] + counts["DADD"] <= (15 if variant == "square, mixed" else 105)
+    on_float64 = counts["DFMA"] + counts["DMUL"] + counts["DADD"]
+    assert on_float64 <= {"square, mixed": 12, "square, mixed, slow float64": 0}.get(variant, 105)
     assert len(steps[0]) <= INSTRUCTIONS[variant]
 
 
 def test_adding_of_parts_compiles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    counts = np.zeros((1, 1), np.int64)
+    numbers, counts = np.zeros(1), np.zeros(1, np.int64)
     ptx = compiled(
         monkeypatch, kernels.add_parts,
-        np.zeros((1, 1)), counts, 1, np.zeros(1, np.float32), counts[0], kernels.choice(1),
+        numbers, counts, 1, 1, 0, numbers, counts, np.zeros(1, np.float32), kernels.choice(1),
     )  # fmt: skip
     assert "0 bytes spill stores" in assembled(ptx, tmp_path)[1]
 
@@ -168,3 +183,15 @@ def test_single_precision_literals_stay_single(monkeypatch: pytest.MonkeyPatch, 
     code, _ = assembled(pixels_ptx(monkeypatch, "square, mixed"), tmp_path)
     step = next(loop for loop in innermost_loops(code) if "DFMA" in loop and "LDS" in loop)
     assert "F2F" not in step
+
+
+def test_pairs_are_chosen_where_float64_would_be_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """At this ratio of speeds, all instructions of ``PAIRS`` take as long as those of ``BITS`` on float64."""
+
+    def step(variant: str) -> Counter[str]:
+        code, _ = assembled(pixels_ptx(monkeypatch, variant), tmp_path)
+        return Counter(next(loop for loop in innermost_loops(code) if "FFMA" in loop and "LDS" in loop))
+
+    of_bits, of_pairs = step("square, mixed"), step("square, mixed, slow float64")
+    on_float64 = of_bits["DFMA"] + of_bits["DMUL"] + of_bits["DADD"]
+    assert math.ceil(of_pairs.total() / on_float64) == kernels.SLOW_DOUBLE

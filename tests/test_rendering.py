@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from nbnumba import Experiment, ResourceError, gpu, rendering
+from nbnumba import Experiment, NbnumbaWarning, ResourceError, changed, gpu, rendering, simulate_many
+from nbnumba.errors import DeviceError, UsageError
 from nbnumba.inputs import Inputs
 from nbnumba.resolve import Resolved, resolve
 
@@ -17,7 +18,9 @@ def resolved() -> Resolved:
 def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "why_unusable", lambda device=0: "no driver")
     monkeypatch.setattr(gpu, "seems_present", lambda: False)
-    assert rendering.render(resolved, "auto").backend.startswith("cpu")
+    backend = rendering.render(resolved, "auto").backend
+    assert backend.startswith("cpu")
+    assert "no GPU" in backend
     with pytest.raises(ResourceError, match="-backend cuda: no driver"):
         rendering.render(resolved, "cuda")
 
@@ -30,7 +33,7 @@ def test_a_gpu_that_seems_there_but_is_not_usable_is_named(resolved: Resolved, m
 
 def test_auto_goes_on_on_the_cpu_where_a_gpu_fails(resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object) -> None:
-        raise ResourceError("the GPU has not enough memory")
+        raise DeviceError("the GPU has not enough memory")
 
     monkeypatch.setattr(gpu, "seems_present", lambda: True)
     monkeypatch.setattr(gpu, "why_unusable", lambda device=0: None)
@@ -40,6 +43,40 @@ def test_auto_goes_on_on_the_cpu_where_a_gpu_fails(resolved: Resolved, monkeypat
     np.testing.assert_array_equal(found.photons, rendering.render(resolved, "cpu").photons)
     with pytest.raises(ResourceError, match="memory"):
         rendering.render(resolved, "cuda")
+
+
+def test_many_images_go_on_on_the_cpu_where_a_gpu_fails(resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is lost or twice there, whatever was under way when it failed."""
+
+    def one_then_none(plans: object, *args: object) -> object:
+        taken = [next(plans) for _ in range(3)]  # type: ignore[call-overload]
+        yield rendering.render(resolved, "cpu").photons, 0
+        raise DeviceError(f"the GPU failed with {len(taken)} under way")
+
+    monkeypatch.setattr(gpu, "seems_present", lambda: True)
+    monkeypatch.setattr(gpu, "why_unusable", lambda device=0: None)
+    monkeypatch.setattr(gpu, "render_many", one_then_none)
+    series = [changed(resolved.experiment, scan={"phi_deg": float(phi)}) for phi in range(5)]
+    with pytest.warns(NbnumbaWarning, match="the CPU goes on: the GPU failed"):
+        images = list(simulate_many(series))
+    assert [image.experiment.scan.phi_deg for image in images] == [0.0, 1.0, 2.0, 3.0, 4.0]
+    np.testing.assert_array_equal(images[4].photons, rendering.simulate(series[4], "cpu").photons)
+    with pytest.raises(DeviceError, match="under way"):
+        list(simulate_many(series, backend="cuda"))
+
+
+def test_faults_of_an_experiment_are_no_faults_of_a_gpu(resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "seems_present", lambda: True)
+    monkeypatch.setattr(gpu, "why_unusable", lambda device=0: None)
+    monkeypatch.setattr(gpu, "render_many", lambda plans, *args: ((None, 0) for _ in plans))
+    wrong = changed(resolved.experiment, crystal={"cell": (70.0, 80.0, 90.0, 10.0, 20.0, 90.0)})
+    with pytest.raises(UsageError):
+        list(simulate_many([wrong]))
+
+
+def test_many_images_need_a_device() -> None:
+    with pytest.raises(UsageError, match="devices"):
+        list(simulate_many([], devices=()))
 
 
 def test_what_depends_on_the_order_runs_on_the_reference_kernel() -> None:

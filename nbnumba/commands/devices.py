@@ -11,6 +11,9 @@ def main(argv: list[str]) -> int:
     for what, version in gpu.versions().items():
         print(f"{what:10s}{version}")
     for card in gpu.cards():
+        if isinstance(card, str):
+            print(card)
+            continue
         major, minor = card.compute_capability
         memory, free = card.memory_bytes / 2**30, card.free_bytes / 2**30
         print(
