@@ -290,6 +290,15 @@ def test_clean_list_takes_the_fast_path(values: np.ndarray, separator: str) -> N
     np.testing.assert_array_equal(hkl_module._fast(text), values)
 
 
+def test_long_list_is_read_in_chunks_between_which_an_interrupt_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "# head\n" + "".join(f"{h} 2 3 {h}.5 # {h * 'x'}\n" for h in range(20)) + "20 2 3 20.5"
+    whole, load, chunks = hkl_module._fast(text), np.loadtxt, []
+    monkeypatch.setattr(np, "loadtxt", lambda chunk, **how: chunks.append(chunk) or load(chunk, **how))
+    monkeypatch.setattr(hkl_module, "_CHUNK", 50)
+    np.testing.assert_array_equal(hkl_module._fast(text), whole)
+    assert len(chunks) > 5
+
+
 def test_dump_round_trip_is_the_documented_layout(tmp_path: Path) -> None:
     bounds, table = (-1, 0, 2, 4, -3, -3), np.arange(1.0, 7.0).reshape(2, 3, 1)
     path = tmp_path / "Fdump.bin"
