@@ -228,8 +228,10 @@ def _write(image: Image, outputs: Outputs, clock: Clock) -> tuple[dict[str, str]
 
 
 def _write_report(path: str, report: dict[str, Any]) -> None:
+    text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     with replacing(path) as file:
-        file.write(json.dumps(report, indent=1, ensure_ascii=False).encode() + b"\n")
+        # Bytes of a file name that are no UTF-8 become the escapes by which JSON gives them back.
+        file.write(text.encode(errors="backslashreplace"))
 
 
 def _print_pixels(image: Image, outputs: Outputs) -> None:

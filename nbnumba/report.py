@@ -1,5 +1,6 @@
 """What a run tells: as text for a person and as JSON for a program."""
 
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -75,8 +76,8 @@ def as_json(
     image: Image, labels: Sequence[str], warnings: Sequence[str], backend: str, seconds: Mapping[str, float],
     files: Mapping[str, str],
 ) -> dict[str, Any]:  # fmt: skip
-    """The run as plain values for ``json.dump``."""
-    return {
+    """The run as plain values for ``json.dump``; infinity, which JSON has no number for, is the text ``inf``."""
+    report = {
         "experiment": image.experiment.to_dict(),
         "resolved": _resolved_values(image.resolved),
         "labels": {label: LABELS[label] for label in labels},
@@ -87,6 +88,15 @@ def as_json(
         "seconds": dict(seconds),
         "versions": versions(),
     }
+    return {name: _finite(value) for name, value in report.items()}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def versions() -> dict[str, str]:

@@ -191,6 +191,21 @@ def test_report_tells_all_of_the_run() -> None:
     assert "cpu" in report["backend"]
 
 
+def test_report_is_json_for_readers_that_know_no_infinity() -> None:
+    run(f"{GOOD} -quiet -detector_thick 100 -detector_abs inf -report report.json")
+    report = json.loads(Path("report.json").read_text(), parse_constant=pytest.fail)
+    assert report["experiment"]["detector"]["attenuation_depth_um"] == "inf"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names of any bytes")
+def test_report_gives_back_a_file_name_that_is_no_text() -> None:
+    name = os.fsdecode(b"\xff.bin")
+    finished = in_a_process(*shlex.split(f"{GOOD} -quiet -report report.json -floatfile"), name)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert name in json.loads(Path("report.json").read_text("utf-8"))["files"]
+    assert name in files()
+
+
 @pytest.mark.parametrize(
     "options", ["-mosaic 1 -mosaic_domains 3 -osc 1 -xds", "-misset random -mode c -xtalsize 0.00002 -seed 7"]
 )
