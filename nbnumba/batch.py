@@ -65,9 +65,6 @@ def run(command: Command) -> int:
         with clock.phase("setup"):
             experiment = with_cached_factors(command.experiment)
             inputs = read_inputs(experiment)
-            if experiment is not command.experiment and not command.run.quiet:
-                cache = experiment.structure_factors.dump_file
-                print(f"nbnumba: structure factors are read from {cache}, of an earlier run", file=sys.stderr)
             resolved = resolve(experiment, inputs, seed=seed_from_clock())
             _check_pixels(command, resolved)
             if not command.run.show:
@@ -117,13 +114,27 @@ def _header_labels(resolved: Resolved) -> set[str]:
 
 
 def with_cached_factors(experiment: Experiment) -> Experiment:
-    """Without a list of reflections, the cache of an earlier run is read if it is there."""
+    """Without a list of reflections, the cache of an earlier run is read if it is there.
+
+    Warns
+    -----
+    NbnumbaWarning
+        It is read; or it is asked for and missing.
+    """
     factors = experiment.structure_factors
-    if factors.hkl_file is None and factors.coordinate_file is None:
-        cache = factors.dump_file or DUMP
-        if Path(cache).exists():
-            return changed(experiment, structure_factors={"dump_file": cache})
+    if factors.hkl_file is not None or factors.coordinate_file is not None:
+        return experiment
+    cache = factors.dump_file or DUMP
+    if Path(cache).exists():
+        _warn(f"structure factors are read from {cache}, of an earlier run")
+        return changed(experiment, structure_factors={"dump_file": cache})
+    if factors.dump_file is not None:
+        _warn(f"-dump {cache}: there is no such file, nor -hkl to make it from; every F is {factors.default_f:g}")
     return experiment
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, NbnumbaWarning, stacklevel=3)
 
 
 def _write_cache(experiment: Experiment, inputs: Inputs, mode: str) -> None:

@@ -252,10 +252,17 @@ def test_cache_serves_without_the_list(name: str, again: str, capsys: pytest.Cap
     run(f"{CELL} -hkl P1.hkl -dump {name}")
     assert name not in capsys.readouterr().err
     with_list = photons()
-    run(f"{CELL} {again}")
-    assert f"nbnumba: structure factors are read from {name}, of an earlier run\n" in capsys.readouterr().err
+    report = report_of(f"{CELL} {again}")
+    warning = f"structure factors are read from {name}, of an earlier run"
+    assert f"nbnumba: warning: {warning}\n" in capsys.readouterr().err
+    assert report["warnings"] == [warning]
     assert with_list.any()
     assert (photons() == with_list).all()
+
+
+def test_cache_that_is_asked_for_and_missing_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    run(f"{GOOD} -quiet -dump missing.bin")
+    assert "nbnumba: warning: -dump missing.bin: there is no such file, nor -hkl" in capsys.readouterr().err
 
 
 # How the work is done ----------------------------------------------------------------------------------------------
