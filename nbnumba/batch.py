@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from .detector_counts import auto_scale
-from .errors import NbnumbaWarning, ResourceError, UsageError
+from .errors import NbnumbaWarning, UsageError
 from .experiment import Experiment, changed
 from .image import Image, smv_geometry
 from .inputs import Inputs, read_inputs
 from .io.dump import write_dump
-from .io.files import replacing
+from .io.files import check_writable, is_replaceable, replacing, together
 from .io.smv import smv_header
 from .kernels.jit import CACHE_FOLDER, Compilation
 from .options import Command, Outputs, Run
@@ -68,7 +68,7 @@ def run(command: Command) -> int:
             resolved = resolve(experiment, inputs, seed=seed_from_clock())
             _check_pixels(command, resolved)
             if not command.run.show:
-                _check_folders(command.outputs)
+                _check_outputs(command)
         labels = _ordered({*resolved.labels, *command.labels, *_header_labels(resolved)})
         said = _show_warnings(caught, 0)
         say(describe(resolved, labels, [str(w.message) for w in caught]))
@@ -78,17 +78,16 @@ def run(command: Command) -> int:
             rendering = _render(resolved, command)
         _check_photons(rendering)
         image = Image(resolved, rendering.photons)
-        with clock.phase("write"):
-            _write_cache(experiment, inputs, resolved.experiment.mode)
-        files, scales = _write(image, command.outputs, clock)
+        with together():
+            files, scales = _write(image, inputs, command, clock)
+            if command.outputs.report_file is not None:
+                files[command.outputs.report_file] = "this report as JSON"
+                texts = [str(w.message) for w in caught]
+                _write_report(command.outputs.report_file, as_json(
+                    image, labels, texts, rendering.backend, clock.seconds, files))  # fmt: skip
+        _show_warnings(caught, said)
         if command.run.trace_pixel is not None:
             print(*trace_pixel(resolved, *command.run.trace_pixel).lines(), sep="\n")
-        _show_warnings(caught, said)
-        if command.outputs.report_file is not None:
-            files[command.outputs.report_file] = "this report as JSON"
-            texts = [str(w.message) for w in caught]
-            _write_report(command.outputs.report_file, as_json(
-                image, labels, texts, rendering.backend, clock.seconds, files))  # fmt: skip
         _print_pixels(image, command.outputs)
         say(describe_image(image.statistics, rendering.backend, clock.seconds, files, scales))
     return 0
@@ -137,12 +136,12 @@ def _warn(text: str) -> None:
     warnings.warn(text, NbnumbaWarning, stacklevel=3)
 
 
-def _write_cache(experiment: Experiment, inputs: Inputs, mode: str) -> None:
-    """The table of -hkl in binary: where -dump asks for it, in mode c always (C-18)."""
+def _cache_to_write(experiment: Experiment) -> str | None:
+    """Where the table of -hkl goes in binary: where -dump asks for it, in mode c always (C-18)."""
     factors = experiment.structure_factors
-    path = factors.dump_file or (DUMP if mode == "c" else None)
-    if factors.hkl_file is not None and path is not None and inputs.table is not None:
-        write_dump(path, inputs.table.bounds, inputs.table.values)
+    if factors.hkl_file is None:
+        return None
+    return factors.dump_file or (DUMP if experiment.mode == "c" else None)
 
 
 def _check_pixels(command: Command, resolved: Resolved) -> None:
@@ -168,19 +167,26 @@ def _check_photons(rendering: Rendering) -> None:
         )
 
 
-def _check_folders(outputs: Outputs) -> None:
-    """Say before the work, not after it, that a file will not find a folder to lie in."""
-    names = ("float_file", "int_file", "pgm_file", "noise_file", "png_file", "report_file")
-    for path in (getattr(outputs, name) for name in names):
+def _check_outputs(command: Command) -> None:
+    """Say before the work, not after it, that a file cannot be written or would be written over by another."""
+    outputs = command.outputs
+    paths = {
+        "-floatfile": outputs.float_file,
+        "-intfile": outputs.int_file,
+        "-pgmfile": outputs.pgm_file,
+        "-noisefile": outputs.noise_file,
+        "-png": outputs.png_file,
+        "-report": outputs.report_file,
+        "-dump": _cache_to_write(command.experiment),
+    }
+    options: dict[str, str] = {}
+    for option, path in paths.items():
         if path is None:
             continue
-        folder = Path(path).resolve().parent
-        if not folder.is_dir():
-            raise ResourceError(f"cannot write {path}: there is no folder {folder}; create it or give another path")
-        if Path(path).is_dir():
-            raise ResourceError(f"cannot write {path}: it is a folder; give the name of a file")
-        if not os.access(folder, os.W_OK):
-            raise ResourceError(f"cannot write {path}: the folder {folder} is not writable; give another path")
+        check_writable(path)
+        other = options.setdefault(os.path.realpath(path), option)
+        if other != option and is_replaceable(path):
+            raise UsageError(f"{other} and {option} are both {path}: give each a file of its own")
 
 
 def _render(resolved: Resolved, command: Command) -> Rendering:
@@ -213,10 +219,13 @@ def _without_blas() -> Iterator[None]:
             del sys.modules["scipy.linalg"]
 
 
-def _write(image: Image, outputs: Outputs, clock: Clock) -> tuple[dict[str, str], list[str]]:
+def _write(image: Image, inputs: Inputs, command: Command, clock: Clock) -> tuple[dict[str, str], list[str]]:
     """Write what is asked for; each path with what it holds, and the scales in words."""
+    outputs, cache = command.outputs, _cache_to_write(command.experiment)
     files: dict[str, str] = {}
     with clock.phase("write"):
+        if cache is not None and inputs.table is not None:
+            write_dump(cache, inputs.table.bounds, inputs.table.values)
         int_scale = outputs.scale or auto_scale(image.statistics.maximum)
         scales = [f"counts = photons x {int_scale:g} + {outputs.adc_offset:g} in {outputs.int_file}"]
         image.save_raw(outputs.float_file)

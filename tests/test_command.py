@@ -26,6 +26,11 @@ SIZE = 16
 GOOD = f"-cell 70 80 90 -N 3 -default_F 100 -detpixels {SIZE} -pixel 1 -backend cpu "
 IMAGES = {"floatimage.bin", "intimage.img", "image.pgm", "noiseimage.img"}
 
+HKL = "".join(f"{h} {k} {l} {100 + h + 3 * k - l}\n" for h in range(-6, 7) for k in range(-6, 7) for l in range(-6, 7))
+CELL = GOOD.replace("-default_F 100", "")
+
+full_disk = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -230,10 +235,70 @@ def test_seed_of_the_clock_is_reported() -> None:
     assert Path("noiseimage.img").read_bytes() == noise
 
 
-# The cache of structure factors ------------------------------------------------------------------------------------
+# All files or none -------------------------------------------------------------------------------------------------
 
-HKL = "".join(f"{h} {k} {l} {100 + h + 3 * k - l}\n" for h in range(-6, 7) for k in range(-6, 7) for l in range(-6, 7))
-CELL = GOOD.replace("-default_F 100", "")
+
+def contents() -> dict[str, bytes]:
+    return {name: Path(name).read_bytes() for name in files()}
+
+
+@full_disk
+@pytest.mark.parametrize("option", ["floatfile", "intfile", "pgmfile", "noisefile", "png", "report", "dump"])
+def test_file_that_cannot_be_written_keeps_back_all_others(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("P1.hkl").write_text(HKL)
+    line = f"{CELL} -quiet -hkl P1.hkl -dump cache.bin -report report.json -png image.png -seed"
+    run(f"{line} 1")
+    before = contents()
+    assert before.keys() == IMAGES | {"P1.hkl", "cache.bin", "report.json", "image.png"}
+    Path("P1.hkl").write_text(HKL + "0 0 0 500\n")
+    assert main(shlex.split(f"{line} 2 -{option} /dev/full")) == 4
+    assert "cannot write /dev/full: the disk is full" in capsys.readouterr().err
+    assert contents() == before | {"P1.hkl": Path("P1.hkl").read_bytes()}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("-dump nowhere/x", "cannot write nowhere/x: there is no folder"),
+        ("-mode c", "cannot write Fdump.bin: it is a folder"),
+        pytest.param("-png /proc/x.png", "cannot write /proc/x.png: the folder /proc is not writable",
+                     marks=pytest.mark.skipif(not os.path.exists("/proc/self"), reason="needs /proc")),
+    ],
+)  # fmt: skip
+def test_file_that_cannot_be_written_is_told_before_the_work(
+    options: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("P1.hkl").write_text(HKL)
+    Path("Fdump.bin").mkdir()
+    monkeypatch.setattr("nbnumba.batch.render", lambda *_: pytest.fail("rendered"))
+    assert main(shlex.split(f"{CELL} -quiet -hkl P1.hkl {options}")) == 4
+    assert said in capsys.readouterr().err
+    assert files() == {"P1.hkl", "Fdump.bin"}
+
+
+@pytest.mark.parametrize(
+    ("options", "first", "second"),
+    [
+        ("-floatfile a -intfile a", "-floatfile", "-intfile"),
+        ("-png a -report ./a", "-png", "-report"),
+        ("-hkl P1.hkl -mode c -noisefile Fdump.bin", "-noisefile", "-dump"),
+    ],
+)
+def test_two_outputs_of_one_name_are_refused(
+    options: str, first: str, second: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("P1.hkl").write_text(HKL)
+    assert main(shlex.split(f"{GOOD} -quiet {options}")) == 2
+    assert f"nbnumba: {first} and {second} are both" in capsys.readouterr().err
+    assert files() == {"P1.hkl"}
+
+
+def test_outputs_may_share_a_device() -> None:
+    run(f"{GOOD} -quiet -floatfile {os.devnull} -intfile {os.devnull} -nopgm -nonoise")
+    assert files() == set()
+
+
+# The cache of structure factors ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

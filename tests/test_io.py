@@ -22,7 +22,7 @@ from nbnumba.errors import InputFileError, NbnumbaWarning, ResourceError
 from nbnumba.io import hkl as hkl_module
 from nbnumba.io.amorphous import read_amorphous
 from nbnumba.io.dump import read_dump, write_dump
-from nbnumba.io.files import read_text, replacing
+from nbnumba.io.files import check_writable, read_text, replacing, together
 from nbnumba.io.hkl import read_hkl
 from nbnumba.io.matrix import read_matrix
 from nbnumba.io.pgm import write_pgm
@@ -145,6 +145,66 @@ def test_write_protected_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(ResourceError, match="permission is denied"), replacing(path):
         pytest.fail("the block must not run")
+
+
+def test_files_written_together_appear_together(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    with together():
+        for name in "ab":
+            with replacing(tmp_path / name) as file:
+                file.write(b"new")
+        assert (tmp_path / "a").read_bytes() == b"old"
+        assert not (tmp_path / "b").exists()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"new", "b": b"new"}
+    with replacing(tmp_path / "a") as file:
+        file.write(b"alone")
+    assert (tmp_path / "a").read_bytes() == b"alone"
+
+
+@pytest.mark.parametrize("raised", [ValueError, KeyboardInterrupt])
+def test_files_written_together_are_all_given_up(tmp_path: Path, raised: type[BaseException]) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+
+    def write() -> None:
+        with together():
+            for name in "ab":
+                with replacing(tmp_path / name) as file:
+                    file.write(b"new")
+            raise raised
+
+    with pytest.raises(raised):
+        write()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"old"}
+
+
+def test_failed_rename_of_files_written_together_is_named(tmp_path: Path) -> None:
+    def write() -> None:
+        with together():
+            with replacing(tmp_path / "out") as file:
+                file.write(b"new")
+            (tmp_path / "out").mkdir()
+
+    with pytest.raises(ResourceError, match=r"cannot write .*/out: it is a folder"):
+        write()
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_looking_whether_a_file_could_be_written_leaves_no_trace(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    check_writable(path)
+    assert os.listdir(tmp_path) == []
+    path.write_bytes(b"old")
+    check_writable(path)
+    check_writable(os.devnull)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_write_protected_file_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").touch()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ResourceError, match="permission is denied"):
+        check_writable(tmp_path / "out")
 
 
 # --- input that cannot be read ---------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import BinaryIO
 
 from ..errors import InputFileError, ResourceError
@@ -33,6 +34,35 @@ _WHY_NOT_READ = {
 }
 
 
+_waiting: ContextVar[dict[str, Path] | None] = ContextVar("_waiting", default=None)
+"""Inside :func:`together`: complete temporary files, each with the path whose place it will take."""
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Keep back what :func:`replacing` writes in the block, until it ends well: all files appear, or none.
+
+    Devices and pipes are written directly all the same.
+
+    Raises
+    ------
+    ResourceError
+        A complete file cannot be given its name.
+    """
+    waiting: dict[str, Path] = {}
+    token = _waiting.set(waiting)
+    try:
+        yield
+        for temporary, path in waiting.items():
+            with _naming(path):
+                os.replace(temporary, os.path.realpath(path))
+    finally:
+        _waiting.reset(token)
+        for temporary in waiting:
+            with suppress(OSError):
+                os.unlink(temporary)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A binary file that takes the place of ``path`` when the block ends well, and leaves no trace otherwise.
@@ -45,13 +75,43 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         The file cannot be created or written, by the block or on closing.
     """
     target = os.path.realpath(path)
-    try:
+    with _naming(path):
         _refuse_write_protected(target)
-        with _beside(target) if _is_replaceable(target) else open(target, "wb") as file:
+        with _beside(path) if is_replaceable(target) else open(target, "wb") as file:
             yield file
-    except OSError as error:
-        reason = _WHY_NOT_WRITTEN.get(error.errno or 0, error.strerror or str(error))
-        raise ResourceError(f"cannot write {os.fspath(path)}: {reason}") from error
+
+
+def check_writable(path: Path) -> None:
+    """Find out before the work whether :func:`replacing` could write ``path``.
+
+    Raises
+    ------
+    ResourceError
+        It is a folder or protected, or its folder is missing or takes no file.
+    """
+    name, target = os.fspath(path), os.path.realpath(path)
+    folder = os.path.dirname(target)
+    if os.path.isdir(target):
+        raise ResourceError(f"cannot write {name}: {_WHY_NOT_WRITTEN[errno.EISDIR]}")
+    if not os.path.isdir(folder):
+        raise ResourceError(f"cannot write {name}: there is no folder {folder}; create it or give another path")
+    with _naming(path):
+        _refuse_write_protected(target)
+    if is_replaceable(target):
+        # Permissions do not tell all: some file systems take no files, not even from root.
+        temporary = _temporary_beside(target)
+        try:
+            open(temporary, "xb").close()
+            os.unlink(temporary)
+        except OSError as error:
+            raise ResourceError(
+                f"cannot write {name}: the folder {folder} is not writable; give another path"
+            ) from error
+
+
+def is_replaceable(path: Path) -> bool:
+    """Whether ``path`` is that of an ordinary file or of none yet, not of a device, pipe or folder."""
+    return os.path.isfile(path) or not os.path.exists(path)
 
 
 def read_bytes(path: Path, what: str) -> bytes:
@@ -95,19 +155,33 @@ def _refuse_write_protected(target: str) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def _is_replaceable(target: str) -> bool:
-    return os.path.isfile(target) or not os.path.exists(target)
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = _WHY_NOT_WRITTEN.get(error.errno or 0, error.strerror or str(error))
+        raise ResourceError(f"cannot write {os.fspath(path)}: {reason}") from error
 
 
 @contextmanager
-def _beside(target: str) -> Iterator[BinaryIO]:
-    # Not made by tempfile, whose files are for their owner's eyes only.
-    temporary = os.path.join(os.path.dirname(target), f".nbnumba-{secrets.token_hex(8)}.tmp")
+def _beside(path: Path) -> Iterator[BinaryIO]:
+    target = os.path.realpath(path)
+    temporary = _temporary_beside(target)
+    waiting = _waiting.get()
     try:
         with open(temporary, "xb") as file:
             yield file
-        os.replace(temporary, target)
+        if waiting is None:
+            os.replace(temporary, target)
+        else:
+            waiting[temporary] = path
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _temporary_beside(target: str) -> str:
+    # Not made by tempfile, whose files are for their owner's eyes only.
+    return os.path.join(os.path.dirname(target), f".nbnumba-{secrets.token_hex(8)}.tmp")
