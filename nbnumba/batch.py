@@ -5,8 +5,8 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,12 +54,11 @@ class Clock:
 
 def run(command: Command) -> int:
     """Do what the command line says and return the exit status."""
-
-    def say(text: str) -> None:
-        if not command.run.quiet:
-            print(text)
-
-    with warnings.catch_warnings(record=True) as caught, Compilation(first=_say_compiling) as compilation:
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        Compilation(first=_say_compiling) as compilation,
+        _patient_stdout() as say,
+    ):
         warnings.simplefilter("always", NbnumbaWarning)
         clock = Clock(compilation)
         with clock.phase("setup"):
@@ -71,7 +70,8 @@ def run(command: Command) -> int:
                 _check_outputs(command)
         labels = _ordered({*resolved.labels, *command.labels, *_header_labels(resolved)})
         said = _show_warnings(caught, 0)
-        say(describe(resolved, labels, [str(w.message) for w in caught]))
+        if not command.run.quiet:
+            say(describe(resolved, labels, [str(w.message) for w in caught]))
         if command.run.show:
             return 0
         with clock.phase("render"):
@@ -87,20 +87,45 @@ def run(command: Command) -> int:
                     image, labels, texts, rendering.backend, clock.seconds, files))  # fmt: skip
         _show_warnings(caught, said)
         if command.run.trace_pixel is not None:
-            print(*trace_pixel(resolved, *command.run.trace_pixel).lines(), sep="\n")
-        _print_pixels(image, command.outputs)
-        say(describe_image(image.statistics, rendering.backend, clock.seconds, files, scales))
+            say("\n".join(trace_pixel(resolved, *command.run.trace_pixel).lines()))
+        for line in _pixel_lines(image, command.outputs):
+            say(line)
+        if not command.run.quiet:
+            say(describe_image(image.statistics, rendering.backend, clock.seconds, files, scales))
     return 0
+
+
+@contextmanager
+def _patient_stdout() -> Iterator[Callable[[str], None]]:
+    """A print() that raises what went wrong only when the block has ended: files matter more than what is said."""
+    failed: list[OSError] = []
+
+    def say(text: str) -> None:
+        if not failed:
+            try:
+                print(text)
+            except OSError as error:
+                failed.append(error)
+
+    yield say
+    if failed:
+        raise failed[0]
+
+
+def _tell(text: str) -> None:
+    """Say on stderr; where that is closed, nobody is left to be told so."""
+    with suppress(OSError):
+        print(f"nbnumba: {text}", file=sys.stderr)
 
 
 def _say_compiling() -> None:
     kept = "" if CACHE_FOLDER else "; no folder can be written to keep them in, so every run will"
-    print(f"nbnumba: compiling kernels for this machine, once for each kind of crystal{kept}", file=sys.stderr)
+    _tell(f"compiling kernels for this machine, once for each kind of crystal{kept}")
 
 
 def _show_warnings(caught: list[warnings.WarningMessage], said: int) -> int:
     for warning in caught[said:]:
-        print(f"nbnumba: warning: {warning.message}", file=sys.stderr)
+        _tell(f"warning: {warning.message}")
     return len(caught)
 
 
@@ -254,7 +279,7 @@ def _write_report(path: str, report: dict[str, Any]) -> None:
         file.write(text.encode(errors="backslashreplace"))
 
 
-def _print_pixels(image: Image, outputs: Outputs) -> None:
+def _pixel_lines(image: Image, outputs: Outputs) -> Iterator[str]:
     """-printout: fast, slow and photons, of one pixel or of all that are rendered."""
     fast0, fast1, slow0, slow1 = image.resolved.plan.detector.roi
     if outputs.print_pixels is None:
@@ -265,4 +290,4 @@ def _print_pixels(image: Image, outputs: Outputs) -> None:
         slow0 = slow1 = slow
     for slow in range(slow0, slow1 + 1):
         for fast in range(fast0, fast1 + 1):
-            print(f"{fast:4d} {slow:4d} : {float(image.photons[slow, fast]):.9g}")
+            yield f"{fast:4d} {slow:4d} : {float(image.photons[slow, fast]):.9g}"

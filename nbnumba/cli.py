@@ -1,8 +1,10 @@
 """The command: picks what to run and turns errors into one line and an exit status."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 from .errors import NbnumbaError
@@ -24,34 +26,42 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     args = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Å, or a file name, in an encoding that lacks it; stderr escapes such letters of its own accord.
+        sys.stdout.reconfigure(errors="replace")
     try:
         status = _run(args)
-        sys.stdout.flush()
+        print(end="", flush=True)
         return status
     except NbnumbaError as error:
-        print(f"nbnumba: {error}", file=sys.stderr)
-        return error.exit_status
+        return _failed(error.exit_status, str(error))
     except MemoryError as error:
-        print(f"nbnumba: not enough memory: {error or 'give fewer pixels or a smaller table'}", file=sys.stderr)
-        return 4
+        return _failed(4, f"not enough memory: {error or 'give fewer pixels or a smaller table'}")
     except OverflowError as error:
-        print(f"nbnumba: a value is too large to compute with ({error}): give smaller ones", file=sys.stderr)
-        return 2
+        return _failed(2, f"a value is too large to compute with ({error}): give smaller ones")
     except KeyboardInterrupt:
-        print("nbnumba: interrupted; nothing half written is left", file=sys.stderr)
-        return INTERRUPTED
+        return _failed(INTERRUPTED, "interrupted; nothing half written is left")
     except BrokenPipeError:
-        _drop_stdout()
         return 0
     except OSError as error:
-        _drop_stdout()
-        print(f"nbnumba: cannot print: {error.strerror or error}", file=sys.stderr)
-        return 4
+        return _failed(4, f"cannot print: {error.strerror or error}")
+    finally:
+        _drop_unprinted()
 
 
-def _drop_stdout() -> None:
-    """What could not be printed is not tried again when Python ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _failed(status: int, text: str) -> int:
+    with suppress(OSError):
+        print(f"nbnumba: {text}", file=sys.stderr)
+    return status
+
+
+def _drop_unprinted() -> None:
+    """What could not be printed is not tried again when Python ends, which would change the exit status."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run(args: list[str]) -> int:

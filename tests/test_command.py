@@ -363,6 +363,48 @@ def test_reader_that_has_enough_ends_the_printing_in_peace() -> None:
     assert (finished.returncode, finished.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("stderr_too", [False, True])
+def test_reader_that_has_enough_costs_no_image(unbuffered: str, stderr_too: bool) -> None:
+    unread, printed = os.pipe()
+    os.close(unread)
+    with open(printed, "wb") as pipe:
+        finished = subprocess.run(
+            [*CLI, *shlex.split(f"{GOOD} -mosaic 1 -mosaic_domains 2 -dump missing -printout -trace_pixel 3 3")],
+            stdout=pipe, stderr=subprocess.STDOUT if stderr_too else subprocess.PIPE, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    assert (finished.returncode, files()) == (0, IMAGES)
+    assert b"Traceback" not in (finished.stderr or b"")
+
+
+def test_error_keeps_its_status_when_nobody_listens() -> None:
+    unread, printed = os.pipe()
+    os.close(unread)
+    with open(printed, "wb") as pipe:
+        command = [*CLI, *shlex.split(f"{GOOD} -lambda -3")]
+        assert subprocess.run(command, stdout=pipe, stderr=subprocess.STDOUT, check=False).returncode == 2
+
+
+@full_disk
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_full_disk_under_stdout_costs_no_image(unbuffered: str) -> None:
+    with open("/dev/full", "wb") as full:
+        finished = subprocess.run(
+            [*CLI, *shlex.split(GOOD)], stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    assert (finished.returncode, files()) == (4, IMAGES)
+    assert finished.stderr.splitlines()[-1] == "nbnumba: cannot print: No space left on device"
+
+
+def test_letters_that_stdout_lacks_are_replaced() -> None:
+    finished = in_a_process(*shlex.split(f"{GOOD} -show"), PYTHONIOENCODING="ascii")
+    assert finished.returncode == 0
+    assert "wavelength 1 ? (12398.4 eV)" in finished.stdout
+    assert not finished.stderr
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C as POSIX sends it")
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_interrupt_ends_a_long_run_at_once_and_leaves_nothing(backend: str) -> None:
