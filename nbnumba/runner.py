@@ -120,12 +120,17 @@ def run(words: Sequence[str], args: Sequence[str], folder: Path) -> Finished:
     return Finished(folder, seconds)
 
 
-def _environment(words: Sequence[str]) -> dict[str, str] | None:
-    """Makes this program known to a Python in another folder, also where it is not installed."""
-    if tuple(words) != OWN:
-        return None
-    paths = [str(Path(__file__).resolve().parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+def _environment(words: Sequence[str]) -> dict[str, str]:
+    """Ours, with one thread for OpenMP, and this program known to a Python that runs in another folder.
+
+    Every thread of a reference that was built with OpenMP starts its memory of the sample before afresh (C-9, C-10):
+    its image would depend on how many there are. Who asks for more gets them.
+    """
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    if tuple(words) == OWN:
+        paths = [str(Path(__file__).resolve().parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
+    return environment
 
 
 def _last_words(folder: Path) -> str:

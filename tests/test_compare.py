@@ -9,6 +9,7 @@ import pytest
 
 from nbnumba.cli import main
 from nbnumba.comparison import compare, correlation, find_peaks, match_peaks, resampled
+from nbnumba.runner import RunnerError, run
 
 # A program that takes nanoBragg's options, and its own -n, -shift and -fail before them.
 STAND_IN = """
@@ -162,6 +163,17 @@ def test_first_program_is_that_of_the_environment(stand_in: str, monkeypatch: py
     assert main(args) == 1
     monkeypatch.setenv("NB_C_BIN", stand_in)
     assert main(args) == 0
+
+
+@pytest.mark.parametrize(("asked", "threads"), [(None, "1"), ("3", "3")])
+def test_programs_run_on_one_thread_unless_more_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str | None, threads: str
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    with pytest.raises(RunnerError, match=f"its last words: {threads} threads"):
+        run([sys.executable, "-c", "import os; print(os.environ['OMP_NUM_THREADS'], 'threads')"], [], tmp_path)
 
 
 def test_pixel_that_is_no_number_is_unreadable(stand_in: str, capsys: pytest.CaptureFixture[str]) -> None:
