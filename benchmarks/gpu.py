@@ -1,133 +1,259 @@
 """How fast a GPU renders, beside what its arithmetic units would allow: ``python -m benchmarks.gpu``.
 
-Three figures: kernels alone, timed by events on the card; whole commands, start-up included; many images in a row.
-Where NB_CUDA_BIN names a nanoBraggCUDA, its commands take turns with ours.
+Kernels alone, timed by events on the card; whole commands, start-up included, in turn with those of a nanoBraggCUDA
+where NB_CUDA_BIN names one; many images in a row. The cases are those of ``python -m benchmarks``, and one with many
+wavelengths and domains.
 """
 
+from __future__ import annotations
+
+import argparse
+import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from statistics import median
 
-from nbnumba import gpu
-from nbnumba.experiment import Experiment
-from nbnumba.inputs import read_inputs
-from nbnumba.kernels.plan import Plan
-from nbnumba.resolve import resolve
+from nbnumba import changed, gpu, simulate_many
+from nbnumba.errors import NbnumbaWarning
+from nbnumba.kernels.plan import SQUARE, Plan
+from nbnumba.options import parse
+from nbnumba.rendering import Precision
+from nbnumba.resolve import Resolved
+from nbnumba.runner import OWN, RunnerError, run, words_of
 
-CRYSTAL = "-cell 70 80 90 75 85 95 -misset 10 20 30 -default_F 100 -lambda 1 -distance 200 -nointerpolate"
-IMAGES = {
-    "6 Mpixel, 10 steps": f"{CRYSTAL} -N 36 -detpixels_x 2463 -detpixels_y 2527 -pixel 0.172 -oversample 1"
-    " -phi 0 -osc 1 -phisteps 10",
-    "1024², one domain": f"{CRYSTAL} -N 5 -detpixels 1024 -oversample 1",
-    "1024², 1000 domains": f"{CRYSTAL} -N 5 -detpixels 1024 -oversample 1 -mosaic 0.5 -mosaic_domains 1000",
-    "64², 20000 domains": f"{CRYSTAL} -N 5 -detpixels 64 -oversample 1 -mosaic 0.5 -mosaic_domains 20000",
-}
-INSTRUCTIONS = {"double": (158, 98), "mixed": (104, 12)}
-"""Of a step, for square crystals: all, and those on float64 (tests/test_ptx.py counts them)."""
+from .__main__ import RESULTS, progress, shown, table
+from .cases import LYSOZYME_HKL, Case, all_cases, write_inputs
+from .measure import NO_EXTRAS, TOLERANCES, agreement_of, in_turn, resolved_of, steps_of
+
+SPECTRA = Case(
+    "spectra",
+    "3000², 100 wavelengths x 25 domains",
+    tuple(
+        f"-hkl {LYSOZYME_HKL} -cell 79.1 79.1 37.9 90 90 90 -misset 12 34 56 -lambda 1 -dispersion 1 -dispsteps 100 "
+        "-distance 200 -pixel 0.1 -detpixels 3000 -N 20 -oversample 1 -mosaic 0.3 -mosaic_domains 25".split()
+    ),
+    plain=True,
+)
+MANY = Case(
+    "many", "", tuple("-cell 70 80 90 75 85 95 -default_F 100 -lambda 1 -distance 200 -detpixels 512 -N 10".split())
+)
+MANY_IMAGES = 500
+INSTRUCTIONS = {"DOUBLE": (160, 98), "BITS": (102, 12), "PAIRS": (164, 0)}
+"""Of a step, for square crystals, by arithmetic: all, and those on float64 (tests/test_ptx.py counts them)."""
 LANES = 128
 """Instructions that a multiprocessor issues in a clock, over its threads."""
-FLOAT64_LANES = {(8, 0): 64, (9, 0): 64, (10, 0): 64, (6, 0): 32, (7, 0): 32}
-"""By compute capability; 2 on cards for screens."""
-REPEATS = 5
-MANY = 500
 
 
-def plan_of(args: str) -> Plan:
-    experiment = Experiment.from_args(args.split())
-    return resolve(experiment, read_inputs(experiment)).plan
+@dataclass(frozen=True)
+class Kernel:
+    """A case on the card in one precision."""
+
+    case: str
+    precision: str
+    arithmetic: str
+    milliseconds: list[float]
+    picoseconds_a_step: float
+    floor: float | None
+    """The same if every unit of the card were busy all the time; None where the instructions are not counted."""
 
 
-def steps_of(plan: Plan) -> int:
-    """Samples of an image."""
-    fast0, fast1, slow0, slow1 = plan.detector.roi
-    orientations = len(plan.crystal.phi) * len(plan.crystal.domains)
-    pixels = (fast1 - fast0 + 1) * (slow1 - slow0 + 1)
-    return pixels * plan.detector.layers * plan.oversample**2 * len(plan.sources.weight) * orientations
+@dataclass(frozen=True)
+class Command:
+    """Whole commands of a case: seconds by program and round, and how far the images are from NB_CUDA_BIN's."""
+
+    case: str
+    seconds: dict[str, list[float]]
+    worst: dict[str, float]
+    """In units of the tolerance of each precision."""
 
 
-def floor_ps(card: gpu.Card, precision: str) -> float:
-    """Picoseconds of a step if every unit of the card were busy all the time."""
+def arithmetic_of(plan: Plan, precision: str) -> str:
+    """What the kernel for this card calculates in."""
+    from nbnumba.kernels import cuda as kernels
+    from nbnumba.kernels.cuda_provider import singles_per_double
+
+    chosen = kernels.chosen_arithmetic(plan, precision, singles_per_double())
+    return next(name for name in ("DOUBLE", "SINGLE", "BITS", "PAIRS") if getattr(kernels, name) == chosen)
+
+
+def floor_ps(arithmetic: str) -> float:
+    """Picoseconds of a step if every unit of the current card were busy all the time."""
     from numba import cuda
 
-    device = cuda.gpus[card.number]
+    from nbnumba.kernels.cuda_provider import singles_per_double
+
+    device = cuda.get_current_device()
     per_second = device.MULTIPROCESSOR_COUNT * device.CLOCK_RATE * 1e3
-    every, on_float64 = INSTRUCTIONS[precision]
-    return 1e12 * max(every / LANES, on_float64 / FLOAT64_LANES.get(card.compute_capability, 2)) / per_second
+    every, on_float64 = INSTRUCTIONS[arithmetic]
+    return 1e12 * max(every / LANES, on_float64 * singles_per_double() / LANES) / per_second
 
 
-def kernel_seconds(plan: Plan, precision: str) -> list[float]:
-    """Between two events on the card, around one launch for all pixels."""
+def kernel_milliseconds(plan: Plan, precision: str, rounds: int) -> list[float]:
+    """Between two events on the card, around all launches of an image, cut as in a series of images."""
     from numba import cuda
 
-    gpu.render_cuda(plan, precision)
     job = gpu.Job(plan, precision)
-    seconds = []
-    for _ in range(REPEATS):
+
+    def launch() -> None:
+        for piece in job.pieces(gpu.Pace(max(1, gpu.SAMPLES_UNTIMED // job.samples_of_part))):
+            job.launch(piece)
+
+    launch()
+    milliseconds = []
+    for _ in range(rounds):
         before, after = cuda.event(), cuda.event()
         before.record()
-        job.launch(0, job.capacity)
+        launch()
         after.record()
         after.synchronize()
-        seconds.append(1e-3 * cuda.event_elapsed_time(before, after) * job.pixels / job.capacity)
-    return seconds
+        milliseconds.append(before.elapsed_time(after))
+    return milliseconds
 
 
-def command_seconds(program: list[str], args: str) -> float:
-    with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        subprocess.run([*program, *args.split()], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        return time.perf_counter() - started
+def measure_kernel(case: Case, resolved: Resolved, precision: Precision, rounds: int) -> Kernel:
+    """One case in one precision."""
+    plan = resolved.plan
+    arithmetic, milliseconds = arithmetic_of(plan, precision), kernel_milliseconds(plan, precision, rounds)
+    counted = plan.crystal.shape == SQUARE and not plan.factors.interpolate and arithmetic in INSTRUCTIONS
+    picoseconds = 1e9 * median(milliseconds) / steps_of(resolved)
+    floor = floor_ps(arithmetic) if counted else None
+    return Kernel(case.name, precision, arithmetic, milliseconds, picoseconds, floor)
 
 
-def report_kernels(card: gpu.Card) -> None:
-    print(f"{'kernel':24s}{'precision':12s}{'ms':>10s}{'ps/step':>10s}{'floor':>8s}")
-    for name, args in IMAGES.items():
-        plan = plan_of(args)
-        for precision in INSTRUCTIONS:
-            seconds = median(kernel_seconds(plan, precision))
-            picoseconds = 1e12 * seconds / steps_of(plan)
-            floor = floor_ps(card, precision)
-            print(f"{name:24s}{precision:12s}{1e3 * seconds:10.3f}{picoseconds:10.2f}{floor:8.2f}")
+def measure_command(case: Case, folder: Path, rival: Sequence[str], rounds: int, device: int) -> Command:
+    """Programs in turn, after one run of each that is not counted."""
+    options = [*case.args, *NO_EXTRAS]
+    ours = (*OWN, "-mode", "c", "-backend", "cuda", "-device", str(device))
+    words = {precision: (*ours, "-precision", precision) for precision in TOLERANCES} | (
+        {"rival": rival} if rival else {}
+    )
+    images, programs = {}, {}
+    for name, program in words.items():
+        try:
+            images[name] = run(program, options, folder).photons
+        except RunnerError as error:
+            # A rival need not take every case.
+            progress(f"{case.name}: {error}")
+            continue
+        programs[name] = partial(seconds_of, program, options, folder)
+    worst = {}
+    if "rival" in images:
+        worst = {name: agreement_of(images[name], images["rival"], TOLERANCES[name]).worst for name in TOLERANCES}
+    return Command(case.name, in_turn(programs, rounds), worst)
 
 
-def report_commands() -> None:
-    ours = [sys.executable, "-m", "nbnumba", "-backend", "cuda", "-nopgm", "-quiet"]
-    programs = {"nbnumba, double": ours, "nbnumba, mixed": [*ours, "-precision", "mixed"]}
-    if os.environ.get("NB_CUDA_BIN"):
-        programs["NB_CUDA_BIN"] = [os.environ["NB_CUDA_BIN"], "-nopgm"]
-    print(f"\n{'whole command':24s}{'program':20s}{'s':>8s}")
-    for name, args in IMAGES.items():
-        seconds: dict[str, list[float]] = {program: [] for program in programs}
-        for _ in range(REPEATS):
-            for program, command in programs.items():
-                seconds[program].append(command_seconds(command, args))
-        for program, times in seconds.items():
-            print(f"{name:24s}{program:20s}{median(times):8.2f}")
+def seconds_of(program: Sequence[str], options: Sequence[str], folder: Path) -> float:
+    return run(program, options, folder).seconds
 
 
-def report_many() -> None:
-    plans = [plan_of(f"{CRYSTAL} -N 10 -detpixels 512 -pixel 0.2 -phi {n} -osc 0") for n in range(50)]
-    for precision in INSTRUCTIONS:
-        list(gpu.render_many(plans[:2], precision))
-        started = time.perf_counter()
-        for _ in gpu.render_many((plans[n % len(plans)] for n in range(MANY)), precision):
-            pass
-        print(f"\n{MANY} images of 512², {precision}: {MANY / (time.perf_counter() - started):.0f} images/s")
+def images_per_second(precision: Precision, count: int) -> float:
+    """Of small images in a row, on all cards, after a first few."""
+    still = parse(MANY.args).experiment
+    series = (changed(still, scan={"phi_deg": 0.1 * n}) for n in range(count + 8))
+    images = simulate_many(series, "cuda", precision, "all")
+    for _ in range(8):
+        next(images)
+    began = time.perf_counter()
+    for _ in images:
+        pass
+    return count / (time.perf_counter() - began)
 
 
-def main() -> int:
-    reason = gpu.why_unusable()
-    if reason is not None or not gpu.cards():
-        print(f"no GPU to measure: {reason or 'only the simulator'}", file=sys.stderr)
+def measure(only: Sequence[str] | None, rounds: int, images: int, device: int) -> dict[str, object]:
+    """All figures, or those of some cases alone."""
+    rival = words_of(os.environ["NB_CUDA_BIN"]) if os.environ.get("NB_CUDA_BIN") else ()
+    chosen, kernels, commands = cases(), [], []
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
+        folder = Path(name)
+        write_inputs(folder)
+        for case in (chosen[name] for name in only or chosen):
+            progress(case.name)
+            resolved = resolved_of(case.args, folder)
+            with gpu.on(device):
+                kernels += [measure_kernel(case, resolved, precision, rounds) for precision in TOLERANCES]
+            commands.append(measure_command(case, folder, rival, rounds, device))
+    progress("many images")
+    many = {precision: images_per_second(precision, images) for precision in TOLERANCES}
+    return {"kernels": kernels, "commands": commands, "images_per_second": many}
+
+
+def cases() -> Mapping[str, Case]:
+    """Every case, by name."""
+    return all_cases() | {SPECTRA.name: SPECTRA}
+
+
+def markdown(figures: Mapping[str, object]) -> Iterator[str]:
+    """The figures as tables."""
+    head = ("case", "precision", "arithmetic", "ms", "ps/step", "floor")
+    rows = [
+        (k.case, k.precision, k.arithmetic, shown(median(k.milliseconds)), shown(k.picoseconds_a_step), shown(k.floor))
+        for k in figures["kernels"]
+    ]
+    yield from table("Kernels, by events on the card", head, rows)
+    rows = [
+        (
+            c.case,
+            *(shown(median(c.seconds[name]) if name in c.seconds else None) for name in ("double", "mixed", "rival")),
+            *(shown(ratio(c, name)) for name in TOLERANCES),
+            *(shown(c.worst.get(name)) for name in TOLERANCES),
+        )
+        for c in figures["commands"]
+    ]
+    head = (
+        "case",
+        "double, s",
+        "mixed, s",
+        "NB_CUDA_BIN, s",
+        "ratio, double",
+        "ratio, mixed",
+        "worst, double",
+        "worst, mixed",
+    )
+    yield from table("Whole commands", head, rows)
+    rows = [(name, shown(value)) for name, value in figures["images_per_second"].items()]
+    yield from table("Images of 512² in a row, all cards", ("precision", "images/s"), rows)
+
+
+def ratio(command: Command, precision: str) -> float | None:
+    """How many times longer NB_CUDA_BIN takes."""
+    if "rival" not in command.seconds:
+        return None
+    return median(command.seconds["rival"]) / median(command.seconds[precision])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, and write the tables and every single time."""
+    parser = argparse.ArgumentParser("python -m benchmarks.gpu", description=__doc__)
+    parser.add_argument("-only", nargs="+", metavar="NAME", choices=cases(), help="these cases and nothing else")
+    parser.add_argument("-rounds", type=int, default=5, metavar="n", help="rounds (default: 5)")
+    parser.add_argument(
+        "-images", type=int, default=MANY_IMAGES, metavar="n", help=f"in a row (default: {MANY_IMAGES})"
+    )
+    parser.add_argument("-device", type=int, default=0, metavar="n", help="which card (default: 0)")
+    parser.add_argument("-out", type=Path, default=RESULTS, metavar="folder", help="default: benchmarks/results")
+    options = parser.parse_args(argv)
+    reason = gpu.why_unusable(options.device)
+    if reason is None and not list(gpu.cards()):
+        reason = "only the simulator"
+    if reason is not None:
+        print(f"no GPU to measure: {reason}", file=sys.stderr)
         return 4
-    card = gpu.cards()[0]
-    print(f"{card.name}, compute capability {card.compute_capability}, {gpu.versions()}\n")
-    report_kernels(card)
-    report_commands()
-    report_many()
+    about = {"card": str(list(gpu.cards())[options.device]), **gpu.versions()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NbnumbaWarning)
+        figures = measure(options.only, options.rounds, options.images, options.device)
+    text = "\n".join([", ".join(f"{name} {value}" for name, value in about.items()), *markdown(figures)])
+    print(text)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "gpu.md").write_text(text + "\n")
+    (options.out / "gpu.json").write_text(json.dumps(about | figures, indent=1, default=asdict) + "\n")
     return 0
 
 

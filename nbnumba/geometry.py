@@ -1,6 +1,7 @@
 """Where the detector stands: conventions, pivots and rotations, from the user's fields to SI vectors."""
 
 import math
+import sys
 import warnings
 from dataclasses import dataclass, replace
 
@@ -154,7 +155,7 @@ def place_detector(experiment: Experiment) -> Geometry:
         return rotated_about(rotated_xyz(v, *rotations), axes.twotheta, twotheta)
 
     f, s, o = turned(axes.fast), turned(axes.slow), turned(axes.normal)
-    ratio_flat = dot(axes.beam, rotated_xyz(axes.normal, *rotations)) or math.ulp(0.0)
+    ratio_flat = dot(axes.beam, rotated_xyz(axes.normal, *rotations)) or sys.float_info.min
     ratio = ratio_flat if mode_c else dot(axes.beam, o)
     if not mode_c and abs(ratio) < SMALLEST_COSINE:
         raise UsageError(ALONG_PLANE)

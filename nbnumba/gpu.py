@@ -194,20 +194,20 @@ def render_many(
                 yield _finished(*under_way.popleft())
             first, second = places[device]
             place, other = (first, second) if number // len(devices) % 2 == 0 else (second, first)
-            with _on(device):
+            with on(device):
                 place.begin(plan, precision, other)
             under_way.append((device, place))
         while under_way:
             yield _finished(*under_way.popleft())
     finally:
         for device, pair in places.items():
-            with contextlib.suppress(DeviceError), _on(device):
+            with contextlib.suppress(DeviceError), on(device):
                 for place in pair:
                     place.clear()
 
 
 def _finished(device: int, place: "Place") -> tuple[np.ndarray, int]:
-    with _on(device):
+    with on(device):
         return place.finish()
 
 
@@ -452,12 +452,12 @@ def _moved(plan: Plan, place: Place) -> Plan:
 
 def _on_card(device: int, work: Callable[[], Iterator[Any]]) -> Iterator[Any]:
     """What ``work`` yields on a card; all that it holds there is given back before the card is left."""
-    with _on(device):
+    with on(device):
         yield from work()
 
 
 @contextlib.contextmanager
-def _on(device: int) -> Iterator[None]:
+def on(device: int) -> Iterator[None]:
     """The card made current, and whatever goes wrong on it said in one line."""
     reason = why_unusable(device)
     if reason is not None:

@@ -119,7 +119,10 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
             table.values,
             table.first,
             float(merged.structure_factors.default_f),
-            _interpolation(merged.structure_factors.interpolate, lattice.cells, table, mode_c),
+            # The reference decides before it makes cells of the crystal's size.
+            _interpolation(
+                merged.structure_factors.interpolate, merged.crystal.cells if mode_c else lattice.cells, table, mode_c
+            ),
         ),
         background=_background_plan(merged.background, inputs, fluence, mode_c),
         photons_per_sample=units.ELECTRON_RADIUS_SQR_M2 * fluence / steps,

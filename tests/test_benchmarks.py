@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import operator
+import os
+import shlex
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +21,7 @@ from benchmarks.measure import OPERATIONS, resolved_of, steps_of
 from nbnumba.fcalc import structure_factors_from_coordinates
 from nbnumba.kernels import polynomials, simd
 from nbnumba.kernels.vectors import dot
+from nbnumba.runner import OWN
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,6 +56,34 @@ def test_a_quick_run_writes_its_figures(
     assert set(case["ns_per_step"]) == {"double", "mixed"}
     assert (tmp_path / "results.md").read_text() == capsys.readouterr().out
     assert (tmp_path / "results.png").stat().st_size > 0
+
+
+SIMULATED = """
+import sys
+from benchmarks import gpu as benchmark
+from benchmarks.cases import Case
+from nbnumba import gpu
+
+small = "-cell 70 80 90 -default_F 100 -detpixels 6 -pixel 1 -oversample 1 -N 5".split()
+gpu.cards = lambda: iter([gpu.Card(0, "simulated", (9, 0), 1, 1)])
+benchmark.floor_ps = lambda arithmetic: 1.0
+benchmark.MANY = benchmark.SPECTRA = Case("small", "", tuple(small), plain=True)
+sys.exit(benchmark.main(["-only", "small", "-rounds", "1", "-images", "2", "-out", sys.argv[1]]))
+"""
+
+
+def test_the_benchmark_of_gpus_runs(tmp_path: Path) -> None:
+    """In the simulator, with ourselves as the rival: the figures mean nothing, but are there."""
+    rival = shlex.join([*OWN, "-mode", "c"])
+    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "NB_CUDA_BIN": rival}
+    subprocess.run([sys.executable, "-c", SIMULATED, str(tmp_path)], cwd=ROOT, env=environment, check=True)
+    figures = json.loads((tmp_path / "gpu.json").read_text())
+    assert [(k["precision"], k["arithmetic"]) for k in figures["kernels"]] == [("double", "DOUBLE"), ("mixed", "BITS")]
+    (command,) = figures["commands"]
+    assert set(command["seconds"]) == {"double", "mixed", "rival"}
+    assert all(0.0 <= command["worst"][precision] <= 1.0 for precision in OPERATIONS)
+    assert all(value > 0.0 for value in figures["images_per_second"].values())
+    assert "| small | mixed     | BITS " in (tmp_path / "gpu.md").read_text()
 
 
 # The operations of a step ----------------------------------------------------------------------------------------

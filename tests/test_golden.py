@@ -116,6 +116,28 @@ def test_integers_of_the_rendered_image(name: str, mode: str) -> None:
     np.testing.assert_array_equal(counts[certain & inside], expected["int"][certain & inside])
 
 
+# Cases that no recording has, with figures of the reference ----------------------------------------------------------
+
+
+def test_a_normal_across_the_beam_stands_for_a_smallest_cosine() -> None:
+    args = "-odet_vector 0 0 1 -cell 20 20 20 -Na 9 -default_F 1 -detpixels 2 -distance 50 -oversample 1"
+    experiment = parse(f"-mode c {args} -Xbeam 0.05 -Ybeam 0.05".split()).experiment
+    photons = render(resolve(experiment, read_inputs(experiment)), backend="cpu").photons
+    expected = [[-3.240000125970255e-07, -3.2399728411292017e-07], [-3.2399728411292017e-07, -3.2399427141172055e-07]]
+    assert_matches(photons, np.array(expected, np.float32))
+
+
+@pytest.mark.parametrize(("options", "interpolates"), [("", True), ("-N 10", False)])
+def test_mode_c_decides_on_interpolation_by_the_cells_that_are_given(options: str, interpolates: bool) -> None:
+    """Those of -N, whatever -samplesize makes of them afterwards; mode spec by the crystal's."""
+    sized = ["-hkl", "small.hkl", "-cell", "70", "80", "90", "-samplesize", "1e-4", *options.split()]
+    for mode, expected in {"c": interpolates, "spec": False}.items():
+        experiment = parse(["-mode", mode, *sized]).experiment
+        found = resolve(experiment, read_inputs(experiment))
+        assert min(found.lattice.cells) > 2
+        assert bool(found.plan.factors.interpolate) == expected
+
+
 # A real experiment -----------------------------------------------------------------------------------------------
 
 PILATUS = SHARED / "data" / "pilatus"
