@@ -1,13 +1,17 @@
 """How images are compared, and what the command tells of two programs or two files."""
 
 import json
+import re
+import shlex
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nbnumba.cli import main
+from nbnumba.commands.compare import main as compare_images
 from nbnumba.comparison import compare, correlation, find_peaks, match_peaks, resampled
 from nbnumba.runner import RunnerError, run
 
@@ -122,6 +126,8 @@ def test_resampling_halves_pixels_and_keeps_photons() -> None:
         pytest.param(["-b", "{} -fail wrong-option"], 2, id="broken"),
         pytest.param(["-b", "no-such-program"], 1, id="no-program"),
         pytest.param(["-threshold", "2"], 1, id="threshold"),
+        pytest.param(["-detpixels_f", "-30"], 1, id="width"),
+        pytest.param(["-detpixels_s", "0"], 1, id="height"),
         pytest.param(["-nonsense"], 1, id="unknown-option"),
     ],
 )
@@ -144,6 +150,30 @@ def test_two_programs_leave_a_folder_with_all_they_said(stand_in: str, tmp_path:
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
     assert {path.name for path in (folder / "a").iterdir()} >= {"floatimage.bin", "stdout.txt", "stderr.txt"}
     assert (tmp_path / "spots.txt").read_text().startswith("5 6 100")
+
+
+@pytest.mark.parametrize(
+    ("args", "dump"),
+    [
+        pytest.param(["-hkl", "spots.txt"], "my.dump", id="written"),
+        pytest.param(["-mask", "spots.txt"], "{}/my.dump", id="read"),
+    ],
+)
+def test_a_cache_is_an_output_beside_its_list(stand_in: str, tmp_path: Path, args: list[str], dump: str) -> None:
+    (tmp_path / "my.dump").write_text("precious")
+    echo = shlex.join([sys.executable, "-c", "import sys; sys.exit(' '.join(sys.argv))"])
+    with pytest.raises(RunnerError, match=rf"-dump {re.escape(dump.format(tmp_path))} -floatfile"):
+        compare_images(["-a", echo, "-b", stand_in, "--", *args, "-dump", "my.dump"])
+
+
+def test_comparisons_of_the_same_second_have_folders_of_their_own(
+    stand_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "strftime", lambda _: "20010203-040506")
+    for _ in range(3):
+        assert main(["compare", "-a", stand_in, "-b", stand_in, "--", "-hkl", "spots.txt"]) == 0
+    names = {path.name[32:] for path in tmp_path.glob("compare-20010203-040506-*")}
+    assert names == {"", "-2", "-3"}
 
 
 def test_pixels_of_a_region_are_counted_from_the_image(stand_in: str, capsys: pytest.CaptureFixture[str]) -> None:

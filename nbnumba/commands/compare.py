@@ -13,6 +13,7 @@ import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -77,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
         What kept the images from being compared.
     """
     options, program_args = _parsed(argv)
-    folder = _folder(Path(options.out), argv)
+    folder = _unused(_folder(Path(options.out), argv))
     if program_args:
         sources = _run_both(options, program_args, folder)
     else:
@@ -145,6 +146,9 @@ def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, tuple[str, ...]]:
         raise CompareUsageError("compare: give -- and nanoBragg's options, or two images")
     if not -1.0 <= options.threshold <= 1.0:
         raise CompareUsageError(f"compare: -threshold {options.threshold!r}: must lie between -1 and 1")
+    for name, pixels in (("-detpixels_f", options.detpixels_f), ("-detpixels_s", options.detpixels_s)):
+        if pixels is not None and pixels < 1:
+            raise CompareUsageError(f"compare: {name} {pixels}: must be a count, 1 or more")
     return options, program_args
 
 
@@ -157,6 +161,12 @@ def _folder(parent: Path, argv: Sequence[str]) -> Path:
     """Where this comparison is kept: named by the clock and a hash of its arguments."""
     digest = hashlib.sha256("\0".join(argv).encode()).hexdigest()[:8]
     return parent.absolute() / f"compare-{time.strftime('%Y%m%d-%H%M%S')}-{digest}"
+
+
+def _unused(folder: Path) -> Path:
+    """The folder or, where it exists, its name with the first number that is free."""
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+    return next(path for path in chain([folder], numbered) if not path.exists())
 
 
 def _make(folder: Path) -> None:
@@ -195,12 +205,14 @@ def _source_of_run(words: Sequence[str], args: Sequence[str], folder: Path) -> S
 
 def _rooted(args: Sequence[str]) -> Iterator[str]:
     """The options such that input files are found from any folder and outputs stay in the folder of the run."""
+    # The cache of -hkl is written beside it, read without it.
+    outputs = _OUTPUT_NAMES | {"dump"} if "-hkl" in args else _OUTPUT_NAMES
     before = ""
     for word in args:
         name = before.lstrip("-") if before.startswith("-") else ""
-        if name in _INPUT_NAMES and os.path.isfile(word):
+        if name in _INPUT_NAMES - outputs and os.path.isfile(word):
             yield os.path.abspath(word)
-        elif name in _OUTPUT_NAMES:
+        elif name in outputs:
             yield os.path.basename(word)
         else:
             yield word
