@@ -16,6 +16,7 @@ import numpy as np
 
 from .errors import NbnumbaWarning, UsageError
 from .geometry import Geometry
+from .kernels import reference
 from .kernels.background import background_intensity
 from .kernels.lattice_factor import lattice_factor, square_factors
 from .kernels.pixel import capture_fraction, position, solid_angle
@@ -127,6 +128,7 @@ def trace_pixel(resolved: Resolved, slow: int, fast: int) -> Trace:
     """
     _check_pixel(resolved, slow, fast)
     plan = with_kept_phi(resolved.plan)
+    first_plan = with_kept_phi(resolved.plan, very_first=(slow, fast) == first_evaluated_pixel(resolved.plan))
     if plan.factors.interpolate == 2:
         warnings.warn(
             f"the trace of slow {slow}, fast {fast} begins with interpolation on, which mode c may have switched off "
@@ -135,15 +137,14 @@ def trace_pixel(resolved: Resolved, slow: int, fast: int) -> Trace:
             stacklevel=2,
         )
     rays = list(_rays(plan, slow, fast))
-    sums = _sum_samples(plan, rays)
+    sums = _sum_samples(plan, first_plan, rays)
     factors = _factors(plan, rays, sums)
     photons = factors.photons(sums.intensity) + factors.background
     phi = [
         _phi_taps(plan.crystal, sample, resolved.scan.phi_rad[sample.step], rays[0].q) for sample in sums.first_samples
     ]
     if not plan.running_product:
-        shares = [factors.photons_of_captured(intensity) for intensity in sums.captured_by_phi]
-        phi = [taps | {"photons": share} for taps, share in zip(phi, shares, strict=True)]
+        phi = _with_shares(phi, [factors.photons_of_captured(intensity) for intensity in sums.captured_by_phi])
     return Trace(
         REFERENCE,
         _config(slow, fast),
@@ -182,21 +183,26 @@ def trace_backend(resolved: Resolved, slow: int, fast: int, backend: Backend, pr
         The backend cannot be used here.
     """
     _check_pixel(resolved, slow, fast)
-    plan = with_kept_phi(resolved.plan)
+    is_first = (slow, fast) == first_evaluated_pixel(resolved.plan)
+    plan = resolved.plan if is_first else with_kept_phi(resolved.plan)
     no_mask = np.zeros((0, 0), np.uint8)
     alone = plan._replace(detector=plan.detector._replace(roi=(fast, fast, slow, slow), mask=no_mask))
 
     def rendered(part: Plan) -> float:
         return float(render(replace(resolved, plan=part), backend, precision).photons[slow, fast])
 
-    without_background = alone._replace(background=plan.background._replace(scale=0.0))
-    phi = []
-    for step, angle in enumerate(plan.crystal.phi):
-        crystal = plan.crystal._replace(phi=np.array([angle]))
-        taps: Taps = {"phi_tic": step, "phi_deg": float(resolved.scan.phi_rad[step]) * RTD}
-        if not plan.running_product:
-            taps["photons"] = rendered(without_background._replace(crystal=crystal))
-        phi.append(taps)
+    def share(angle: float) -> float:
+        still = alone.crystal._replace(phi=np.array([angle]))
+        return rendered(alone._replace(crystal=still, background=plan.background._replace(scale=0.0)))
+
+    phi: list[Taps] = [
+        {"phi_tic": step, "phi_deg": float(angle) * RTD} for step, angle in enumerate(resolved.scan.phi_rad)
+    ]
+    if is_first and not plan.running_product:
+        # Every backend leaves this pixel to the reference renderer, since its rays have cells of their own (C-9).
+        phi = _with_shares(phi, [step["photons"] for step in trace_pixel(resolved, slow, fast).phi])
+    elif not plan.running_product:
+        phi = _with_shares(phi, [share(angle) for angle in plan.crystal.phi])
     return Trace(
         f"{backend} {precision}",
         _config(slow, fast),
@@ -205,23 +211,45 @@ def trace_backend(resolved: Resolved, slow: int, fast: int, backend: Backend, pr
     )
 
 
+def _with_shares(phi: Sequence[Taps], shares: Sequence[float]) -> list[Taps]:
+    """The taps of the φ steps, each with its share of the pixel."""
+    return [taps | {"photons": share} for taps, share in zip(phi, shares, strict=True)]
+
+
 def brightest_pixels(photons: np.ndarray, count: int) -> list[tuple[int, int]]:
     """(slow, fast) of the brightest pixels of an image (slow, fast), the brightest first."""
     order = np.argsort(-photons, axis=None, kind="stable")[:count]
     return [(int(slow), int(fast)) for slow, fast in zip(*np.unravel_index(order, photons.shape), strict=True)]
 
 
-def with_kept_phi(plan: Plan) -> Plan:
+def with_kept_phi(plan: Plan, very_first: bool = False) -> Plan:
     """The plan with the spindle angle that each step's cell really has, which needs no memory of the step before.
 
     Mode ``c`` keeps the cell where φ is exactly 0: that of the step before it, of the sweep's last where it is the
-    first (C-9). The very first evaluation of an image, which finds the unrotated cell, is not traced.
+    first, the unrotated one in the very first evaluation of an image (C-9).
     """
     phi = plan.crystal.phi.copy()
-    if plan.crystal.phi_carryover and phi.any():
-        while not phi.all():
-            phi = np.where(phi == 0.0, np.roll(phi, 1), phi)
+    if plan.crystal.phi_carryover:
+        kept = 0.0 if very_first else next((angle for angle in reversed(phi.tolist()) if angle), 0.0)
+        for step, angle in enumerate(phi.tolist()):
+            phi[step] = kept = angle or kept
     return plan._replace(crystal=plan.crystal._replace(phi=phi, phi_carryover=0))
+
+
+def first_evaluated_pixel(plan: Plan) -> tuple[int, int] | None:
+    """(slow, fast) where the very first evaluation of an image matters; None where it does not, or none is made."""
+    crystal, detector = plan.crystal, plan.detector
+    if not (crystal.phi_carryover and len(crystal.phi) > 1 and crystal.phi[0] == 0.0):
+        return None
+    image = np.zeros((detector.slow_pixels, detector.fast_pixels), np.float32)
+    done = np.zeros(detector.slow_pixels, np.int64)
+    memory = reference.fresh_memory(plan)
+    # A mask or dmin may skip many a pixel before it.
+    reference.render(plan, memory, image, done, np.zeros(1, np.int64), 1)
+    if memory.samples[0] == 0:
+        return None
+    slow = int(np.flatnonzero(done)[-1])
+    return slow, int(detector.roi[0] + done[slow] - 1)
 
 
 # The walk through the samples of a pixel -------------------------------------------------------------------------
@@ -319,13 +347,14 @@ def _structure_factor(plan: Plan, hkl: Vector, interpolating: list[bool]) -> flo
     return float(nearest_factor(factors, *(nearest_index(index) for index in hkl)))
 
 
-def _sum_samples(plan: Plan, rays: Sequence[Ray]) -> Sums:
-    """Σ F²·F_latt² in the order of the reference."""
+def _sum_samples(plan: Plan, first_plan: Plan, rays: Sequence[Ray]) -> Sums:
+    """Σ F²·F_latt² in the order of the reference; ``first_plan`` is that of the first ray that dmin keeps."""
     capture_inside = not (plan.oversample_thick or plan.last_capture)
     intensity = captured = plan.background.in_sum * background_intensity(plan.background, 0.0)
     by_phi = [0.0] * len(plan.crystal.phi)
     first_samples = []
     interpolating = [plan.factors.interpolate > 0]
+    first_kept = next((ray for ray in rays if not ray.skipped), None)
     for ray in rays:
         if ray.skipped and ray is not rays[0]:
             continue
@@ -333,7 +362,7 @@ def _sum_samples(plan: Plan, rays: Sequence[Ray]) -> Sums:
         weight *= ray.solid if plan.oversample_omega else 1.0
         weight *= ray.polar if plan.oversample_polar else 1.0
         weight *= ray.capture if plan.oversample_thick else 1.0
-        for sample in _samples(plan, ray.q, interpolating):
+        for sample in _samples(first_plan if ray is first_kept else plan, ray.q, interpolating):
             if ray is rays[0] and sample.domain == 0:
                 first_samples.append(sample)
             if ray.skipped or (sample.f_latt == 0.0 and plan.background.scale == 0.0):

@@ -18,7 +18,7 @@ from nbnumba.inputs import read_inputs
 from nbnumba.options import parse
 from nbnumba.rendering import render
 from nbnumba.resolve import Resolved, resolve
-from nbnumba.trace import Trace, brightest_pixels, trace_backend, trace_pixel
+from nbnumba.trace import Trace, brightest_pixels, first_evaluated_pixel, trace_backend, trace_pixel
 from nbnumba.trace_diff import CHAIN, TOLERANCES, Diff, Key, UnreadableTraceError, diff_traces, read_trace
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbnumba.errors.NbnumbaWarning")
@@ -127,12 +127,43 @@ def test_cell_at_phi_zero_in_both_modes(pilatus: Callable[..., Resolved]) -> Non
 )
 def test_traced_photons_are_those_of_the_reference_renderer(args: list[str]) -> None:
     experiment = resolved(*args)
-    # Not the first pixel, in which mode c finds the unrotated cell.
     slow, fast = 9, 14
     trace = trace_pixel(experiment, slow, fast)
     image = render(experiment, "reference").photons
     assert trace.scaling["floatimage_accumulated"] == pytest.approx(float(image[slow, fast]), rel=2e-7)
     assert trace.to_dict()["phi"][0]["phi_deg"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("args", "first"),
+    [
+        pytest.param([*SMALL, "-misset", "10", "20", "30"], (0, 0), id="corner"),
+        pytest.param(EVERYTHING, (0, 0), id="everything"),
+        pytest.param([*EVERYTHING, *FACTORS], (0, 0), id="factors"),
+        pytest.param([*EVERYTHING, "-roi", "4", "9", "3", "9"], (3, 4), id="region"),
+        pytest.param([*SMALL, "-misset", "10", "20", "30", "-dmin", "12"], None, id="dmin"),
+    ],
+)
+def test_first_sample_of_an_image_of_mode_c_finds_the_unrotated_cell(
+    args: list[str], first: tuple[int, int] | None
+) -> None:
+    experiment = resolved("-mode", "c", *args, "-phi", "0", "-osc", "1", "-phisteps", "3")
+    image = render(experiment, "reference").photons
+    found = first_evaluated_pixel(experiment.plan)
+    if first is None:
+        first = tuple(np.argwhere(image > 0)[0])
+        assert first > (0, 0)
+    assert found == first
+    slow, fast = first
+    trace = trace_pixel(experiment, slow, fast)
+    backend = trace_backend(experiment, slow, fast, "cpu", "double")
+    for photons in (trace, backend):
+        assert photons.scaling["floatimage_accumulated"] == pytest.approx(float(image[slow, fast]), rel=2e-7)
+    edges = [trace.phi[0][f"rot_{axis}_angstroms"] for axis in "abc"]
+    unrotated = [getattr(experiment.lattice, axis) for axis in "abc"]
+    np.testing.assert_allclose(edges, unrotated, rtol=1e-14)
+    assert trace_pixel(experiment, slow, fast + 1).phi[0]["rot_b_angstroms"] != trace.phi[0]["rot_b_angstroms"]
+    assert [step.get("photons") for step in backend.phi] == [step.get("photons") for step in trace.phi]
 
 
 def test_reciprocal_vectors_of_a_step_are_dual_to_its_cell() -> None:
