@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from operator import index
 from typing import Any, NamedTuple
 
 from .errors import InputFileError, UsageError
@@ -157,6 +158,11 @@ class TraceFile:
     """``log``, ``json``, or ``backend``, which tells which taps can be there."""
     taps: Mapping[Key, Value]
 
+    def number(self, key: Key) -> float | None:
+        """The value of a tap that is one number; None for any other."""
+        value = self.taps.get(key)
+        return value[0] if isinstance(value, tuple) and len(value) == 1 else None
+
     def can_have(self, key: Key) -> bool:
         """Whether a file of this kind lacks a tap by mistake."""
         if self.kind == "log":
@@ -175,12 +181,16 @@ class Tolerance:
 TOLERANCES = {
     **dict.fromkeys(("hkl_frac", "k_frac"), Tolerance(0.0, 1e-9)),
     **dict.fromkeys(("F_latt", "F_latt_a", "F_latt_b", "F_latt_c"), Tolerance(1e-6, 1e-12)),
-    # The sum is made of squares of F_latt.
-    **dict.fromkeys(("I_before_scaling", "I_pixel_final", "floatimage_accumulated", "photons"), Tolerance(1e-6, 0.0)),
-    **dict.fromkeys(("lambda_meters", "r_e_meters", "r_e_sqr", "omega_pixel", "omega_pixel_sr"), Tolerance(1e-9, 0.0)),
+    **dict.fromkeys(("I_pixel_final", "floatimage_accumulated", "photons"), Tolerance(1e-6, 0.0)),
+    **dict.fromkeys(
+        ("lambda_meters", "r_e_meters", "r_e_sqr", "omega_pixel", "omega_pixel_sr", "I_before_scaling"),
+        Tolerance(1e-9, 0.0),
+    ),
 }
 """Taps that are not held to the default: those whose size says nothing against 1e-12 among them."""
 DEFAULT_TOLERANCE = Tolerance(1e-9, 1e-12)
+NO_VECTORS = ("angles_rad", "beam_center_m")
+"""Taps of numbers that each have a name and a size of their own."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +201,7 @@ class Difference:
     a: Value | None
     b: Value | None
     largest: float | None
-    """|Δ| of the component that differs most; None for words and missing values."""
+    """|Δ| of the component that differs most beyond its tolerance; None for words and missing values."""
     allowed: float | None
 
 
@@ -266,9 +276,16 @@ def _given_tolerance(name: str, value: float) -> Tolerance:
 def _difference(key: Key, a: Value, b: Value, tolerance: Tolerance) -> Difference | None:
     if isinstance(a, str) or isinstance(b, str) or len(a) != len(b):
         return None if a == b else Difference(key, a, b, None, None)
+    parts = [((x,), (y,)) for x, y in zip(a, b, strict=True)] if key.name in NO_VECTORS else [(a, b)]
+    beyond = [found for found in (_excess(*part, tolerance) for part in parts) if found is not None]
+    return Difference(key, a, b, *max(beyond)) if beyond else None
+
+
+def _excess(a: tuple[float, ...], b: tuple[float, ...], tolerance: Tolerance) -> tuple[float, float] | None:
+    """|Δ| of the component that differs most and what is allowed, where that is less."""
     largest = max((_distance(x, y) for x, y in zip(a, b, strict=True)), default=0.0)
     allowed = max(tolerance.absolute, tolerance.relative * max((abs(x) for x in (*a, *b)), default=0.0))
-    return None if largest <= allowed and largest < math.inf else Difference(key, a, b, largest, allowed)
+    return None if largest <= allowed and largest < math.inf else (largest, allowed)
 
 
 def _distance(x: float, y: float) -> float:
@@ -406,7 +423,7 @@ def _from_log(path: str, text: str) -> TraceFile:
         match = _LINE.fullmatch(line.rstrip())
         try:
             found = dict(_taps_of_line(match)) if match else {}
-        except ValueError:
+        except (ValueError, KeyError):
             found = {}
         if not found:
             raise UnreadableTraceError(f"{path}:{number}: {line.strip()!r} must be a tap: a name and its value")
@@ -452,16 +469,21 @@ def _from_json(path: str, text: str) -> TraceFile:
         for block in ("config", "detector", "pixel", "scaling"):
             taps |= {Key(name): _plain(value) for name, value in content[block].items()}
         for step in content["phi"]:
-            taps |= {Key(name, step["phi_tic"]): _plain(value) for name, value in step.items() if name != "phi_tic"}
+            phi_tic = index(step.pop("phi_tic"))
+            taps |= {Key(name, phi_tic): _floats(value) for name, value in step.items()}
         kind = "json" if content["arithmetic"] == "reference" else "backend"
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UnreadableTraceError(f"{path}: {error}; must be JSON as nbnumba trace writes it") from error
     return TraceFile(path, kind, taps)
 
 
 def _plain(value: Any) -> Value:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        value = list(value.values())
-    return tuple(float(x) for x in value) if isinstance(value, list) else (float(value),)
+    return value if isinstance(value, str) else _floats(list(value.values()) if isinstance(value, dict) else value)
+
+
+def _floats(value: Any) -> tuple[float, ...]:
+    """Numbers alone: what float() would read in a text is none."""
+    numbers = value if isinstance(value, list) else [value]
+    if any(isinstance(number, str) for number in numbers):
+        raise TypeError(f"{value!r} is no number")
+    return tuple(float(number) for number in numbers)

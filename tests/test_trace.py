@@ -23,6 +23,8 @@ from nbnumba.trace_diff import CHAIN, TOLERANCES, Diff, Key, UnreadableTraceErro
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbnumba.errors.NbnumbaWarning")
 
+JSON = '{"config": {}, "detector": {}, "pixel": {}, "scaling": {}, "arithmetic": "reference", "phi": [%s]}'
+
 HERE = Path(__file__).parent
 SHARED = HERE.parent.parent / "shared"
 PILATUS = json.loads((HERE / "golden" / "pilatus_args.json").read_text())
@@ -290,7 +292,9 @@ def test_mode_spec_parts_from_the_recorded_log_at_phi_zero(
     assert main([*argv, "-format", "json"]) == 3
     told = json.loads(capsys.readouterr().out)
     assert (told["first"]["tap"], told["first"]["phi_tic"], told["first"]["label"]) == ("k_frac", 0, "C-9")
-    assert [step["beyond tolerance"] != "–" for step in told["per_phi"]] == [True] + [False] * 9
+    assert [bool(step["beyond_tolerance"]) for step in told["per_phi"]] == [True] + [False] * 9
+    assert [step["phi_tic"] for step in told["per_phi"]] == list(range(10))
+    assert told["per_phi"][0]["k_frac"] == pytest.approx(0.00688, abs=1e-5)
     ratios = {name: factor["ratio"] for name, factor in told["scaling"].items()}
     assert ratios["I_pixel_final"] == pytest.approx(ratios["I_before_scaling"], rel=1e-9)
     assert ratios["steps"] == ratios["F_cell"] == 1.0
@@ -306,6 +310,8 @@ def test_mode_spec_parts_from_the_recorded_log_at_phi_zero(
         pytest.param(r"(: F_latt_b )(\S+)", -1.0, Key("F_latt_b"), id="sign-in-block"),
         pytest.param(r"(: steps )(\S+)", math.nan, Key("steps"), id="not-a-number"),
         pytest.param(r"(spixel=)(\d+)", 2, Key("spixel"), id="another-pixel"),
+        pytest.param(r"(Xclose:)(\S+)", 1 + 3e-7, Key("beam_center_m"), id="perturbed-small-number"),
+        pytest.param(r"(: I_before_scaling )(\S+)", 1 + 3e-9, Key("I_before_scaling"), id="perturbed-sum"),
         pytest.param(r"TRACE_C: polar .*\n", "", Key("polar"), id="missing"),
         pytest.param(r"TRACE_C_PHI phi_tic=7 .*\n", "", Key("phi_deg", 7), id="missing-step"),
         pytest.param("=XDS", "=DIALS", Key("detector_convention"), id="word"),
@@ -337,6 +343,10 @@ def test_what_is_within_tolerance_agrees_and_tolerances_can_be_given(log: Path) 
         pytest.param("TRACE_C: fdet_vec 1 0 zero\n", ":1:", id="no-number"),
         pytest.param("TRACE_C_PHI phi_tic=0 k_frac\n", ":1:", id="no-pair"),
         pytest.param("TRACE_C: polar 1\n\nTRACE_PY: polar 1\n", ":3:", id="twice"),
+        pytest.param("TRACE_C_PHI k_frac=1\n", ":1:", id="no-step"),
+        pytest.param(JSON % '{"phi_tic": 0, "k_frac": "nonsense"}', "no number", id="word-for-an-index"),
+        pytest.param(JSON % '{"phi_tic": "first", "k_frac": 1}', "integer", id="word-for-a-step"),
+        pytest.param(JSON % '{"phi_tic": 0, "k_frac": 1%s}' % ("0" * 400), "float", id="huge"),
         pytest.param('{"phi": []}', "config", id="other-json"),
         pytest.param('{"phi": [', "JSON", id="broken-json"),
     ],
@@ -346,6 +356,19 @@ def test_unreadable_trace_is_told_by_line(content: str, where: str, tmp_path: Pa
     with pytest.raises(UnreadableTraceError, match=where) as error:
         read_trace(str(tmp_path / "trace"))
     assert error.value.exit_status == 5
+
+
+@pytest.mark.parametrize("value", ["nonsense", "n", "nan", "inf"])
+def test_tap_that_is_no_number_is_told(value: str, log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = log.with_name("b.log")
+    other.write_text(re.sub(r"(?<=: polar )\S+", value, log.read_text()))
+    argv = ["trace-diff", str(other), str(log), "-per-phi", "-scaling"]
+    assert main(argv) == 3
+    capsys.readouterr()
+    assert main([*argv, "-format", "json"]) == 3
+    told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    (polar,) = [difference for difference in told["differences"] if difference["tap"] == "polar"]
+    assert polar["a"] in (value, [value])
 
 
 def test_output_around_a_log_is_skipped(log: Path) -> None:

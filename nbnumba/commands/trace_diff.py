@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from ..report import LABELS
 from ..trace_diff import (
@@ -26,7 +26,7 @@ from ..trace_diff import (
 AGREE, DIFFER = 0, 3
 _EPILOG = """\
 A tap agrees where |difference| is at most 1e-9 of its largest component, or 1e-12; Miller indices where it is at most
-1e-9; F_latt, intensities and photons where it is at most 1e-6 of the value. A log may be any program's output that
+1e-9; F_latt and photons where it is at most 1e-6 of the value. A log may be any program's output that
 has lines of nanoBragg's instrumented taps, TRACE_C or TRACE_PY.
 
 exit status: 0 all taps agree; 1 usage; 3 some differ; 5 a file cannot be read"""
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
     a, b = read_trace(options.a), read_trace(options.b)
     diff = diff_traces(a, b, dict(map(_tolerance, options.tol)))
     if options.format == "json":
-        print(json.dumps(_as_json(diff, options.per_phi, options.scaling), indent=1, ensure_ascii=False))
+        print(json.dumps(_valid(_as_json(diff, options.per_phi, options.scaling)), indent=1, ensure_ascii=False))
     else:
         tables = [_differences(diff)] if diff.differences else []
         tables += [_per_phi(diff)] if options.per_phi else []
@@ -133,29 +133,56 @@ def _sizes(difference: Difference) -> tuple[str, str]:
 
 
 def _per_phi(diff: Diff) -> Table:
+    steps = _phi_steps(diff)
+    names = list(steps[0].changes) if steps else []
+    rows = [
+        (
+            str(step.phi_tic),
+            "missing" if step.phi_deg is None else f"{step.phi_deg:.15g}",
+            *("missing" if change is None else f"{change:.3g}" for change in step.changes.values()),
+            ", ".join(step.beyond_tolerance) or "–",
+        )
+        for step in steps
+    ]
+    return Table("φ step by φ step, B − A", ("step", "φ (deg)", *names, "beyond tolerance"), rows)
+
+
+class PhiStep(NamedTuple):
+    """How one φ step of B differs from that of A."""
+
+    phi_tic: int
+    phi_deg: float | None
+    changes: dict[str, float | None]
+    """B − A of each tap; None where one of them lacks it."""
+    beyond_tolerance: list[str]
+
+
+def _phi_steps(diff: Diff) -> list[PhiStep]:
     keys = _phi_numbers(diff)
     names = sorted({key.name for key in keys} - {"phi_deg"}, key=list(CHAIN).index)
     differing = {difference.key for difference in diff.differences}
-    rows = []
-    for tic in sorted({key.phi_tic for key in keys if key.phi_tic is not None}):
-        changes = [_change(diff.a, diff.b, Key(name, tic)) for name in names]
-        apart = [name for name in CHAIN if Key(name, tic) in differing]
-        phi = diff.a.taps.get(Key("phi_deg", tic))
-        rows.append((str(tic), _words(phi), *changes, ", ".join(apart) or "–"))
-    return Table("φ step by φ step, B − A", ("step", "φ (deg)", *names, "beyond tolerance"), rows)
+    return [
+        PhiStep(
+            tic,
+            diff.a.number(Key("phi_deg", tic)),
+            {name: _change(diff.a, diff.b, Key(name, tic)) for name in names},
+            [name for name in CHAIN if Key(name, tic) in differing],
+        )
+        for tic in sorted({key.phi_tic for key in keys if key.phi_tic is not None})
+    ]
 
 
 def _phi_numbers(diff: Diff) -> list[Key]:
     """Taps of φ steps that are one number, of the chain alone."""
-    taps = {**diff.a.taps, **diff.b.taps}
-    return [key for key, value in taps.items() if key.phi_tic is not None and key.name in CHAIN and len(value) == 1]
+    keys = {**diff.a.taps, **diff.b.taps}
+    known = (key for key in keys if key.phi_tic is not None and key.name in CHAIN)
+    return [key for key in known if diff.a.number(key) is not None or diff.b.number(key) is not None]
 
 
-def _change(a: TraceFile, b: TraceFile, key: Key) -> str:
-    one, other = a.taps.get(key), b.taps.get(key)
-    if one is None or other is None:
-        return "missing"
-    return f"{float(other[0]) - float(one[0]):.3g}"
+def _change(a: TraceFile, b: TraceFile, key: Key) -> float | None:
+    """B − A; None where one of them is missing."""
+    one, other = a.number(key), b.number(key)
+    return None if one is None or other is None else other - one
 
 
 def _scaling(diff: Diff) -> Table:
@@ -166,9 +193,8 @@ def _scaling(diff: Diff) -> Table:
 
 
 def _ratios(diff: Diff) -> list[tuple[str, float, float, float | None]]:
-    both = [Key(name) for name in SCALING_CHAIN if Key(name) in diff.a.taps and Key(name) in diff.b.taps]
-    values = [(key.name, float(diff.a.taps[key][0]), float(diff.b.taps[key][0])) for key in both]
-    return [(name, a, b, b / a if a else None) for name, a, b in values]
+    values = [(name, diff.a.number(Key(name)), diff.b.number(Key(name))) for name in SCALING_CHAIN]
+    return [(name, a, b, b / a if a else None) for name, a, b in values if a is not None and b is not None]
 
 
 def _as_json(diff: Diff, per_phi: bool, scaling: bool) -> dict[str, Any]:
@@ -188,11 +214,22 @@ def _as_json(diff: Diff, per_phi: bool, scaling: bool) -> dict[str, Any]:
             "explanation": LABELS.get(diff.label or ""),
         }
     if per_phi:
-        table = _per_phi(diff)
-        told["per_phi"] = [dict(zip(table.head, row, strict=True)) for row in table.rows]
+        told["per_phi"] = [
+            {"phi_tic": tic, "phi_deg": phi, **changes, "beyond_tolerance": beyond}
+            for tic, phi, changes, beyond in _phi_steps(diff)
+        ]
     if scaling:
         told["scaling"] = {name: {"a": a, "b": b, "ratio": ratio} for name, a, b, ratio in _ratios(diff)}
     return told
+
+
+def _valid(value: Any) -> Any:
+    """The value for JSON, which has no infinite numbers and no NaN: words in their place."""
+    if isinstance(value, dict):
+        return {name: _valid(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_valid(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(d: Difference) -> dict[str, Any]:
