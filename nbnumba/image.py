@@ -116,8 +116,10 @@ def smv_geometry(resolved: Resolved) -> SmvGeometry:
     geometry, mm = resolved.geometry, 1000.0
     x, y = geometry.xbeam_m, geometry.ybeam_m
     if resolved.experiment.mode == "spec":
+        # Who reads the file knows the pixels, not what size the detector was given.
+        slow_size = geometry.pixel_m * geometry.slow_pixels
         x, y = beam_center_of_fast_slow(
-            geometry.convention, geometry.fbeam_m, geometry.sbeam_m, geometry.pixel_m, geometry.slow_size_m
+            geometry.convention, geometry.fbeam_m, geometry.sbeam_m, geometry.pixel_m, slow_size
         )
     return SmvGeometry(
         fast_pixels=geometry.fast_pixels,

@@ -491,3 +491,15 @@ def test_importing_is_cheap_and_describing_needs_no_numpy() -> None:
 def test_unknown_name_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="no attribute 'simulat'"):
         _ = nbnumba.simulat
+
+
+@pytest.mark.parametrize("convention", ["mosflm", "denzo", "adxv", "xds", "dials"])
+@pytest.mark.parametrize("size", ["-detpixels 12", "-detsize 8.6"])
+def test_an_image_describes_its_own_geometry(convention: str, size: str) -> None:
+    """Read as -img in mode spec; a size in mm need not be a whole number of pixels."""
+    crystal = f"-cell 70 80 90 -N 3 -default_F 100 -{convention} -backend cpu -quiet -nonoise -oversample 1"
+    run(f"{crystal} {size} -pixel 0.7 -floatfile first.bin -intfile first.img")
+    run(f"{crystal} -img first.img -floatfile again.bin -intfile again.img")
+    first, again = (np.fromfile(name, np.float32) for name in ("first.bin", "again.bin"))
+    # A header has six digits of each number.
+    np.testing.assert_allclose(again, first, atol=1e-4 * first.max())

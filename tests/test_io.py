@@ -501,7 +501,8 @@ def test_dials_header_is_one_that_dxtbx_reads_exactly() -> None:
     assert x is not None
     assert y is not None
     assert x + GEOMETRY.pixel_mm == pytest.approx(GEOMETRY.fbeam_mm, rel=1e-11)
-    assert GEOMETRY.slow_size_mm - y + GEOMETRY.pixel_mm == pytest.approx(GEOMETRY.sbeam_mm, rel=1e-11)
+    height_mm = GEOMETRY.slow_pixels * GEOMETRY.pixel_mm
+    assert height_mm - y + GEOMETRY.pixel_mm == pytest.approx(GEOMETRY.sbeam_mm, rel=1e-11)
     assert adc == 40
 
 

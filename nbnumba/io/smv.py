@@ -169,7 +169,7 @@ def _records(geometry: SmvGeometry, style: HeaderStyle, adc_offset: float) -> st
     after_origin, offset, digits = "", "", 6
     if style == "dials":
         # dxtbx adds a pixel to both, and counts y from the other edge; it takes one = in each record, and ; ends one.
-        beam_x, beam_y = g.fbeam_mm - g.pixel_mm, g.slow_size_mm - g.sbeam_mm + g.pixel_mm
+        beam_x, beam_y = g.fbeam_mm - g.pixel_mm, (g.slow_pixels + 1) * g.pixel_mm - g.sbeam_mm
         after_origin, offset, digits = ";", f"ADC_OFFSET={adc_offset:.12g};\n", 12
 
     def n(value: float) -> str:
