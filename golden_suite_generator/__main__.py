@@ -26,7 +26,7 @@ from .suite import (
     check_program,
     read_cases,
     read_golden,
-    read_manifest,
+    read_recorder,
     read_rows,
     record,
     refuse_recorder,
@@ -129,7 +129,7 @@ def _record(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     words = words_of(options.bin) if options.bin else None
     if not options.self:
-        refuse_recorder(read_manifest(options.suite), words)
+        refuse_recorder(read_recorder(options.suite), words)
     cases = select(read_cases(options.suite / "cases.json"), options.only)
     width = max(len(case.name) for case in cases)
     tolerance = MIXED if options.mixed else DOUBLE

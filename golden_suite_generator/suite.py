@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 import nbnumba
 from nbnumba.errors import InputFileError, NbnumbaWarning, ResourceError, UsageError
+from nbnumba.experiment import Mode
 from nbnumba.io.files import read_bytes, read_text, replacing
 from nbnumba.io.smv import read_smv, smv_header
 from nbnumba.options import parse
@@ -129,17 +133,34 @@ def cases_of(rows: Sequence[Mapping[str, Any]], path: Path | None = None) -> lis
     cases = []
     for row in rows:
         try:
-            fields: dict[str, Any] = {
-                name: tuple(value) if isinstance(value, list) else value for name, value in row.items()
-            }
-            cases.append(Case(**fields))
-        except TypeError as error:
+            cases.append(_case_of(row))
+        except (TypeError, ValueError) as error:
             raise SuiteError(f"{path}: case {row!r:.80}: {error}; must have name, args, tags, modes") from error
     names = [case.name for case in cases]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled or not names:
         raise SuiteError(f"{path}: {f'{doubled[0]} occurs twice' if doubled else 'no cases'}; names must differ")
     return cases
+
+
+def _case_of(row: Mapping[str, Any]) -> Case:
+    if not isinstance(row, Mapping):
+        raise TypeError("no mapping")
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+    case = Case(**fields)
+    # The name becomes that of a file of the suite.
+    if not (isinstance(case.name, str) and re.fullmatch(r"\w[\w.+-]*", case.name)):
+        raise ValueError(f"name {case.name!r} must be of letters, digits and _.+-")
+    lists = {"args": case.args, "tags": case.tags, "modes": case.modes, "reference_args": case.recorded_args}
+    for field, words in lists.items():
+        if not (isinstance(words, tuple) and all(isinstance(word, str) for word in words)):
+            raise ValueError(f"{field} {words!r} must be a list of texts")
+    unknown = set(case.modes) - set(get_args(Mode))
+    if unknown:
+        raise ValueError(f"mode {min(unknown)!r} must be one of {', '.join(get_args(Mode))}")
+    if not (isinstance(case.bin, int) and case.bin >= 1):
+        raise ValueError(f"bin {case.bin!r} must be a count, 1 or more")
+    return case
 
 
 def select(cases: Sequence[Case], names: Sequence[str] | None) -> list[Case]:
@@ -152,17 +173,26 @@ def select(cases: Sequence[Case], names: Sequence[str] | None) -> list[Case]:
 
 def read_golden(suite: Path, name: str) -> dict[str, npt.NDArray[Any]]:
     """What was recorded of a case: ``float``, ``header`` and the other images that its tags ask for."""
+    path = suite / f"{name}.npz"
     try:
-        with np.load(suite / f"{name}.npz", allow_pickle=False) as golden:
-            return dict(golden)
-    except (OSError, ValueError) as error:
-        raise SuiteError(f"{suite / f'{name}.npz'}: cannot be read ({error}); record the suite again") from error
+        with np.load(io.BytesIO(read_bytes(path, "what was recorded")), allow_pickle=False) as golden:
+            return {"float": golden["float"], "header": golden["header"], **golden}
+    except InputFileError as error:
+        raise SuiteError(f"{error}; record the suite again") from error
+    except (ValueError, LookupError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise SuiteError(f"{path}: cannot be read ({error}); record the suite again") from error
 
 
-def read_manifest(suite: Path) -> dict[str, Any] | None:
-    """How a suite was recorded; None where it does not say."""
+def read_recorder(suite: Path) -> dict[str, Any] | None:
+    """Who was recorded: ``command``, ``sha256`` and ``own``; None where the suite does not say."""
     path = suite / "manifest.json"
-    return json.loads(read_text(path, "the manifest")) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        program = json.loads(read_text(path, "the manifest"))["program"]
+        return {name: program[name] for name in ("command", "sha256", "own")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise SuiteError(f"{path}: no manifest ({error}); record the suite again, or remove it") from error
 
 
 # Recording -------------------------------------------------------------------------------------------------------
@@ -183,7 +213,14 @@ def record(
         Folder of the input files, copied into the suite.
     words : sequence of str
         The program and its first arguments.
+
+    Raises
+    ------
+    SuiteError, RunnerError, ResourceError
+        Inputs that are no folder, a program that fails, a folder that cannot be written.
     """
+    if inputs is not None and not inputs.is_dir():
+        raise SuiteError(f"inputs {inputs}: no such folder; must hold the files that the command lines name")
     with tempfile.TemporaryDirectory(prefix="golden-") as name:
         new = Path(name) / "suite"
         shutil.copytree(inputs, new / "inputs") if inputs else (new / "inputs").mkdir(parents=True)
@@ -310,11 +347,10 @@ def scratch(suite: Path) -> Iterator[Path]:
 # Who recorded ----------------------------------------------------------------------------------------------------
 
 
-def refuse_recorder(manifest: Mapping[str, Any] | None, words: Sequence[str] | None) -> None:
+def refuse_recorder(recorder: Mapping[str, Any] | None, words: Sequence[str] | None) -> None:
     """Raise a SuiteError where a program, None for our backends, would be checked against its own recording."""
-    if manifest is None:
+    if recorder is None:
         return
-    recorder = manifest["program"]
     if words is None or is_own(words):
         same = recorder["own"]
     else:

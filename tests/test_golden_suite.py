@@ -5,12 +5,21 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from nbnumba.cli import main
-from nbnumba.golden_suite_generator.suite import DOUBLE, MIXED, Tolerance, summed, worst_ratio
+from nbnumba.golden_suite_generator.suite import (
+    DOUBLE,
+    MIXED,
+    SuiteError,
+    Tolerance,
+    cases_of,
+    summed,
+    worst_ratio,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -135,6 +144,46 @@ def test_table_that_is_none(tmp_path: Path, table: str) -> None:
     (tmp_path / "table.json").write_text(table.replace("'", '"'))
     options = ["-bin", sys.executable, "-table", str(tmp_path / "table.json")]
     assert main(["golden", "record", str(tmp_path / "suite"), *options]) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        pytest.param(3, "no mapping", id="number"),
+        pytest.param({"args": ["-detpixels", 8]}, "args", id="number-among-args"),
+        pytest.param({"args": "-detpixels 8"}, "args", id="args-in-one"),
+        pytest.param({"reference_args": [1]}, "reference_args", id="reference-args"),
+        pytest.param({"name": "../x"}, "name '../x'", id="outside"),
+        pytest.param({"name": 3}, "name 3", id="name"),
+        pytest.param({"modes": ["spec", "d"]}, "mode 'd'", id="mode"),
+        pytest.param({"bin": 0}, "bin 0", id="bin"),
+    ],
+)
+def test_case_that_is_none_is_refused(row: Any, told: str) -> None:
+    good = {"name": "a", "args": [], "tags": [], "modes": ["spec"]}
+    assert len(cases_of([good])) == 1
+    with pytest.raises(SuiteError, match=told):
+        cases_of([good | row if isinstance(row, dict) else row])
+
+
+@pytest.mark.parametrize("content", ["garbage", "[]", '{"program": {"own": true}}'])
+def test_manifest_that_is_none(suite: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (suite / "manifest.json").write_text(content)
+    assert main(["golden", "check", str(suite)]) == 2
+    assert "manifest.json: no manifest" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"garbage", b"PK\x03\x04 garbage"])
+def test_figures_that_are_none(suite: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    (suite / "mosaic.npz").write_bytes(content)
+    assert main(["golden", "show", str(suite), "mosaic"]) == 2
+    assert "mosaic.npz: cannot be read" in capsys.readouterr().err
+
+
+def test_inputs_must_be_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["-bin", OURS, "-inputs", str(tmp_path / "absent")]
+    assert main(["golden", "record", str(tmp_path / "suite"), *options]) == 2
+    assert "absent: no such folder" in capsys.readouterr().err
 
 
 def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
