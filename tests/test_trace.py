@@ -7,6 +7,7 @@ import json
 import math
 import re
 import shlex
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -238,9 +239,23 @@ def test_command_writes_traces_and_what_made_them(tmp_path: Path, monkeypatch: p
     assert main(["trace-diff", whole, mixed, "-tol", "photons=5e-6", "-tol", "floatimage_accumulated=5e-6"]) == 0
 
 
+def test_seed_that_was_drawn_repeats_the_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(time, "time_ns", lambda: 123_456_789 * 10**9)
+    args = [*SMALL, "-misset", "random", "-mode", "c-parity"]
+    assert main(["trace", "-pixel", "9", "14", "-out", "drawn", "--", *args]) == 0
+    monkeypatch.undo()
+    seed = json.loads((tmp_path / "drawn" / "provenance.json").read_text())["seed"]
+    again = trace_pixel(resolved(*args, "-seed", str(seed)), 9, 14)
+    assert (tmp_path / "drawn" / "trace_s9_f14.log").read_text().splitlines() == list(again.lines())
+
+
 @pytest.mark.parametrize(
     ("argv", "status"),
     [
+        pytest.param(
+            ["trace", "-pixel", "9", "0", "-backend", "reference", "-precision", "mixed", "--", *SMALL], 2, id="mixed"
+        ),
         pytest.param(["trace", "-pixel", "99", "0", "--", *SMALL], 2, id="outside"),
         pytest.param(["trace", "-pixel", "9", "0"], 2, id="no-experiment"),
         pytest.param(["trace", "--", *SMALL], 2, id="no-pixel"),

@@ -61,6 +61,7 @@ def main(argv: list[str]) -> int:
     _write_json(folder / "provenance.json", {
         "arguments": argv,
         "folder": os.getcwd(),
+        "seed": resolved.experiment.noise.seed,
         "versions": versions(),
         "commit": _commit(),
         "processor": _processor(),
@@ -94,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         help="slow and fast, from 0; may be given again",
     )  # fmt: skip
     parser.add_argument("-brightest", type=int, default=0, metavar="n", help="render the image, trace n pixels of it")
-    parser.add_argument("-mode", choices=("spec", "c"), help="(default: as ARGS say)")
+    parser.add_argument("-mode", choices=("spec", "c", "c-parity"), help="(default: as ARGS say)")
     parser.add_argument("-backend", choices=("cpu", "cuda", "reference"), help="also what this renderer has")
     parser.add_argument("-precision", choices=("double", "mixed"), help="also in this arithmetic (of cpu, by default)")
     parser.add_argument("-out", default=".", metavar="DIR", help="folder to write into, made if need be (default: .)")
@@ -109,6 +110,8 @@ def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         raise UsageError("trace: give -- and nanoBragg's options")
     if not options.pixel and options.brightest < 1:
         raise UsageError("trace: no pixel: give -pixel slow fast, or -brightest n with n of 1 or more")
+    if options.backend == "reference" and options.precision == "mixed":
+        raise UsageError("trace: -backend reference -precision mixed: that renderer has double precision alone")
     return options, args if options.mode is None else [*args, "-mode", options.mode]
 
 
