@@ -165,6 +165,7 @@ def search(
     seed: int,
     tolerance: Tolerance = TOLERANCE,
     progress: Callable[[int], None] | None = None,
+    keep: Callable[[Difference], None] | None = None,
 ) -> Search:
     """Try ``n`` random command lines of mode ``c`` on two programs.
 
@@ -179,6 +180,8 @@ def search(
     tolerance : Tolerance
     progress : callable, optional
         Called with the number of command lines tried so far.
+    keep : callable, optional
+        Called with each difference as soon as it is shrunk: a search may take hours.
 
     Raises
     ------
@@ -207,6 +210,8 @@ def search(
         if smallest is None:
             break
         found.append(_without_idle_options(smallest, examine))
+        if keep is not None:
+            keep(found[-1])
     return Search(tally["tried"], tuple(refused), tally["known"], tuple(found))
 
 

@@ -48,18 +48,20 @@ def main(argv: Sequence[str]) -> int:
     seed = seed_from_clock() if options.seed is None else options.seed
     a, b = _program(options.a), _program(options.b)
     began = time.perf_counter()
+
+    def keep(found: Difference) -> None:
+        path = _write_test(found, options, tolerance)
+        _end_progress()
+        print(f"difference: {found.kind}: {found.text}")
+        print(f"  nbnumba -mode c {shlex.join(found.args)}")
+        print(f"  kept as {path}", flush=True)
+
     try:
-        result = search(a, b, options.n, seed, tolerance, _show_progress if sys.stderr.isatty() else None)
+        result = search(a, b, options.n, seed, tolerance, _show_progress if sys.stderr.isatty() else None, keep)
     finally:
-        if sys.stderr.isatty():
-            print(file=sys.stderr)
+        _end_progress()
     if len(result.refused) == result.command_lines:
         raise ProgramError(f"fuzz: both programs failed on every command line, at last with: {result.refused[-1].text}")
-    for number, found in enumerate(result.differences, 1):
-        path = _write_test(found, options, tolerance)
-        print(f"difference {number}: {found.kind}: {found.text}")
-        print(f"  nbnumba -mode c {shlex.join(found.args)}")
-        print(f"  kept as {path}")
     known = f" ({result.known} not run: they have the options of a difference found before)" if result.known else ""
     refused = f", {len(result.refused)} refused by both" if result.refused else ""
     print(
@@ -128,6 +130,11 @@ def _program(command: str) -> Program:
 
 def _show_progress(tried: int) -> None:
     print(f"\r{tried} command lines", end="", file=sys.stderr, flush=True)
+
+
+def _end_progress() -> None:
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
 
 
 def _write_test(found: Difference, options: argparse.Namespace, tolerance: Tolerance) -> Path:
