@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from nbnumba.experiment import Beam, Crystal, Detector, Experiment, Sampling, Scan, StructureFactors, changed
@@ -119,6 +123,73 @@ def test_command_line_describes_the_experiment(experiment: Experiment) -> None:
 def test_command_lines_are_words(args: list[str]) -> None:
     assert all(isinstance(word, str) for word in args)
     parse(args)
+
+
+# The GPU kernels in Numba's simulator ------------------------------------------------------------------------------
+
+MOST_SAMPLES = 1000
+"""Of an image: the simulator takes a millisecond for some."""
+TOLERANCES = {"double": (5e-7, 1e-12), "mixed": (5e-6, 1e-8)}
+SIMULATE = """
+import json, sys, warnings
+import numpy as np
+from nbnumba import gpu
+from nbnumba.inputs import read_inputs
+from nbnumba.options import parse
+from nbnumba.resolve import resolve
+
+warnings.simplefilter("ignore")
+images = {}
+for number, (args, precision) in enumerate(json.load(sys.stdin)):
+    experiment = parse(args).experiment
+    images[str(number)] = gpu.render_cuda(resolve(experiment, read_inputs(experiment)).plan, precision).photons
+np.savez(sys.argv[1], **images)
+"""
+"""The simulator must be chosen before Numba is imported."""
+
+
+def small_command_lines(count: int) -> list[list[str]]:
+    """Command lines of few samples, in which every pixel is rendered by the GPU."""
+    found: list[list[str]] = []
+
+    @seed(1)
+    @settings(max_examples=20 * count, database=None, phases=[Phase.generate])
+    @given(experiment=either_mode)
+    def collect(experiment: Experiment) -> None:
+        resolved = resolve(experiment, read_inputs(experiment))
+        detector, crystal = resolved.plan.detector, resolved.plan.crystal
+        samples = resolved.steps * detector.layers * detector.fast_pixels * detector.slow_pixels
+        of_order = resolved.plan.running_product or (crystal.phi_carryover and crystal.phi[0] == 0.0)
+        if samples <= MOST_SAMPLES and not of_order and len(found) < count:
+            found.append(["-mode", experiment.mode, *as_command_line(experiment)])
+
+    collect()
+    return found
+
+
+def test_gpu_kernels_agree_with_the_reference_renderer(tmp_path: Path) -> None:
+    lines = small_command_lines(12)
+    assert len(lines) == 12
+    jobs = [(args, precision) for precision in TOLERANCES for args in lines]
+    subprocess.run(
+        [sys.executable, "-c", SIMULATE, str(tmp_path / "images.npz")],
+        input=json.dumps(jobs),
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
+        cwd=Path(__file__).parent.parent,
+        text=True,
+        check=True,
+    )
+    bright = 0
+    with np.load(tmp_path / "images.npz") as images:
+        for number, (args, precision) in enumerate(jobs):
+            expected = rendered(parse(args).experiment, backend="reference").astype(float)
+            relative, of_maximum = TOLERANCES[precision]
+            smallest = float(np.finfo(np.float32).tiny)
+            allowed = relative * np.abs(expected) + of_maximum * np.abs(expected).max() + smallest
+            difference = np.abs(images[str(number)] - expected)
+            assert (difference <= allowed).all(), f"{precision}: {(difference / allowed).max():.3g} times: {args}"
+            bright += expected.any()
+    assert bright >= len(jobs) // 2
 
 
 # What would be wrong, and must be noticed -----------------------------------------------------------------------
