@@ -8,8 +8,7 @@ from numba.extending import intrinsic
 from .equation import inlined
 
 LOG2_E = 1.4426950408889634
-LN_2_HIGH = 0.693147180369123816490
-LN_2_LOW = 1.90821492927058770002e-10
+LN_2 = 0.6931471805599453
 ROUND_TO_WHOLE = 1.5 * 2.0**52
 """Added to a float64, it leaves the nearest whole number in the low bits."""
 
@@ -64,10 +63,10 @@ def cos_pi(x):
 
 @inlined
 def exp_clamped(x):
-    """exp x; beyond ±700 that of ±700."""
-    x = min(max(x, -700.0), 700.0)
-    n = np.rint(x * LOG2_E)
-    r = (x - n * LN_2_HIGH) - n * LN_2_LOW
+    """exp x; beyond ±300 that of ±300, whose square, too, is an ordinary number: denormal ones are slow."""
+    x = min(max(x, -300.0), 300.0)
+    shifted = x * LOG2_E + ROUND_TO_WHOLE
+    r = x - (shifted - ROUND_TO_WHOLE) * LN_2
     series = 1.0 + r * (1.0 + r * (1 / 2 + r * (1 / 6 + r * (1 / 24 + r * (1 / 120 + r * (1 / 720 + r * (
         1 / 5040 + r * (1 / 40320 + r * (1 / 362880 + r * (1 / 3628800 + r / 39916800))))))))))  # fmt: skip
-    return times_power_of_two(series, n + ROUND_TO_WHOLE)
+    return times_power_of_two(series, shifted)
