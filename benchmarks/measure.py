@@ -31,6 +31,7 @@ from nbnumba.golden_suite_generator.suite import DOUBLE, MIXED, Tolerance, worst
 from nbnumba.inputs import read_inputs
 from nbnumba.io.hkl import read_hkl
 from nbnumba.kernels.jit import compiled
+from nbnumba.kernels.memory import read_back, write
 from nbnumba.noise import photon_counts
 from nbnumba.options import parse
 from nbnumba.rendering import Precision, render
@@ -215,8 +216,9 @@ def measure_scaling(case: Case, folder: Path, rounds: int, quick: bool) -> dict[
 @compiled(fastmath={"contract"})
 def _fused(values: Any, a: Any, b: Any, passes: int) -> None:
     for _ in range(passes):
-        for i in range(values.shape[0]):
-            v = values[i]
+        for n in range(values.shape[0]):
+            i = np.uint32(n)
+            v = read_back(values, i)
             v = v * a + b
             v = v * a + b
             v = v * a + b
@@ -225,7 +227,7 @@ def _fused(values: Any, a: Any, b: Any, passes: int) -> None:
             v = v * a + b
             v = v * a + b
             v = v * a + b
-            values[i] = v
+            write(values, i, v)
 
 
 def peak_per_second(kind: type[np.floating[Any]]) -> float:

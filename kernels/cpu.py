@@ -16,17 +16,17 @@ from .background import background_intensity
 from .box import boxed, unboxed
 from .equation import inlined
 from .jit import compiled, internal
-from .memory import add_to, read, write
+from .memory import add_to, cubic_sum, read, read_back, write
 from .orientation import oriented_cells
 from .pixel import flat_position, position, solid_angle
-from .plan import FLAT, GAUSS, ROUND, TOPHAT
+from .plan import FLAT, GAUSS, ROUND, SQUARE, TOPHAT
 from .polarization import polarization_factor
 from .scattering import beyond_resolution, scattering_vector, sin_theta_over_lambda
 from .simd import (
     capture,
+    cubic_corner,
     gauss_sqr,
     inside_table,
-    interpolated,
     nearest_sqr,
     nearest_sqr_clamped,
     round_sqr,
@@ -34,12 +34,20 @@ from .simd import (
     square_sqr_single,
     tophat_sqr,
 )
+from .structure_factor import cubic_weights
 from .vectors import dot, length, unit
 
 BLOCK = 256
 """Pixels in a block: its arrays stay in the first-level cache."""
 PADDING = 32
 """Blocks are padded to a multiple of it, so that no loop ends in a scalar remainder."""
+
+ONE, TWO, THREE, FOUR = (np.uint32(n * PADDING) for n in (1, 2, 3, 4))
+CORNER, INSIDE, LATTICE, FACTOR = (np.uint32(n * PADDING) for n in (12, 13, 14, 15))
+"""Rows of a block's scratch: four weights along h, k and l each come first."""
+
+ONE_CELL = 5
+"""Shape of a square crystal of one cell, where N = 1 and F_latt = 1: the usual one where F is interpolated."""
 
 MOST_CELLS = 1 << 22
 """Largest table of structure factors that is spread over all indices that an image can meet: 32 MiB."""
@@ -54,7 +62,7 @@ class Tables(NamedTuple):
     """F² (F where interpolated) in h, k, l order, flat, default_F wherever the list has no reflection."""
     sizes: tuple[float, float, float]
     first: tuple[float, float, float]
-    """Cells along each axis and the index of the first."""
+    """Cells along each axis, no fewer than a cubic takes, and the index of the first."""
     covers: int
     """1: every index that the image can meet is in the table; 0: the list's, with a margin of one all round."""
 
@@ -89,15 +97,19 @@ class Block(NamedTuple):
     """Photons per steradian from the background."""
     samples: np.ndarray
     """Σ F²·F_latt² over the orientations of one source."""
+    scratch: np.ndarray
+    """What :func:`sum_interpolated` keeps of ``PADDING`` pixels at a time."""
     layer: np.ndarray
     total: np.ndarray
     """The same, weighted, over sources and sub-pixels; and over layers."""
     photons: np.ndarray
 
 
-def choice(code):
-    """A number as a tuple of that length: its type, so what is not chosen is not compiled."""
-    return (0,) * code
+def variant_of(plan, single):
+    """Shape, interpolation, float32 sines, each as a tuple of so many elements: what is not chosen is not compiled."""
+    one_cell = plan.crystal.shape == SQUARE and max(plan.crystal.cells) == 1
+    codes = (ONE_CELL if one_cell else plan.crystal.shape, plan.factors.interpolate > 0, single)
+    return tuple((0,) * code for code in codes)
 
 
 @compiled()
@@ -110,7 +122,7 @@ def make_tables(plan, interpolate):
         sizes = (2 * int(h) + 1, 2 * int(k) + 1, 2 * int(l) + 1)
         start = (-int(h), -int(k), -int(l))
     else:
-        sizes = (table.shape[0] + 2, table.shape[1] + 2, table.shape[2] + 2)
+        sizes = (max(4, table.shape[0] + 2), max(4, table.shape[1] + 2), max(4, table.shape[2] + 2))
         start = (first[0] - 1, first[1] - 1, first[2] - 1)
     flat = np.full(sizes[0] * sizes[1] * sizes[2], plan.factors.default)
     for i in range(max(0, start[0] - first[0]), min(table.shape[0], start[0] - first[0] + sizes[0])):
@@ -156,17 +168,38 @@ def farthest_indices(plan):
 @internal(forceinline=True)
 def sum_orientations(tables, crystal, default, block, count, shape, interpolate, single):
     """Add F²·F_latt² of every orientation to ``block.samples``; the number of samples outside the table."""
-    if len(interpolate) == 0 and tables.covers:
-        return sum_over_cells(tables, crystal, default, block, count, shape, interpolate, single, ())
-    return sum_over_cells(tables, crystal, default, block, count, shape, interpolate, single, (0,))
+    if len(interpolate) == 1:
+        return sum_interpolated(tables, crystal, default, block, count, shape, single)
+    if tables.covers:
+        sum_over_cells(tables, crystal, block, count, shape, single, ())
+    else:
+        sum_over_cells(tables, crystal, block, count, shape, single, (0,))
+    return 0.0
+
+
+@inlined
+def lattice_sqr(crystal, dh, dk, dl, shape, single):
+    """F_latt² of the shape that is chosen."""
+    if len(shape) == ONE_CELL:
+        latt_sqr = 1.0
+    elif len(shape) == ROUND:
+        latt_sqr = round_sqr(crystal, dh, dk, dl)
+    elif len(shape) == GAUSS:
+        latt_sqr = gauss_sqr(crystal, dh, dk, dl)
+    elif len(shape) == TOPHAT:
+        latt_sqr = tophat_sqr(crystal, dh, dk, dl)
+    elif len(single) == 1:
+        latt_sqr = square_sqr_single(crystal, dh, dk, dl)
+    else:
+        latt_sqr = square_sqr(crystal, dh, dk, dl)
+    return latt_sqr
 
 
 @internal(forceinline=True, fastmath={"contract"})
-def sum_over_cells(tables, crystal, default, block, count, shape, interpolate, single, clamped):
-    """The innermost loops, with the look-up that the table needs."""
-    sums, qx, qy, qz, kept = block.samples, block.qx, block.qy, block.qz, block.kept
+def sum_over_cells(tables, crystal, block, count, shape, single, clamped):
+    """The innermost loops with the nearest structure factor, by the look-up that the table needs."""
+    sums, qx, qy, qz = block.samples, block.qx, block.qy, block.qz
     cells = tables.cells
-    outside = 0.0
     for n in range(cells.shape[0]):
         ax, ay, az = cells[n, 0], cells[n, 1], cells[n, 2]
         bx, by, bz = cells[n, 3], cells[n, 4], cells[n, 5]
@@ -178,28 +211,79 @@ def sum_over_cells(tables, crystal, default, block, count, shape, interpolate, s
             k = bx * x + by * y + bz * z
             l = cx * x + cy * y + cz * z
             h0, k0, l0 = np.rint(h), np.rint(k), np.rint(l)
-            if len(shape) == ROUND:
-                latt_sqr = round_sqr(crystal, h - h0, k - k0, l - l0)
-            elif len(shape) == GAUSS:
-                latt_sqr = gauss_sqr(crystal, h - h0, k - k0, l - l0)
-            elif len(shape) == TOPHAT:
-                latt_sqr = tophat_sqr(crystal, h - h0, k - k0, l - l0)
-            elif len(single) == 1:
-                latt_sqr = square_sqr_single(crystal, h - h0, k - k0, l - l0)
-            else:
-                latt_sqr = square_sqr(crystal, h - h0, k - k0, l - l0)
-            if len(interpolate) == 1:
-                inside = inside_table(tables, h, k, l)
-                between = interpolated(tables, h, k, l, inside)
-                factor = between if inside else default
-                outside += 0.0 if inside else read(kept, p)
-                factor_sqr = factor * factor
-            elif len(clamped) == 1:
+            latt_sqr = lattice_sqr(crystal, h - h0, k - k0, l - l0, shape, single)
+            if len(clamped) == 1:
                 factor_sqr = nearest_sqr_clamped(tables, h0, k0, l0)
             else:
                 factor_sqr = nearest_sqr(tables, h0, k0, l0)
             add_to(sums, p, factor_sqr * latt_sqr)
+
+
+@internal(forceinline=True, fastmath={"contract"})
+def sum_interpolated(tables, crystal, default, block, count, shape, single):
+    """The same with tricubic interpolation, which takes a few pixels three times.
+
+    First what is alike for all, in vectors of pixels; then each pixel's 64 structure factors, in vectors of four along
+    l; then the sum. To gather 64 numbers for a vector of pixels would take three times as long.
+    """
+    cells, scratch = tables.cells, block.scratch
+    plane, row = np.uint32(tables.sizes[1] * tables.sizes[2]), np.uint32(tables.sizes[2])
+    outside = 0.0
+    for n in range(cells.shape[0]):
+        ax, ay, az = cells[n, 0], cells[n, 1], cells[n, 2]
+        bx, by, bz = cells[n, 3], cells[n, 4], cells[n, 5]
+        cx, cy, cz = cells[n, 6], cells[n, 7], cells[n, 8]
+        for start in range(0, count, PADDING):
+            first = np.uint32(start)
+            for pixel in range(PADDING):
+                i = np.uint32(pixel)
+                p = first + i
+                x, y, z = read(block.qx, p), read(block.qy, p), read(block.qz, p)
+                h = ax * x + ay * y + az * z
+                k = bx * x + by * y + bz * z
+                l = cx * x + cy * y + cz * z
+                inside = inside_table(tables, h, k, l)
+                hf, kf, lf = np.floor(h), np.floor(k), np.floor(l)
+                put_weights(scratch, i, cubic_weights(h - hf))
+                put_weights(scratch, i + FOUR, cubic_weights(k - kf))
+                put_weights(scratch, i + FOUR + FOUR, cubic_weights(l - lf))
+                write(scratch, i + CORNER, cubic_corner(tables, hf, kf, lf) if inside else 0.0)
+                write(scratch, i + INSIDE, 1.0 if inside else 0.0)
+                latt_sqr = lattice_sqr(crystal, h - np.rint(h), k - np.rint(k), l - np.rint(l), shape, single)
+                write(scratch, i + LATTICE, latt_sqr)
+            for pixel in range(PADDING):
+                i = np.uint32(pixel)
+                wh, wk, wl = weights_at(scratch, i), weights_at(scratch, i + FOUR), weights_at(scratch, i + FOUR + FOUR)
+                corner = np.uint32(read_back(scratch, i + CORNER))
+                write(scratch, i + FACTOR, cubic_sum(tables.factors, corner, plane, row, wh, wk, wl))
+            for pixel in range(PADDING):
+                i = np.uint32(pixel)
+                p = first + i
+                inside = read_back(scratch, i + INSIDE) > 0.0
+                factor = read_back(scratch, i + FACTOR) if inside else default
+                outside += 0.0 if inside else read(block.kept, p)
+                add_to(block.samples, p, factor * factor * read_back(scratch, i + LATTICE))
     return outside
+
+
+@inlined
+def put_weights(scratch, at, weights):
+    """Keep four weights of a pixel."""
+    write(scratch, at, weights[0])
+    write(scratch, at + ONE, weights[1])
+    write(scratch, at + TWO, weights[2])
+    write(scratch, at + THREE, weights[3])
+
+
+@inlined
+def weights_at(scratch, at):
+    """The four weights that were kept."""
+    return (
+        read_back(scratch, at),
+        read_back(scratch, at + ONE),
+        read_back(scratch, at + TWO),
+        read_back(scratch, at + THREE),
+    )
 
 
 @internal(forceinline=True, fastmath={"contract", "arcp"})
@@ -405,7 +489,8 @@ def render_row(job, image, slow, done, stop):
     rows = np.empty((21, BLOCK))
     block = Block(
         rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7], rows[8], rows[9], rows[10],
-        rows[11], rows[12], rows[13], rows[14], rows[15], rows[16], rows[17], rows[18], rows[19], rows[20],
+        rows[11], rows[12], rows[13], rows[14], rows[15], rows[16], rows[17], np.empty(16 * PADDING), rows[18],
+        rows[19], rows[20],
     )  # fmt: skip
     outside = 0.0
     fast = detector.roi[0]
@@ -435,7 +520,7 @@ def render(plan, tables, image, done, stop, shape, interpolate, single):
     stop : ndarray of int64 (1,)
         Set to end early.
     shape, interpolate, single : tuple
-        Of :func:`choice`; ``single``: sines of the square shape in float32.
+        Of :func:`variant_of`; ``single``: sines of the square shape in float32.
 
     Returns
     -------

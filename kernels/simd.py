@@ -20,7 +20,6 @@ from .lattice_factor import (
 )
 from .memory import look_up
 from .polynomials import cos_pi, exp_clamped, sin_pi, sin_pi_single
-from .structure_factor import cubic_weights
 from .vectors import dot
 
 
@@ -122,24 +121,7 @@ def inside_table(tables, h, k, l):
 
 
 @inlined
-def interpolated(tables, h, k, l, inside):
-    """F by tricubic interpolation; of no meaning where not ``inside``."""
-    hf, kf, lf = np.floor(h), np.floor(k), np.floor(l)
-    wh, wk, wl = cubic_weights(h - hf), cubic_weights(k - kf), cubic_weights(l - lf)
+def cubic_corner(tables, h, k, l):
+    """Where the first of the 4×4×4 reflections about h, k, l, which lies inside, stands in the flat table."""
     first, sizes = tables.first, tables.sizes
-    corner = ((hf - 1.0 - first[0]) * sizes[1] + (kf - 1.0 - first[1])) * sizes[2] + (lf - 1.0 - first[2])
-    base = np.uint32(corner if inside else 0.0)
-    row, plane = np.uint32(sizes[2]), np.uint32(sizes[1] * sizes[2])
-    factor = 0.0
-    for u in range(4):
-        across = 0.0
-        for v in range(4):
-            start = base + np.uint32(u) * plane + np.uint32(v) * row
-            across += wk[v] * (
-                wl[0] * look_up(tables.factors, start)
-                + wl[1] * look_up(tables.factors, start + np.uint32(1))
-                + wl[2] * look_up(tables.factors, start + np.uint32(2))
-                + wl[3] * look_up(tables.factors, start + np.uint32(3))
-            )
-        factor += wh[u] * across
-    return factor
+    return ((h - 1.0 - first[0]) * sizes[1] + (k - 1.0 - first[1])) * sizes[2] + (l - 1.0 - first[2])

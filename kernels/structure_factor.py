@@ -38,12 +38,8 @@ def can_interpolate(factors, h, k, l):
 @inlined
 def cubic_weights(t):
     """Lagrange's weights of the points −1, 0, 1, 2 at t."""
-    return (
-        t * (t - 1.0) * (t - 2.0) * (-1 / 6),
-        (t + 1.0) * (t - 1.0) * (t - 2.0) * 0.5,
-        (t + 1.0) * t * (t - 2.0) * -0.5,
-        (t + 1.0) * t * (t - 1.0) * (1 / 6),
-    )
+    inner, outer = t * (t - 1.0) * (1 / 6), (t + 1.0) * (t - 2.0) * 0.5
+    return (inner * (2.0 - t), outer * (t - 1.0), -outer * t, inner * (t + 1.0))
 
 
 @equation

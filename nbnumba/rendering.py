@@ -250,9 +250,7 @@ def _render_cpu(
     if not 1 <= threads <= most:
         raise UsageError(f"-threads {threads}: this machine takes 1 to {most}")
     tables = cpu.make_tables(plan, plan.factors.interpolate > 0)
-    variant = tuple(
-        cpu.choice(code) for code in (plan.crystal.shape, plan.factors.interpolate > 0, precision == "mixed")
-    )
+    variant = cpu.variant_of(plan, precision == "mixed")
     photons = np.zeros((plan.detector.slow_pixels, plan.detector.fast_pixels), np.float32)
     done = np.zeros(plan.detector.slow_pixels, np.int64)
     stop = np.zeros(1, np.int64)

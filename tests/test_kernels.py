@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -98,13 +99,27 @@ def test_fast_renderer_is_the_plain_one(experiment: Experiment) -> None:
     assert_matches(render(plan, backend="cpu").photons, render(plan, backend="reference").photons)
 
 
+@pytest.mark.parametrize("cells", [(1, 1, 1), (2, 1, 3)])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
+def test_interpolation_in_small_tables(tmp_path: Path, size: int, cells: tuple[int, int, int]) -> None:
+    """Cubics take four reflections along each axis, so most or all of these images lie outside."""
+    hkl = tmp_path / "few.hkl"
+    hkl.write_text("".join(f"{h} {k} {l} {20 + h - 2 * k + 3 * l}\n" for h, k, l in np.ndindex(size, size, size)))
+    factors = {"hkl_file": hkl, "default_f": 3.0, "interpolate": True}
+    crystal = {"cells": cells, "misset_deg": (10.0, 20.0, 30.0)}
+    few = changed(SMALL, structure_factors=factors, crystal=crystal, detector={"fast_pixels": 40, "slow_pixels": 40})
+    plan = resolved(few)
+    fast = render(plan, backend="cpu").photons
+    assert len(np.unique(fast)) > 100
+    assert_matches(fast, render(plan, backend="reference").photons)
+
+
 def test_a_set_flag_stops_the_renderers() -> None:
     plan = resolved(SMALL).plan
     stop, done = np.ones(1, np.int64), np.zeros(2, np.int64)
     image = np.zeros((2, 3), np.float32)
     reference.render(plan, reference.fresh_memory(plan), image, done, stop, 1 << 62)
-    variant = (cpu.choice(plan.crystal.shape), cpu.choice(0), cpu.choice(0))
-    cpu.render(plan, cpu.make_tables(plan, False), image, done, stop, *variant)
+    cpu.render(plan, cpu.make_tables(plan, False), image, done, stop, *cpu.variant_of(plan, False))
     assert not image.any()
     assert not done.any()
 
