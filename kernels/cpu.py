@@ -177,7 +177,7 @@ def sum_orientations(tables, crystal, default, block, count, shape, interpolate,
     return 0.0
 
 
-@inlined
+@internal(forceinline=True, fastmath={"contract"})
 def lattice_sqr(crystal, dh, dk, dl, shape, single):
     """F_latt² of the shape that is chosen."""
     if len(shape) == ONE_CELL:
