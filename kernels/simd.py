@@ -18,7 +18,6 @@ from .lattice_factor import (
     reciprocal_distance_sqr,
     sphere_series,
 )
-from .memory import look_up
 from .polynomials import cos_pi, exp_clamped, sin_pi, sin_pi_single
 from .vectors import dot
 
@@ -35,17 +34,18 @@ def square_sqr(crystal, dh, dk, dl):
 
 
 @inlined
-def square_sqr_single(crystal, dh, dk, dl):
-    """The same with sines in float32; Nδ is reduced to a half turn in float64 first, so N may be large."""
-    na, nb, nc = crystal.cells
-    dh, dk, dl = dh + NEVER_ZERO_SINGLE, dk + NEVER_ZERO_SINGLE, dl + NEVER_ZERO_SINGLE
-    mh, mk, ml = na * dh, nb * dk, nc * dl
-    numerator = (
-        sin_pi_single(np.float32(mh - np.rint(mh)))
-        * sin_pi_single(np.float32(mk - np.rint(mk)))
-        * sin_pi_single(np.float32(ml - np.rint(ml)))
-    )
-    ratio = numerator / (sin_pi_single(np.float32(dh)) * sin_pi_single(np.float32(dk)) * sin_pi_single(np.float32(dl)))
+def single_phases(cells, delta):
+    """δ, and Nδ less its nearest whole number, in float32; reduced in float64 first, so N may be large."""
+    delta = delta + NEVER_ZERO_SINGLE
+    turns = cells * delta
+    return np.float32(delta), np.float32(turns - np.rint(turns))
+
+
+@inlined
+def square_sqr_single(dh, dk, dl, mh, mk, ml):
+    """(Π sin πNδ / sin πδ)² of three :func:`single_phases`, in float32."""
+    numerator = sin_pi_single(mh) * sin_pi_single(mk) * sin_pi_single(ml)
+    ratio = numerator / (sin_pi_single(dh) * sin_pi_single(dk) * sin_pi_single(dl))
     return ratio * ratio
 
 
@@ -93,20 +93,20 @@ def peak(crystal):
 
 
 @inlined
-def nearest_sqr(tables, h0, k0, l0):
-    """F² of a reflection, in a table that has every index that the image can meet."""
+def nearest_place(tables, h0, k0, l0):
+    """Where a reflection stands in a flat table that has every index that the image can meet."""
     first, sizes = tables.first, tables.sizes
     start = (first[0] * sizes[1] + first[1]) * sizes[2] + first[2]
-    return look_up(tables.factors, np.uint32((h0 * sizes[1] + k0) * sizes[2] + l0 - start))
+    return np.uint32((h0 * sizes[1] + k0) * sizes[2] + l0 - start)
 
 
 @inlined
-def nearest_sqr_clamped(tables, h0, k0, l0):
+def nearest_place_clamped(tables, h0, k0, l0):
     """The same in a smaller table: indices beyond it fall on its margin."""
     i = min(max(h0 - tables.first[0], 0.0), tables.sizes[0] - 1.0)
     j = min(max(k0 - tables.first[1], 0.0), tables.sizes[1] - 1.0)
     m = min(max(l0 - tables.first[2], 0.0), tables.sizes[2] - 1.0)
-    return look_up(tables.factors, np.uint32((i * tables.sizes[1] + j) * tables.sizes[2] + m))
+    return np.uint32((i * tables.sizes[1] + j) * tables.sizes[2] + m)
 
 
 @inlined

@@ -9,7 +9,6 @@ import shlex
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -118,11 +117,13 @@ def test_operations_of_a_step_are_those_of_the_equations(precision: str, monkeyp
     numbers = SimpleNamespace(rint=Counted.rint, float32=float32, uint32=lambda index: index)
     for module in (simd, polynomials):
         monkeypatch.setattr(module, "np", numbers)
-    monkeypatch.setattr(simd, "look_up", lambda table, index: x)
-    square: Callable[..., Counted] = simd.square_sqr if precision == "double" else simd.square_sqr_single
     for _ in "hkl":
         operator.sub(dot((x, x, x), (x, x, x)), x.rint())
-    square(SimpleNamespace(cells=(36, 47, 29)), x, x, x)
-    tables = SimpleNamespace(first=(0.0, 0.0, 0.0), sizes=(9.0, 9.0, 9.0), factors=())
-    _ = x + simd.nearest_sqr(tables, x, x, x) * x
+    if precision == "double":
+        latt_sqr = simd.square_sqr(SimpleNamespace(cells=(36, 47, 29)), x, x, x)
+    else:
+        (dh, mh), (dk, mk), (dl, ml) = (simd.single_phases(cells, x) for cells in (36, 47, 29))
+        latt_sqr = simd.square_sqr_single(dh, dk, dl, mh, mk, ml)
+    tables = SimpleNamespace(first=(0.0, 0.0, 0.0), sizes=(9.0, 9.0, 9.0))
+    _ = x + simd.nearest_place(tables, x, x, x) * latt_sqr
     assert (tally["float64"], tally["float32"]) == OPERATIONS[precision]
