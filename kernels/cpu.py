@@ -100,15 +100,15 @@ class Block(NamedTuple):
     """Photons per steradian from the background."""
     samples: np.ndarray
     """Σ F²·F_latt² over the orientations of one source."""
+    layer: np.ndarray
+    total: np.ndarray
+    """The same, weighted, over sources and sub-pixels; and over layers."""
+    photons: np.ndarray
     phases: np.ndarray
     places: np.ndarray
     """What :func:`sum_in_single` keeps: float32, and indices into the table of structure factors."""
     scratch: np.ndarray
     """What :func:`sum_interpolated` keeps of ``PADDING`` pixels at a time."""
-    layer: np.ndarray
-    total: np.ndarray
-    """The same, weighted, over sources and sub-pixels; and over layers."""
-    photons: np.ndarray
 
 
 def variant_of(plan, single):
@@ -553,8 +553,8 @@ def render_row(job, image, slow, done, stop):
     rows = np.empty((21, BLOCK))
     block = Block(
         rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7], rows[8], rows[9], rows[10],
-        rows[11], rows[12], rows[13], rows[14], rows[15], rows[16], rows[17], np.empty(7 * BLOCK, np.float32),
-        np.empty(BLOCK, np.uint32), np.empty(16 * PADDING), rows[18], rows[19], rows[20],
+        rows[11], rows[12], rows[13], rows[14], rows[15], rows[16], rows[17], rows[18], rows[19], rows[20],
+        np.empty(7 * BLOCK, np.float32), np.empty(BLOCK, np.uint32), np.empty(16 * PADDING),
     )  # fmt: skip
     outside = 0.0
     fast = detector.roi[0]
