@@ -1,4 +1,4 @@
-"""Miller indices as integers: the arithmetic of precision "mixed".
+"""Miller indices as integers: the arithmetic of precision "mixed" on a GPU, for square crystals.
 
 Add 1.5·2²⁰ to a fractional index h, |h| < 2¹⁹. The sum lies between 2²⁰ and 2²¹, where float64 has a quantum of 2⁻³²:
 the low 32 bits of its pattern are then the fraction of h in units of 2⁻³², the high 32 bits its whole part (and a
@@ -23,7 +23,8 @@ bits), packed into the words of a float64. Each of the three products is cut at 
 
 Steps and rest make the same two words as above, for |h| of up to ``MOST_PAIR_INDEX``.
 
-The functions here that touch bits are plain Python, for set-up and simulator; each backend has a compiled form.
+The functions here that touch bits are plain Python, for set-up and simulator; those compiled for a GPU are in
+``cuda_provider.py``, those at the end of this file let tests run the same arithmetic on the CPU.
 """
 
 import struct

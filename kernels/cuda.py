@@ -62,7 +62,7 @@ ENOUGH_THREADS = 1 << 18
 """Fewer pixels than this are given several threads each."""
 
 MOST_SAMPLES = 1 << 18
-"""Evaluated by a thread in one go: some 50 ms for as many threads as fill a large card."""
+"""Evaluated by a thread in one go: some 50 ms, by counts of instructions, for as many threads as fill a large card."""
 MOST_PARTS = 65535
 """As many as a grid can have along y."""
 
@@ -74,7 +74,7 @@ DOUBLE, SINGLE, BITS, PAIRS = 0, 1, 2, 3
 integers and float32; pairs of float32 for h, k, l too."""
 
 SLOW_DOUBLE = 14
-"""From so many float32 operations in the time of a float64 one ``PAIRS`` is faster than ``BITS``: a step of one has 164
+"""From so many float32 operations in the time of a float64 one ``PAIRS`` should beat ``BITS``: a step of one has 164
 instructions, none of them on float64, a step of the other waits for 12 on float64 (counted in tests/test_ptx.py)."""
 
 

@@ -1,7 +1,8 @@
 """Compilation of the loop nests and the folder in which compiled code is kept.
 
 Numba's own cache does not see an edit in a function that a cached one calls. So the folder's name holds a hash of
-all kernel sources, of the Numba version and of the processor: what is found there was compiled from this text.
+all kernel sources, of the versions of Numba and Python, and of the processor: what is found there was compiled from
+this text.
 """
 
 import hashlib

@@ -21,7 +21,7 @@ def _label(module, name):
 
 
 def _use_widest_vectors(function):
-    """Where LLVM would take half of AVX-512's vectors, take whole ones: these loops then run half as fast again."""
+    """Where LLVM would take half of AVX-512's vectors, take whole ones: these loops then run 1.5 times as fast."""
     # llvmlite's own ``add`` lets only attributes without a value through.
     set.add(function.attributes, '"prefer-vector-width"="512"')
 
@@ -112,7 +112,7 @@ def add_to(typing_context, sums, index, value):
         label = _label(builder.module, "sum")
         before = builder.load(pointer)
         before.set_metadata("tbaa", label)
-        # Only fused here: whether a caller's own product is fused with this sum must not depend on the caller.
+        # No flag of its own: whether it is fused with a product that the caller made is for the caller's rules to say.
         after = builder.store(builder.fadd(before, arguments[2]), pointer)
         after.set_metadata("tbaa", label)
         return context.get_dummy_value()

@@ -159,7 +159,7 @@ def place_detector(experiment: Experiment) -> Geometry:
     ratio = ratio_flat if mode_c else dot(axes.beam, o)
     if not mode_c and abs(ratio) < SMALLEST_COSINE:
         raise UsageError(ALONG_PLANE)
-    distance, close_distance = _distances(detector, pivot, ratio_flat, ratio, mode_c)
+    distance, close_distance = _distances(detector, ratio_flat, ratio, mode_c)
     fclose, sclose = _near_point(detector, pixel_m, size, mode_c)
     xclose = fclose if detector.close_x_mm is None else metres_from_mm(detector.close_x_mm)
     yclose = sclose if detector.close_y_mm is None else metres_from_mm(detector.close_y_mm)
@@ -334,7 +334,7 @@ def _pixels(detector: Detector) -> tuple[float, tuple[int, int], tuple[float, fl
     return pixel, (counts[0], counts[1]), (sizes[0], sizes[1])
 
 
-def _distances(detector: Detector, pivot: Pivot, ratio_flat: float, ratio: float, mode_c: bool) -> tuple[float, float]:
+def _distances(detector: Detector, ratio_flat: float, ratio: float, mode_c: bool) -> tuple[float, float]:
     """Distance along the beam and to the nearest point, before read-back."""
     distance = metres_from_mm(DEFAULT_DISTANCE_MM if detector.distance_mm is None else detector.distance_mm)
     if detector.close_distance_mm is None:

@@ -649,7 +649,7 @@ other commands (each with -h):
 
 exit status:
   0    all files are written
-  1    nothing was done as asked; a comparison says what differs
+  1    compare, fuzz, trace-diff: usage; the -h of these and of golden tells what else theirs mean
   2    an option or a value that cannot be
   3    an input file that cannot be read, or does not hold what it should
   4    memory, disk, output folder or device are not there

@@ -54,7 +54,7 @@ def simulate(
     backend : {"auto", "cpu", "cuda", "reference"}
         Who renders; "auto" takes a usable GPU, else the CPU.
     precision : {"double", "mixed"}
-        Arithmetic of the lattice factor; geometry and Miller indices are always float64.
+        Arithmetic of the lattice factor; geometry is always float64.
     threads : int, optional
         CPU threads; all cores by default. The image does not depend on it.
     progress : callable, optional
