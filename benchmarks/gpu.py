@@ -45,10 +45,8 @@ MANY = Case(
     "many", "", tuple("-cell 70 80 90 75 85 95 -default_F 100 -lambda 1 -distance 200 -detpixels 512 -N 10".split())
 )
 MANY_IMAGES = 500
-INSTRUCTIONS = {"DOUBLE": (160, 98), "BITS": (102, 12), "PAIRS": (164, 0)}
-"""Of a step, for square crystals, by arithmetic: all, and those on float64 (tests/test_ptx.py counts them)."""
-LANES = 128
-"""Instructions that a multiprocessor issues in a clock, over its threads."""
+ARITHMETIC = ("DOUBLE", "SINGLE", "BITS", "PAIRS")
+"""Names of the kernels' kinds of arithmetic, by number."""
 
 
 @dataclass(frozen=True)
@@ -74,25 +72,14 @@ class Command:
     """In units of the tolerance of each precision."""
 
 
-def arithmetic_of(plan: Plan, precision: str) -> str:
-    """What the kernel for this card calculates in."""
+def arithmetic_and_floor(plan: Plan, precision: str) -> tuple[str, float]:
+    """What the kernel for the current card calculates in; ps of a step if all units of the card were always busy."""
     from nbnumba.kernels import cuda as kernels
-    from nbnumba.kernels.cuda_provider import singles_per_double
+    from nbnumba.kernels.cuda_provider import instructions_per_second, singles_per_double
 
     chosen = kernels.chosen_arithmetic(plan, precision, singles_per_double())
-    return next(name for name in ("DOUBLE", "SINGLE", "BITS", "PAIRS") if getattr(kernels, name) == chosen)
-
-
-def floor_ps(arithmetic: str) -> float:
-    """Picoseconds of a step if every unit of the current card were busy all the time."""
-    from numba import cuda
-
-    from nbnumba.kernels.cuda_provider import singles_per_double
-
-    device = cuda.get_current_device()
-    per_second = device.MULTIPROCESSOR_COUNT * device.CLOCK_RATE * 1e3
-    every, on_float64 = INSTRUCTIONS[arithmetic]
-    return 1e12 * max(every / LANES, on_float64 * singles_per_double() / LANES) / per_second
+    least_s = kernels.least_seconds_per_step(chosen, singles_per_double(), instructions_per_second())
+    return ARITHMETIC[chosen], 1e12 * least_s
 
 
 def kernel_milliseconds(plan: Plan, precision: str, rounds: int) -> list[float]:
@@ -102,7 +89,7 @@ def kernel_milliseconds(plan: Plan, precision: str, rounds: int) -> list[float]:
     job = gpu.Job(plan, precision)
 
     def launch() -> None:
-        for piece in job.pieces(gpu.Pace(max(1, gpu.SAMPLES_UNTIMED // job.samples_of_part))):
+        for piece in job.pieces(gpu.Pace(job.work_of_launch)):
             job.launch(piece)
 
     launch()
@@ -120,11 +107,11 @@ def kernel_milliseconds(plan: Plan, precision: str, rounds: int) -> list[float]:
 def measure_kernel(case: Case, resolved: Resolved, precision: Precision, rounds: int) -> Kernel:
     """One case in one precision."""
     plan = resolved.plan
-    arithmetic, milliseconds = arithmetic_of(plan, precision), kernel_milliseconds(plan, precision, rounds)
-    counted = plan.crystal.shape == SQUARE and not plan.factors.interpolate and arithmetic in INSTRUCTIONS
+    arithmetic, floor = arithmetic_and_floor(plan, precision)
+    milliseconds = kernel_milliseconds(plan, precision, rounds)
     picoseconds = 1e9 * median(milliseconds) / steps_of(resolved)
-    floor = floor_ps(arithmetic) if counted else None
-    return Kernel(case.name, precision, arithmetic, milliseconds, picoseconds, floor)
+    counted = plan.crystal.shape == SQUARE and not plan.factors.interpolate
+    return Kernel(case.name, precision, arithmetic, milliseconds, picoseconds, floor if counted else None)
 
 
 def measure_command(case: Case, folder: Path, rival: Sequence[str], rounds: int, device: int) -> Command:

@@ -491,7 +491,7 @@ def finish_pixels(plan, block, count):
 
 
 @internal(forceinline=True)
-def render_block(plan, tables, block, slow, count, shape, interpolate, single):
+def render_block(plan, tables, block, slow, count, stop, shape, interpolate, single):
     """Photons of a block's pixels, into ``block.photons``; the number of samples outside the table."""
     outside = 0.0
     fill(block.total, plan.background.in_sum * background_intensity(plan.background, 0.0), count)
@@ -508,6 +508,8 @@ def render_block(plan, tables, block, slow, count, shape, interpolate, single):
                 place_pixels(plan, block, slow, count, layer, sub_slow, sub_fast)
                 first_of_pixel = layer == 0 and sub_slow == 0 and sub_fast == 0
                 for source in range(plan.sources.wavelength.shape[0]):
+                    if stop[0]:
+                        break
                     scatter(plan, block, count, source, first_of_pixel)
                     fill(block.samples, 0.0, count)
                     outside += sum_orientations(
@@ -562,7 +564,7 @@ def render_row(job, image, slow, done, stop):
         start = fast
         count, fast = choose_pixels(detector, block, slow, start)
         if count > 0:
-            outside += render_block(plan, tables, block, slow, padded(count), shape, interpolate, single)
+            outside += render_block(plan, tables, block, slow, padded(count), stop, shape, interpolate, single)
         if count == fast - start:
             for p in range(count):
                 image[slow, start + p] = block.photons[p]
@@ -589,7 +591,7 @@ def render(plan, tables, image, done, stop, shape, interpolate, single):
     Returns
     -------
     outside : float
-        Samples that were to be interpolated but lie outside the table.
+        Samples that were to be interpolated but lie outside the table; those that pad the blocks count too.
     """
     outside = 0.0
     first, last = plan.detector.roi[2], plan.detector.roi[3]

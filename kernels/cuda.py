@@ -63,6 +63,8 @@ ENOUGH_THREADS = 1 << 18
 
 MOST_SAMPLES = 1 << 18
 """Evaluated by a thread in one go: some 50 ms, by counts of instructions, for as many threads as fill a large card."""
+FEWEST_ROWS = 16
+"""Orientations that a thread sums at least: with fewer, it would be busier with the geometry around them."""
 MOST_PARTS = 65535
 """As many as a grid can have along y."""
 
@@ -73,9 +75,11 @@ DOUBLE, SINGLE, BITS, PAIRS = 0, 1, 2, 3
 """Arithmetic of the lattice factor: float64; float64 up to the last reduction, then float32; float64 for h, k, l, then
 integers and float32; pairs of float32 for h, k, l too."""
 
+INSTRUCTIONS = {DOUBLE: (160, 98), SINGLE: (112, 31), BITS: (102, 12), PAIRS: (164, 0)}
+"""Of a step of a square crystal: all, and those on float64 (tests/test_ptx.py counts them)."""
 SLOW_DOUBLE = 14
 """From so many float32 operations in the time of a float64 one ``PAIRS`` should beat ``BITS``: a step of one has 164
-instructions, none of them on float64, a step of the other waits for 12 on float64 (counted in tests/test_ptx.py)."""
+instructions, none of them on float64, a step of the other waits for 12 on float64."""
 
 
 class Tables(NamedTuple):
@@ -133,9 +137,15 @@ def rows_per_part(pixels, orientations, samples):
     but the image.
     """
     chunks = -(-orientations // ROWS)
-    short = max(1, MOST_SAMPLES // (samples * ROWS))
     parts = min(chunks, max(1, ENOUGH_THREADS // pixels))
-    return min(-(-chunks // parts), short) * ROWS
+    rows = min(-(-chunks // parts) * ROWS, max(FEWEST_ROWS, MOST_SAMPLES // samples))
+    return rows - rows % (ROWS if rows > ROWS else FEWEST_ROWS)
+
+
+def least_seconds_per_step(arithmetic, singles_per_double, instructions_per_second):
+    """Of a square crystal, if every unit of a card were busy all the time."""
+    every, on_float64 = INSTRUCTIONS[arithmetic]
+    return max(every, on_float64 * singles_per_double) / instructions_per_second
 
 
 @device_function

@@ -23,6 +23,9 @@ if not hasattr(np, "row_stack"):
 
 from numba import cuda as cuda
 
+LANES = 128
+"""Instructions that a multiprocessor issues in a clock, over its threads."""
+
 is_simulator = bool(numba.config.ENABLE_CUDASIM)
 name = "Numba's simulator" if is_simulator else cuda.__name__
 """Who provides CUDA, for reports."""
@@ -142,6 +145,14 @@ def singles_per_double() -> int:
     return 2 if is_simulator else int(cuda.get_current_device().SINGLE_TO_DOUBLE_PRECISION_PERF_RATIO)
 
 
+def instructions_per_second() -> float:
+    """How many instructions the current card can issue, over its threads."""
+    if is_simulator:
+        return 1e13
+    card = cuda.get_current_device()
+    return LANES * card.MULTIPROCESSOR_COUNT * card.CLOCK_RATE * 1e3
+
+
 def free_bytes() -> float:
     """Free memory of the current card, once what waits to be given back is."""
     context = cuda.current_context()
@@ -152,14 +163,34 @@ def free_bytes() -> float:
 
 def never_compiled() -> bool:
     """Whether the cache folder has no kernel for a card yet."""
-    return not is_simulator and not (CACHE_FOLDER and any(Path(CACHE_FOLDER).glob("cuda.render_pixels*")))
+    return not is_simulator and not (CACHE_FOLDER and any(Path(CACHE_FOLDER).rglob("cuda.render_pixels*")))
 
 
-def driver_version() -> str:
+def driver_version() -> tuple[int, int]:
     """The newest CUDA that the driver serves."""
     from numba.cuda.cudadrv.driver import driver
 
-    return ".".join(map(str, driver.get_version()))
+    return tuple(driver.get_version())
+
+
+def compiler_version() -> tuple[int, int]:
+    """The CUDA that the compiler is for."""
+    from numba.cuda.cudadrv.runtime import runtime
+
+    return tuple(runtime.get_version())
+
+
+def lowest_capability() -> tuple[int, int]:
+    """Compute capability of the oldest cards that the compiler serves."""
+    from numba.cuda.cudadrv import nvrtc, nvvm
+
+    supported = getattr(nvrtc, "get_supported_ccs", None) or nvvm.get_supported_ccs
+    return min(supported())
+
+
+def capability(number: int) -> tuple[int, int]:
+    """Compute capability of a card."""
+    return tuple(cuda.gpus[number].compute_capability)
 
 
 def compiler_error() -> str | None:

@@ -16,8 +16,10 @@ TOPHAT_RADIUS_SQR = 0.3969
 SERIES_BELOW = 0.25
 NEVER_ZERO = 1e-60
 """Added to δ by the fast kernels: where it is 0, sin(πNδ)/sin(πδ) would be 0/0 instead of N. Otherwise invisible."""
-NEVER_ZERO_SINGLE = 1e-12
-"""The same where δ becomes a float32, a product of three of which must not vanish."""
+NEVER_ZERO_SINGLE = 1e-30
+"""The same where δ becomes a float32."""
+SMALLEST_SINGLE = 1e-12
+"""The same where a product of three of those must not vanish: |δ| is at least this, as 1/N is much more."""
 
 
 @equation

@@ -10,8 +10,8 @@ from .equation import inlined
 from .lattice_factor import (
     GAUSS_WIDTH,
     NEVER_ZERO,
-    NEVER_ZERO_SINGLE,
     SERIES_BELOW,
+    SMALLEST_SINGLE,
     SPHERE_VOLUME,
     TOPHAT_RADIUS_SQR,
     index_distance_sqr,
@@ -35,8 +35,8 @@ def square_sqr(crystal, dh, dk, dl):
 
 @inlined
 def single_phases(cells, delta):
-    """δ, and Nδ less its nearest whole number, in float32; reduced in float64 first, so N may be large."""
-    delta = delta + NEVER_ZERO_SINGLE
+    """|δ|, and N|δ| less its nearest whole number, in float32; reduced in float64 first, so N may be large."""
+    delta = max(abs(delta), SMALLEST_SINGLE)
     turns = cells * delta
     return np.float32(delta), np.float32(turns - np.rint(turns))
 

@@ -185,7 +185,12 @@ def _check_pixels(command: Command, resolved: Resolved) -> None:
 
 
 def _check_photons(rendering: Rendering) -> None:
-    if not np.isfinite(rendering.photons.max()):
+    brightest = rendering.photons.max()
+    if np.isnan(brightest):
+        raise UsageError(
+            "the image has pixels that are no number: some length, vector or angle is too large or too small"
+        )
+    if np.isinf(brightest):
         raise UsageError(
             f"the image has pixels of more than {np.finfo(np.float32).max:.2g} photons, which float32 cannot hold: "
             "give less -fluence or -flux, or smaller F"

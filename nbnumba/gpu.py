@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import itertools
 import math
 import os
 import sys
@@ -19,15 +20,14 @@ from .kernels.plan import Plan
 
 LAUNCH_S = 0.05
 """A launch should take about this long: Ctrl-C and progress wait for its end."""
-FIRST_SAMPLES = 1 << 30
-"""In the first launch whose time is taken."""
-SAMPLES_UNTIMED = 1 << 33
-"""In a launch whose time is not taken, since others wait behind it."""
+FIRST_SHARE = 8
+"""The first launch whose time is taken is so much shorter than the count of instructions makes it."""
 FEWEST_PIXELS, MOST_PIXELS = 1 << 16, 1 << 22
 """In a launch, each as often as there are parts of its orientations in it; fewer would leave a large card idle."""
 MOST_NUMBERS = 1 << 32
 """In a table: kernels count them in 32 bits."""
 INSTALL = "pip install 'nbnumba[cuda]'"
+INSTALL_OLDER = "pip install 'numba-cuda[cu12]'"
 NO_CARD = "the CUDA driver finds no card: check nvidia-smi and CUDA_VISIBLE_DEVICES"
 
 
@@ -78,7 +78,29 @@ def why_unusable(device: int = 0) -> str | None:
     if not 0 <= device < count:
         return f"there is no card number {device}: the driver finds {count}, numbered from 0"
     compiler = provider.compiler_error()
-    return None if compiler is None else f"no CUDA compiler ({compiler}): {INSTALL}"
+    return _misfit(device) if compiler is None else f"no CUDA compiler ({compiler}): {INSTALL}"
+
+
+def _misfit(device: int) -> str | None:
+    """Why the compiler that is installed does not serve the driver or the card; None where it does."""
+    provider = _provider()
+    driver, compiler = provider.driver_version(), provider.compiler_version()
+    card, lowest = provider.capability(device), provider.lowest_capability()
+    if driver[0] < compiler[0]:
+        return (
+            f"the driver serves CUDA {_dotted(driver)}, the compiler is for {_dotted(compiler)}: "
+            f"install a newer driver, or {INSTALL_OLDER}"
+        )
+    if card < lowest:
+        return (
+            f"card {device} has compute capability {_dotted(card)}, the compiler serves {_dotted(lowest)} and later: "
+            f"{INSTALL_OLDER}, or another card"
+        )
+    return None
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))
 
 
 def card_numbers() -> list[int]:
@@ -109,7 +131,7 @@ def versions() -> dict[str, str]:
         return {}
     found = {"provider": provider.name}
     with contextlib.suppress(Exception):
-        found["driver"] = provider.driver_version()
+        found["driver"] = _dotted(provider.driver_version())
     return found
 
 
@@ -145,7 +167,7 @@ def render_cuda(
 def _launched(plan: Plan, precision: str, window: np.ndarray) -> Iterator[tuple[int, int]]:
     """Fill ``window`` with the roi's pixels; after every launch, pixels done so far and new samples outside."""
     job = Job(plan, precision)
-    pace = Pace(FIRST_SAMPLES // job.samples_of_part)
+    pace = Pace(max(1, job.work_of_launch // FIRST_SHARE))
     with _counted_as_compilation():
         job.launch(Piece(0, min(job.pixels, job.kernels.THREADS), 0, 1))
         job.wait()
@@ -187,8 +209,17 @@ def render_many(
     """
     places = {device: (Place(), Place()) for device in devices}
     under_way: deque[tuple[int, Place]] = deque()
+    waiting, failure = iter(plans), None
     try:
-        for number, plan in enumerate(plans):
+        for number in itertools.count():
+            try:
+                plan = next(waiting)
+            except StopIteration:
+                break
+            except Exception as error:
+                # The images that were begun before are good.
+                failure = error
+                break
             device = devices[number % len(devices)]
             if len(under_way) == 2 * len(devices):
                 yield _finished(*under_way.popleft())
@@ -199,6 +230,8 @@ def render_many(
             under_way.append((device, place))
         while under_way:
             yield _finished(*under_way.popleft())
+        if failure is not None:
+            raise failure
     finally:
         for device, pair in places.items():
             with contextlib.suppress(DeviceError), on(device):
@@ -292,7 +325,7 @@ class Place:
         self.stream = self.stream or cuda.stream()
         self.factors = self.factors or other.factors
         job = self.job = Job(plan, precision, self)
-        for piece in job.pieces(Pace(SAMPLES_UNTIMED // job.samples_of_part)):
+        for piece in job.pieces(Pace(job.work_of_launch)):
             job.launch(piece)
             if piece.stop == job.parts:
                 # Page-locked memory, which the card reaches by itself.
@@ -325,8 +358,12 @@ class Job:
         around = plan.detector.layers * plan.oversample**2 * len(plan.sources.weight)
         self.rows_of_part = kernels.rows_per_part(self.pixels, orientations, around)
         self.parts = -(-orientations // self.rows_of_part)
-        self.samples_of_part = around * min(orientations, self.rows_of_part)
-        arithmetic = kernels.chosen_arithmetic(plan, precision, _provider().singles_per_double())
+        ratio = _provider().singles_per_double()
+        arithmetic = kernels.chosen_arithmetic(plan, precision, ratio)
+        step_s = kernels.least_seconds_per_step(arithmetic, ratio, _provider().instructions_per_second())
+        samples_of_part = around * min(orientations, self.rows_of_part)
+        self.work_of_launch = max(1, int(LAUNCH_S / step_s / samples_of_part))
+        """Parts of pixels in a launch whose time is not taken, since others wait behind it."""
         self.variant = (
             kernels.choice(plan.crystal.shape),
             kernels.choice(int(self.interpolates)),

@@ -250,6 +250,12 @@ def _fluence(beam: Beam) -> float:
 def _detector_plan(detector: Detector, geometry: Geometry, inputs: Inputs, mode_c: bool) -> DetectorPlan:
     layers, layer_step, attenuation = _sensor(detector, mode_c)
     surface = (MIXED_AXES if mode_c else SPHERE) if detector.curved else FLAT
+    deepest = geometry.close_distance_m + (layers - 1) * layer_step
+    if surface == FLAT and deepest * geometry.close_distance_m <= 0.0:
+        raise UsageError(
+            f"-detector_thick {detector.thickness_um:g}: the sensor's layers reach the sample: "
+            "reverse -odet_vector, or move the detector away"
+        )
     return DetectorPlan(
         fast_pixels=geometry.fast_pixels,
         slow_pixels=geometry.slow_pixels,

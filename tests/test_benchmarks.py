@@ -65,7 +65,6 @@ from nbnumba import gpu
 
 small = "-cell 70 80 90 -default_F 100 -detpixels 6 -pixel 1 -oversample 1 -N 5".split()
 gpu.cards = lambda: iter([gpu.Card(0, "simulated", (9, 0), 1, 1)])
-benchmark.floor_ps = lambda arithmetic: 1.0
 benchmark.MANY = benchmark.SPECTRA = Case("small", "", tuple(small), plain=True)
 sys.exit(benchmark.main(["-only", "small", "-rounds", "1", "-images", "2", "-out", sys.argv[1]]))
 """
@@ -103,6 +102,7 @@ class Counted:
         return False  # so that min and max keep what is counted
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = rint = _counted
+    __abs__ = _counted
     __lt__ = __gt__ = _compared
 
 

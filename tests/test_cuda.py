@@ -255,6 +255,8 @@ def fake_provider(
     to_device: object = None,
     free: float = 1e12,
     lost: int | None = None,
+    driver: tuple[int, int] = (13, 0),
+    capability: tuple[int, int] = (9, 0),
 ) -> types.SimpleNamespace:
     """As if there were ``count`` cards; ``to_device`` copies to them; card ``lost`` cannot be used."""
 
@@ -274,8 +276,12 @@ def fake_provider(
         card_count=card_count,
         compiler_error=lambda: compiler,
         describe=describe,
-        driver_version=lambda: "13.0",
+        driver_version=lambda: driver,
+        compiler_version=lambda: (13, 0),
+        capability=lambda number: capability,
+        lowest_capability=lambda: (7, 5),
         singles_per_double=lambda: 2,
+        instructions_per_second=lambda: 1e13,
         free_bytes=lambda: free,
         never_compiled=lambda: False,
         cuda=types.SimpleNamespace(gpus=defaultdict(nullcontext), to_device=to_device),
@@ -298,6 +304,8 @@ CU_INIT = "Error at driver init: Call to cuInit results in CUDA_ERROR_{} (100):"
         (fake_provider(0), 0, ["no card", "CUDA_VISIBLE_DEVICES"]),
         (fake_provider(2), 2, ["card number 2", "finds 2"]),
         (fake_provider(compiler="libnvvm.so not found"), 0, ["libnvvm.so", "nbnumba[cuda]"]),
+        (fake_provider(driver=(12, 4)), 0, ["driver serves CUDA 12.4", "13.0", "numba-cuda[cu12]"]),
+        (fake_provider(capability=(7, 0)), 0, ["compute capability 7.0", "7.5 and later", "numba-cuda[cu12]"]),
         (fake_provider(), 0, []),
     ],
     ids=[
@@ -309,6 +317,8 @@ CU_INIT = "Error at driver init: Call to cuInit results in CUDA_ERROR_{} (100):"
         "no card",
         "no such card",
         "no compiler",
+        "older driver than the compiler",
+        "older card than the compiler",
         "usable",
     ],
 )
@@ -431,6 +441,59 @@ def test_many_images_are_those_of_one_at_a_time(tmp_path: Path) -> None:
         for name, args in zip(found.files, series, strict=True):
             wanted = on_cpu(args)
             assert excess(found[name], wanted, wanted.max(), "double") <= 1.0
+
+
+def test_an_error_in_a_series_takes_no_image_with_it() -> None:
+    """In the simulator: images that are under way when the next experiment proves bad are yielded."""
+    series = [STILL, STILL, [*STILL, "-hkl", "missing.hkl"], STILL]
+    script = (
+        "import sys, json, nbnumba; series = json.loads(sys.argv[1])\n"
+        "images = nbnumba.simulate_many(map(nbnumba.Experiment.from_args, series), 'cuda')\n"
+        "print(next(images).photons.shape, next(images).photons.shape)\n"
+        "try: next(images)\n"
+        "except nbnumba.InputFileError as error: print(error)"
+    )
+    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(series)], env=environment, check=True, capture_output=True, text=True
+    )
+    shapes, error = done.stdout.splitlines()
+    assert shapes == "(16, 16) (16, 16)"
+    assert "missing.hkl" in error
+
+
+@pytest.mark.parametrize("ratio", [2, 64])
+@pytest.mark.parametrize("arithmetic", range(4))
+def test_an_untimed_launch_is_reckoned_by_the_card(arithmetic: int, ratio: int) -> None:
+    """A step takes as long as its instructions, or as those on float64, of which a card for screens does few."""
+    kernels = pytest.importorskip("nbnumba.kernels.cuda")
+    every, on_float64 = kernels.INSTRUCTIONS[arithmetic]
+    seconds = kernels.least_seconds_per_step(arithmetic, ratio, 1e12)
+    assert seconds == max(every, ratio * on_float64) / 1e12
+
+
+@pytest.mark.parametrize("pixels", [1, 1000, 1 << 22])
+@pytest.mark.parametrize("orientations", [1, 200, 5000])
+@pytest.mark.parametrize("samples", [1, 500, 6480, 200_000])
+def test_no_thread_runs_for_long(pixels: int, orientations: int, samples: int) -> None:
+    kernels = pytest.importorskip("nbnumba.kernels.cuda")
+    rows = kernels.rows_per_part(pixels, orientations, samples)
+    assert rows % kernels.FEWEST_ROWS == 0
+    assert rows <= kernels.ROWS or rows % kernels.ROWS == 0
+    assert rows == kernels.FEWEST_ROWS or rows * samples <= kernels.MOST_SAMPLES
+    assert rows < orientations + kernels.ROWS
+
+
+def test_kernels_in_the_cache_are_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    provider = pytest.importorskip("nbnumba.kernels.cuda_provider")
+    if provider.is_simulator:
+        pytest.skip("the simulator compiles nothing")
+    monkeypatch.setattr(provider, "CACHE_FOLDER", str(tmp_path))
+    assert provider.never_compiled()
+    # numba-cuda keeps them in a folder of its own.
+    (tmp_path / "kernels_0123").mkdir()
+    (tmp_path / "kernels_0123" / "cuda.render_pixels-1.py311.nbi").touch()
+    assert not provider.never_compiled()
 
 
 if __name__ == "__main__":

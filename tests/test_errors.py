@@ -155,6 +155,10 @@ def test_number_that_makes_no_sense(options: str, right: str, capsys: pytest.Cap
         ("-dispersion 200 -dispsteps 3", "-dispersion 200 percent reaches wavelengths of 0 or less: give less"),
         ("-detector_roty 90", "the beam runs along the detector plane"),
         ("-twotheta 90", "the beam runs along the detector plane"),
+        (
+            "-odet_vector -1 0 0 -distance 10 -oversample 1 -detector_thick 30000 -detector_abs 500",
+            "the sensor's layers reach the sample",
+        ),
         ("-polar 1 -polar_vector 1 0 0", "-polar 1: the polarization axis is parallel to the beam; give"),
         ("-beam_vector 0 0 0", "-beam_vector 0.0 0.0 0.0 has no direction: give a vector that is not zero"),
         ("-fdet_vector 0 1 0", "-fdet_vector and -sdet_vector are parallel"),

@@ -84,11 +84,11 @@ def test_many_orientations_in_parts(precision: str) -> None:
 def test_large_image_is_cut_into_launches() -> None:
     resolved = resolved_from([*CRYSTAL, "-N", "10", "-detpixels", "4096", "-pixel", "0.05", "-oversample", "1"])
     done: list[int] = []
-    rendering = gpu.render_cuda(resolved.plan, progress=done.append)
+    found = gpu.render_cuda(resolved.plan, progress=done.append)
     assert done == sorted(done)
     assert done[-1] == 4096 * 4096
     assert len(done) > 2
-    assert_close(rendering.photons, rendering.render(resolved, "cpu").photons, "double")
+    assert_close(found.photons, rendering.render(resolved, "cpu").photons, "double")
 
 
 def test_many_images_are_those_of_one_at_a_time() -> None:

@@ -12,6 +12,7 @@ from agreement import assert_matches
 from hypothesis import given, settings
 
 from nbnumba.experiment import Beam, Crystal, Detector, Experiment, Sampling, Scan, StructureFactors, changed
+from nbnumba.golden_suite_generator.suite import MIXED, worst_ratio
 from nbnumba.inputs import read_inputs
 from nbnumba.kernels import cpu, orientation, reference
 from nbnumba.kernels.polynomials import cos_pi, exp_clamped, sin_pi
@@ -112,6 +113,25 @@ def test_interpolation_in_small_tables(tmp_path: Path, size: int, cells: tuple[i
     fast = render(plan, backend="cpu").photons
     assert len(np.unique(fast)) > 100
     assert_matches(fast, render(plan, backend="reference").photons)
+
+
+@pytest.mark.parametrize("cells", [300, 301, 1000, 30_000])
+def test_mixed_precision_of_large_crystals(cells: int) -> None:
+    few = changed(SMALL, crystal={"cells": (cells, 1, cells)}, detector={"fast_pixels": 60, "slow_pixels": 60})
+    plan = resolved(few)
+    wanted = render(plan, backend="reference").photons
+    assert worst_ratio(render(plan, backend="cpu", precision="mixed").photons, wanted, MIXED) <= 1.0
+
+
+def test_mixed_precision_where_all_is_dark() -> None:
+    """An image that lies in the minima between fringes: nothing bright lends it tolerance."""
+    words = (
+        "-cell 20 20 20 90 90 90 -Na 300 -Nc 300 -default_F 1 -lambda 0.5 -vdivrange 0.1 -vdivsteps 1 -square_div "
+        "-nopolar -pixel 0.1 -detpixels 2 -curved_det -oversample 1"
+    )
+    plan = resolved(Experiment.from_args(words.split()))
+    wanted = render(plan, backend="reference").photons
+    assert worst_ratio(render(plan, backend="cpu", precision="mixed").photons, wanted, MIXED) <= 1.0
 
 
 def test_a_set_flag_stops_the_renderers() -> None:
