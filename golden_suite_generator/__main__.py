@@ -191,6 +191,9 @@ def _guarded() -> int:
     except NbnumbaError as error:
         print(error, file=sys.stderr)
         return error.exit_status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -210,13 +210,23 @@ def _check_outputs(command: Command) -> None:
         "-dump": _cache_to_write(command.experiment),
     }
     options: dict[str, str] = {}
+    inputs = {os.path.realpath(path) for path in _input_files(command.experiment)}
     for option, path in paths.items():
         if path is None:
             continue
         check_writable(path)
+        if os.path.realpath(path) in inputs and is_replaceable(path):
+            raise UsageError(f"{option} {path} would be written over a file that the run reads: give another name")
         other = options.setdefault(os.path.realpath(path), option)
         if other != option and is_replaceable(path):
             raise UsageError(f"{other} and {option} are both {path}: give each a file of its own")
+
+
+def _input_files(experiment: Experiment) -> Iterator[str]:
+    for noun in vars(experiment).values():
+        for name, path in vars(noun).items() if is_dataclass(noun) else ():
+            if name.endswith("_file") and name != "dump_file" and path is not None:
+                yield path
 
 
 def _render(resolved: Resolved, command: Command) -> Rendering:

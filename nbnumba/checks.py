@@ -19,6 +19,7 @@ BYTES_PER_FACTOR = 8
 LARGEST, SMALLEST = 1e60, 1e-60
 """Sizes between which the products of five values stay within float64."""
 
+MOST_DEGREES = 1e6
 MOST_STEPS = 10_000_000
 """Of what a run holds a list of: φ steps, directions, wavelengths, mosaic domains."""
 
@@ -98,7 +99,14 @@ def _rules(experiment: Experiment) -> Iterator[tuple[str, Any, bool, str]]:
         "-vdivsteps": beam.vertical_divergence_steps,
     }
     for option, value in steps.items():
+        yield option, value, value is not None and value > 0, "must be above 0"
         yield option, value, value is not None and value <= MOST_STEPS, f"must be at most {MOST_STEPS}"
+    yield (
+        "-mosaic",
+        crystal.mosaic_spread_deg,
+        (crystal.mosaic_spread_deg or 0.0) <= MOST_DEGREES,
+        (f"must be at most {MOST_DEGREES:g} degrees"),
+    )
     for size in crystal.size_mm:
         yield "-samplesize", size, size is not None and size >= 0, "must be 0 or more"
     yield "-polar", beam.kahn_factor, -1.0 <= beam.kahn_factor <= 1.0, "must lie between -1 and 1"

@@ -13,6 +13,9 @@ from .units import RTD, metres_from_mm, radians_from_degrees
 
 Cell = tuple[float, float, float, float, float, float]
 
+WHOLE_WITHIN = 1e-9
+"""So little more than a whole number of cells is rounding."""
+
 
 @dataclass(frozen=True)
 class Lattice:
@@ -52,7 +55,7 @@ def orient_crystal(crystal: Crystal, beam: Beam, matrix: np.ndarray | None, wave
     misset_rad : tuple of 3 floats
         Rotation about the lab's x, then y, then z.
     mode : {"spec", "c"}
-        Mode c tilts c* where three angles are oblique, as the reference does.
+        Mode c tilts c* where two or three angles are oblique, as the reference does.
 
     Raises
     ------
@@ -72,10 +75,10 @@ def orient_crystal(crystal: Crystal, beam: Beam, matrix: np.ndarray | None, wave
     if crystal.cell is not None:
         volume = cell_volume(crystal.cell)
         edges = crystal.cell[:3]
-        crosses = [scaled(v, edge / (length(v) * volume)) for v, edge in zip(crosses, edges, strict=True)]
+        crosses = [scaled(v, edge / volume / length(v)) for v, edge in zip(crosses, edges, strict=True)]
     a, b, c = (scaled(v, volume) for v in crosses)
     a_star, b_star, c_star = (scaled(v, 1.0 / volume) for v in (cross(b, c), cross(c, a), cross(a, b)))
-    return Lattice(a, b, c, a_star, b_star, c_star, volume, misset_rad, _cells(crystal, beam, (a, b, c)))
+    return Lattice(a, b, c, a_star, b_star, c_star, volume, misset_rad, _cells(crystal, beam, (a, b, c), mode))
 
 
 def cell_volume(cell: Cell) -> float:
@@ -90,8 +93,8 @@ def cell_volume(cell: Cell) -> float:
 def reciprocal_axes(cell: Cell, mode: str) -> tuple[Vector, Vector, Vector]:
     """a* along x, b* in the xy plane, c* with z > 0; Å⁻¹.
 
-    Mode ``c`` takes c*'s third component from the direct cell's volume, which tilts it where three angles
-    are oblique (C-19).
+    Mode ``c`` takes c*'s third component from the direct cell's volume, which tilts it where two or three
+    angles are oblique (C-19).
     """
     a, b, c = cell[:3]
     alpha, beta, gamma = (radians_from_degrees(angle) for angle in cell[3:])
@@ -148,8 +151,11 @@ def _constants(u: Vector, v: Vector, w: Vector) -> Cell:
     return (length(u), length(v), length(w), degrees(v, w), degrees(w, u), degrees(u, v))
 
 
-def _cells(crystal: Crystal, beam: Beam, axes: tuple[Vector, Vector, Vector]) -> tuple[int, int, int]:
-    """Unit cells along each axis: as given, or as many as the sample's edge takes; at least 1."""
+def _cells(crystal: Crystal, beam: Beam, axes: tuple[Vector, Vector, Vector], mode: str) -> tuple[int, int, int]:
+    """Unit cells along each axis: as given, or as many as the sample's edge takes; at least 1.
+
+    An edge of just so many cells has one more in mode ``c`` where rounding has it so.
+    """
     size_mm = list(crystal.size_mm)
     for axis, name in ((1, "y"), (2, "z")):
         edge = size_mm[axis]
@@ -163,6 +169,9 @@ def _cells(crystal: Crystal, beam: Beam, axes: tuple[Vector, Vector, Vector]) ->
     counts = []
     for edge, vector, count in zip(size_mm, axes, crystal.cells, strict=True):
         if edge is not None and edge > 0.0:
-            count = math.ceil(metres_from_mm(edge) / (length(vector) * 1e-10))
+            fitting = metres_from_mm(edge) / length(scaled(vector, 1e-10))
+            count = math.ceil(fitting)
+            if mode == "spec" and fitting <= (count - 1) * (1.0 + WHOLE_WITHIN):
+                count -= 1
         counts.append(max(1, count))
     return counts[0], counts[1], counts[2]

@@ -18,7 +18,7 @@ from itertools import takewhile
 from typing import Any, Literal
 
 from .errors import UsageError
-from .experiment import OWN_PIVOT, Experiment, Mode, Pivot, changed
+from .experiment import OWN_PIVOT, Convention, Experiment, Mode, Pivot, changed
 from .units import DEFAULT_FLUENCE_PER_M2, angstrom_from_ev
 
 # What is parsed --------------------------------------------------------------------------------------------------
@@ -193,6 +193,11 @@ BEAM_CENTER = {"implied_pivot": "beam"}
 NEAR_POINT = {"implied_pivot": "sample"}
 
 
+def _frame(convention: Convention) -> dict[str, Any]:
+    """What a convention's option sets. Where vectors make it custom after all, a pivot stays: not always its own."""
+    return {"detector.convention": convention, "implied_pivot": "sample" if convention == "xds" else "beam"}
+
+
 def _none_for_zero(value: Any) -> Any:
     return value or None
 
@@ -361,11 +366,11 @@ OPTIONS: tuple[Option, ...] = (
            ("detector.layers",), ("n",), COUNT, default="2 with -detector_thick, else 1"),
 
     Option(("mosflm",), CONVENTIONS, "beam along x; beam centre as in MOSFLM", default="on",
-           sets={"detector.convention": "mosflm"}),
-    Option(("xds",), CONVENTIONS, "beam along z; beam centre as in XDS", sets={"detector.convention": "xds"}),
-    Option(("adxv",), CONVENTIONS, "beam along z; beam centre as in ADXV", sets={"detector.convention": "adxv"}),
-    Option(("denzo",), CONVENTIONS, "beam along x; beam centre as in DENZO", sets={"detector.convention": "denzo"}),
-    Option(("dials",), CONVENTIONS, "beam along z; beam centre as in DIALS", sets={"detector.convention": "dials"}),
+           sets=_frame("mosflm")),
+    Option(("xds",), CONVENTIONS, "beam along z; beam centre as in XDS", sets=_frame("xds")),
+    Option(("adxv",), CONVENTIONS, "beam along z; beam centre as in ADXV", sets=_frame("adxv")),
+    Option(("denzo",), CONVENTIONS, "beam along x; beam centre as in DENZO", sets=_frame("denzo")),
+    Option(("dials",), CONVENTIONS, "beam along z; beam centre as in DIALS", sets=_frame("dials")),
     Option(("pivot",), CONVENTIONS, "what stays when the detector turns: beam spot, or point nearest to the sample",
            ("pivot", "implied_pivot"), ("beam|sample",), _choice("beam", "sample"), default="by convention"),
     Option(("fdet_vector",), CONVENTIONS, "fast axis; this and those below make the convention custom",
@@ -547,15 +552,20 @@ def _looks_like_option(word: str) -> bool:
     return _option(word) is not None or (re.match(r"--?[A-Za-z]", word) is not None and not _is_number(word))
 
 
+MOST_OFFERED = 4
+
+
 def _not_an_option(word: str, before: str) -> UsageError:
     if not word.startswith("-") or _is_number(word):
         return UsageError(f"unexpected argument {word!r}" + (f" after {before}" if before else ""))
     typed = word.partition("=")[0]
     stem = typed.lstrip("-").lower()
     known = {name.lower(): name for name in _BY_NAME}
-    near = [f"-{known[name]}" for name in get_close_matches(stem, known)]
+    longer = [name for name in known if stem and name.startswith(stem)]
+    near = [f"-{known[name]}" for name in [*longer[:MOST_OFFERED], *get_close_matches(stem, known)]]
+    near = list(dict.fromkeys(near))[:MOST_OFFERED]
     advice = f"did you mean {' or '.join(near)}?" if near else "nbnumba -h lists all options"
-    is_short = stem not in ("", *known) and any(name.startswith(stem) for name in known)
+    is_short = bool(longer) and stem not in known
     return UsageError(f"unknown option {typed}: {advice}{' (options are written in full)' if is_short else ''}")
 
 

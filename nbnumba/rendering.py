@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -190,6 +190,9 @@ def render(
     device: int = 0,
 ) -> Rendering:
     """Photons of a resolved experiment; Ctrl-C ends it within a fraction of a second."""
+    for name, value, known in (("backend", backend, get_args(Backend)), ("precision", precision, get_args(Precision))):
+        if value not in known:
+            raise UsageError(f"{name} {value!r}: give {', '.join(known[:-1])} or {known[-1]}")
     plan = resolved.plan
     if backend == "reference" or plan.running_product:
         why = "" if backend == "reference" else ": oversampled factors of mode c multiply in serial order (C-11)"
@@ -247,7 +250,7 @@ def _render_cpu(
     plan = resolved.plan
     most = numba.config.NUMBA_NUM_THREADS
     threads = most if threads is None else threads
-    if not 1 <= threads <= most:
+    if not isinstance(threads, int) or not 1 <= threads <= most:
         raise UsageError(f"-threads {threads}: this machine takes 1 to {most}")
     tables = cpu.make_tables(plan, plan.factors.interpolate > 0)
     variant = cpu.variant_of(plan, precision == "mixed")

@@ -32,7 +32,7 @@ LABELS = {
     "C-16": "an option is never read as another one that it contains, as the reference does",
     "C-17": "a header text beyond 512 bytes makes HEADER_BYTES grow; the reference's file is corrupt",
     "C-18": "Fdump.bin is written only with -dump in mode spec, after every -hkl in mode c",
-    "C-19": "three oblique angles give the exact cell in mode spec, a tilted c* in mode c",
+    "C-19": "two or three oblique angles give the exact cell in mode spec, a tilted c* in mode c",
     "C-20": "sensor layers fill the thickness and each has its own fraction in mode spec, not in mode c",
 }
 """What differs between the modes, label by label."""

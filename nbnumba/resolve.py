@@ -392,7 +392,7 @@ def _labels(
     weights = None if inputs.sources is None else inputs.sources[:, 3]
     cell = experiment.crystal.cell
     custom = detector.convention == "custom"
-    oblique = cell is not None and inputs.matrix is None and all(angle != 90.0 for angle in cell[3:])
+    oblique = cell is not None and inputs.matrix is None and sum(angle != 90.0 for angle in cell[3:]) > 1
     headers = inputs.mask is not None or inputs.header is not None
     applies = {
         "C-1": detector.close_x_mm is not None or detector.close_y_mm is not None,

@@ -119,6 +119,7 @@ def test_warnings_are_told_on_stderr_and_in_the_report(capsys: pytest.CaptureFix
         ("-twotheta 10", ["C-4"]),
         ("-pivot sample -water 10", ["C-3", "C-12"]),
         ("-cell 70 80 90 75 85 95 -detector_thick 100 -detector_abs 100", ["C-19", "C-20"]),
+        ("-cell 70 80 90 90 75 100", ["C-19"]),
     ],
 )
 def test_labels_of_what_the_modes_treat_differently_are_told(
@@ -291,6 +292,15 @@ def test_two_outputs_of_one_name_are_refused(
     assert main(shlex.split(f"{GOOD} -quiet {options}")) == 2
     assert f"nbnumba: {first} and {second} are both" in capsys.readouterr().err
     assert files() == {"P1.hkl"}
+
+
+@pytest.mark.parametrize("output", ["-floatfile", "-png", "-report"])
+def test_an_input_is_not_written_over(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("P1.hkl").write_text(HKL)
+    assert main(shlex.split(f"{GOOD} -quiet -hkl P1.hkl {output} ./P1.hkl")) == 2
+    assert f"{output} ./P1.hkl would be written over a file that the run reads" in capsys.readouterr().err
+    assert files() == {"P1.hkl"}
+    assert Path("P1.hkl").read_text() == HKL
 
 
 def test_outputs_may_share_a_device() -> None:

@@ -170,6 +170,7 @@ def test_number_that_makes_no_sense(options: str, right: str, capsys: pytest.Cap
         ("-cell 70 80 90 120 120 120", "these angles close no cell"),
         ("-cell 70 80 90 30 40 70", "these angles close no cell"),
         ("-phisteps 10000000000", "-phisteps 10000000000: must be at most"),
+        ("-mosaic 1e50 -mosaic_domains 2", "-mosaic 1e+50: must be at most 1e+06 degrees"),
         ("-mosaic 1 -mosaic_domains 1e9", "-mosaic_domains 1000000000: must be at most"),
         ("-fluence 1e300", "fluence_per_m2 is 1e+300: give a number of at most"),
         ("-pixel 1e-300", "-pixel 1e-300: must be at least"),
@@ -291,12 +292,15 @@ def test_bytes_that_are_none_of_this(option: str, capsys: pytest.CaptureFixture[
         ("mat", "1 0 0\n1 0 0\n0 0 1\n", "x: the A matrix is singular: columns a*, b*, c* lie in one plane; check"),
         ("mat", "0 0 0\n0 0 0\n0 0 0\n", "x: the A matrix is singular"),
         ("mat", "1e-200 0 0\n0 1e-200 0\n0 0 1e-200\n", "x: the A matrix is singular"),
+        ("mat", "1e200 0 0\n0 1e200 0\n0 0 1e200\n", "x: an element above 1e+60"),
         ("mat", "1 0 0\n0 one 0\n0 0 1\n", "x:2: matrix element must be a finite number, not 'one'"),
         ("sourcefile", "# none\n\n", "x: no sources; each line must be x y z weight wavelength_in_m"),
         ("sourcefile", "-1 0 0 1\n-1 0 0 -1\n", "x:2: weight = -1 must not be negative"),
         ("sourcefile", "-1 0 0 0\n-1 0 0 0\n", "x: the weights (fourth column) sum to 0; at least one must be"),
         ("sourcefile", "-1 0 0 nan\n", "x:1: weight must be a finite number, not 'nan'"),
         ("sourcefile", "-1 0 0 1 0\n", "x:1: wavelength = 0 m must be positive"),
+        ("sourcefile", "-1 0 0 1e308\n", "x:1: weight = 1e+308 is too large"),
+        ("sourcefile", "-1 0 0\n-1e-300 0 0\n", "x:2: a source at 0 0 0 has no direction"),
         ("sourcefile", "0 0 0\n", "x:1: a source at 0 0 0 has no direction"),
         ("sourcefile", "from above\n", "x:1: x must be a finite number, not 'from'"),
         ("stol", "", "x: no points"),
@@ -306,6 +310,7 @@ def test_bytes_that_are_none_of_this(option: str, capsys: pytest.CaptureFixture[
         ("4stol", "0.1 2\nwater 3\n", "x:2: abscissa must be a finite number, not 'water'"),
         ("dump", "0 1 0 1 0 1\n\f" + "\0" * 99, "x: 112 bytes where indices '0 1 0 1 0 1' need 229"),
         ("dump", "5 1 0 1 0 1\n\f", "x: bounds '5 1 0 1 0 1' are the wrong way round; write it again with -hkl"),
+        ("dump", b"0 0 0 0 0 0\n\f" + np.full(8, -1.0).tobytes(), "x: structure factors below 0"),
         ("dump", "h k l\n", "x: must begin with h_min h_max"),
         ("img", "photons", "x: is no SMV image"),
         ("img", smv()[:-2], "x: is truncated: 638 bytes where HEADER_BYTES=512 and 8 x 8 pixels need 640"),
@@ -326,11 +331,21 @@ def test_wrong_content_is_named(
     assert said in refused(f"{GOOD} -water 1 -{option} x", FILE, capsys)
 
 
+ATOM = "ATOM      1  N   ALA A   1      11.104   6.134  -6.504  1.00 10.00           N\n"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
         ("x.cif", "hello\n", "x.cif is not a PDB or mmCIF file"),
         ("x.pdb", "CRYST1   50.000   50.000   50.000  90.00  90.00  90.00 P 1\nEND\n", "x.pdb holds no atoms"),
+        *[("x.pdb", f"CRYST1{a:9.3f}   50.000   50.000{alpha:7.2f}  10.00  10.00 P 1\n{ATOM}END\n",
+           f"x.pdb: its unit cell cannot be: {a:g} 50 50 {alpha:g} 10 10: the")
+          for a, alpha in ((0.0, 10.0), (-50.0, 10.0))],
+        ("x.pdb", f"CRYST1   50.000   50.000   50.000 170.00  10.00  10.00 P 1\n{ATOM}END\n",
+         "x.pdb: its unit cell cannot be: 50 50 50 170 10 10: these angles close no cell"),
+        ("x.pdb", "CRYST1   50.000   50.000   50.000  90.00  90.00  90.00 P 1\n" + ATOM.replace("11.104", "   nan"),
+         "x.pdb: the coordinates or the B factor of an atom are no number"),
         ("x.pdb", "ATOM      1  N   ALA A   1      11.104   6.134  -6.504  1.00  0.00           N\nEND\n",
          "x.pdb has no unit cell"),
     ],

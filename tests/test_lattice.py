@@ -62,6 +62,13 @@ def test_cell_comes_back_in_any_orientation(cell: Any, angles: Any) -> None:
     assert np.linalg.det(real) == pytest.approx(cell_volume(cell), rel=1e-10)
 
 
+@given(cell=cells(), angles=misset, counts=st.tuples(*[st.integers(1, 3000)] * 3))
+def test_an_edge_of_just_so_many_cells_has_that_many(cell: Any, angles: Any, counts: tuple[int, int, int]) -> None:
+    edges_mm = tuple(count * edge * 1e-7 for count, edge in zip(counts, cell[:3], strict=True))
+    crystal = Crystal(cell=cell, size_mm=edges_mm)
+    assert orient_crystal(crystal, Beam(size_mm=10.0), None, 1.0, angles, "spec").cells == counts
+
+
 @given(cell=cells(), angles=misset, wavelength=grid(0.5, 3))
 def test_a_matrix_holds_the_reciprocal_cell(cell: Any, angles: Any, wavelength: float) -> None:
     matrix = rows(oriented(cell, angles))[1].T * wavelength

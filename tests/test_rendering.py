@@ -1,5 +1,7 @@
 """Who renders, and what happens where a GPU cannot."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,19 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(resolved: Resolved, m
     assert "no GPU" in backend
     with pytest.raises(ResourceError, match="-backend cuda: no driver"):
         rendering.render(resolved, "cuda")
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ({"backend": "gpu"}, "backend 'gpu': give auto, cpu, cuda or reference"),
+        ({"precision": "single"}, "precision 'single': give double or mixed"),
+        ({"threads": 1.5}, "-threads 1.5"),
+    ],
+)
+def test_a_choice_that_there_is_not_is_refused(resolved: Resolved, choice: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        rendering.render(resolved, **{"backend": "cpu", **choice})
 
 
 def test_a_gpu_that_seems_there_but_is_not_usable_is_named(resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,4 +76,6 @@ def read_dump(path: Path) -> tuple[Bounds, npt.NDArray[np.float64]]:
     table = np.frombuffer(content, np.float64, offset=head.end()).reshape(shape)
     if not np.isfinite(table).all():
         raise InputFileError(f"{name}: values that are not finite; write it again with -hkl")
+    if (table < 0.0).any():
+        raise InputFileError(f"{name}: structure factors below 0; write it again with -hkl")
     return (h0, h1, k0, k1, l0, l1), table[:-1, :-1, :-1].copy()

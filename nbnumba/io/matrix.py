@@ -12,8 +12,8 @@ from ..errors import InputFileError
 from .files import Path, read_text
 from .rows import rows
 
-_ZERO_BELOW = 1e-60
-"""Largest element: the volume of such a cell is no number."""
+_ZERO_BELOW, _LARGEST = 1e-60, 1e60
+"""Largest element: the volume of a cell beyond these is no number."""
 _SINGULAR_BELOW = 1e-10
 """Determinant of the matrix of unit columns: three axes this close to one plane span no cell."""
 
@@ -39,6 +39,8 @@ def read_matrix(path: Path) -> npt.NDArray[np.float64]:
             f"{os.fspath(path)}: {len(values)} numbers where an A matrix has nine: give rows x, y, z of a*, b*, c*"
         )
     matrix = np.array(values).reshape(3, 3)
+    if np.abs(matrix).max() > _LARGEST:
+        raise InputFileError(f"{os.fspath(path)}: an element above {_LARGEST:g}: a* in Å⁻¹ times λ in Å is some 0.01")
     if _is_singular(matrix):
         raise InputFileError(
             f"{os.fspath(path)}: the A matrix is singular: columns a*, b*, c* lie in one plane; check that the "

@@ -13,6 +13,8 @@ from .files import Path, read_text
 from .rows import Row, rows
 
 _COLUMNS = "x y z weight wavelength"
+_LARGEST = 1e50
+"""Beyond it, and below its inverse, squares and sums leave float64."""
 
 
 def read_sources(path: Path) -> npt.NDArray[np.float64]:
@@ -40,7 +42,10 @@ def read_sources(path: Path) -> npt.NDArray[np.float64]:
 def _source(row: Row) -> list[float]:
     given = row.floats(_COLUMNS)
     x, y, z, weight, wavelength = values = given + [math.nan] * (5 - len(given))
-    if x == y == z == 0:
+    for name, value in zip(_COLUMNS.split(), given, strict=False):
+        if abs(value) > _LARGEST:
+            raise row.error(f"{name} = {value:g} is too large; give at most {_LARGEST:g}")
+    if max(abs(x), abs(y), abs(z)) < 1.0 / _LARGEST:
         raise row.error("a source at 0 0 0 has no direction; x y z must point from the sample to the source")
     if weight < 0:
         raise row.error(f"weight = {weight:g} must not be negative")

@@ -222,6 +222,7 @@ def cells() -> st.SearchStrategy[tuple[float, float, float, float, float, float]
         edge.map(lambda a: (a, a, a, 90.0, 90.0, 90.0)),
         st.tuples(edge, edge, edge, right, right, right),
         st.tuples(edge, edge, edge, right, angle, right),
+        st.tuples(edge, edge, edge, right, angle, angle),
         st.tuples(edge, edge, edge, angle, angle, angle),
     )
 
