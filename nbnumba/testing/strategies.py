@@ -384,7 +384,9 @@ def _words(option: Any, given: dict[str, Any]) -> list[str]:
     """The option and its values, if it sets one of the given fields and no other."""
     name = f"-{option.names[0]}"
     if not option.values:
-        return [name] if option.sets and all(given.get(key) == value for key, value in option.sets.items()) else []
+        # The pivot has an option of its own, which comes last.
+        sets = {key: value for key, value in option.sets.items() if key != "implied_pivot"}
+        return [name] if sets and all(given.get(key) == value for key, value in sets.items()) else []
     if len(option.targets) != 1 or given.get(option.targets[0]) is None:
         return []
     value = given[option.targets[0]]
