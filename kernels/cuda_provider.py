@@ -5,6 +5,7 @@ a registry of functions of its own. Import this module only where a GPU is wante
 """
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -166,6 +167,7 @@ def never_compiled() -> bool:
     return not is_simulator and not (CACHE_FOLDER and any(Path(CACHE_FOLDER).rglob("cuda.render_pixels*")))
 
 
+@cache
 def driver_version() -> tuple[int, int]:
     """The newest CUDA that the driver serves."""
     from numba.cuda.cudadrv.driver import driver
@@ -173,6 +175,7 @@ def driver_version() -> tuple[int, int]:
     return tuple(driver.get_version())
 
 
+@cache
 def compiler_version() -> tuple[int, int]:
     """The CUDA that the compiler is for."""
     from numba.cuda.cudadrv.runtime import runtime
@@ -180,6 +183,7 @@ def compiler_version() -> tuple[int, int]:
     return tuple(runtime.get_version())
 
 
+@cache
 def lowest_capability() -> tuple[int, int]:
     """Compute capability of the oldest cards that the compiler serves."""
     from numba.cuda.cudadrv import nvrtc, nvvm

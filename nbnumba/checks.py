@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import ResourceError, UsageError
 from .experiment import Experiment
-from .lattice import checked_cell
+from .lattice import why_no_cell
 
 BYTES_PER_PIXEL = 6
 """Of the float image and the counts that are made of it; a picture (-png) takes as much again for a moment."""
@@ -20,6 +20,7 @@ LARGEST, SMALLEST = 1e60, 1e-60
 """Sizes between which the products of five values stay within float64."""
 
 MOST_DEGREES = 1e6
+"""Far more than a mosaic spread can mean, far less than overflows a float32."""
 MOST_STEPS = 10_000_000
 """Of what a run holds a list of: φ steps, directions, wavelengths, mosaic domains."""
 
@@ -31,8 +32,9 @@ def check_experiment(experiment: Experiment) -> None:
             raise UsageError(f"{name} is {value!r}: give a finite number")
         if LARGEST < abs(value) < math.inf:
             raise UsageError(f"{name} is {value!r}: give a number of at most {LARGEST:g}")
-    if experiment.crystal.cell is not None:
-        checked_cell(experiment.crystal.cell)
+    reason = None if experiment.crystal.cell is None else why_no_cell(experiment.crystal.cell)
+    if reason is not None:
+        raise UsageError(f"-cell {reason}")
     for option, value, rule, wants in _rules(experiment):
         if value is not None and not rule:
             raise UsageError(f"{option} {value:.12g}: {wants}")
@@ -58,7 +60,6 @@ def _rules(experiment: Experiment) -> Iterator[tuple[str, Any, bool, str]]:
         "-detsize_f": detector.fast_size_mm,
         "-detsize_s": detector.slow_size_mm,
         "-detector_thicksteps": detector.layers,
-        "-mosaic_domains": crystal.mosaic_domains,
         "-fudge": crystal.fudge,
     }
     for option, value in positive.items():
@@ -101,12 +102,8 @@ def _rules(experiment: Experiment) -> Iterator[tuple[str, Any, bool, str]]:
     for option, value in steps.items():
         yield option, value, value is not None and value > 0, "must be above 0"
         yield option, value, value is not None and value <= MOST_STEPS, f"must be at most {MOST_STEPS}"
-    yield (
-        "-mosaic",
-        crystal.mosaic_spread_deg,
-        (crystal.mosaic_spread_deg or 0.0) <= MOST_DEGREES,
-        (f"must be at most {MOST_DEGREES:g} degrees"),
-    )
+    spread = crystal.mosaic_spread_deg
+    yield "-mosaic", spread, spread is not None and spread <= MOST_DEGREES, f"must be at most {MOST_DEGREES:g} degrees"
     for size in crystal.size_mm:
         yield "-samplesize", size, size is not None and size >= 0, "must be 0 or more"
     yield "-polar", beam.kahn_factor, -1.0 <= beam.kahn_factor <= 1.0, "must lie between -1 and 1"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputFileError, ResourceError, UsageError
+from .errors import InputFileError, ResourceError
 from .io.files import read_bytes
-from .lattice import checked_cell
+from .lattice import why_no_cell
 
 if TYPE_CHECKING:
     import gemmi
@@ -93,10 +93,9 @@ def _read(path: str | os.PathLike[str]) -> gemmi.Structure:
         raise InputFileError(f"{name} holds no atoms; a PDB or mmCIF coordinate file is needed")
     if not structure.cell.is_crystal():
         raise InputFileError(f"{name} has no unit cell (CRYST1 or _cell); that of a crystal is needed")
-    try:
-        checked_cell(tuple(structure.cell.parameters))
-    except UsageError as error:
-        raise InputFileError(f"{name}: its unit cell cannot be: {str(error).removeprefix('-cell ')}") from error
+    reason = why_no_cell(tuple(structure.cell.parameters))
+    if reason is not None:
+        raise InputFileError(f"{name}: its unit cell cannot be: {reason}")
     if not all(math.isfinite(x) for site in structure[0].all() for x in (*site.atom.pos.tolist(), site.atom.b_iso)):
         raise InputFileError(f"{name}: the coordinates or the B factor of an atom are no number")
     structure.expand_ncs(gemmi.HowToNameCopiedChain.Dup)

@@ -84,8 +84,12 @@ def why_unusable(device: int = 0) -> str | None:
 def _misfit(device: int) -> str | None:
     """Why the compiler that is installed does not serve the driver or the card; None where it does."""
     provider = _provider()
-    driver, compiler = provider.driver_version(), provider.compiler_version()
-    card, lowest = provider.capability(device), provider.lowest_capability()
+    try:
+        driver, compiler = provider.driver_version(), provider.compiler_version()
+        card, lowest = provider.capability(device), provider.lowest_capability()
+    except Exception:
+        # What a provider cannot be asked shows when a kernel is compiled.
+        return None
     if driver[0] < compiler[0]:
         return (
             f"the driver serves CUDA {_dotted(driver)}, the compiler is for {_dotted(compiler)}: "

@@ -124,20 +124,18 @@ def reciprocal_axes(cell: Cell, mode: str) -> tuple[Vector, Vector, Vector]:
     )
 
 
-def checked_cell(cell: Cell) -> Cell:
-    """The cell itself if it can exist, else a UsageError that says why not."""
+def why_no_cell(cell: Cell) -> str | None:
+    """Why such a cell cannot exist, after its constants; None if it can."""
     text = " ".join(f"{x:g}" for x in cell)
     a, b, c, alpha, beta, gamma = cell
     if not all(0.0 < edge < math.inf for edge in (a, b, c)):
-        raise UsageError(f"-cell {text}: the edges must be above 0 Å")
+        return f"{text}: the edges must be above 0 Å"
     if not all(0.0 < angle < 180.0 for angle in (alpha, beta, gamma)):
-        raise UsageError(f"-cell {text}: the angles must lie between 0 and 180 degrees")
+        return f"{text}: the angles must lie between 0 and 180 degrees"
     closes = alpha + beta + gamma < 360.0 and alpha < beta + gamma and beta < alpha + gamma and gamma < alpha + beta
     if not closes or cell_volume(cell) < 1e-6 * a * b * c:
-        raise UsageError(
-            f"-cell {text}: these angles close no cell; each must be less than the sum of the others, all less than 360"
-        )
-    return cell
+        return f"{text}: these angles close no cell; each must be less than the sum of the others, all less than 360"
+    return None
 
 
 def _angle(sine: float, cosine: float) -> float:

@@ -255,7 +255,7 @@ def fake_provider(
     to_device: object = None,
     free: float = 1e12,
     lost: int | None = None,
-    driver: tuple[int, int] = (13, 0),
+    driver: tuple[int, int] | Exception = (13, 0),
     capability: tuple[int, int] = (9, 0),
 ) -> types.SimpleNamespace:
     """As if there were ``count`` cards; ``to_device`` copies to them; card ``lost`` cannot be used."""
@@ -264,6 +264,11 @@ def fake_provider(
         if isinstance(count, Exception):
             raise count
         return int(str(count))
+
+    def driver_version() -> tuple[int, int]:
+        if isinstance(driver, Exception):
+            raise driver
+        return driver
 
     def describe(number: int) -> tuple[str, tuple[int, int], int, int]:
         if number == lost:
@@ -276,7 +281,7 @@ def fake_provider(
         card_count=card_count,
         compiler_error=lambda: compiler,
         describe=describe,
-        driver_version=lambda: driver,
+        driver_version=driver_version,
         compiler_version=lambda: (13, 0),
         capability=lambda number: capability,
         lowest_capability=lambda: (7, 5),
@@ -306,6 +311,7 @@ CU_INIT = "Error at driver init: Call to cuInit results in CUDA_ERROR_{} (100):"
         (fake_provider(compiler="libnvvm.so not found"), 0, ["libnvvm.so", "nbnumba[cuda]"]),
         (fake_provider(driver=(12, 4)), 0, ["driver serves CUDA 12.4", "13.0", "numba-cuda[cu12]"]),
         (fake_provider(capability=(7, 0)), 0, ["compute capability 7.0", "7.5 and later", "numba-cuda[cu12]"]),
+        (fake_provider(driver=RuntimeError("no libcudart")), 0, []),
         (fake_provider(), 0, []),
     ],
     ids=[
@@ -319,6 +325,7 @@ CU_INIT = "Error at driver init: Call to cuInit results in CUDA_ERROR_{} (100):"
         "no compiler",
         "older driver than the compiler",
         "older card than the compiler",
+        "does not tell its versions",
         "usable",
     ],
 )
