@@ -20,7 +20,7 @@ LABELS = {
     "C-4": "two-theta counts in the reported centre and distance in mode spec, not in mode c",
     "C-5": "-pix0_vector is honoured in mode spec, ignored in mode c",
     "C-6": "-curved_det is a sphere in mode spec, mixed-up axes in mode c",
-    "C-7": "-misset random draws 90 radians for 90 degrees in both modes",
+    "C-7": "-misset random is uniform over all rotations in mode spec, a turn by 90 radians for 90 degrees in mode c",
     "C-8": "source weights count in mode spec, not in mode c",
     "C-9": "a φ of exactly 0 is rotated in mode spec, keeps the previous step's cell in mode c",
     "C-10": "outside the table interpolation goes on with default_F in mode spec, stops for good in mode c",
