@@ -385,7 +385,7 @@ def _words(option: Any, given: dict[str, Any]) -> list[str]:
     name = f"-{option.names[0]}"
     if not option.values:
         # The pivot has an option of its own, which comes last.
-        sets = {key: value for key, value in option.sets.items() if key != "implied_pivot"}
+        sets = {key: value for key, value in option.sets.items() if key not in ("implied_pivot", "near_point")}
         return [name] if sets and all(given.get(key) == value for key, value in sets.items()) else []
     if len(option.targets) != 1 or given.get(option.targets[0]) is None:
         return []
