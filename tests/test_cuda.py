@@ -411,6 +411,43 @@ def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch)
         gpu._capacity(long, 0, 1, 1 << 20, 1, False)
 
 
+@pytest.mark.parametrize("precision", ["double", "mixed"])
+@pytest.mark.parametrize(
+    "much",
+    [
+        "-hkl full.hkl",
+        "-hkl full.hkl -interpolate",
+        "-mosaic 1 -mosaic_domains 30000 -roi 0 0 0 0",
+        "-mask mask.img -detpixels 96 -roi 0 0 0 0",
+        "-detpixels 200",
+        "-detpixels 200 -interpolate -hkl small.hkl",
+    ],
+)
+def test_memory_that_is_asked_for_is_what_is_taken(monkeypatch: pytest.MonkeyPatch, much: str, precision: str) -> None:
+    """An image that would need twentieths more than is free is refused, one that needs that much less is not."""
+    taken: list[int] = []
+
+    def kept(array: np.ndarray) -> np.ndarray:
+        taken.append(array.nbytes)
+        return array
+
+    def on_a_card_with(free: float) -> int:
+        provider = fake_provider(free=free, to_device=lambda array, stream=0: kept(array))
+        provider.cuda.device_array = lambda size, kind: kept(np.empty(size, kind))
+        monkeypatch.setattr(gpu, "_provider", lambda: provider)
+        taken.clear()
+        gpu.Job(plan, precision)
+        return sum(taken)
+
+    pytest.importorskip("nbnumba.kernels.cuda")
+    plan = resolved_from([*STILL, "-oversample", "1", *much.split()]).plan
+    needed = on_a_card_with(1e12)
+    assert on_a_card_with(1.05 * needed) == needed
+    with pytest.raises(DeviceError, match="this image needs"):
+        on_a_card_with(0.95 * needed)
+    assert not taken
+
+
 @pytest.mark.parametrize(
     ("pixels", "parts", "ns"), [(1 << 22, 1, 1), (1 << 22, 1, 1e5), (4096, 5000, 1e3), (900, 3, 1)]
 )
