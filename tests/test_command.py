@@ -18,7 +18,7 @@ import pytest
 import nbnumba
 from nbnumba.cli import main
 from nbnumba.errors import UsageError
-from nbnumba.io.smv import header_value, read_smv
+from nbnumba.io.smv import header_value, read_smv, smv_header
 
 ROOT = Path(__file__).parent.parent
 CLI = (sys.executable, str(ROOT / "cli.py"))
@@ -177,11 +177,40 @@ def test_png_is_a_picture() -> None:
 
 
 def test_dials_header_is_asked_for_by_an_option() -> None:
-    run(f"{GOOD} -quiet -adc 12 -header dials")
-    header = read_smv("intimage.img").header
-    assert header_value(header, "ADC_OFFSET", whole=True) == 12
-    run(f"{GOOD} -quiet")
-    assert header_value(read_smv("intimage.img").header, "ADC_OFFSET", whole=True) is None
+    """For both images that have a header."""
+    offsets = {"": None, "-header c": None, "-header dials": 12}
+    for option, offset in offsets.items():
+        run(f"{GOOD} -quiet -adc 12 {option}")
+        for path in ("intimage.img", "noiseimage.img"):
+            assert header_value(read_smv(path).header, "ADC_OFFSET", whole=True) == offset
+
+
+@pytest.mark.parametrize("header", ["c", "dials"])
+def test_image_is_saved_with_the_header_that_is_asked_for(header: Any) -> None:
+    """Of a detector whose edges, beam centre, distances and angles all differ."""
+    image = nbnumba.simulate(nbnumba.Experiment.from_args(shlex.split(
+        f"{GOOD} -detpixels_s 8 -pixel 0.7 -Xbeam 2 -Ybeam 6 -distance 90 -detector_rotx 9 -twotheta 4 -phi 7 -osc 2 "
+        "-lambda 1.3 -pivot beam")), backend="cpu")  # fmt: skip
+    image.save_smv("int.img", header=header, adc_offset=9)
+    image.save_noise("noise.img", header=header, adc_offset=9)
+    assert read_smv("int.img").header == read_smv("noise.img").header == smv_header(image.smv_geometry, header, 9)
+    said = read_smv("int.img").header
+    geometry, height = image.geometry, 0.7 * 8
+    fast, slow = (0.7 * pixels for pixels in geometry.beam_center_px)
+    # In the mosflm convention X is along slow; spots are counted from the middle of the first pixel.
+    assert (fast, slow) == pytest.approx((6.35, 2.35))
+    expected = {
+        "SIZE1": 16, "SIZE2": 8, "PIXEL_SIZE": 0.7, "DISTANCE": 90, "WAVELENGTH": 1.3,
+        "ADXV_CENTER_X": fast, "ADXV_CENTER_Y": height - slow,
+        "MOSFLM_CENTER_X": slow - 0.35, "MOSFLM_CENTER_Y": fast - 0.35, "DENZO_X_BEAM": slow, "DENZO_Y_BEAM": fast,
+        "XDS_ORGX": geometry.orgx_px, "XDS_ORGY": geometry.orgy_px,
+        "CLOSE_DISTANCE": 90 * float(np.dot(geometry.beam, geometry.normal)),
+        "PHI": 7, "OSC_START": 7, "OSC_RANGE": 2, "TWOTHETA": 4,
+        "BEAM_CENTER_X": 2 if header == "c" else fast - 0.7,
+        "BEAM_CENTER_Y": 6 if header == "c" else height - slow + 0.7,
+    }  # fmt: skip
+    found = {keyword: header_value(said, keyword, whole=True) for keyword in expected}
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_report_tells_all_of_the_run() -> None:
