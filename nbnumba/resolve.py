@@ -62,7 +62,7 @@ class Resolved:
     table: FactorTable
     plan: Plan
     labels: tuple[str, ...]
-    """Which differences between the modes this experiment meets (documentation, "Where mode c differs")."""
+    """Which differences between the modes this experiment meets (docs/modes.md)."""
 
 
 def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
