@@ -79,7 +79,8 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     Raises
     ------
     UsageError, InputFileError, ResourceError
-        Whatever is wrong with the experiment; past this function nothing raises because of user input.
+        Whatever is wrong with the experiment. Past this function only a run can fail: for its own options (backend,
+        threads, a card, files), for photons that float32 cannot hold, for the machine.
     """
     merged = with_headers(experiment, inputs, experiment.mode)
     if merged.noise.seed is None:
@@ -112,7 +113,9 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     plan = Plan(
         detector=_detector_plan(merged.detector, geometry, inputs, mode_c),
         sources=SourcesPlan(
-            np.ascontiguousarray(sources.incident), sources.wavelength_angstrom * 1e-10, sources.weight
+            np.ascontiguousarray(sources.incident),
+            sources.wavelength_angstrom * units.METRES_PER_ANGSTROM,
+            sources.weight,
         ),
         crystal=_crystal_plan(merged, lattice, geometry, scan, domains),
         factors=FactorsPlan(
@@ -214,8 +217,8 @@ def _mosaicity(crystal: Crystal) -> tuple[float, int]:
 def _recommended_oversample(lattice: Lattice, wavelength: float, geometry: Geometry) -> int:
     """Sub-pixels that put three samples on a fringe of the crystal's longest edge."""
     edges = (lattice.a, lattice.b, lattice.c)
-    longest = max(n * length(edge) for n, edge in zip(lattice.cells, edges, strict=True)) * 1e-10
-    fringe = wavelength * 1e-10 * geometry.distance_m / geometry.pixel_m
+    longest = max(n * length(edge) for n, edge in zip(lattice.cells, edges, strict=True)) * units.METRES_PER_ANGSTROM
+    fringe = wavelength * units.METRES_PER_ANGSTROM * geometry.distance_m / geometry.pixel_m
     return max(1, math.ceil(3.0 * longest / fringe))
 
 
@@ -338,9 +341,9 @@ def _crystal_plan(
 ) -> CrystalPlan:
     carryover = (experiment.phi_carryover or experiment.mode) == "c"
     return CrystalPlan(
-        a=scaled(lattice.a, 1e-10),
-        b=scaled(lattice.b, 1e-10),
-        c=scaled(lattice.c, 1e-10),
+        a=scaled(lattice.a, units.METRES_PER_ANGSTROM),
+        b=scaled(lattice.b, units.METRES_PER_ANGSTROM),
+        c=scaled(lattice.c, units.METRES_PER_ANGSTROM),
         a_star=lattice.a_star,
         b_star=lattice.b_star,
         c_star=lattice.c_star,
@@ -363,12 +366,12 @@ def _interpolation(given: bool | None, cells: tuple[int, int, int], table: Facto
 
 
 def _background_plan(background: Background, inputs: Inputs, fluence: float, mode_c: bool) -> BackgroundPlan:
-    """Molecules of water times their cross-section; a file's F takes the place of water's in mode spec."""
+    """Molecules of water (10⁶ g/m³) times their cross-section; a file's F takes the place of water's in mode spec."""
     edge = units.metres_from_microns(background.water_um)
     molecules = edge * edge * edge * 1e6 * units.AVOGADRO_PER_MOL / WATER_MOLAR_MASS
     stol = factor = np.zeros(0)
     if inputs.amorphous is not None and not mode_c:
-        stol = inputs.amorphous[:, 0] * STOL_PER_AXIS[background.amorphous_axis] * 1e10
+        stol = inputs.amorphous[:, 0] * STOL_PER_AXIS[background.amorphous_axis] * units.ANGSTROM_PER_METRE
         factor = np.ascontiguousarray(inputs.amorphous[:, 1])
     return BackgroundPlan(units.ELECTRON_RADIUS_SQR_M2 * fluence * molecules, WATER_FACTOR, stol, factor, int(mode_c))
 
