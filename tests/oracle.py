@@ -83,7 +83,7 @@ def rotation_xyz(x: float, y: float, z: float) -> Array:
     return rotation(vec(0, 0, 1), z) @ rotation(vec(0, 1, 0), y) @ rotation(vec(1, 0, 0), x)
 
 
-# 3 Detector ----------------------------------------------------------------------------------------------------------
+# Detector ----------------------------------------------------------------------------------------------------------
 
 X, Y, Z = np.eye(3)
 CONVENTIONS = {  # b, f, s, o, w, p, u
@@ -278,7 +278,7 @@ def solid_angle(experiment: Experiment, g: Geometry, position: Array) -> Array:
     return g.pixel**2 / length**2 * g.close_distance / length
 
 
-# 4 Crystal -----------------------------------------------------------------------------------------------------------
+# Crystal -----------------------------------------------------------------------------------------------------------
 
 
 class Lattice(NamedTuple):
@@ -368,7 +368,7 @@ def cell_counts(crystal: Crystal, beam: Beam, real: Array) -> Array:
     return np.maximum(counts, 1)
 
 
-# 5 Sources -----------------------------------------------------------------------------------------------------------
+# Sources -----------------------------------------------------------------------------------------------------------
 
 
 class Source(NamedTuple):
@@ -448,7 +448,7 @@ def list_sources(experiment: Experiment, folder: Path, g: Geometry) -> list[Sour
     return grid_sources(experiment.beam, g, wavelength)
 
 
-# 6 Orientation samples -----------------------------------------------------------------------------------------------
+# Orientation samples -----------------------------------------------------------------------------------------------
 
 
 def phi_angles(scan: Scan) -> list[float]:
@@ -498,7 +498,7 @@ def random_rotation(deviates: Iterator[float], spread: float) -> Array:
     return rotation(axis, float(np.float32(spread) * power))
 
 
-# 10 Random numbers ---------------------------------------------------------------------------------------------------
+# Random numbers ---------------------------------------------------------------------------------------------------
 
 
 def random_deviates(seed: int) -> Iterator[float]:
@@ -521,7 +521,7 @@ def random_deviates(seed: int) -> Iterator[float]:
         yield float(min(np.float32(iy / 2147483647), np.float32(1 - 1.2e-7)))
 
 
-# 7 Structure factors -------------------------------------------------------------------------------------------------
+# Structure factors -------------------------------------------------------------------------------------------------
 
 
 class Table(NamedTuple):
@@ -577,7 +577,7 @@ def interpolated(table: Table, hkl: Array, mode: str) -> Array:
     return np.where(inside, total, table.default)
 
 
-# 8 One sample --------------------------------------------------------------------------------------------------------
+# One sample --------------------------------------------------------------------------------------------------------
 
 
 def lattice_factor(crystal: Crystal, lattice: Lattice, delta: Array) -> Array:
@@ -595,7 +595,9 @@ def lattice_factor(crystal: Crystal, lattice: Lattice, delta: Array) -> Array:
     rho_sqr = np.sum((delta @ lattice.reciprocal) ** 2, axis=1) * volume**2
     if crystal.shape == "gauss":
         return volume * np.exp(-rho_sqr * crystal.fudge / 0.63)
-    return np.where(rho_sqr * crystal.fudge < 0.3969, volume, 0.0)
+    if crystal.shape == "tophat":
+        return np.where(rho_sqr * crystal.fudge < 0.3969, volume, 0.0)
+    raise NotImplementedError(crystal.shape)
 
 
 def oversampling(experiment: Experiment, g: Geometry, lattice: Lattice) -> int:
@@ -606,7 +608,7 @@ def oversampling(experiment: Experiment, g: Geometry, lattice: Lattice) -> int:
     return max(1, math.ceil(3 * longest / ((experiment.beam.wavelength_angstrom or 1.0) * g.distance / g.pixel)))
 
 
-# 9 Pixel value -------------------------------------------------------------------------------------------------------
+# Pixel value -------------------------------------------------------------------------------------------------------
 
 
 class Sensor(NamedTuple):
