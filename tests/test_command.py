@@ -120,12 +120,44 @@ def test_warnings_are_told_on_stderr_and_in_the_report(capsys: pytest.CaptureFix
         ("-pivot sample -water 10", ["C-3", "C-12"]),
         ("-cell 70 80 90 75 85 95 -detector_thick 100 -detector_abs 100", ["C-19", "C-20"]),
         ("-cell 70 80 90 90 75 100", ["C-19"]),
+        ("-cell 70 80 90 90 75 90", []),
+        ("-Xclose 8", ["C-1", "C-3"]),
+        ("-Yclose 8", ["C-1", "C-3"]),
+        ("-odet_vector -2 0 0.1 -distance 90", ["C-2"]),
+        ("-odet_vector 2 0 0.1 -distance 90", []),
+        ("-odet_vector 1 0 0 -distance 90", []),
+        ("-pix0_vector 0.1 0.01 -0.01 -distance 90", ["C-5"]),
+        ("-curved_det", ["C-6"]),
+        ("-misset random", ["C-7"]),
+        ("-misset 1 2 3", []),
+        ("-sourcefile unequal", ["C-8"]),
+        ("-sourcefile equal", []),
+        ("-hkl P1.hkl -interpolate", ["C-10", "C-18"]),
+        ("-interpolate", []),
+        ("-oversample_polar", ["C-11"]),
+        ("-oversample_thick", ["C-11"]),
+        ("-oversample_omega", ["C-11"]),
+        ("-stol ice -water 1", ["C-12", "C-13"]),
+        ("-img between.img", ["C-14", "C-15"]),
+        ("-img between.img -distance 90", ["C-15"]),
+        ("-mask between.img", ["C-14", "C-15"]),
+        ("-distance 100 -close_distance 90 -pivot beam", ["C-15"]),
+        ("-detector_abs inf -detector_thick 100", []),
     ],
 )
+@pytest.mark.parametrize("mode", ["spec", "c"])
 def test_labels_of_what_the_modes_treat_differently_are_told(
-    options: str, labels: list[str], capsys: pytest.CaptureFixture[str]
+    options: str, labels: list[str], mode: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(f"{GOOD} {options} -show")
+    Path("P1.hkl").write_text(HKL)
+    Path("unequal").write_text("-1 0 0 1\n-1 0.001 0\n-1 0 0.001 2\n")
+    Path("equal").write_text("-1 0 0 1\n-1 0.001 0\n")
+    Path("ice").write_text("0 2\n1 1\n")
+    Path("between.img").write_bytes(
+        b"{\nHEADER_BYTES=512;\nSIZE1=16;\nSIZE2=16;\nDISTANCE=100;\nCLOSE_DISTANCE=99;\n}".ljust(512)
+        + np.ones((SIZE, SIZE), "<u2").tobytes()
+    )
+    run(f"{GOOD} {options} -mode {mode} -show")
     told = [line.split() for line in capsys.readouterr().out.split("\n")]
     assert [word.rstrip(":") for line in told for word in line[:2] if word.startswith("C-")] == labels
 
