@@ -9,7 +9,7 @@ import numpy as np
 from .errors import NbnumbaWarning, UsageError
 from .experiment import Beam, Crystal
 from .kernels.vectors import Vector, cross, dot, length, rotated_xyz, scaled
-from .units import RTD, metres_from_mm, radians_from_degrees
+from .units import METRES_PER_ANGSTROM, RTD, metres_from_mm, radians_from_degrees
 
 Cell = tuple[float, float, float, float, float, float]
 
@@ -204,7 +204,7 @@ def _cells(crystal: Crystal, beam: Beam, axes: tuple[Vector, Vector, Vector], mo
     counts = []
     for edge, vector, count in zip(size_mm, axes, crystal.cells, strict=True):
         if edge is not None and edge > 0.0:
-            fitting = metres_from_mm(edge) / length(scaled(vector, 1e-10))
+            fitting = metres_from_mm(edge) / length(scaled(vector, METRES_PER_ANGSTROM))
             count = math.ceil(fitting)
             if mode == "spec" and fitting <= (count - 1) * (1.0 + WHOLE_WITHIN):
                 count -= 1

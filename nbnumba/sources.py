@@ -9,7 +9,7 @@ import numpy as np
 from .errors import NbnumbaWarning, UsageError
 from .experiment import Beam
 from .kernels.vectors import Vector, cross, rotated_about, scaled, unit
-from .units import radians_from_milliradians
+from .units import ANGSTROM_PER_METRE, METRES_PER_ANGSTROM, fraction_from_percent, radians_from_milliradians
 
 MOST_SOURCES = 1_000_000
 SOURCE_DISTANCE_M = 10.0
@@ -85,7 +85,7 @@ def beam_sources(beam: Beam, direction: Vector, polarization: Vector, wavelength
         milli(beam.vertical_divergence_mrad),
         milli(beam.vertical_divergence_step_mrad),
     )
-    spectrum = sampled(beam.dispersion_steps, beam.dispersion_percent / 100.0, None)
+    spectrum = sampled(beam.dispersion_steps, fraction_from_percent(beam.dispersion_percent), None)
     _warn_of_single_steps(beam)
     if horizontal.count * vertical.count * spectrum.count > MOST_SOURCES:
         raise UsageError(
@@ -134,11 +134,11 @@ def listed_sources(rows: np.ndarray, direction: Vector, wavelength_angstrom: flo
     weighted : bool
         False: every weight is 1, as the reference has it (C-8).
     """
-    missing = np.array([*scaled(direction, -SOURCE_DISTANCE_M), 1.0, wavelength_angstrom * 1e-10])
+    missing = np.array([*scaled(direction, -SOURCE_DISTANCE_M), 1.0, wavelength_angstrom * METRES_PER_ANGSTROM])
     filled = np.where(np.isnan(rows), missing, rows)
     incident = np.array([scaled(unit((x, y, z)), -1.0) for x, y, z in filled[:, :3]])
     weight = filled[:, 3] / filled[:, 3].mean() if weighted else np.ones(len(filled))
-    return Sources(incident, filled[:, 4] * 1e10, weight, 1, 1, 1)
+    return Sources(incident, filled[:, 4] * ANGSTROM_PER_METRE, weight, 1, 1, 1)
 
 
 def _divergence_grid(

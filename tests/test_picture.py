@@ -8,8 +8,14 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from nbnumba.experiment import Convention, Detector, Experiment, changed
+from nbnumba.geometry import CONVENTIONS, beam_center_of_fast_slow
+from nbnumba.image import Image
+from nbnumba.inputs import Inputs
 from nbnumba.picture import ring_curve, ring_spacings, save_png
+from nbnumba.resolve import resolve
 
+CRYSTAL = Experiment.from_args("-cell 70 80 90 -default_F 1 -N 5".split())
 MOSFLM = {"fast": (0, 0, 1), "slow": (0, -1, 0), "beam": (1, 0, 0)}
 
 
@@ -94,6 +100,32 @@ def test_overlays_are_drawn_in_colour(tmp_path: Path) -> None:
     # 100 mm · tan 2θ in pixels of 1 mm, each drawn as 9 × 9.
     expected = 900 // 100 * 100 * np.tan(2 * np.arcsin(1.0 / 6.0))
     assert np.median(radius) == pytest.approx(expected, abs=2)
+
+
+def red_cross(path: Path) -> np.ndarray:
+    """Fast and slow of the middle of what is drawn in red, in pixels of the picture."""
+    red, green, blue = np.moveaxis(matplotlib.image.imread(path)[..., :3], -1, 0)
+    rows, columns = np.nonzero((red > blue + 0.3) & (red > green + 0.3))
+    return np.array([columns.mean(), rows.mean()])
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_cross_is_where_the_beam_meets_the_detector(tmp_path: Path, convention: Convention) -> None:
+    """On a detector that is twice as high as wide, off its middle."""
+    crosses = []
+    for fast, slow in ((15, 20), (27, 13)):
+        x, y = beam_center_of_fast_slow(convention, fast, slow, 1.0, 60.0)
+        detector = Detector(
+            convention=convention, pivot="beam", beam_x_mm=x, beam_y_mm=y, rotx_deg=9.0,
+            pixel_mm=1.0, fast_pixels=30, slow_pixels=60,
+        )  # fmt: skip
+        experiment = changed(CRYSTAL, detector=vars(detector))
+        image = Image(resolve(experiment, Inputs()), np.zeros((60, 30), np.float32))
+        image.save_png(str(tmp_path / "cross.png"))
+        crosses.append(red_cross(tmp_path / "cross.png"))
+        assert image.geometry.beam_center_px == pytest.approx((fast, slow), abs=1e-9)
+    enlarged = 900 // 60
+    np.testing.assert_allclose((crosses[1] - crosses[0]) / enlarged, (12, -7), atol=0.1)
 
 
 @pytest.mark.parametrize("scale", ["log", "percentile"])
