@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .detector_counts import auto_gray_scale, auto_scale, gray_levels, scaled_counts
 from .experiment import Experiment
@@ -24,7 +25,7 @@ class Image:
     """Expected photons of every pixel, float32 (slow, fast), and what they were simulated from."""
 
     resolved: Resolved
-    photons: np.ndarray
+    photons: NDArray[np.float32]
 
     @property
     def experiment(self) -> Experiment:

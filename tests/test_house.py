@@ -32,7 +32,7 @@ def _sources() -> Iterator[str]:
     for folder, name in [("nbnumba", "nbnumba"), *((linked, f"nbnumba/{linked}") for linked in LINKED)]:
         for path in (ROOT / folder).rglob("*"):
             inside = path.relative_to(ROOT / folder)
-            is_source = path.suffix == ".py" or inside.parts[0] == "data"
+            is_source = path.suffix == ".py" or path.name == "py.typed" or inside.parts[0] == "data"
             if path.is_file() and is_source and not (folder == "nbnumba" and inside.parts[0] in LINKED):
                 yield f"{name}/{inside.as_posix()}"
 
@@ -71,6 +71,41 @@ def test_wheel_has_the_man_page(wheel: zipfile.ZipFile) -> None:
     page = wheel.read(f"nbnumba-{nbnumba.__version__}.data/data/share/man/man1/nbnumba.1").decode()
     assert page.startswith(".TH NBNUMBA")
     assert r"\-lambda" in page
+
+
+USERS_FILE = """
+from typing import assert_type
+
+import numpy as np
+import nbnumba
+from numpy.typing import NDArray
+
+experiment = nbnumba.Experiment(crystal=nbnumba.Crystal(cell=(70, 80, 90, 90, 90, 90)))
+image = nbnumba.simulate(experiment, backend="cpu")
+assert_type(image, nbnumba.Image)
+assert_type(image.photons, NDArray[np.float32])
+assert_type([image.noise().photons for image in nbnumba.simulate_many([experiment])], list[int])
+image.save_sm("a.img")  # wrong
+nbnumba.simulate(experiment, backend="gpu")  # wrong
+nbnumba.simulte(experiment)  # wrong
+"""
+
+
+def test_users_checkers_see_types(wheel: zipfile.ZipFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = pytest.importorskip("mypy.api")
+    wheel.extractall(tmp_path / "installed")
+    (tmp_path / "user.py").write_text(USERS_FILE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "installed"))
+    said, *_ = api.run(["--strict", "--cache-dir", str(tmp_path / "cache"), "user.py"])
+    wrong = [number for number, line in enumerate(USERS_FILE.splitlines(), start=1) if line.endswith("# wrong")]
+    assert [int(line.split(":")[1]) for line in said.splitlines() if line.startswith("user.py:")] == wrong, said
+
+
+def test_everything_promised_completes_on_tab() -> None:
+    listed = _python("-c", "import nbnumba, sys; print(*dir(nbnumba)); assert 'numpy' not in sys.modules").split()
+    assert set(nbnumba.__all__) <= set(listed)
+    assert len(listed) == len(set(listed))
 
 
 def test_installed_version_is_that_of_the_package() -> None:
