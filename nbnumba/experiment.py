@@ -3,7 +3,7 @@
 ``None`` in a field means "not given": an image header, another field or a default then decides, in
 :func:`nbnumba.resolve.resolve`, which is also where values are checked. Every length, angle and count
 carries its unit in its name. A noun takes lists, NumPy's scalars and arrays, and paths for tuples, numbers and
-texts; what is not of a field's type is a :class:`UsageError` that names the field.
+texts, and keeps tuples, numbers and texts; what is not of a field's type is a :class:`UsageError` that names the field.
 """
 
 from __future__ import annotations
@@ -12,16 +12,50 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from numbers import Integral, Real
 from os import PathLike, fspath
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import UsageError
 from .units import DEFAULT_FLUENCE_PER_M2
 
+Kept_co = TypeVar("Kept_co", covariant=True)
+Given_contra = TypeVar("Given_contra", contravariant=True)
+Item_co = TypeVar("Item_co", covariant=True)
+
+
+class Values(Protocol[Item_co]):
+    """What checkers of types know lists, tuples and NumPy's arrays by."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Item_co: ...
+
+
+class Taking(Protocol[Kept_co, Given_contra]):
+    """A field that keeps one type and takes another; a descriptor is how a dataclass tells this to checkers of types.
+
+    It is an annotation and nothing else.
+    """
+
+    def __get__(self, noun: object, kind: Any, /) -> Kept_co: ...
+    def __set__(self, noun: object, value: Given_contra, /) -> None: ...
+
+
+Cell = tuple[float, float, float, float, float, float]
 Vector = tuple[float, float, float]
+Sizes = tuple[float | None, float | None, float | None]
+GivenCell = Taking[Cell | None, Values[float] | None]
+GivenVector = Taking[Vector | None, Values[float] | None]
+GivenFile = Taking[str | None, str | PathLike[str] | None]
+# Defaults of such fields: a checker would hold them to the annotation itself.
+NOT_GIVEN: Any = None
+UNTURNED: Any = (0.0, 0.0, 0.0)
+SINGLE: Any = (1, 1, 1)
+UNSIZED: Any = (None, None, None)
+
 Mode = Literal["spec", "c"]
 Convention = Literal["mosflm", "xds", "adxv", "denzo", "dials", "custom"]
 Pivot = Literal["beam", "sample"]
@@ -67,7 +101,7 @@ class Beam(_Noun):
     vertical_divergence_steps: int | None = None
     round_divergence: bool = True
     """Drop the corners of the divergence grid."""
-    source_file: str | None = None
+    source_file: GivenFile = NOT_GIVEN
     """Rows of x y z weight wavelength in m; replaces divergence and dispersion."""
     kahn_factor: float = 0.0
     """Degree of polarization K: 0 unpolarized, 1 fully polarized along the polarization axis."""
@@ -77,9 +111,9 @@ class Beam(_Noun):
     """Photons per second; where given, flux · exposure / size² is the fluence."""
     exposure_s: float = 1.0
     size_mm: float = 0.1
-    direction: Vector | None = None
+    direction: GivenVector = NOT_GIVEN
     """Along which the beam travels, in the lab; convention "custom" only."""
-    polarization_axis: Vector | None = None
+    polarization_axis: GivenVector = NOT_GIVEN
     """E-vector; convention "custom" only."""
 
 
@@ -113,11 +147,11 @@ class Detector(_Noun):
     roty_deg: float = 0.0
     rotz_deg: float = 0.0
     twotheta_deg: float | None = None
-    fast_axis: Vector | None = None
-    slow_axis: Vector | None = None
-    normal_axis: Vector | None = None
-    twotheta_axis: Vector | None = None
-    origin_mm: Vector | None = None
+    fast_axis: GivenVector = NOT_GIVEN
+    slow_axis: GivenVector = NOT_GIVEN
+    normal_axis: GivenVector = NOT_GIVEN
+    twotheta_axis: GivenVector = NOT_GIVEN
+    origin_mm: GivenVector = NOT_GIVEN
     """Outer corner of the first pixel before rotations (pix0_vector); convention "custom" only."""
     curved: bool = False
     """Every pixel at ``distance`` from the sample."""
@@ -127,11 +161,11 @@ class Detector(_Noun):
     """1/e depth of the sensor material; None: not given, inf: no absorption."""
     thickness_um: float = 0.0
     layers: int | None = None
-    header_file: str | None = None
+    header_file: GivenFile = NOT_GIVEN
     """SMV image whose header describes the detector, beam and scan."""
-    mask_file: str | None = None
+    mask_file: GivenFile = NOT_GIVEN
     """SMV image: pixels of value 0 are not rendered; its header counts too, before ``header_file``."""
-    roi: tuple[int, int, int, int] | None = None
+    roi: Taking[tuple[int, int, int, int] | None, Values[int] | None] = NOT_GIVEN
     """First and last fast, first and last slow pixel to render, all inclusive."""
 
     @property
@@ -151,7 +185,7 @@ class Detector(_Noun):
 class Goniometer(_Noun):
     """The axis about which the crystal turns."""
 
-    spindle_axis: Vector | None = None
+    spindle_axis: GivenVector = NOT_GIVEN
     """Convention "custom" only."""
 
 
@@ -169,17 +203,17 @@ class Scan(_Noun):
 class Crystal(_Noun):
     """Unit cell, orientation, size, shape and mosaicity."""
 
-    cell: tuple[float, float, float, float, float, float] | None = None
+    cell: GivenCell = NOT_GIVEN
     """a, b, c in Å, α, β, γ in degrees."""
-    matrix_file: str | None = None
+    matrix_file: GivenFile = NOT_GIVEN
     """MOSFLM A matrix: columns a*, b*, c* times the wavelength."""
-    misset_deg: Vector | Literal["random"] = (0.0, 0.0, 0.0)
+    misset_deg: Taking[Vector | Literal["random"], Values[float] | Literal["random"]] = UNTURNED
     """Rotation about the lab's x, then y, then z."""
     misset_seed: int | None = None
     """Seed of the random misset (that of the noise where not given)."""
-    cells: tuple[int, int, int] = (1, 1, 1)
+    cells: Taking[tuple[int, int, int], Values[int]] = SINGLE
     """Unit cells along a, b, c."""
-    size_mm: tuple[float | None, float | None, float | None] = (None, None, None)
+    size_mm: Taking[Sizes, Values[float | None]] = UNSIZED
     """Edges along a, b, c; where given, they set the number of cells."""
     shape: Shape = "square"
     fudge: float = 1.0
@@ -193,12 +227,12 @@ class Crystal(_Noun):
 class StructureFactors(_Noun):
     """F(hkl): from a list, from the cache of one, or from atomic coordinates."""
 
-    hkl_file: str | None = None
+    hkl_file: GivenFile = NOT_GIVEN
     default_f: float = 0.0
     """F in electrons of every reflection without a value."""
-    dump_file: str | None = None
+    dump_file: GivenFile = NOT_GIVEN
     """Binary cache of the table of ``hkl_file``."""
-    coordinate_file: str | None = None
+    coordinate_file: GivenFile = NOT_GIVEN
     """PDB or mmCIF file to calculate F from."""
     solvent: bool = True
     k_sol: float = 0.35
@@ -215,7 +249,7 @@ class Background(_Noun):
 
     water_um: float = 0.0
     """Edge of the cube of water (or other amorphous material) in the beam."""
-    amorphous_file: str | None = None
+    amorphous_file: GivenFile = NOT_GIVEN
     """Two columns, ``amorphous_axis`` in Å⁻¹ and F in electrons, which take the place of water's constant F."""
     amorphous_axis: Literal["stol", "4stol", "Q"] = "stol"
     """sin θ/λ, 4 sin θ/λ or 4π sin θ/λ."""
@@ -306,11 +340,21 @@ class Experiment(_Noun):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Experiment:
-        """The inverse of :meth:`to_dict`; an unknown field is a :class:`UsageError`.
+        """The inverse of :meth:`to_dict`.
 
-        Infinity may be written as the text ``inf``, which JSON has no number for.
+        Parameters
+        ----------
+        values : mapping
+            Nested plain values. What JSON or TOML cannot say may be a text: infinity ``inf``, None in a list ``none``.
+
+        Raises
+        ------
+        UsageError
+            A field that there is not, or a value that is not of a field's type.
         """
-        return _from_dict(cls, values)
+        if not isinstance(values, Mapping):
+            raise UsageError(f"an experiment is a mapping of its nouns, not {_shown(values)}")
+        return _changed(cls(), values)
 
     def to_toml(self) -> str:
         """A TOML document with one table for each noun."""
@@ -324,18 +368,74 @@ class Experiment(_Noun):
 
     @classmethod
     def from_toml(cls, text: str) -> Experiment:
-        """The inverse of :meth:`to_toml`."""
+        """The inverse of :meth:`to_toml`.
+
+        Parameters
+        ----------
+        text : str
+            A TOML document.
+
+        Raises
+        ------
+        UsageError
+            The text is not TOML, or as in :meth:`from_dict`.
+        """
         try:
-            return cls.from_dict(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
+            values = tomllib.loads(text)
+        except (ValueError, TypeError, RecursionError) as error:
             raise UsageError(f"the experiment is not TOML: {error}") from error
+        return cls.from_dict(values)
 
 
-def changed(experiment: Experiment, **groups: Mapping[str, Any]) -> Experiment:
-    """A copy with some fields replaced, as ``changed(experiment, beam={"kahn_factor": 0.9})``."""
-    return replace(
-        experiment, **{name: replace(getattr(experiment, name), **dict(values)) for name, values in groups.items()}
-    )
+def changed(experiment: Experiment, **changes: Any) -> Experiment:
+    """A copy with some fields replaced.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    **changes
+        For a noun, a mapping of the fields to be replaced, or a whole noun; for any other field, its value.
+
+    Returns
+    -------
+    Experiment
+
+    Raises
+    ------
+    UsageError
+        A field that there is not, or a value that is not of a field's type.
+
+    Examples
+    --------
+    >>> polarized = changed(Experiment(), beam={"kahn_factor": 0.9}, mode="c")
+    >>> polarized.beam.kahn_factor, polarized.mode
+    (0.9, 'c')
+    """
+    if not isinstance(experiment, Experiment):
+        raise UsageError(f"changed: {_shown(experiment)} is not an Experiment")
+    return _changed(experiment, changes)
+
+
+def _changed(noun: Any, changes: Mapping[str, Any]) -> Any:
+    kind: Any = type(noun)
+    given: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name not in _types(kind):
+            raise _unknown(kind, name)
+        old = getattr(noun, name)
+        given[name] = _changed(old, value) if is_dataclass(old) and isinstance(value, Mapping) else value
+    return replace(noun, **given)
+
+
+def _unknown(noun: Any, name: Any) -> UsageError:
+    """What to say of a field that there is not: the nearest ones of the noun, else of others, else all of the noun."""
+    name = name if isinstance(name, str) and name.isidentifier() else repr(name)
+    groups: list[Any] = [kinds[0] for kinds in _types(Experiment).values() if is_dataclass(kinds[0])]
+    near = [_path(noun, field) for field in get_close_matches(name, _types(noun))] or [
+        _path(group, field) for group in groups for field in get_close_matches(name, _types(group), cutoff=0.8)
+    ]
+    advice = f"did you mean {' or '.join(near[:3])}?" if near else f"known are: {', '.join(_types(noun))}"
+    return UsageError(f"{_path(noun, name)} is not a field of {noun.__name__}; {advice}")
 
 
 @cache
@@ -345,6 +445,8 @@ def _types(noun: type) -> dict[str, tuple[Any, ...]]:
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
+    if get_origin(hint) is Taking:
+        return _alternatives(get_args(hint)[0])
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
@@ -360,13 +462,27 @@ def _typed(noun: type, name: str, value: Any) -> Any:
         return _converted(kinds, value)
     except TypeError:
         wanted = " or ".join(_words(kind) for kind in kinds if kind is not NoneType)
-        raise UsageError(f"{_path(noun, name)}: {value!r} is not {wanted}") from None
+        raise UsageError(f"{_path(noun, name)}: {_shown(value)} is not {wanted}") from None
+
+
+def _shown(value: Any) -> str:
+    """A value on one line that is not too long."""
+    text = " ".join(repr(_plain(value)).split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _plain(value: Any) -> Any:
+    """Lists and numbers for NumPy's arrays and scalars."""
+    with suppress(TypeError):
+        return value.tolist() if hasattr(value, "tolist") else value
+    return value
 
 
 def _converted(kinds: tuple[Any, ...], value: Any) -> Any:
     """The value in the first of the types that takes it; TypeError where none does."""
-    plain = value.tolist() if hasattr(value, "tolist") else value  # NumPy's scalars and arrays
-    if plain is None and NoneType in kinds:
+    plain = _plain(value)
+    # TOML has no null.
+    if NoneType in kinds and (plain is None or (plain == "none" and str not in kinds)):
         return None
     for kind in kinds:
         with suppress(TypeError, OverflowError):
@@ -383,7 +499,7 @@ def _as(kind: Any, value: Any) -> Any:
         return int(value)
     if kind is str and isinstance(value, (str, PathLike)):
         return fspath(value)
-    if get_origin(kind) is tuple and isinstance(value, (list, tuple)) and len(value) == len(parts):
+    if get_origin(kind) is tuple and isinstance(value, Sequence) and len(value) == len(parts):
         return tuple(_converted(_alternatives(part), item) for part, item in zip(parts, value, strict=True))
     if get_origin(kind) is Literal and value in parts:
         return value
@@ -418,18 +534,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(_toml("none" if item is None else item) for item in value) + "]"
     return repr(value)
-
-
-def _from_dict(noun: Any, values: Mapping[str, Any]) -> Any:
-    types = _types(noun)
-    given: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in types:
-            raise UsageError(f"{_path(noun, name)} is not a field of {noun.__name__}; known are: {', '.join(types)}")
-        if is_dataclass(types[name][0]) and isinstance(value, Mapping):
-            given[name] = _from_dict(types[name][0], value)
-        elif isinstance(value, (list, tuple)):
-            given[name] = tuple(None if item == "none" else item for item in value)
-        else:
-            given[name] = value
-    return noun(**given)
