@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from .arrays import HoldsArrays
 from .errors import InputFileError, ResourceError
 from .experiment import Experiment, Mode
 from .io.amorphous import read_amorphous
@@ -33,8 +34,8 @@ LEAST = {
 """Fields that cannot be any number, the keywords of image headers that give them, and what they must be."""
 
 
-@dataclass(frozen=True)
-class Inputs:
+@dataclass(frozen=True, eq=False, repr=False)
+class Inputs(HoldsArrays):
     """What the files named by an experiment hold; None where none is named."""
 
     matrix: np.ndarray | None = None

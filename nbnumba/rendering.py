@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from . import gpu
+from .arrays import HoldsArrays
 from .errors import DeviceError, NbnumbaWarning, UsageError
 from .experiment import Experiment, changed
 from .image import Image
@@ -28,8 +29,8 @@ POLL_S = 0.05
 FOREVER = 1 << 62
 
 
-@dataclass(frozen=True)
-class Rendering:
+@dataclass(frozen=True, eq=False, repr=False)
+class Rendering(HoldsArrays):
     """The image and how it came about."""
 
     photons: np.ndarray

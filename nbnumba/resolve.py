@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from . import units
+from .arrays import HoldsArrays
 from .checks import check_experiment, check_memory
 from .errors import InputFileError, NbnumbaWarning, UsageError
 from .experiment import Background, Beam, Crystal, Detector, Experiment
@@ -45,8 +46,8 @@ SHAPES = {"square": SQUARE, "round": ROUND, "gauss": GAUSS, "tophat": TOPHAT}
 STOL_PER_AXIS = {"stol": 1.0, "4stol": 0.25, "Q": 1.0 / (4.0 * math.pi)}
 
 
-@dataclass(frozen=True)
-class Resolved:
+@dataclass(frozen=True, eq=False, repr=False)
+class Resolved(HoldsArrays):
     """An experiment with nothing left open: what the report tells, and the plan that kernels take."""
 
     experiment: Experiment
@@ -63,6 +64,12 @@ class Resolved:
     plan: Plan
     labels: tuple[str, ...]
     """Which differences between the modes this experiment meets (documentation, "Where mode c differs")."""
+
+    @property
+    def summary(self) -> str:
+        """Size, wavelength and samples."""
+        size = f"{self.geometry.fast_pixels} x {self.geometry.slow_pixels} pixels"
+        return f"{size}, {self.wavelength_angstrom:.5g} Å, {self.steps} samples a pixel"
 
 
 def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:

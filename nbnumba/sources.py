@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arrays import HoldsArrays
 from .errors import UsageError
 from .experiment import Beam
 from .kernels.vectors import Vector, cross, rotated_about, scaled, unit
@@ -15,8 +16,8 @@ SOURCE_DISTANCE_M = 10.0
 """How far up the beam a source stands whose position is not given."""
 
 
-@dataclass(frozen=True)
-class Sources:
+@dataclass(frozen=True, eq=False, repr=False)
+class Sources(HoldsArrays):
     """Unit vectors along which each source's photons travel (n, 3), wavelengths in Å (n,), weights of mean 1 (n,)."""
 
     incident: np.ndarray

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import pkgutil
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -142,3 +144,40 @@ def test_start_does_not_wait_for_numpy_or_numba(start: str) -> None:
 def test_checkout_runs_without_installation(tmp_path: Path) -> None:
     tree = shutil.copytree(ROOT, tmp_path / "tree", symlinks=True, ignore=BUILT)
     assert nbnumba.__version__ in _python("-S", "cli.py", "-version", cwd=tree)
+
+
+def test_what_holds_arrays_is_equal_to_itself_alone_and_shown_briefly() -> None:
+    """Generated methods would compare arrays to an array of truths, fail to hash, and print numbers by the hundred."""
+    from nbnumba.arrays import HoldsArrays
+    from nbnumba.inputs import read_inputs
+
+    holders = {holder for holder in _dataclasses() if any("NDArray" in t or "ndarray" in t for t in _types(holder))}
+    assert {"Image", "Inputs", "Rendering", "FactorTable"} <= {holder.__name__ for holder in holders}
+    assert [holder for holder in holders if not issubclass(holder, HoldsArrays)] == []
+    for holder in (holder for holder in _dataclasses() if issubclass(holder, HoldsArrays)):
+        assert (holder.__eq__, holder.__hash__, holder.__repr__) == (
+            object.__eq__, object.__hash__, HoldsArrays.__repr__)  # fmt: skip
+
+    args = "-cell 70 80 90 -default_F 100 -N 5 -detpixels_f 40 -detpixels_s 30 -lambda 0.98 -oversample 3 -seed 1"
+    image = nbnumba.simulate(nbnumba.Experiment.from_args(args.split()), backend="cpu")
+    brightest = f"{image.photons.max():.3g}"
+    assert repr(image) == f"Image(40 x 30 pixels, brightest {brightest} photons, 0.98 Å)"
+    assert repr(image.resolved) == "Resolved(40 x 30 pixels, 0.98 Å, 9 samples a pixel)"
+    noise = image.noise()
+    assert repr(noise) == f"NoiseImage(counts=uint16 (30, 40), photons={noise.photons}, overloads={noise.overloads})"
+    assert repr(image.resolved.scan) == "PhiSampling(start_deg=0.0, oscillation_deg=0.0, phi_rad=float64 (1,))"
+    assert len(repr(read_inputs(image.experiment))) < 200
+    assert image == image
+    assert image != nbnumba.simulate(image.experiment, backend="cpu")
+    assert len({image, image}) == 1
+
+
+def _dataclasses() -> set[type]:
+    modules = [importlib.import_module(name) for _, name, _ in pkgutil.walk_packages(nbnumba.__path__, "nbnumba.")
+               if name.split(".")[1] not in (*LINKED, "testing", "__main__")]  # fmt: skip
+    return {kind for module in modules for kind in vars(module).values()
+            if isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == module.__name__}  # fmt: skip
+
+
+def _types(kind: type) -> list[str]:
+    return [str(item.type) for item in fields(kind)]
