@@ -334,6 +334,30 @@ class Experiment(_Noun):
 
         return parse(args).experiment
 
+    def to_args(self) -> list[str]:
+        """nanoBragg's command line for the experiment: the inverse of :meth:`from_args`.
+
+        A pivot that was not given and that options decide in the same way may be given afterwards.
+
+        Returns
+        -------
+        list of str
+            Options and values of what differs from the defaults, without the program's name.
+
+        Raises
+        ------
+        UsageError
+            A field that no option sets so.
+
+        Examples
+        --------
+        >>> Experiment(crystal=Crystal(cells=(5, 5, 6)), mode="c", detector=Detector(pivot="beam")).to_args()
+        ['-mode', 'c', '-Na', '5', '-Nb', '5', '-Nc', '6', '-pivot', 'beam']
+        """
+        from .options import as_args
+
+        return as_args(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, without the fields that were not given."""
         return _without_none(asdict(self))

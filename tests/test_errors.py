@@ -194,6 +194,36 @@ def test_what_is_lacking_is_named(line: str, said: str, capsys: pytest.CaptureFi
     assert said in refused(line, USAGE, capsys)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            "[beam]\nwavelength = 1",
+            "e.toml: beam.wavelength is not a field of Beam; did you mean beam.wavelength_angst",
+        ),
+        ("[scan]\nsteps = 1.5", "e.toml: scan.steps: 1.5 is not a whole number"),
+        ("[beam\n", "e.toml: the experiment is not TOML: "),
+        (b"\xff", "e.toml:1: the experiment must be plain (UTF-8) text, which this is not"),
+        (None, "cannot read the experiment e.toml: it is a folder; give the name of a file"),
+    ],
+)
+def test_experiment_in_a_file_that_cannot_be_is_named(
+    content: str | bytes | None, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put("e.toml", content)
+    assert said in refused(f"{GOOD} -experiment e.toml", FILE, capsys)
+
+
+def test_experiment_in_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused("-experiment nowhere.toml", FILE, capsys)
+    assert "cannot read the experiment nowhere.toml: there is no such file; check the path" in said
+
+
+def test_file_of_the_experiment_is_not_written_over(capsys: pytest.CaptureFixture[str]) -> None:
+    put("e.toml", "[noise]\nseed = 1\n")
+    assert "-report e.toml would be written over" in refused(f"{GOOD} -experiment e.toml -report e.toml", USAGE, capsys)
+
+
 # Experiments in Python and TOML ------------------------------------------------------------------------------------
 
 
