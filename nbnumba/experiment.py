@@ -8,6 +8,7 @@ texts, and keeps tuples, numbers and texts; what is not of a field's type is a :
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -46,9 +47,12 @@ class Taking(Protocol[Kept_co, Given_contra]):
 
 Cell = tuple[float, float, float, float, float, float]
 Vector = tuple[float, float, float]
+Matrix = tuple[Vector, Vector, Vector]
 Sizes = tuple[float | None, float | None, float | None]
+SourceRow = tuple[float | None, float | None, float | None, float | None, float | None]
 GivenCell = Taking[Cell | None, Values[float] | None]
 GivenVector = Taking[Vector | None, Values[float] | None]
+GivenMatrix = Taking[Matrix | None, Values[Values[float]] | None]
 GivenFile = Taking[str | None, str | PathLike[str] | None]
 # Defaults of such fields: a checker would hold them to the annotation itself.
 NOT_GIVEN: Any = None
@@ -81,6 +85,33 @@ class _Noun:
             object.__setattr__(self, name, _typed(noun, name, getattr(self, name)))
 
 
+class Array(Protocol):
+    """What checkers of types know a NumPy array of any kind by."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its lengths along each axis."""
+
+
+@dataclass(frozen=True)
+class Mask:
+    """What a mask is kept as, so that an experiment compares, hashes and stays as it is.
+
+    ``numpy.asarray(mask)`` is the array (slow, fast) again, read-only.
+    """
+
+    slow_pixels: int
+    fast_pixels: int
+    rendered: bytes = field(repr=False)
+    """A byte for each pixel, slow-major: 1 where it is rendered, else 0."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """By which NumPy sees an array."""
+        shape = (self.slow_pixels, self.fast_pixels)
+        return {"version": 3, "shape": shape, "typestr": "|b1", "data": self.rendered}
+
+
 @dataclass(frozen=True)
 class Beam(_Noun):
     """The X-rays: spectrum, divergence, polarization and how many photons.
@@ -103,6 +134,8 @@ class Beam(_Noun):
     """Drop the corners of the divergence grid."""
     source_file: GivenFile = NOT_GIVEN
     """Rows of x y z weight wavelength in m; replaces divergence and dispersion."""
+    sources: Taking[tuple[SourceRow, ...] | None, Values[Values[float | None]] | None] = NOT_GIVEN
+    """The same rows in place of the file; NaN or None for what is not given."""
     kahn_factor: float = 0.0
     """Degree of polarization K: 0 unpolarized, 1 fully polarized along the polarization axis."""
     polarization_correction: bool = True
@@ -115,6 +148,14 @@ class Beam(_Noun):
     """Along which the beam travels, in the lab; convention "custom" only."""
     polarization_axis: GivenVector = NOT_GIVEN
     """E-vector; convention "custom" only."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sources is not None:
+            # NaN would make the beam differ from itself.
+            rows = tuple(tuple(None if value is None or math.isnan(value) else value for value in row)
+                         for row in self.sources)  # fmt: skip
+            object.__setattr__(self, "sources", rows)
 
 
 @dataclass(frozen=True)
@@ -165,8 +206,14 @@ class Detector(_Noun):
     """SMV image whose header describes the detector, beam and scan."""
     mask_file: GivenFile = NOT_GIVEN
     """SMV image: pixels of value 0 are not rendered; its header counts too, before ``header_file``."""
+    mask: Taking[Mask | None, Mask | Array | None] = NOT_GIVEN
+    """An array of truths or whole numbers (slow, fast) in place of the file."""
     roi: Taking[tuple[int, int, int, int] | None, Values[int] | None] = NOT_GIVEN
     """First and last fast, first and last slow pixel to render, all inclusive."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mask", _mask(self.mask))
+        super().__post_init__()
 
     @property
     def chosen_pivot(self) -> Pivot:
@@ -207,6 +254,10 @@ class Crystal(_Noun):
     """a, b, c in Å, α, β, γ in degrees."""
     matrix_file: GivenFile = NOT_GIVEN
     """MOSFLM A matrix: columns a*, b*, c* times the wavelength."""
+    a_matrix: GivenMatrix = NOT_GIVEN
+    """A in place of the file: columns a*, b*, c* in Å⁻¹ (rows are the lab's x, y, z), without the wavelength."""
+    u_matrix: GivenMatrix = NOT_GIVEN
+    """Rotation that turns ``cell`` into the lab from where it stands by itself: a* along x, b* in the xy plane."""
     misset_deg: Taking[Vector | Literal["random"], Values[float] | Literal["random"]] = UNTURNED
     """Rotation about the lab's x, then y, then z."""
     misset_seed: int | None = None
@@ -359,7 +410,17 @@ class Experiment(_Noun):
         return as_args(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, without the fields that were not given."""
+        """Nested plain values, without the fields that were not given.
+
+        Raises
+        ------
+        UsageError
+            A mask in memory.
+        """
+        if self.detector.mask is not None:
+            raise UsageError(
+                "detector.mask: a mask in memory has no text: save it as an SMV image, and name that by mask_file"
+            )
         return _without_none(asdict(self))
 
     @classmethod
@@ -381,7 +442,7 @@ class Experiment(_Noun):
         return _changed(cls(), values)
 
     def to_toml(self) -> str:
-        """A TOML document with one table for each noun."""
+        """A TOML document with one table for each noun; raises as :meth:`to_dict`."""
         values = self.to_dict()
         scalars = {name: value for name, value in values.items() if not isinstance(value, dict)}
         text = "".join(f"{name} = {_toml(value)}\n" for name, value in scalars.items())
@@ -447,7 +508,7 @@ def _changed(noun: Any, changes: Mapping[str, Any]) -> Any:
         if name not in _types(kind):
             raise _unknown(kind, name)
         old = getattr(noun, name)
-        given[name] = _changed(old, value) if is_dataclass(old) and isinstance(value, Mapping) else value
+        given[name] = _changed(old, value) if isinstance(old, _Noun) and isinstance(value, Mapping) else value
     return replace(noun, **given)
 
 
@@ -489,8 +550,19 @@ def _typed(noun: type, name: str, value: Any) -> Any:
         raise UsageError(f"{_path(noun, name)}: {_shown(value)} is not {wanted}") from None
 
 
+def _mask(value: Any) -> Any:
+    """A mask of an array of truths or whole numbers; whatever else it is, the value."""
+    kind, shape = getattr(getattr(value, "dtype", None), "kind", None), tuple(getattr(value, "shape", ()))
+    if kind in ("b", "i", "u") and len(shape) == 2 and all(shape):
+        return Mask(int(shape[0]), int(shape[1]), (value != 0).tobytes())
+    return value
+
+
 def _shown(value: Any) -> str:
     """A value on one line that is not too long."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and math.prod(shape) > 9:
+        return f"an array {shape} of {getattr(value, 'dtype', 'values')}"
     text = " ".join(repr(_plain(value)).split())
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -523,8 +595,10 @@ def _as(kind: Any, value: Any) -> Any:
         return int(value)
     if kind is str and isinstance(value, (str, PathLike)):
         return fspath(value)
-    if get_origin(kind) is tuple and isinstance(value, Sequence) and len(value) == len(parts):
-        return tuple(_converted(_alternatives(part), item) for part, item in zip(parts, value, strict=True))
+    if get_origin(kind) is tuple and isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        parts = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
+        if len(value) == len(parts):
+            return tuple(_converted(_alternatives(part), item) for part, item in zip(parts, value, strict=True))
     if get_origin(kind) is Literal and value in parts:
         return value
     if kind not in (float, int, str) and isinstance(kind, type) and isinstance(value, kind):
@@ -536,8 +610,12 @@ def _words(kind: Any) -> str:
     parts = get_args(kind)
     if get_origin(kind) is Literal:
         return " or ".join((", ".join(parts[:-1]), parts[-1]) if parts[1:] else parts)
+    if get_origin(kind) is tuple and get_origin(parts[0]) is tuple:
+        return f"{'rows of' if parts[-1] is Ellipsis else f'{len(parts)} x'} {_words(parts[0])}"
     if get_origin(kind) is tuple:
         return f"{len(parts)} {'whole ' if parts[0] is int else ''}numbers"
+    if kind is Mask:
+        return "an array (slow, fast) of truths or whole numbers"
     return {float: "a number", int: "a whole number", bool: "true or false", str: "text"}.get(
         kind, f"a {kind.__name__}"
     )

@@ -163,7 +163,7 @@ def _detector_lines(resolved: Resolved) -> list[str]:
         )
     if plan.mask.size:
         left_out = int((plan.mask == 0).sum())
-        lines.append(f"mask {resolved.experiment.detector.mask_file}: {left_out} pixels not rendered")
+        lines.append(f"mask {resolved.experiment.detector.mask_file or 'in memory'}: {left_out} pixels not rendered")
     if resolved.experiment.detector.roi is not None:
         lines.append("region fast {} to {}, slow {} to {}".format(*plan.roi))
     return lines

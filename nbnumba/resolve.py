@@ -166,8 +166,9 @@ def _structure_factors(
         hkl, amplitudes, cell = structure_factors_from_coordinates(
             factors.coordinate_file, dmin, factors.solvent, factors.k_sol, factors.b_sol
         )
-        if experiment.crystal.cell is None and experiment.crystal.matrix_file is None:
-            experiment = replace(experiment, crystal=replace(experiment.crystal, cell=cell))
+        crystal = experiment.crystal
+        if crystal.cell is None and crystal.matrix_file is None and crystal.a_matrix is None:
+            experiment = replace(experiment, crystal=replace(crystal, cell=cell))
         return experiment, dense_table(hkl, amplitudes, factors.default_f)
     if inputs.table is None and factors.default_f == 0.0:
         raise UsageError("no structure factors: give -hkl file, -pdb file, or -default_F for a constant F")
@@ -333,7 +334,8 @@ def _mask(inputs: Inputs, geometry: Geometry) -> np.ndarray:
     size = (geometry.slow_pixels, geometry.fast_pixels)
     if inputs.mask.pixels.shape != size:
         there = f"{inputs.mask.pixels.shape[1]} x {inputs.mask.pixels.shape[0]}"
-        raise InputFileError(
+        # One that the experiment holds has no header.
+        raise (InputFileError if inputs.mask.header else UsageError)(
             f"{inputs.mask.path}: a mask of {there} pixels (fast x slow) for a detector of {size[1]} x {size[0]}: "
             "give a mask of the detector's size"
         )
@@ -399,7 +401,8 @@ def _labels(
     weights = None if inputs.sources is None else inputs.sources[:, 3]
     cell = experiment.crystal.cell
     custom = detector.convention == "custom"
-    oblique = cell is not None and inputs.matrix is None and sum(angle != 90.0 for angle in cell[3:]) > 1
+    has_matrix = inputs.matrix is not None or experiment.crystal.a_matrix is not None
+    oblique = cell is not None and not has_matrix and sum(angle != 90.0 for angle in cell[3:]) > 1
     headers = inputs.mask is not None or inputs.header is not None
     applies = {
         "C-1": detector.close_x_mm is not None or detector.close_y_mm is not None,

@@ -1,17 +1,20 @@
 """The beam as a list of sources: directions of travel, wavelengths and weights."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .arrays import HoldsArrays
 from .errors import UsageError
-from .experiment import Beam
+from .experiment import Beam, SourceRow
 from .kernels.vectors import Vector, cross, rotated_about, scaled, unit
 from .units import radians_from_milliradians
 
 MOST_SOURCES = 1_000_000
+LARGEST = 1e50
+"""Beyond it, and below its inverse, squares and sums leave float64."""
 SOURCE_DISTANCE_M = 10.0
 """How far up the beam a source stands whose position is not given."""
 
@@ -106,6 +109,25 @@ def beam_sources(beam: Beam, direction: Vector, polarization: Vector, wavelength
         vertical.count,
         spectrum.count,
     )
+
+
+def why_no_sources(rows: Sequence[SourceRow]) -> str | None:
+    """Why rows of x, y, z, weight and wavelength in m are no sources; None if they are."""
+    if not rows:
+        return "is empty: give rows of x, y, z, weight, wavelength_m"
+    for number, (*position, weight, wavelength) in enumerate(rows):
+        given = [x for x in position if x is not None]
+        if len(given) not in (0, 3):
+            return f"row {number}: x, y and z belong together: give all three or none"
+        if given and not 1.0 / LARGEST < max(map(abs, given)) < LARGEST:
+            return f"row {number}: x y z = {' '.join(f'{x:g}' for x in given)} must point from the sample to the source"
+        if weight is not None and not 0.0 <= weight < LARGEST:
+            return f"row {number}: weight = {weight:g} must be 0 or more, and less than {LARGEST:g}"
+        if wavelength is not None and not 0.0 < wavelength < LARGEST:
+            return f"row {number}: wavelength = {wavelength:g} m must be above 0"
+    if all(row[3] == 0.0 for row in rows):
+        return "has weights that sum to 0: at least one must be positive"
+    return None
 
 
 def listed_sources(rows: np.ndarray, direction: Vector, wavelength_angstrom: float, weighted: bool) -> Sources:
