@@ -371,10 +371,16 @@ class Experiment(_Noun):
         args : sequence of str
             Options and values as one would type them, without the program's name.
 
+        Returns
+        -------
+        Experiment
+
         Raises
         ------
         UsageError
             An option that is not known or a value that does not parse.
+        InputFileError
+            The file of ``-experiment`` cannot be read, or holds no experiment.
 
         Examples
         --------
@@ -410,7 +416,12 @@ class Experiment(_Noun):
         return as_args(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, without the fields that were not given.
+        """Nested plain values.
+
+        Returns
+        -------
+        dict
+            Fields by name, without those that were not given; nouns are dicts, too.
 
         Raises
         ------
@@ -432,6 +443,10 @@ class Experiment(_Noun):
         values : mapping
             Nested plain values. What JSON or TOML cannot say may be a text: infinity ``inf``, None in a list ``none``.
 
+        Returns
+        -------
+        Experiment
+
         Raises
         ------
         UsageError
@@ -442,7 +457,18 @@ class Experiment(_Noun):
         return _changed(cls(), values)
 
     def to_toml(self) -> str:
-        """A TOML document with one table for each noun; raises as :meth:`to_dict`."""
+        """A TOML document.
+
+        Returns
+        -------
+        str
+            One table for each noun.
+
+        Raises
+        ------
+        UsageError
+            A mask in memory.
+        """
         values = self.to_dict()
         scalars = {name: value for name, value in values.items() if not isinstance(value, dict)}
         text = "".join(f"{name} = {_toml(value)}\n" for name, value in scalars.items())
@@ -459,6 +485,10 @@ class Experiment(_Noun):
         ----------
         text : str
             A TOML document.
+
+        Returns
+        -------
+        Experiment
 
         Raises
         ------
