@@ -123,7 +123,7 @@ def test_warnings_are_told_on_stderr_and_in_the_report(capsys: pytest.CaptureFix
         ("-cell 70 80 90 90 75 90", []),
         ("-Xclose 8", ["C-1", "C-3"]),
         ("-Yclose 8", ["C-1", "C-3"]),
-        ("-odet_vector -2 0 0.1 -distance 90", ["C-2"]),
+        ("-sdet_vector 0 1 0 -odet_vector 2 0 0.1 -distance 90", ["C-2"]),
         ("-odet_vector 2 0 0.1 -distance 90", []),
         ("-odet_vector 1 0 0 -distance 90", []),
         ("-pix0_vector 0.1 0.01 -0.01 -distance 90", ["C-5"]),
@@ -544,6 +544,20 @@ def test_simulate_returns_an_image_that_can_be_saved(folder: Path) -> None:
     image.save_png("saved/image.png")
     for name in IMAGES | {"image.png"}:
         assert (folder / "saved" / name).read_bytes() == (folder / name).read_bytes()
+
+
+@pytest.mark.parametrize("mode", ["spec", "c"])
+def test_experiment_of_a_file_gives_the_image_of_python(mode: str) -> None:
+    detector = {"fast_pixels": SIZE, "slow_pixels": SIZE, "pixel_mm": 2.0, "orgx_px": 3.0, "orgy_px": 12.0}
+    experiment = nbnumba.changed(
+        nbnumba.Experiment.from_args(shlex.split(GOOD)),
+        detector=detector | {"rotx_deg": 20, "close_distance_mm": 90},
+        mode=mode,
+    )
+    Path("e.toml").write_text(experiment.to_toml(), "utf-8")
+    run("-experiment e.toml -nonoise -nopgm -quiet -backend cpu")
+    assert np.array_equal(photons(), nbnumba.simulate(experiment, backend="cpu").photons)
+    assert photons().max() > 0
 
 
 def test_simulate_raises_what_the_command_says() -> None:
