@@ -123,7 +123,7 @@ def test_warnings_are_told_on_stderr_and_in_the_report(capsys: pytest.CaptureFix
         ("-cell 70 80 90 90 75 90", []),
         ("-Xclose 8", ["C-1", "C-3"]),
         ("-Yclose 8", ["C-1", "C-3"]),
-        ("-odet_vector -2 0 0.1 -distance 90", ["C-2"]),
+        ("-fdet_vector 0 0 1 -sdet_vector 0 1 0 -odet_vector 2 0 0 -distance 90", ["C-2"]),
         ("-odet_vector 2 0 0.1 -distance 90", []),
         ("-odet_vector 1 0 0 -distance 90", []),
         ("-pix0_vector 0.1 0.01 -0.01 -distance 90", ["C-5"]),
