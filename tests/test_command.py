@@ -143,6 +143,12 @@ def test_warnings_are_told_on_stderr_and_in_the_report(capsys: pytest.CaptureFix
         ("-mask between.img", ["C-14", "C-15"]),
         ("-distance 100 -close_distance 90 -pivot beam", ["C-15"]),
         ("-detector_abs inf -detector_thick 100", []),
+        ("-distance 123.456 -lambda 1.23456 -phi 12.3456 -osc 0.123456 -detector_rotx 1.23", []),
+        (
+            "-distance 123.456 -lambda 1.23456 -phi 12.3456 -osc 0.123456 -detector_rotx 1.23 -pixel 0.123456 "
+            "-detector_roty 2.34",
+            ["C-17"],
+        ),
     ],
 )
 @pytest.mark.parametrize("mode", ["spec", "c"])
