@@ -123,7 +123,7 @@ def test_warnings_are_told_on_stderr_and_in_the_report(capsys: pytest.CaptureFix
         ("-cell 70 80 90 90 75 90", []),
         ("-Xclose 8", ["C-1", "C-3"]),
         ("-Yclose 8", ["C-1", "C-3"]),
-        ("-sdet_vector 0 1 0 -odet_vector 2 0 0.1 -distance 90", ["C-2"]),
+        ("-fdet_vector 0 0 1 -sdet_vector 0 1 0 -odet_vector 2 0 0 -distance 90", ["C-2"]),
         ("-odet_vector 2 0 0.1 -distance 90", []),
         ("-odet_vector 1 0 0 -distance 90", []),
         ("-pix0_vector 0.1 0.01 -0.01 -distance 90", ["C-5"]),
@@ -143,6 +143,12 @@ def test_warnings_are_told_on_stderr_and_in_the_report(capsys: pytest.CaptureFix
         ("-mask between.img", ["C-14", "C-15"]),
         ("-distance 100 -close_distance 90 -pivot beam", ["C-15"]),
         ("-detector_abs inf -detector_thick 100", []),
+        ("-distance 123.456 -lambda 1.23456 -phi 12.3456 -osc 0.123456 -detector_rotx 1.23", []),
+        (
+            "-distance 123.456 -lambda 1.23456 -phi 12.3456 -osc 0.123456 -detector_rotx 1.23 -pixel 0.123456 "
+            "-detector_roty 2.34",
+            ["C-17"],
+        ),
     ],
 )
 @pytest.mark.parametrize("mode", ["spec", "c"])

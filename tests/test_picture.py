@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
@@ -126,6 +127,25 @@ def test_cross_is_where_the_beam_meets_the_detector(tmp_path: Path, convention: 
         assert image.geometry.beam_center_px == pytest.approx((fast, slow), abs=1e-9)
     enlarged = 900 // 60
     np.testing.assert_allclose((crosses[1] - crosses[0]) / enlarged, (12, -7), atol=0.1)
+
+
+def test_rings_of_an_image_are_those_of_its_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tilted, so that neither normal nor nearest point is the beam's; the finest ring is about that of a corner."""
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr("nbnumba.picture.save_png", lambda path, photons, **more: drawn.update(more))
+    args = "-cell 70 80 90 -default_F 1 -N 5 -pixel 0.1 -detpixels_f 900 -detpixels_s 600 -distance 80 -lambda 1.3"
+    experiment = Experiment.from_args([*args.split(), "-detector_rotx", "9", "-detector_roty", "25", "-twotheta", "8"])
+    image = Image(resolve(experiment, Inputs()), np.zeros((600, 900), np.float32))
+    image.save_png("picture.png")
+    origin, fast, slow = (np.array(getattr(image.geometry, name)) for name in ("origin_m", "fast", "slow"))
+    spacings = []
+    for label, curve in drawn["rings"]:
+        spacings.append(float(label.removesuffix(" Å")))
+        np.testing.assert_allclose(spacings_along(curve, 1.3, origin, fast, slow), spacings[-1], rtol=1e-9)
+    corners = np.array([(f, s) for f in (0.0, 900.0) for s in (0.0, 600.0)])
+    edge = spacings_along(corners, 1.3, origin, fast, slow).min()
+    assert edge <= min(spacings) <= 1.35 * edge
+    assert drawn["title"].startswith("1.3 Å, 80 mm, brightest pixel 0 photons")
 
 
 @pytest.mark.parametrize("scale", ["log", "percentile"])
