@@ -14,10 +14,11 @@ from .errors import NbnumbaWarning, ResourceError
 from .io.coordinates import Model, gemmi_errors, read_model
 from .lattice import Cell
 
-MOST_REFLECTIONS = 1 << 27
-"""Largest sphere of reflections: 1.5 GiB of indices, and some 7 GiB for a map and its transform."""
-MOST_GRID_POINTS = 1 << 28
-"""Of a grid that is finer than the resolution needs: 1 GiB, and as much for its transform."""
+MOST_MAP_POINTS = 1 << 30
+"""Of the density map: 4 GiB, and as much for its transform. In a cell of right angles the sphere has a seventh as many
+reflections."""
+MOST_FINE_POINTS = 1 << 28
+"""Of a grid that is finer than the resolution needs."""
 MASK_STEP_ANGSTROM = 0.6
 """What the mask leaves out depends on its grid: this is that of cctbx, whatever the resolution is."""
 COARSEST_MAP_ANGSTROM = 3.0
@@ -97,12 +98,7 @@ def structure_factors(
         More reflections than fit into memory.
     """
     unit_cell = model.structure.cell
-    reflections = 4.0 / 3.0 * math.pi * unit_cell.volume / dmin_angstrom**3
-    if reflections > MOST_REFLECTIONS:
-        raise ResourceError(
-            f"{model.name} to {dmin_angstrom:g} Å has {reflections:.3g} reflections, "
-            f"more than the limit of {MOST_REFLECTIONS:.3g}: raise -dmin"
-        )
+    _check_points(model.structure, unit_cell, dmin_angstrom / _GRID_PER_DMIN)
     hkl = gemmi.make_miller_array(unit_cell, gemmi.SpaceGroup("P 1"), dmin_angstrom, unique=False)
     hkl = np.concatenate([np.zeros((1, 3), dtype=np.int32), hkl])
     factors = of_atoms(model.structure, hkl, dmin_angstrom)
@@ -121,7 +117,7 @@ def of_atoms(structure: gemmi.Structure, hkl: NDArray[np.int32], dmin_angstrom: 
     """
     cell = structure.cell
     density = gemmi.DensityCalculatorX()
-    step = _grid_step(cell, min(dmin_angstrom, COARSEST_MAP_ANGSTROM) / _GRID_PER_DMIN)
+    step = min(dmin_angstrom / _GRID_PER_DMIN, _step(cell, COARSEST_MAP_ANGSTROM / _GRID_PER_DMIN))
     density.rate = _GRID_PER_DMIN / 2.0
     density.d_min = step * _GRID_PER_DMIN
     density.cutoff = _FAINTEST_DENSITY
@@ -142,7 +138,9 @@ def _fill_one_of(density: gemmi.DensityCalculatorX, structure: gemmi.Structure, 
     """The density of one cell's atoms, without its repetitions, in a map of several cells."""
     cell = structure.cell
     edges = [edge * count for edge, count in zip(cell.parameters[:3], cells, strict=True)]
-    density.grid.set_unit_cell(gemmi.UnitCell(*edges, *cell.parameters[3:]))
+    map_cell = gemmi.UnitCell(*edges, *cell.parameters[3:])
+    _check_points(structure, map_cell, density.d_min / _GRID_PER_DMIN)
+    density.grid.set_unit_cell(map_cell)
     density.grid.spacegroup = gemmi.SpaceGroup("P 1")
     density.initialize_grid()
     density.add_model_density_to_grid(structure[0])
@@ -157,7 +155,7 @@ def of_solvent_mask(structure: gemmi.Structure, hkl: NDArray[np.int32]) -> NDArr
 
     The grid depends on the cell alone, so that the same reflection is the same to every resolution.
     """
-    step = _grid_step(structure.cell, MASK_STEP_ANGSTROM)
+    step = _step(structure.cell, MASK_STEP_ANGSTROM)
     mask = gemmi.FloatGrid()
     mask.setup_from(structure, spacing=step)
     gemmi.SolventMasker(gemmi.AtomicRadiiSet.Cctbx).put_mask_on_float_grid(mask, structure[0])
@@ -167,6 +165,15 @@ def of_solvent_mask(structure: gemmi.Structure, hkl: NDArray[np.int32]) -> NDArr
     return factors
 
 
-def _grid_step(cell: gemmi.UnitCell, wanted_angstrom: float) -> float:
+def _step(cell: gemmi.UnitCell, wanted_angstrom: float) -> float:
     """As wanted, or coarser where that would be too many points."""
-    return max(wanted_angstrom, math.cbrt(cell.volume / MOST_GRID_POINTS))
+    return max(wanted_angstrom, math.cbrt(math.prod(cell.parameters[:3]) / MOST_FINE_POINTS))
+
+
+def _check_points(structure: gemmi.Structure, cell: gemmi.UnitCell, step: float) -> None:
+    points = math.prod(edge / step for edge in cell.parameters[:3])
+    if points > MOST_MAP_POINTS:
+        raise ResourceError(
+            f"{structure.name} to {_GRID_PER_DMIN * step:g} Å needs a map of {points:.3g} points, "
+            f"more than the limit of {MOST_MAP_POINTS:.3g}: raise -dmin"
+        )

@@ -108,16 +108,19 @@ def test_space_group_of_mmcif_must_be_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("edges", "complaint"),
+    ("cell", "complaint"),
     [
-        pytest.param((30, 31, 1.5), "an edge has 2 to 10000 Å", id="too short"),
-        pytest.param((99999, 31, 32), "an edge has 2 to 10000 Å", id="too long"),
-        pytest.param((-30, 31, 32), "above 0", id="negative"),
+        pytest.param((30, 31, 1.5, 90, 90, 90), "it must be 1.8 Å thick", id="too short"),
+        pytest.param((30, 31, 32, 90, 90, 179), "it must be 1.8 Å thick", id="too flat"),
+        pytest.param((99999, 31, 32, 90, 90, 90), "no longer than 10000 Å", id="too long"),
+        pytest.param((-30, 31, 32, 90, 90, 90), "above 0", id="negative"),
+        pytest.param((30, 31, 32, 90, 90, 180), "between 0 and 180", id="no angle"),
     ],
 )
-def test_cells_that_cannot_be(tmp_path: Path, edges: tuple[float, ...], complaint: str) -> None:
+def test_cells_that_cannot_be(tmp_path: Path, cell: tuple[float, ...], complaint: str) -> None:
+    path = written(tmp_path, cryst1(*cell[:3]).replace("  90.00 P", f"{cell[5]:7.2f} P") + atom_record())
     with pytest.raises(InputFileError, match=rf"model\.pdb: its unit cell cannot be: .*{complaint}"):
-        read_model(written(tmp_path, cryst1(*edges) + atom_record()))
+        read_model(path)
 
 
 def test_axes_may_lie_otherwise_than_usual(tmp_path: Path) -> None:
@@ -324,10 +327,10 @@ MODEL = (CRYST1 + atom_record()).encode()
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        pytest.param(b"", "holds no atoms; a PDB, mmCIF or CIF", id="empty"),
-        pytest.param(CRYST1.encode(), "holds no atoms; a PDB, mmCIF or CIF", id="no atoms"),
-        pytest.param(b"1 2 3 40.5\n", "holds no atoms; a PDB, mmCIF or CIF", id="a list"),
-        pytest.param(b"data_x\nloop_\n_a\n", "holds no atoms; a PDB, mmCIF or CIF", id="another CIF"),
+        pytest.param(b"", "holds no atoms of a crystal .*; a PDB, mmCIF or CIF", id="empty"),
+        pytest.param(CRYST1.encode(), "holds no atoms of a crystal .*; a PDB, mmCIF or CIF", id="no atoms"),
+        pytest.param(b"1 2 3 40.5\n", "holds no atoms of a crystal .*; a PDB, mmCIF or CIF", id="a list"),
+        pytest.param(b"data_x\nloop_\n_a\n", "holds no atoms of a crystal .*; a PDB, mmCIF or CIF", id="another CIF"),
         pytest.param(b"data_x\nloop_\n_a _b\n1\n", "cannot be read as a PDB, mmCIF or CIF file", id="broken CIF"),
         pytest.param(b'{"data_x": [', "cannot be read as a PDB, mmCIF or CIF file", id="broken JSON"),
         pytest.param(bytes(range(256)) * 8, "is no text", id="bytes"),

@@ -171,13 +171,20 @@ def test_solvent_weakens_low_resolution_and_nothing_else() -> None:
 
 
 def test_too_many_reflections_are_refused_before_they_are_made() -> None:
-    with pytest.raises(ResourceError, match="-dmin"):
+    with pytest.raises(ResourceError, match=r"1hel\.pdb to 0\.01 Å needs a map of 6\.4e\+12 points.*-dmin"):
         calculated(dmin=0.01)
+
+
+def test_a_map_of_several_cells_is_refused_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    structure = random_structure((3.1, 33.0, 28.0, 90, 90, 90), "P 1", anisotropic=False)
+    monkeypatch.setattr("nbnumba.fcalc.MOST_MAP_POINTS", 2 * 3.1 * 33.0 * 28.0)
+    with pytest.raises(ResourceError, match="points, more than the limit"):
+        of_atoms(structure, np.zeros((1, 3), np.int32), 3.0)
 
 
 def test_the_largest_cell_to_low_resolution_is_a_small_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A million points at most here; 0.6 Å would be a hundred million."""
-    monkeypatch.setattr("nbnumba.fcalc.MOST_GRID_POINTS", 1 << 20)
+    monkeypatch.setattr("nbnumba.fcalc.MOST_FINE_POINTS", 1 << 20)
     path = tmp_path / "large.pdb"
     path.write_text(cryst1(280, 290, 300) + atom_record())
     factors = calculated(path, dmin=40.0, solvent=True)

@@ -29,8 +29,9 @@ LEAST_PRINCIPAL_B = -10.0
 """Along an axis of an ellipsoid: refinement leaves some that are slightly negative."""
 MOST_OCCUPANCY = 1.1
 """A little above 1 is rounding."""
-SHORTEST_EDGE, LONGEST_EDGE = 2.0, 1e4
-"""Å: room for an atom, and several times the largest virus."""
+THINNEST_CELL_ANGSTROM, LONGEST_EDGE_ANGSTROM = 1.8, 1e4
+"""Between planes of the lattice no atom has room for less; and several times the largest virus."""
+ROTATION_WITHIN = 0.01
 SPECIAL_POSITION_ANGSTROM = 0.4
 """An atom no farther from its image stands on the symmetry element; SHELXL has 0.2 Å from the element."""
 
@@ -39,10 +40,13 @@ SPECIAL_POSITION_ANGSTROM = 0.4
 class Model:
     """A crystal: its structure has a cell and one model of atoms that scatter, in the usual Cartesian frame."""
 
-    name: str
-    """Of the file."""
     structure: gemmi.Structure
     is_small_molecule: bool
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return str(self.structure.name)
 
     @property
     def cell(self) -> Cell:
@@ -87,18 +91,20 @@ def read_model(path: Path, cell: Cell | None = None) -> Model:
     with gemmi_errors(name):
         structure, is_small_molecule = _parsed(name, content)
         if len(structure) == 0 or structure[0].count_atom_sites() == 0:
-            raise InputFileError(f"{name} holds no atoms; a PDB, mmCIF or CIF coordinate file is needed")
+            raise InputFileError(
+                f"{name} holds no atoms of a crystal (ATOM, _atom_site); a PDB, mmCIF or CIF coordinate file is needed"
+            )
         if len(structure) > 1:
             _say(f"{name} holds {len(structure)} models: the first one counts")
             del structure[1:]
         _settle_cell(name, structure, cell)
         _check_atoms(name, structure[0])
         _remove_absent_atoms(structure[0])
-        if len(structure.ncs):
-            structure.expand_ncs(gemmi.HowToNameCopiedChain.Dup)
-        _turn_to_standard_axes(structure)
+        _expand_ncs(name, structure)
+        _turn_to_usual_axes(name, structure)
         _share_special_positions(structure)
-    return Model(name, structure, is_small_molecule)
+    structure.name = name
+    return Model(structure, is_small_molecule)
 
 
 @contextmanager
@@ -197,8 +203,13 @@ def _settle_cell(name: str, structure: gemmi.Structure, stand_in: Cell | None) -
         structure.setup_cell_images()
     parameters = tuple(structure.cell.parameters)
     reason = why_no_cell(parameters)
-    if reason is None and not all(SHORTEST_EDGE <= edge <= LONGEST_EDGE for edge in parameters[:3]):
-        reason = f"{' '.join(f'{x:g}' for x in parameters)}: an edge has {SHORTEST_EDGE:g} to {LONGEST_EDGE:g} Å"
+    if reason is None:
+        planes = [1.0 / star for star in structure.cell.reciprocal().parameters[:3]]
+        if min(planes) < THINNEST_CELL_ANGSTROM or max(parameters[:3]) > LONGEST_EDGE_ANGSTROM:
+            reason = (
+                f"{' '.join(f'{x:g}' for x in parameters)}: it must be {THINNEST_CELL_ANGSTROM:g} Å thick "
+                f"and no longer than {LONGEST_EDGE_ANGSTROM:g} Å"
+            )
     if reason is not None:
         raise InputFileError(f"{name}: its unit cell cannot be: {reason}")
     if structure.find_spacegroup() is None and not structure.cell.images:
@@ -213,13 +224,32 @@ def _no_space_group(name: str, symbol: str) -> InputFileError:
     )
 
 
-def _turn_to_standard_axes(structure: gemmi.Structure) -> None:
+def _expand_ncs(name: str, structure: gemmi.Structure) -> None:
+    for operation in structure.ncs:
+        if not (_is_rotation(operation.tr.mat) and operation.tr.vec.length() <= FARTHEST_ANGSTROM):
+            raise InputFileError(f"{name}: the NCS operation {operation.id} (MTRIX, _struct_ncs_oper) is no rotation")
+    if len(structure.ncs):
+        structure.expand_ncs(gemmi.HowToNameCopiedChain.Dup)
+
+
+def _turn_to_usual_axes(name: str, structure: gemmi.Structure) -> None:
     """Where SCALE has it otherwise, let a lie along x and b in the xy plane, as the density map takes for granted."""
-    if structure.cell.explicit_matrices:
-        cell = gemmi.UnitCell(*structure.cell.parameters)
-        structure[0].transform_pos_and_adp(cell.orth.combine(structure.cell.frac))
-        structure.cell = cell
-        structure.setup_cell_images()
+    if not structure.cell.explicit_matrices:
+        return
+    cell = gemmi.UnitCell(*structure.cell.parameters)
+    turn = cell.orth.combine(structure.cell.frac)
+    if _is_rotation(turn.mat) and turn.vec.length() <= FARTHEST_ANGSTROM:
+        structure[0].transform_pos_and_adp(turn)
+    else:
+        _say(f"{name}: SCALE (or _atom_sites.fract_transf) does not belong to the cell, and is not used")
+    structure.cell = cell
+    structure.setup_cell_images()
+
+
+def _is_rotation(matrix: gemmi.Mat33) -> bool:
+    """Within what six decimals leave of one."""
+    rows = np.array(matrix.tolist())
+    return bool(np.abs(rows @ rows.T - np.eye(3)).max() <= ROTATION_WITHIN and np.linalg.det(rows) > 0.0)
 
 
 def _share_special_positions(structure: gemmi.Structure) -> None:
