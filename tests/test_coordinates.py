@@ -322,6 +322,7 @@ def test_ellipsoids_that_cannot_be(tmp_path: Path, u11: int, is_right: bool) -> 
 # Files that hold no model -------------------------------------------------------------------------------------------
 
 MODEL = (CRYST1 + atom_record()).encode()
+ELLIPSOID = f"ANISOU{atom_record()[6:27]} {3 * '   2000'}{3 * '      0'}\n".encode()
 
 
 @pytest.mark.parametrize(
@@ -331,7 +332,8 @@ MODEL = (CRYST1 + atom_record()).encode()
         pytest.param(CRYST1.encode(), "holds no atoms of a crystal .*; a PDB, mmCIF or CIF", id="no atoms"),
         pytest.param(b"1 2 3 40.5\n", "holds no atoms of a crystal .*; a PDB, mmCIF or CIF", id="a list"),
         pytest.param(b"data_x\nloop_\n_a\n", "holds no atoms of a crystal .*; a PDB, mmCIF or CIF", id="another CIF"),
-        pytest.param(b"data_x\nloop_\n_a _b\n1\n", "cannot be read as a PDB, mmCIF or CIF file", id="broken CIF"),
+        pytest.param(b"data_x\nloop_\n_a _b\n1\n", "a PDB, mmCIF or CIF file: line 2: Wrong number", id="broken CIF"),
+        pytest.param(b"REMARK\n\n" + MODEL + 2 * ELLIPSOID, "file: Problem in line 6: Duplicated ANISOU", id="doubled"),
         pytest.param(b'{"data_x": [', "cannot be read as a PDB, mmCIF or CIF file", id="broken JSON"),
         pytest.param(bytes(range(256)) * 8, "is no text", id="bytes"),
         pytest.param(MODEL[:-1].ljust(MODEL.index(b"\n") + 79, b" ") + b"39\n", "cannot be read", id="a charge of 39"),

@@ -118,6 +118,7 @@ def gemmi_errors(name: str) -> Iterator[None]:
         raise ResourceError(f"{name}: there is not enough memory for its structure factors: raise -dmin") from error
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = re.sub(r"^string:(\d+)\S*", r"line \1:", reason).removeprefix("string: ")
         raise InputFileError(f"{name} cannot be read as a PDB, mmCIF or CIF file: {reason}") from error
 
 

@@ -38,7 +38,7 @@ def tidy_pdb(name: str, text: str) -> str:
     Returns
     -------
     str
-        Its records CRYST1, SCALE, MTRIX, ATOM, HETATM and ANISOU.
+        Its records CRYST1, SCALE, MTRIX, ATOM, HETATM and ANISOU on their lines, all others empty.
 
     Raises
     ------
@@ -63,7 +63,10 @@ def tidy_pdb(name: str, text: str) -> str:
     if assumed:
         _say(f"{name}: {assumed} atoms have no occupancy or no B factor: 1 and 20 Å² are taken")
     _fill_elements(name, lines, [index for index in atoms if not re.search(r"[A-Za-z]", lines[index][76:78])])
-    return "\n".join([*lines, "END", ""])
+    placed = [""] * max((number for number, _ in numbered), default=0)
+    for (number, _), line in zip(numbered, lines, strict=True):
+        placed[number - 1] = line
+    return "\n".join([*placed, "END", ""])
 
 
 def _first_model(name: str, text: str) -> list[tuple[int, str]]:
