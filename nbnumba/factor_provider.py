@@ -9,10 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import wraps
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,57 +22,68 @@ from .io.hkl import read_hkl
 from .io.rows import Row, rows
 from .structure_factors import FactorTable, dense_table
 
+if TYPE_CHECKING:
+    from .experiment import Cell
+    from .io.coordinates import Model
+
 Made = TypeVar("Made")
-Cell = tuple[float, float, float, float, float, float]
 
 TICK_NS = 100_000_000
 """A file that changed so short a time ago may change again and keep its time stamp."""
 
 
-@dataclass(frozen=True)
-class FileState:
+class FileState(NamedTuple):
     """What shows that a file is still the same."""
 
+    path: str
     device: int
     inode: int
     size: int
-    changed_ns: tuple[int, int]
-    """When its content and its inode changed last."""
-
-    @property
-    def settled(self) -> bool:
-        """Whether a later change is sure to show."""
-        return time.time_ns() - max(self.changed_ns) > TICK_NS
+    written_ns: int
+    changed_ns: int
+    """Of the inode: also where the time of writing was set back."""
 
 
-def file_state(path: Path) -> FileState | None:
-    """The state of a file; None where there is none, or what is there is no ordinary file."""
+def state_of_file(path: Path) -> FileState | None:
+    """The state of a file; None where a later change might not show, or there is no ordinary file."""
     with suppress(OSError):
-        if os.path.isfile(path):
-            found = os.stat(path)
-            return FileState(found.st_dev, found.st_ino, found.st_size, (found.st_mtime_ns, found.st_ctime_ns))
+        found = os.stat(path)
+        settled = time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > TICK_NS
+        if settled and os.path.isfile(path):
+            return FileState(
+                os.path.realpath(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+            )
     return None
 
 
-def kept_while_unchanged(make: Callable[..., Made]) -> Callable[..., Made]:
-    """``make(path, …)`` that gives its last result again as long as the file and all other arguments are the same."""
-    lock = threading.Lock()
-    last: list[Any] = [None, None]
+def kept_while_same(state_of: Callable[[Any], Any]) -> Callable[[Callable[..., Made]], Callable[..., Made]]:
+    """Let ``make(source, …)`` give its last result again while ``state_of(source)`` and the rest are the same.
 
-    @wraps(make)
-    def provide(path: Path, *rest: Any) -> Made:
-        state = file_state(path)
-        key = (os.path.realpath(path), state, rest)
-        with lock:
-            if state is not None and last[0] == key:
-                return last[1]
-        made = make(path, *rest)
-        if state is not None and state.settled and file_state(path) == state:
+    A state of None is never the same.
+    """
+
+    def decorate(make: Callable[..., Made]) -> Callable[..., Made]:
+        lock = threading.Lock()
+        last: list[Any] = [None, None]
+
+        @wraps(make)
+        def provide(source: Any, *rest: Any) -> Made:
+            state = state_of(source)
             with lock:
-                last[:] = key, made
-        return made
+                if state is not None and last[0] == (state, rest):
+                    return last[1]
+            made = make(source, *rest)
+            if state is not None and state_of(source) == state:
+                with lock:
+                    last[:] = (state, rest), made
+            return made
 
-    return provide
+        return provide
+
+    return decorate
+
+
+kept_while_unchanged = kept_while_same(state_of_file)
 
 
 @kept_while_unchanged
@@ -93,30 +103,22 @@ def dumped_factors(path: Path) -> FactorTable:
     return FactorTable(values, (bounds[0], bounds[2], bounds[4]))
 
 
-class ModelFactors(NamedTuple):
-    """F of a model and the unit cell in which they were calculated."""
-
-    table: FactorTable
-    cell: Cell
-
-
 @kept_while_unchanged
+def model_of(path: Path, cell: "Cell | None") -> "Model":
+    """The model in a file of coordinates; ``cell`` stands in where the file has none."""
+    from .io.coordinates import read_model
+
+    return read_model(path, cell)
+
+
+@kept_while_same(lambda model: model)
 def model_factors(
-    path: Path, dmin_angstrom: float, solvent: bool, k_sol: float, b_sol: float, default_f: float, cell: Cell | None
-) -> ModelFactors:
-    """F of atomic coordinates to a resolution; arguments as of :func:`.fcalc.structure_factors_from_coordinates`."""
-    from .fcalc import structure_factors_from_coordinates
+    model: "Model", dmin_angstrom: float, solvent: bool, k_sol: float, b_sol: float, default_f: float
+) -> FactorTable:
+    """F of a model to a resolution; arguments as of :func:`.fcalc.structure_factors`."""
+    from .fcalc import structure_factors
 
-    hkl, amplitudes, own = structure_factors_from_coordinates(path, dmin_angstrom, solvent, k_sol, b_sol, cell)
-    return ModelFactors(dense_table(hkl, amplitudes, default_f), own)
-
-
-@kept_while_unchanged
-def cell_of_model(path: Path, cell: Cell | None) -> Cell:
-    """The unit cell of a model; ``cell`` where its file has none."""
-    from .fcalc import model_cell
-
-    return model_cell(path, cell)
+    return dense_table(*structure_factors(model, dmin_angstrom, solvent, k_sol, b_sol), default_f)
 
 
 def _row_of(hkl_file: Path, number: int) -> Row:

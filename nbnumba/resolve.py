@@ -3,6 +3,7 @@
 import math
 import warnings
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from .arrays import HoldsArrays
 from .checks import check_experiment, check_memory, warn_of_slips
 from .errors import InputFileError, NbnumbaWarning, UsageError
 from .experiment import Background, Beam, Crystal, Detector, Experiment
-from .factor_provider import cell_of_model, model_factors
+from .factor_provider import model_factors, model_of
 from .geometry import Geometry, pixels_within, place_detector
 from .inputs import Inputs, with_headers
 from .kernels.plan import (
@@ -36,6 +37,9 @@ from .reach import edge_resolution, spacing_with_neighbours, warn_of_blind_spots
 from .scan import PhiSampling, sample_phi
 from .sources import Sources, beam_sources, listed_sources
 from .structure_factors import EMPTY_TABLE, FactorTable
+
+if TYPE_CHECKING:
+    from .io.coordinates import Model
 
 DEFAULT_WAVELENGTH_ANGSTROM = 1.0
 WATER_FACTOR = 2.57
@@ -113,14 +117,18 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     )
     wavelength = merged.beam.wavelength_angstrom or DEFAULT_WAVELENGTH_ANGSTROM
     mode_c, sampling = merged.mode == "c", merged.sampling
-    merged = _with_cell_of_model(merged, inputs)
+    coordinates = merged.structure_factors.coordinate_file
+    model = None if coordinates is None else model_of(coordinates, merged.crystal.cell)
+    merged = _with_cell_of_model(merged, inputs, model)
     misset = _misset(merged)
     lattice = orient_crystal(merged.crystal, merged.beam, inputs.matrix, wavelength, misset, merged.mode)
     sources = _sources(merged, inputs, geometry, wavelength)
     detector = _detector_plan(merged.detector, geometry, inputs, mode_c)
     # The reference decides before it makes cells of the crystal's size.
     between = _is_interpolated(merged.structure_factors.interpolate, merged.crystal.cells if mode_c else lattice.cells)
-    table = _factor_table(merged, inputs, detector, sources, lattice, between, wavelength)
+    if model is not None:
+        warn_of_other_cell(lattice.cell, model.cell, merged.crystal.cell is None, wavelength)
+    table = _factor_table(merged, inputs, model, detector, sources, lattice, between)
     domains = mosaic_rotations(spread, domain_count, merged.crystal.mosaic_seed)
     recommended = _recommended_oversample(lattice, wavelength, geometry, mode_c)
     oversample = _oversample(merged.sampling.oversample, recommended)
@@ -167,34 +175,29 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     )
 
 
-def _with_cell_of_model(experiment: Experiment, inputs: Inputs) -> Experiment:
+def _with_cell_of_model(experiment: Experiment, inputs: Inputs, model: "Model | None") -> Experiment:
     """The experiment with the cell of its coordinates, where nothing else gives one."""
-    model, crystal = experiment.structure_factors.coordinate_file, experiment.crystal
+    crystal = experiment.crystal
     has_matrix = inputs.matrix is not None or crystal.a_matrix is not None
     if model is None or crystal.cell is not None or has_matrix:
         return experiment
-    return replace(experiment, crystal=replace(crystal, cell=cell_of_model(model, None)))
+    return replace(experiment, crystal=replace(crystal, cell=model.cell))
 
 
 def _factor_table(
-    experiment: Experiment, inputs: Inputs, detector: DetectorPlan, sources: Sources, lattice: Lattice, between: bool,
-    wavelength: float,
+    experiment: Experiment, inputs: Inputs, model: "Model | None", detector: DetectorPlan, sources: Sources,
+    lattice: Lattice, between: bool,
 ) -> FactorTable:  # fmt: skip
     """The table of F: from a list, or calculated from coordinates as far as any sample reaches."""
     factors = experiment.structure_factors
-    if factors.coordinate_file is None:
+    if model is None:
         if inputs.table is None and factors.default_f == 0.0:
             raise UsageError("no structure factors: give -hkl file, -pdb file, or -default_F for a constant F")
         return inputs.table or EMPTY_TABLE
     dmin = experiment.sampling.dmin_angstrom or edge_resolution(detector, sources.incident, sources.wavelength_angstrom)
     if between:
         dmin = spacing_with_neighbours(dmin, lattice)
-    made = model_factors(
-        factors.coordinate_file, dmin, factors.solvent, factors.k_sol, factors.b_sol, factors.default_f,
-        experiment.crystal.cell,
-    )  # fmt: skip
-    warn_of_other_cell(lattice.cell, made.cell, experiment.crystal.cell is None, wavelength)
-    return made.table
+    return model_factors(model, dmin, factors.solvent, factors.k_sol, factors.b_sol, factors.default_f)
 
 
 def _misset(experiment: Experiment) -> Vector:

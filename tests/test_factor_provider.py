@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nbnumba import Experiment, changed, factor_provider, simulate_many
-from nbnumba.factor_provider import cell_of_model, listed_factors, model_factors
+from nbnumba.factor_provider import listed_factors, model_factors, model_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:-oversample .* is coarse")
 ATOM = "ATOM      1  C   GLY A   1       5.000   5.000   5.000  1.00 {:5.2f}           C\n"
@@ -41,13 +41,13 @@ def calculations(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     from nbnumba import fcalc
 
     made: list[Any] = []
-    calculate = fcalc.structure_factors_from_coordinates
+    calculate = fcalc.structure_factors
 
     def counted(*args: Any) -> Any:
         made.append(args)
         return calculate(*args)
 
-    monkeypatch.setattr(fcalc, "structure_factors_from_coordinates", counted)
+    monkeypatch.setattr(fcalc, "structure_factors", counted)
     return made
 
 
@@ -67,17 +67,18 @@ def test_a_series_calculates_once_what_its_frames_share(tmp_path: Path, calculat
     [
         {"dmin": 3.0},
         {"solvent": True},
-        {"k_sol": 0.4, "solvent": True},
-        {"b_sol": 50.0, "solvent": True},
-        {"default_f": 7.0},
+        {"k_sol": 0.4},
+        {"b_sol": 50.0},
+        {"f": 7.0},
     ],
 )
 def test_whatever_decides_f_makes_them_anew(other: dict[str, Any], tmp_path: Path) -> None:
-    path = model(tmp_path / "m.pdb")
-    usual = {"dmin": 2.5, "solvent": "solvent" in other, "k_sol": 0.35, "b_sol": 46.0, "default_f": 0.0, "cell": None}
-    before = model_factors(path, *({**usual, "solvent": False}).values())
-    assert model_factors(path, *({**usual, "solvent": False}).values()) is before
-    assert model_factors(path, *({**usual, **other}).values()) is not before
+    found = model_of(model(tmp_path / "m.pdb"), None)
+    usual = {"dmin": 2.5, "solvent": other.get("k_sol") or other.get("b_sol"), "k_sol": 0.35, "b_sol": 46.0, "f": 0.0}
+    before = model_factors(found, *usual.values())
+    assert model_factors(found, *usual.values()) is before
+    after = model_factors(found, *(usual | other).values())
+    assert after.values.shape != before.values.shape or (after.values != before.values).any()
 
 
 def test_a_file_that_is_written_again_is_read_again(tmp_path: Path) -> None:
@@ -108,5 +109,7 @@ def test_a_file_that_changes_between_frames_counts_for_the_later_ones(tmp_path: 
 
 def test_the_cell_of_a_model_is_that_of_its_file_now(tmp_path: Path) -> None:
     path = tmp_path / "m.pdb"
-    assert cell_of_model(model(path), None)[0] == 20.0
-    assert cell_of_model(model(path, a=25.0), None)[0] == 25.0
+    found = model_of(model(path), None)
+    assert found.cell[0] == 20.0
+    assert model_of(str(path), None) is found
+    assert model_of(model(path, a=25.0), None).cell[0] == 25.0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gzip
+import io
 import os
 import secrets
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -114,20 +117,44 @@ def is_replaceable(path: Path) -> bool:
     return os.path.isfile(path) or not os.path.exists(path)
 
 
-def read_bytes(path: Path, what: str) -> bytes:
+def read_bytes(path: Path, what: str, most: int | None = None) -> bytes:
     """The content of a file; ``what`` says in errors what it was to hold.
 
     Raises
     ------
     InputFileError
-        The file is missing, a folder, or may not be read.
+        The file is missing, a folder, may not be read, or has more than ``most`` bytes.
     """
     try:
         with open(path, "rb") as file:
-            return file.read()
+            content = file.read(-1 if most is None else most + 1)
     except OSError as error:
         reason = _WHY_NOT_READ.get(error.errno or 0, error.strerror or str(error))
         raise InputFileError(f"cannot read {what} {os.fspath(path)}: {reason}") from error
+    if most is not None and len(content) > most:
+        raise InputFileError(f"cannot read {what} {os.fspath(path)}: it has more than {_size(most)}; check the path")
+    return content
+
+
+def read_unpacked(path: Path, what: str, most: int) -> bytes:
+    """The content as :func:`read_bytes`, of a gzipped file what it was before, ``most`` bytes at most.
+
+    Raises
+    ------
+    InputFileError
+        As :func:`read_bytes`, or the packed content is damaged or too large.
+    """
+    content = read_bytes(path, what, most)
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            unpacked = file.read(most + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputFileError(f"{os.fspath(path)}: its gzip packing is damaged ({error}); pack it again") from error
+    if len(unpacked) > most:
+        raise InputFileError(f"{os.fspath(path)}: unpacks to more than {_size(most)}; give a smaller file")
+    return unpacked
 
 
 def read_text(path: Path, what: str) -> str:
@@ -147,6 +174,10 @@ def read_text(path: Path, what: str) -> str:
             f"{os.fspath(path)}:{line}: {what} must be plain (UTF-8) text, which this is not"
         ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _size(count: int) -> str:
+    return f"{count >> 30} GiB" if count >= 1 << 30 else f"{count >> 20} MiB"
 
 
 def _refuse_write_protected(target: str) -> None:
