@@ -1,5 +1,6 @@
 """The input files of an experiment, read once into arrays; and what image headers say about it."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -8,20 +9,22 @@ from typing import TypeVar
 
 import numpy as np
 
-from .errors import InputFileError, ResourceError
+from .errors import InputFileError, NbnumbaWarning, ResourceError
 from .experiment import Experiment, Mode
 from .io.amorphous import read_amorphous
 from .io.dump import read_dump
 from .io.files import read_text
-from .io.hkl import read_hkl
-from .io.matrix import read_matrix
-from .io.rows import Row, rows
+from .io.hkl import LIST, read_hkl
+from .io.matrix import MosflmMatrix, read_matrix
+from .io.rows import rows
 from .io.smv import SmvImage, header_value, read_smv
 from .io.sources import read_sources
-from .structure_factors import FactorTable, dense_table
+from .structure_factors import FactorTable, completeness, dense_table
 
 T = TypeVar("T")
 
+FEWEST_OF_A_CRYSTAL = 50
+"""Reflections; a shorter list was made by hand, and holds what it is meant to hold."""
 
 LEAST = {
     "pixel_mm": ("PIXEL_SIZE", "above 0"),
@@ -37,8 +40,7 @@ LEAST = {
 class Inputs:
     """What the files named by an experiment hold; None where none is named."""
 
-    matrix: np.ndarray | None = None
-    """A matrix (3, 3) as in the file."""
+    matrix: MosflmMatrix | None = None
     table: FactorTable | None = None
     sources: np.ndarray | None = None
     """x, y, z, weight, wavelength in m (n, 5), NaN where not given."""
@@ -87,39 +89,65 @@ def with_headers(experiment: Experiment, inputs: Inputs, matching: Mode) -> Expe
     return experiment
 
 
+def header_number(image: SmvImage, keyword: str, whole: bool) -> float | None:
+    """The number that an image's header gives for a keyword, as :func:`nbnumba.io.smv.header_value`."""
+    try:
+        return header_value(image.header, keyword, whole)
+    except InputFileError as error:
+        raise InputFileError(f"{image.path}: {error}") from error
+
+
 def _read_table(hkl_file: str | None, dump_file: str | None, default_f: float) -> FactorTable | None:
     if hkl_file is not None:
         hkl, amplitudes = read_hkl(hkl_file)
         try:
-            return dense_table(hkl, amplitudes, default_f)
+            table = dense_table(hkl, amplitudes, default_f)
         except ResourceError as error:
-            raise _row_of(hkl_file, int(np.abs(hkl).max(axis=1).argmax())).error(str(error)) from error
+            raise _about_row(hkl_file, int(np.abs(hkl).max(axis=1).argmax()), str(error)) from error
+        _check_completeness(hkl_file, hkl, table)
+        return table
     if dump_file is not None and Path(dump_file).exists():
         bounds, values = read_dump(dump_file)
         return FactorTable(values, (bounds[0], bounds[2], bounds[4]))
     return None
 
 
-def _row_of(hkl_file: str, number: int) -> Row:
-    """The line of a reflection, which is looked for only where it is wrong."""
-    return next(islice(rows(hkl_file, read_text(hkl_file, "the list of structure factors")), number, None))
+def _about_row(hkl_file: str, number: int, problem: str) -> InputFileError:
+    """The error about a reflection, whose line is looked for only where it is wrong."""
+    try:
+        return next(islice(rows(hkl_file, read_text(hkl_file, LIST)), number, None)).error(problem)
+    except (InputFileError, StopIteration):  # a pipe, which is read once
+        return InputFileError(f"{hkl_file}: {problem}")
+
+
+def _check_completeness(hkl_file: str, hkl: np.ndarray, table: FactorTable) -> None:
+    """Say that a list looks like what symmetry makes the rest of."""
+    if len(hkl) < FEWEST_OF_A_CRYSTAL:
+        return
+    mates, octants = completeness(hkl, table.values.shape)
+    if mates < 0.5 or 0 < octants < 8:
+        warnings.warn(
+            f"{hkl_file}: {mates:.0%} of its reflections have their mate -h -k -l in the list, and {octants} of 8 "
+            "octants of h k l hold any: no symmetry is applied; list all of P 1",
+            NbnumbaWarning,
+            stacklevel=4,
+        )
 
 
 def _with_header(experiment: Experiment, image: SmvImage, matching: Mode, y_from_top: bool) -> Experiment:
     whole = matching == "spec"
 
     def value(keyword: str) -> float | None:
-        try:
-            return header_value(image.header, keyword, whole)
-        except InputFileError as error:
-            raise InputFileError(f"{image.path}: {error}") from error
+        return header_number(image, keyword, whole)
 
     slow_pixels, fast_pixels = image.pixels.shape
     pixel, y = value("PIXEL_SIZE"), value("BEAM_CENTER_Y")
     if y_from_top and y is not None:
         y = (0.1 if pixel is None else pixel) * slow_pixels - y
-    orgx, orgy = value("ORGX"), value("ORGY")
+    orgx, orgy, phi = value("ORGX"), value("ORGY"), value("PHI")
     if whole:
+        start = value("OSC_START")
+        phi = phi if start is None else start
         orgx = value("XDS_ORGX") if orgx is None else orgx
         orgy = value("XDS_ORGY") if orgy is None else orgy
     found = {
@@ -136,7 +164,7 @@ def _with_header(experiment: Experiment, image: SmvImage, matching: Mode, y_from
             "twotheta_deg": value("TWOTHETA") if whole else None,
         },
         "beam": {"wavelength_angstrom": value("WAVELENGTH")},
-        "scan": {"phi_deg": value("PHI"), "oscillation_deg": value("OSC_RANGE")},
+        "scan": {"phi_deg": phi, "oscillation_deg": value("OSC_RANGE")},
     }
     for group, values in found.items():
         noun = getattr(experiment, group)

@@ -11,6 +11,7 @@ from .checks import check_experiment, check_memory
 from .errors import InputFileError, NbnumbaWarning, UsageError
 from .experiment import Background, Beam, Crystal, Detector, Experiment
 from .geometry import Geometry, place_detector
+from .input_checks import check_inputs
 from .inputs import Inputs, with_headers
 from .kernels.plan import (
     FLAT,
@@ -97,9 +98,11 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         len(scan.phi_rad) * domain_count,
     )
     wavelength = merged.beam.wavelength_angstrom or DEFAULT_WAVELENGTH_ANGSTROM
+    check_inputs(experiment, merged, inputs, geometry.beam, wavelength)
     merged, table = _structure_factors(merged, inputs, geometry, wavelength)
     misset = _misset(merged.crystal, merged.noise.seed or 0)
-    lattice = orient_crystal(merged.crystal, merged.beam, inputs.matrix, wavelength, misset, merged.mode)
+    matrix = None if inputs.matrix is None else inputs.matrix.elements
+    lattice = orient_crystal(merged.crystal, merged.beam, matrix, wavelength, misset, merged.mode)
     sources = _sources(merged, inputs, geometry, wavelength)
     domains = mosaic_rotations(spread, domain_count, merged.crystal.mosaic_seed)
     recommended = _recommended_oversample(lattice, wavelength, geometry)

@@ -55,3 +55,28 @@ def dense_table(hkl: np.ndarray, amplitudes: np.ndarray, default_f: float) -> Fa
     values = np.full(shape, float(default_f))
     values[tuple((hkl - low).T)] = amplitudes
     return FactorTable(values, (int(low[0]), int(low[1]), int(low[2])))
+
+
+def completeness(hkl: np.ndarray, shape: tuple[int, ...]) -> tuple[float, int]:
+    """How much of all of P 1 a list holds.
+
+    Parameters
+    ----------
+    hkl : ndarray of int (n, 3)
+    shape : tuple of 3 ints
+        That of the table that they span.
+
+    Returns
+    -------
+    mates : float
+        Share of the reflections whose mate -h -k -l is listed too.
+    octants : int
+        How many of the eight signs of h, k, l occur, of those without a 0.
+    """
+    low = hkl.min(axis=0)
+    listed = np.zeros(shape, bool)
+    listed[tuple((hkl - low).T)] = True
+    mates = -hkl - low
+    inside = ((mates >= 0) & (mates < shape)).all(axis=1)
+    signs = (hkl > 0) @ np.array([4, 2, 1])
+    return float(listed[tuple(mates[inside].T)].sum() / len(hkl)), len(np.unique(signs[(hkl != 0).all(axis=1)]))

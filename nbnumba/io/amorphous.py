@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputFileError
-from .files import Path, read_text
+from .files import MOST_SMALL_BYTES, Path, read_text
 from .rows import Row, rows
 
 
@@ -26,7 +26,8 @@ def read_amorphous(path: Path) -> npt.NDArray[np.float64]:
     InputFileError
         No rows, a row without two numbers, a negative abscissa, or one that occurs twice: names the line.
     """
-    points = sorted(((_point(row), row) for row in rows(path, read_text(path, "the scattering curve"))), key=_abscissa)
+    text = read_text(path, "the scattering curve", MOST_SMALL_BYTES)
+    points = sorted(((_point(row), row) for row in rows(path, text)), key=_abscissa)
     if not points:
         raise InputFileError(f"{os.fspath(path)}: no points; each line must be an abscissa in 1/Å and F in electrons")
     for before, after in pairwise(points):
