@@ -73,10 +73,14 @@ def completeness(hkl: np.ndarray, shape: tuple[int, ...]) -> tuple[float, int]:
     octants : int
         How many of the eight signs of h, k, l occur, of those without a 0.
     """
-    low = hkl.min(axis=0)
+    columns = np.ascontiguousarray(hkl.T)
+    low = columns.min(axis=1)
     listed = np.zeros(shape, bool)
-    listed[tuple((hkl - low).T)] = True
-    mates = -hkl - low
-    inside = ((mates >= 0) & (mates < shape)).all(axis=1)
-    signs = (hkl > 0) @ np.array([4, 2, 1])
-    return float(listed[tuple(mates[inside].T)].sum() / len(hkl)), len(np.unique(signs[(hkl != 0).all(axis=1)]))
+    listed.ravel()[np.ravel_multi_index(tuple(columns - low[:, np.newaxis]), shape)] = True
+    h, k, l = columns
+    general = (h != 0) & (k != 0) & (l != 0)
+    signs = ((h > 0) * np.uint8(4) + (k > 0) * np.uint8(2) + (l > 0))[general]
+    mates = -columns - low[:, np.newaxis]
+    inside = np.logical_and.reduce([(mate >= 0) & (mate < size) for mate, size in zip(mates, shape, strict=True)])
+    found = listed.ravel()[np.ravel_multi_index(tuple(mates[:, inside]), shape)]
+    return float(found.sum() / len(hkl)), int((np.bincount(signs, minlength=8) > 0).sum())
