@@ -327,7 +327,8 @@ class Experiment(_Noun):
         """The inverse of :meth:`to_toml`."""
         try:
             return cls.from_dict(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
+        # Beside the decoder's own: numbers of thousands of digits, brackets in brackets in brackets.
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"the experiment is not TOML: {error}") from error
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import shlex
 import threading
 import time
+import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +18,10 @@ import pytest
 
 from nbnumba import Experiment
 from nbnumba.cli import main
-from nbnumba.errors import InputFileError, NbnumbaWarning
+from nbnumba.errors import InputFileError, NbnumbaWarning, UsageError
 from nbnumba.inputs import read_inputs
-from nbnumba.io import files
+from nbnumba.io import arrays, files
+from nbnumba.io.arrays import read_arrays
 from nbnumba.io.files import read_bytes, read_text, read_unpacked
 from nbnumba.io.formats import text_format
 from nbnumba.io.hkl import read_hkl
@@ -460,3 +464,89 @@ def test_source_on_the_side_of_the_detector(
     assert status == (3 if refused else 0)
     assert (problem in err) is refused
     assert [problem in text for text in warned(f"{line} -mode c", capsys)] == [True] * refused
+
+
+# Arrays, JSON and TOML -----------------------------------------------------------------------------------------------
+
+
+def npy(shape: str, kind: str = "<f8", data: bytes = bytes(64)) -> bytes:
+    head = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + data
+
+
+def npz(**members: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("content", [npy("(2, 4)"), npz(a=npy("(2, 4)"))])
+def test_array_is_read_as_numpy_reads_it(content: bytes) -> None:
+    Path("x").write_bytes(content)
+    (array,) = read_arrays("x", "the image").values()
+    np.testing.assert_array_equal(array, np.zeros((2, 4)))
+    np.save("y", np.asfortranarray(np.arange(6.0).reshape(2, 3)))
+    np.testing.assert_array_equal(read_arrays("y.npy", "the image")[""], np.arange(6.0).reshape(2, 3))
+
+
+BOMB = npz(a=bytes(64 << 20))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", ""),
+        (npy("(2, 4)")[:-1], r"an array of shape \(2, 4\) of float64 needs 64 bytes, 63 are there"),
+        (npy("(1000000000, 1000000000)"), "needs 8000000000000000000 bytes, 64 are there"),
+        (npz(a=npy("(1000000000, 1000000000)")), "needs 8000000000000000000 bytes, 64 are there"),
+        (npy("(-2, -4)"), r"shape \(-2, -4\)"),
+        (npy("(2, 4)", "|O"), "of object needs"),
+        (npy("'rows'"), ""),
+        (npy("(2, 4)", "no kind"), ""),
+        (npy("(" * 3000), ""),
+        (npz(a=npy("(2, 4)"))[:-30], "zip"),
+        (npz(a=npy("(2, 4)")).replace(b"\x93", b"\x94", 1), ""),
+        (BOMB, "unpacks to more than 0 GiB"),
+        (BOMB.replace((64 << 20).to_bytes(4, "little"), (64).to_bytes(4, "little")), "magic"),
+    ],
+    ids=["empty", "short", "huge", "huge in npz", "negative", "objects", "no shape", "no kind", "nested", "cut",
+         "no magic", "bomb", "bomb that lies"],
+)  # fmt: skip
+def test_damaged_array_is_an_error_in_a_line(content: bytes, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("x").write_bytes(content)
+    monkeypatch.setattr(arrays, "MOST_UNPACKED_BYTES", 32 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            InputFileError, match=rf"^x: cannot be read \([^\n]*(?:{said})[^\n]*\); must be as numpy\.save"
+        ):
+            read_arrays("x", "the image")
+        assert tracemalloc.get_traced_memory()[1] < 8e6
+    finally:
+        tracemalloc.stop()
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [("trace-diff x x", 5), ("golden list x", 2), ("golden check x", 2), ("golden show x a", 2)],
+)
+def test_brackets_in_brackets(words: str, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    if words.startswith("golden"):
+        Path("x").mkdir()
+    for name in ("x/cases.json", "x/manifest.json") if Path("x").is_dir() else ("x",):
+        Path(name).write_text('{"a": ' + DEEP)
+    assert main(words.split()) == status
+    err = capsys.readouterr().err
+    assert err.startswith(("nbnumba: x: ", "nbnumba: golden: x/"))
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["a = " + DEEP, "a = " + "9" * 5000, "a = {" * 50_000])
+def test_toml_of_brackets_in_brackets(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^the experiment is not TOML: "):
+        Experiment.from_toml(text)
