@@ -72,17 +72,16 @@ def test_pipe_that_nobody_writes_to_is_not_waited_for(monkeypatch: pytest.Monkey
 def test_pipe_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch, pause: float) -> None:
     monkeypatch.setattr(files, "WAIT_FOR_WRITER_S", 0.2)
     os.mkfifo("pipe")
-    hand, end = os.open("pipe", os.O_RDWR), b"9\n" * 100_000
+    content = b"9\n" * 100_000
 
     def write() -> None:
-        time.sleep(pause)
         with open("pipe", "wb") as pipe:
-            os.close(hand)
-            pipe.write(end)
+            time.sleep(pause)
+            pipe.write(content)
 
     writer = threading.Thread(target=write)
     writer.start()
-    assert read_bytes("pipe", "a list") == end
+    assert read_bytes("pipe", "a list") == content
     writer.join()
 
 

@@ -294,6 +294,8 @@ def test_binary_where_text_should_be(tmp_path: Path) -> None:
         (read_amorphous, "0 1\n0.1\n", ":2: one number where 2 are needed"),
         (read_amorphous, "0 1\n0.1 x\n", ":2: F must be a finite number"),
         (read_amorphous, "-0.1 1\n", ":1: abscissa = -0.1 must not be negative"),
+        (read_amorphous, "0 1\n1e60 1\n", ":2: abscissa = 1e\\+60 is too large; give at most 1e\\+50"),
+        (read_amorphous, "0 1\n1 -1e60\n", ":2: F = -1e\\+60 is too large"),
         (read_amorphous, "0.2 1\n0.1 1\n0.2 3\n", ":3: the first column was given before, on line 1"),
     ],
 )

@@ -12,6 +12,9 @@ from ..errors import InputFileError
 from .files import MOST_SMALL_BYTES, Path, read_text
 from .rows import Row, rows
 
+_LARGEST = 1e50
+"""Beyond it products leave float64."""
+
 
 def read_amorphous(path: Path) -> npt.NDArray[np.float64]:
     """Two columns, the first ascending; further columns, blank lines and what follows a ``#`` are ignored.
@@ -40,6 +43,9 @@ def _point(row: Row) -> list[float]:
     values = row.floats("abscissa F")
     if len(values) < 2:
         raise row.error("one number where 2 are needed (an abscissa in 1/Å and F in electrons)")
+    for name, value in zip(("abscissa", "F"), values, strict=True):
+        if abs(value) > _LARGEST:
+            raise row.error(f"{name} = {value:g} is too large; give at most {_LARGEST:g}")
     if values[0] < 0:
         raise row.error(f"abscissa = {values[0]:g} must not be negative")
     return values
