@@ -9,6 +9,7 @@ texts; what is not of a field's type is a :class:`UsageError` that names the fie
 from __future__ import annotations
 
 import tomllib
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
@@ -18,7 +19,7 @@ from os import PathLike, fspath
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from .errors import UsageError
+from .errors import NbnumbaWarning, UsageError
 from .units import DEFAULT_FLUENCE_PER_M2
 
 Vector = tuple[float, float, float]
@@ -131,6 +132,8 @@ class Detector(_Noun):
     """SMV image whose header describes the detector, beam and scan."""
     mask_file: str | None = None
     """SMV image: pixels of value 0 are not rendered; its header counts too, before ``header_file``."""
+    beamstop_mm: float = 0.0
+    """Radius of a disc on the detector, about the beam centre, that stops all photons."""
     roi: tuple[int, int, int, int] | None = None
     """First and last fast, first and last slow pixel to render, all inclusive."""
 
@@ -142,7 +145,7 @@ class Detector(_Noun):
         near = (self.close_distance_mm, self.close_x_mm, self.close_y_mm, self.orgx_px, self.orgy_px)
         near_given = any(value is not None for value in near)
         beam_given = self.beam_x_mm is not None or self.beam_y_mm is not None
-        if self.convention == "custom" or near_given == beam_given:
+        if near_given == beam_given:
             return OWN_PIVOT[self.convention]
         return "sample" if near_given else "beam"
 
@@ -157,12 +160,14 @@ class Goniometer(_Noun):
 
 @dataclass(frozen=True)
 class Scan(_Noun):
-    """The rotation during the exposure, sampled at the start of each step."""
+    """The rotation during the exposure, sampled once in each step."""
 
     phi_deg: float | None = None
     oscillation_deg: float | None = None
     step_deg: float | None = None
     steps: int | None = None
+    phi_sampling: Literal["start", "middle"] = "start"
+    """Where in each step: sampled at their starts, as the reference does, a scan lies half a step too early."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +189,9 @@ class Crystal(_Noun):
     shape: Shape = "square"
     fudge: float = 1.0
     """Scale of the shape in reciprocal space (round, gauss and tophat)."""
+    gauss_width: Literal["reference", "edges"] = "reference"
+    """Width of gauss and tophat spots: some 0.9/(Na·Nb·Nc) Å⁻¹ in every direction, by the formula of the reference,
+    which makes needles of large crystals; or that of the square crystal, some 0.9/N of an index along each edge."""
     mosaic_spread_deg: float | None = None
     mosaic_domains: int | None = None
     mosaic_seed: int = 12345678
@@ -239,7 +247,7 @@ class Noise(_Noun):
     """Photon counting."""
 
     seed: int | None = None
-    """None: from the clock; the run reports it."""
+    """None: drawn from the system's entropy; the run reports it."""
 
 
 @dataclass(frozen=True)
@@ -298,7 +306,10 @@ class Experiment(_Noun):
         """
         from .options import parse
 
-        return parse(args).experiment
+        command = parse(args)
+        for note in command.notes:
+            warnings.warn(note, NbnumbaWarning, stacklevel=2)
+        return command.experiment
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, without the fields that were not given."""

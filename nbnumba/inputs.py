@@ -1,30 +1,23 @@
 """The input files of an experiment, read once into arrays; and what image headers say about it."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from .errors import InputFileError, NbnumbaWarning, ResourceError
+from .errors import InputFileError
 from .experiment import Experiment, Mode
+from .factor_provider import dumped_factors, listed_factors
 from .io.amorphous import read_amorphous
-from .io.dump import read_dump
-from .io.files import read_text
-from .io.hkl import LIST, read_hkl
 from .io.matrix import MosflmMatrix, read_matrix
-from .io.rows import rows
 from .io.smv import SmvImage, header_value, read_smv
 from .io.sources import read_sources
-from .structure_factors import FactorTable, completeness, dense_table
+from .structure_factors import FactorTable
 
 T = TypeVar("T")
 
-FEWEST_OF_A_CRYSTAL = 50
-"""Reflections; a shorter list was made by hand, and holds what it is meant to hold."""
 
 LEAST = {
     "pixel_mm": ("PIXEL_SIZE", "above 0"),
@@ -99,39 +92,10 @@ def header_number(image: SmvImage, keyword: str, whole: bool) -> float | None:
 
 def _read_table(hkl_file: str | None, dump_file: str | None, default_f: float) -> FactorTable | None:
     if hkl_file is not None:
-        hkl, amplitudes = read_hkl(hkl_file)
-        try:
-            table = dense_table(hkl, amplitudes, default_f)
-        except ResourceError as error:
-            raise _about_row(hkl_file, int(np.abs(hkl).max(axis=1).argmax()), str(error)) from error
-        _check_completeness(hkl_file, hkl, table)
-        return table
+        return listed_factors(hkl_file, default_f)
     if dump_file is not None and Path(dump_file).exists():
-        bounds, values = read_dump(dump_file)
-        return FactorTable(values, (bounds[0], bounds[2], bounds[4]))
+        return dumped_factors(dump_file)
     return None
-
-
-def _about_row(hkl_file: str, number: int, problem: str) -> InputFileError:
-    """The error about a reflection, whose line is looked for only where it is wrong."""
-    try:
-        return next(islice(rows(hkl_file, read_text(hkl_file, LIST)), number, None)).error(problem)
-    except (InputFileError, StopIteration):  # a pipe, which is read once
-        return InputFileError(f"{hkl_file}: {problem}")
-
-
-def _check_completeness(hkl_file: str, hkl: np.ndarray, table: FactorTable) -> None:
-    """Say that a list looks like what symmetry makes the rest of."""
-    if len(hkl) < FEWEST_OF_A_CRYSTAL:
-        return
-    mates, octants = completeness(hkl, table.values.shape)
-    if mates < 0.5 or 0 < octants < 8:
-        warnings.warn(
-            f"{hkl_file}: {mates:.0%} of its reflections have their mate -h -k -l in the list, and {octants} of 8 "
-            "octants of h k l hold any: no symmetry is applied; list all of P 1",
-            NbnumbaWarning,
-            stacklevel=4,
-        )
 
 
 def _with_header(experiment: Experiment, image: SmvImage, matching: Mode, y_from_top: bool) -> Experiment:

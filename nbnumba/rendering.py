@@ -1,7 +1,6 @@
 """From a resolved experiment to photons, on the backend that is asked for."""
 
 import threading
-import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,11 +12,12 @@ import numpy as np
 
 from . import gpu
 from .errors import DeviceError, NbnumbaWarning, UsageError
-from .experiment import Experiment, changed
+from .experiment import Experiment
 from .image import Image
 from .inputs import read_inputs
 from .kernels.plan import Plan
 from .resolve import Resolved, resolve
+from .seeds import fresh_seed, spawned_seed
 
 Backend = Literal["auto", "cpu", "cuda", "reference"]
 Precision = Literal["double", "mixed"]
@@ -80,14 +80,9 @@ def simulate(
     >>> image.photons.shape
     (32, 32)
     """
-    resolved = resolve(experiment, read_inputs(experiment), seed=seed_from_clock())
+    resolved = resolve(experiment, read_inputs(experiment), seed=fresh_seed())
     rendering = render(resolved, backend, precision, threads, progress, device)
     return Image(resolved, rendering.photons)
-
-
-def seed_from_clock() -> int:
-    """A noise seed for who gives none."""
-    return time.time_ns() // 1_000_000_000 % 2147483646 + 1
 
 
 def simulate_many(
@@ -95,8 +90,13 @@ def simulate_many(
     backend: Backend = "auto",
     precision: Precision = "double",
     devices: Sequence[int] | Literal["all"] = (0,),
+    threads: int | None = None,
+    seed: int | None = None,
 ) -> Iterator[Image]:
-    """Simulate one experiment after the other, in order; a table of F that they share is read and moved once.
+    """Simulate one experiment after the other, in order.
+
+    A table of F is made once for all experiments that share what decides it: the list or the coordinates, the solvent,
+    the resolution that the detector reaches. On a GPU it is also moved there once.
 
     Parameters
     ----------
@@ -106,6 +106,21 @@ def simulate_many(
         As in :func:`simulate`; where "auto" begins on GPUs and one of them fails, the CPU goes on.
     devices : sequence of int, or "all"
         GPUs that take turns, where GPUs render.
+    threads : int, optional
+        CPU threads, where the CPU renders; all cores by default.
+    seed : int, optional
+        That of the series: an experiment without a seed gets one that follows from this one and its place, so that
+        no two frames share their noise or their random orientation. Drawn from the system's entropy by default.
+
+    Yields
+    ------
+    Image
+        In the order of the experiments; the seed of each is in ``image.experiment.noise.seed``.
+
+    Raises
+    ------
+    UsageError, InputFileError, ResourceError
+        As :func:`simulate`, at the experiment that is wrong; images before it were yielded.
 
     Examples
     --------
@@ -119,9 +134,9 @@ def simulate_many(
     if devices != "all" and not numbers:
         raise UsageError("simulate_many: devices is empty: name a GPU, or 'all'")
     on_gpu, _ = _takes_gpu(backend, numbers[0] if numbers else 0)
-    in_turn = _resolved_in_turn(experiments)
+    in_turn = _resolved_in_turn(experiments, fresh_seed() if seed is None else seed)
     if not on_gpu:
-        yield from _one_by_one(in_turn, backend, precision)
+        yield from _one_by_one(in_turn, backend, precision, threads)
         return
     waiting: deque[Resolved] = deque()
     try:
@@ -130,13 +145,15 @@ def simulate_many(
         if backend == "cuda":
             raise
         warnings.warn(f"the CPU goes on: {error}", NbnumbaWarning, stacklevel=2)
-        yield from _one_by_one(chain(waiting, in_turn), "cpu", precision)
+        yield from _one_by_one(chain(waiting, in_turn), "cpu", precision, threads)
 
 
-def _one_by_one(in_turn: Iterable[Resolved], backend: Backend, precision: Precision) -> Iterator[Image]:
+def _one_by_one(
+    in_turn: Iterable[Resolved], backend: Backend, precision: Precision, threads: int | None
+) -> Iterator[Image]:
     backend = "cpu" if backend == "auto" else backend
     for resolved in in_turn:
-        yield Image(resolved, render(resolved, backend, precision).photons)
+        yield Image(resolved, render(resolved, backend, precision, threads).photons)
 
 
 def _on_gpus(
@@ -169,16 +186,9 @@ def _depends_on_order(plan: Plan) -> bool:
     return bool(plan.running_product or plan.crystal.phi_carryover or plan.factors.interpolate == 2)
 
 
-def _resolved_in_turn(experiments: Iterable[Experiment]) -> Iterator[Resolved]:
-    factors, table = None, None
-    for experiment in experiments:
-        if experiment.structure_factors == factors and table is not None:
-            bare = changed(experiment, structure_factors={"hkl_file": None, "dump_file": None})
-            inputs = replace(read_inputs(bare), table=table)
-        else:
-            inputs = read_inputs(experiment)
-        factors, table = experiment.structure_factors, inputs.table
-        yield resolve(experiment, inputs, seed=seed_from_clock())
+def _resolved_in_turn(experiments: Iterable[Experiment], seed: int) -> Iterator[Resolved]:
+    for number, experiment in enumerate(experiments):
+        yield resolve(experiment, read_inputs(experiment), seed=spawned_seed(seed, number))
 
 
 def render(

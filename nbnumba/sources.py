@@ -1,11 +1,12 @@
 """The beam as a list of sources: directions of travel, wavelengths and weights."""
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import UsageError
+from .errors import NbnumbaWarning, UsageError
 from .experiment import Beam
 from .kernels.vectors import Vector, cross, rotated_about, scaled, unit
 from .units import radians_from_milliradians
@@ -85,6 +86,7 @@ def beam_sources(beam: Beam, direction: Vector, polarization: Vector, wavelength
         milli(beam.vertical_divergence_step_mrad),
     )
     spectrum = sampled(beam.dispersion_steps, beam.dispersion_percent / 100.0, None)
+    _warn_of_single_steps(beam)
     if horizontal.count * vertical.count * spectrum.count > MOST_SOURCES:
         raise UsageError(
             f"{horizontal.count} x {vertical.count} directions of {spectrum.count} wavelengths are more than "
@@ -105,6 +107,21 @@ def beam_sources(beam: Beam, direction: Vector, polarization: Vector, wavelength
         vertical.count,
         spectrum.count,
     )
+
+
+def _warn_of_single_steps(beam: Beam) -> None:
+    """Say that one step across a width makes two samples, at both of its ends."""
+    for count, span, steps, width in (
+        (beam.horizontal_divergence_steps, beam.horizontal_divergence_mrad, "-hdivsteps", "-hdivrange"),
+        (beam.vertical_divergence_steps, beam.vertical_divergence_mrad, "-vdivsteps", "-vdivrange"),
+        (beam.dispersion_steps, beam.dispersion_percent, "-dispsteps", "-dispersion"),
+    ):
+        if count == 1 and span:
+            warnings.warn(
+                f"{steps} 1 with {width} {span:g} makes 2, at both ends: leave {width} out for one",
+                NbnumbaWarning,
+                stacklevel=4,
+            )
 
 
 def listed_sources(rows: np.ndarray, direction: Vector, wavelength_angstrom: float, weighted: bool) -> Sources:
