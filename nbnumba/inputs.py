@@ -1,8 +1,8 @@
 """The input files of an experiment, read once into arrays; and what image headers say about it."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -93,7 +93,7 @@ def header_number(image: SmvImage, keyword: str, whole: bool) -> float | None:
 def _read_table(hkl_file: str | None, dump_file: str | None, default_f: float) -> FactorTable | None:
     if hkl_file is not None:
         return listed_factors(hkl_file, default_f)
-    if dump_file is not None and Path(dump_file).exists():
+    if dump_file is not None and os.path.exists(dump_file):
         return dumped_factors(dump_file)
     return None
 

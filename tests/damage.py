@@ -458,7 +458,11 @@ def _names_something(tried: Case, line: str) -> bool:
     known = {name for option in OPTIONS for name in option.names}
     takes_file = {name for option in OPTIONS if option.kind is FILE for name in option.names}
     words = [part for word in tried.args for part in word.split("=", 1)]
-    given = {word for before, word in pairwise(words) if before.lstrip("-") in takes_file}
+    given = {
+        " ".join(word.encode("utf-8", "backslashreplace").decode().splitlines())
+        for before, word in pairwise(words)
+        if before.lstrip("-") in takes_file
+    }
     return (
         any(name in line for name in given.union(tried.files))
         or any(word in known for word in re.findall(r"-(\w+)", line))

@@ -552,3 +552,33 @@ def test_brackets_in_brackets(words: str, status: int, capsys: pytest.CaptureFix
 def test_toml_of_brackets_in_brackets(text: str) -> None:
     with pytest.raises(UsageError, match=r"^the experiment is not TOML: "):
         Experiment.from_toml(text)
+
+
+# What damaged inputs have shown --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("option", ["divergence", "hdivrange", "vdivstep"])
+def test_divergence_whose_square_is_nothing(option: str) -> None:
+    assert len(resolved(f"{CRYSTAL} -detpixels 8 -pixel 0.1 -{option} 3e-310").sources.weight) > 0
+
+
+def test_cache_of_a_name_that_no_file_can_have(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "F" * 5000
+    assert warned(f"{CRYSTAL} {GEOMETRY} -detpixels 8 -dump {name}", capsys) == [
+        f"-dump {name}: there is no such file, nor -hkl to make it from; every F is 100"
+    ]
+
+
+def test_error_and_warning_are_one_line_whatever_a_file_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*shlex.split(CRYSTAL), "-hkl", "two\nlines\u2028three", "-show"]) == 3
+    said = "cannot read the list of structure factors two lines three: there is no such file; check the path"
+    assert capsys.readouterr().err == f"nbnumba: {said}\n"
+    Path("two\nlines").write_bytes(smv(""))
+    assert main([*shlex.split(CRYSTAL), "-img", "two\nlines", "-show"]) == 0
+    assert capsys.readouterr().err.startswith("nbnumba: warning: two lines: no PIXEL_SIZE")
+
+
+def test_curve_that_no_image_can_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("x").write_text("0 1\n1e299 1\n")
+    assert main(shlex.split(f"{CRYSTAL} -detpixels 8 -water 1 -4stol x -show")) == 3
+    assert capsys.readouterr().err.startswith("nbnumba: x:2: abscissa = 1e+299 is too large")
