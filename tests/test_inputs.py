@@ -240,6 +240,23 @@ def test_list_that_only_resembles_one_is_read(text: str) -> None:
     assert len(read_hkl("x")[0]) == text.count("\n")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5 p21\n" + "1" * 5000,
+        "5 p21\n" + "1 " * 5000,
+        SHELX + "   0   0   0" + " 00" * 500 + "x\n",
+        " " * 100_000,
+        "\n" * 100_000 + "INDE ",
+    ],
+    ids=["digits", "numbers", "zeros", "blanks", "lines"],
+)
+def test_formats_are_looked_for_in_no_time(text: str) -> None:
+    began = time.process_time()
+    assert text_format(text) is None
+    assert time.process_time() - began < 1.0
+
+
 # An asymmetric unit --------------------------------------------------------------------------------------------------
 
 

@@ -40,7 +40,7 @@ _LINES: list[tuple[str, tuple[str, str]]] = [
     (r"CrystFEL stream format", ("a stream of CrystFEL", "merge it first, and write F as lines of h k l F")),
     (r"\s*X?PARM\.XDS|\s*XPARM", ("a parameter file of XDS", "write its matrix as rows x, y, z of a*, b*, c*")),
     (r"\s*1[ \t]*\n[ \t]*-98\d[ \t]*\n", ("a merged SCALEPACK file", _AS_ROOT)),
-    (r"[ \t]*\d{1,3}[ \t]+[a-zA-Z][ \t]?\d[^\n]*\n(?:[ \t]*-?\d+){9}[ \t]*\n", ("a SCALEPACK file", _AS_ROOT)),
+    (r"[ \t]*\d{1,3}[ \t]+[a-zA-Z][ \t]?\d[^\n]*\n[ \t]*-?\d+(?:[ \t]+-?\d+){8}\s", ("a SCALEPACK file", _AS_ROOT)),
     (r"(?:HEADER|CRYST1|ATOM  |HETATM|REMARK|TITLE |EXPDTA|COMPND|MODEL )", ("a PDB file", _MODEL)),
     (r"\s*<(?:!DOCTYPE|html|\?xml)", ("a page of the web, or XML", "get the data themselves")),
     (r"\{\s*HEADER_BYTES", ("an SMV image", "give it as -img or -mask")),
@@ -48,7 +48,7 @@ _LINES: list[tuple[str, tuple[str, str]]] = [
 ]  # fmt: skip
 _CNS = re.compile(r"^[ \t]*(?:NREF\w*[ \t]*=|DECL\w* |INDE\w*[ \t]+-?\d+)", re.IGNORECASE | re.MULTILINE)
 _CIF = re.compile(r"^data_", re.IGNORECASE | re.MULTILINE)
-_SHELX_END = re.compile(r"^ {3}0 {3}0 {3}0(?: +0?\.?0*)+[ \t]*$", re.MULTILINE)
+_SHELX_END = re.compile(r"^ {3}0 {3}0 {3}0(?: +[0.]+)+[ \t]*$", re.MULTILINE)
 
 
 def binary_format(content: bytes) -> tuple[str, str] | None:
@@ -81,12 +81,13 @@ def text_format(text: str) -> tuple[str, str] | None:
 
 def _is_shelx(text: str) -> bool:
     """Fixed columns 3I4, 2F8 that an index of 0 0 0 ends, after which no reflection comes."""
-    end = _SHELX_END.search(text)
-    if end is None:
+    head = text[:_HEAD_BYTES]
+    end = _SHELX_END.search(head)
+    rows = [row for row in (head if end is None else head[: end.start()]).split("\n")[:5] if row.strip()]
+    if not rows or not all(map(_is_shelx_row, rows)):
         return False
-    before, after = text[: min(end.start(), _HEAD_BYTES)], text[end.end() : end.end() + _HEAD_BYTES]
-    rows = [row for row in before.split("\n")[:5] if row.strip()]
-    return bool(rows) and all(map(_is_shelx_row, rows)) and not any(map(_is_shelx_row, after.split("\n")))
+    end = _SHELX_END.search(text)
+    return end is not None and not any(map(_is_shelx_row, text[end.end() : end.end() + _HEAD_BYTES].split("\n")))
 
 
 def _is_shelx_row(row: str) -> bool:
