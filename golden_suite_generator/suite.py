@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import os
 import platform
@@ -17,7 +16,6 @@ import shlex
 import shutil
 import tempfile
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +28,7 @@ import numpy.typing as npt
 import nbnumba
 from nbnumba.errors import InputFileError, NbnumbaWarning, ResourceError, UsageError
 from nbnumba.experiment import Mode
+from nbnumba.io.arrays import read_arrays
 from nbnumba.io.files import read_bytes, read_text, replacing
 from nbnumba.io.smv import read_smv, smv_header
 from nbnumba.options import parse
@@ -113,7 +112,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         return list(json.loads(read_text(path, "the table of cases"))["cases"])
     except InputFileError as error:
         raise SuiteError(str(error)) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SuiteError(f"{path}: no table of cases ({error}); must be as cases.json of a suite") from error
 
 
@@ -175,12 +174,13 @@ def read_golden(suite: Path, name: str) -> dict[str, npt.NDArray[Any]]:
     """What was recorded of a case: ``float``, ``header`` and the other images that its tags ask for."""
     path = suite / f"{name}.npz"
     try:
-        with np.load(io.BytesIO(read_bytes(path, "what was recorded")), allow_pickle=False) as golden:
-            return {"float": golden["float"], "header": golden["header"], **golden}
+        golden = read_arrays(path, "what was recorded")
     except InputFileError as error:
         raise SuiteError(f"{error}; record the suite again") from error
-    except (ValueError, LookupError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise SuiteError(f"{path}: cannot be read ({error}); record the suite again") from error
+    missing = {"float", "header"} - golden.keys()
+    if missing or golden["float"].ndim != 2 or golden["float"].dtype.kind not in "iuf":
+        raise SuiteError(f"{path}: no image called float, or no header; record the suite again")
+    return golden
 
 
 def read_recorder(suite: Path) -> dict[str, Any] | None:
@@ -191,7 +191,7 @@ def read_recorder(suite: Path) -> dict[str, Any] | None:
     try:
         program = json.loads(read_text(path, "the manifest"))["program"]
         return {name: program[name] for name in ("command", "sha256", "own")}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SuiteError(f"{path}: no manifest ({error}); record the suite again, or remove it") from error
 
 

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, is_dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,7 +150,7 @@ def with_cached_factors(experiment: Experiment) -> Experiment:
     if factors.hkl_file is not None or factors.coordinate_file is not None:
         return experiment
     cache = factors.dump_file or DUMP
-    if Path(cache).exists():
+    if os.path.exists(cache):  # which also takes names that no file can have
         _warn(f"structure factors are read from {cache}, of an earlier run")
         return changed(experiment, structure_factors={"dump_file": cache})
     if factors.dump_file is not None:

@@ -1,10 +1,18 @@
 """What can go wrong, as one tree; the command prints one line and exits with ``exit_status``."""
 
 
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())
+
+
 class NbnumbaError(Exception):
     """Base of every error that nbnumba raises on purpose."""
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        """One line, whatever a file is called and whatever another library says of it."""
+        return _one_line(super().__str__())
 
 
 class UsageError(NbnumbaError):
@@ -27,6 +35,10 @@ class ResourceError(NbnumbaError):
 
 class NbnumbaWarning(UserWarning):
     """Something was assumed or adjusted; the image is still what the text of the warning says."""
+
+    def __str__(self) -> str:
+        """One line, as an error has it."""
+        return _one_line(super().__str__())
 
 
 class DeviceError(ResourceError):

@@ -7,6 +7,7 @@ of images reads and calculates once, and finds the very same array, which a card
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
@@ -15,12 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from .errors import ResourceError
+from .errors import InputFileError, NbnumbaWarning, ResourceError
 from .io.dump import read_dump
 from .io.files import Path, read_text
-from .io.hkl import read_hkl
-from .io.rows import Row, rows
-from .structure_factors import FactorTable, dense_table
+from .io.hkl import LIST, read_hkl
+from .io.rows import rows
+from .structure_factors import FactorTable, completeness, dense_table
 
 if TYPE_CHECKING:
     from .experiment import Cell
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 Made = TypeVar("Made")
 
+FEWEST_OF_A_CRYSTAL = 50
+"""Reflections; a shorter list was made by hand, and holds what it is meant to hold."""
 TICK_NS = 100_000_000
 """A file that changed so short a time ago may change again and keep its time stamp."""
 
@@ -91,9 +94,11 @@ def listed_factors(path: Path, default_f: float) -> FactorTable:
     """The table of a list of h k l F; InputFileError or ResourceError as its reader and :func:`dense_table` say."""
     hkl, amplitudes = read_hkl(path)
     try:
-        return dense_table(hkl, amplitudes, default_f)
+        table = dense_table(hkl, amplitudes, default_f)
     except ResourceError as error:
-        raise _row_of(path, int(np.abs(hkl).max(axis=1).argmax())).error(str(error)) from error
+        raise _about_row(path, int(np.abs(hkl).max(axis=1).argmax()), str(error)) from error
+    _check_completeness(path, hkl, table)
+    return table
 
 
 @kept_while_unchanged
@@ -121,6 +126,23 @@ def model_factors(
     return dense_table(*structure_factors(model, dmin_angstrom, solvent, k_sol, b_sol), default_f)
 
 
-def _row_of(hkl_file: Path, number: int) -> Row:
-    """The line of a reflection, which is looked for only where it is wrong."""
-    return next(islice(rows(hkl_file, read_text(hkl_file, "the list of structure factors")), number, None))
+def _about_row(path: Path, number: int, problem: str) -> InputFileError:
+    """The error about a reflection, whose line is looked for only where it is wrong."""
+    try:
+        return next(islice(rows(path, read_text(path, LIST)), number, None)).error(problem)
+    except (InputFileError, StopIteration):  # a pipe, which is read once
+        return InputFileError(f"{os.fspath(path)}: {problem}")
+
+
+def _check_completeness(path: Path, hkl: np.ndarray, table: FactorTable) -> None:
+    """Say that a list looks like what symmetry makes the rest of."""
+    if len(hkl) < FEWEST_OF_A_CRYSTAL:
+        return
+    mates, octants = completeness(hkl, table.values.shape)
+    if mates < 0.5 or 0 < octants < 8:
+        warnings.warn(
+            f"{os.fspath(path)}: {mates:.0%} of its reflections have their mate -h -k -l in the list, and {octants} "
+            "of 8 octants of h k l hold any: no symmetry is applied; list all of P 1",
+            NbnumbaWarning,
+            stacklevel=4,
+        )

@@ -1,8 +1,8 @@
 """The input files of an experiment, read once into arrays; and what image headers say about it."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from .errors import InputFileError
 from .experiment import Experiment, Mask, Mode
 from .factor_provider import dumped_factors, listed_factors
 from .io.amorphous import read_amorphous
-from .io.matrix import read_matrix
+from .io.matrix import MosflmMatrix, read_matrix
 from .io.smv import SmvImage, header_value, read_smv
 from .io.sources import read_sources
 from .structure_factors import FactorTable
@@ -34,8 +34,7 @@ LEAST = {
 class Inputs(HoldsArrays):
     """What the files named by an experiment hold; None where none is named."""
 
-    matrix: np.ndarray | None = None
-    """A matrix (3, 3) as in the file."""
+    matrix: MosflmMatrix | None = None
     table: FactorTable | None = None
     sources: np.ndarray | None = None
     """x, y, z, weight, wavelength in m (n, 5), NaN where not given."""
@@ -102,10 +101,18 @@ def _with_size(experiment: Experiment, mask: Mask) -> Experiment:
     return replace(experiment, detector=replace(detector, fast_pixels=fast, slow_pixels=slow))
 
 
+def header_number(image: SmvImage, keyword: str, whole: bool) -> float | None:
+    """The number that an image's header gives for a keyword, as :func:`nbnumba.io.smv.header_value`."""
+    try:
+        return header_value(image.header, keyword, whole)
+    except InputFileError as error:
+        raise InputFileError(f"{image.path}: {error}") from error
+
+
 def _read_table(hkl_file: str | None, dump_file: str | None, default_f: float) -> FactorTable | None:
     if hkl_file is not None:
         return listed_factors(hkl_file, default_f)
-    if dump_file is not None and Path(dump_file).exists():
+    if dump_file is not None and os.path.exists(dump_file):
         return dumped_factors(dump_file)
     return None
 
@@ -114,17 +121,16 @@ def _with_header(experiment: Experiment, image: SmvImage, matching: Mode, y_from
     whole = matching == "spec"
 
     def value(keyword: str) -> float | None:
-        try:
-            return header_value(image.header, keyword, whole)
-        except InputFileError as error:
-            raise InputFileError(f"{image.path}: {error}") from error
+        return header_number(image, keyword, whole)
 
     slow_pixels, fast_pixels = image.pixels.shape
     pixel, y = value("PIXEL_SIZE"), value("BEAM_CENTER_Y")
     if y_from_top and y is not None:
         y = (0.1 if pixel is None else pixel) * slow_pixels - y
-    orgx, orgy = value("ORGX"), value("ORGY")
+    orgx, orgy, phi = value("ORGX"), value("ORGY"), value("PHI")
     if whole:
+        start = value("OSC_START")
+        phi = phi if start is None else start
         orgx = value("XDS_ORGX") if orgx is None else orgx
         orgy = value("XDS_ORGY") if orgy is None else orgy
     found = {
@@ -141,7 +147,7 @@ def _with_header(experiment: Experiment, image: SmvImage, matching: Mode, y_from
             "twotheta_deg": value("TWOTHETA") if whole else None,
         },
         "beam": {"wavelength_angstrom": value("WAVELENGTH")},
-        "scan": {"phi_deg": value("PHI"), "oscillation_deg": value("OSC_RANGE")},
+        "scan": {"phi_deg": phi, "oscillation_deg": value("OSC_RANGE")},
     }
     for group, values in found.items():
         noun = getattr(experiment, group)

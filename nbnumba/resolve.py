@@ -14,6 +14,7 @@ from .errors import InputFileError, NbnumbaWarning, UsageError
 from .experiment import Background, Beam, Crystal, Detector, Experiment
 from .factor_provider import model_factors, model_of
 from .geometry import Geometry, pixels_within, place_detector
+from .input_checks import check_inputs
 from .inputs import Inputs, with_headers
 from .kernels.plan import (
     FLAT,
@@ -116,18 +117,22 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         len(scan.phi_rad) * domain_count,
     )
     wavelength = merged.beam.wavelength_angstrom or DEFAULT_WAVELENGTH_ANGSTROM
+    check_inputs(experiment, merged, inputs, geometry.beam, wavelength)
     mode_c, sampling = merged.mode == "c", merged.sampling
     coordinates = merged.structure_factors.coordinate_file
     model = None if coordinates is None else model_of(coordinates, merged.crystal.cell)
     merged = _with_cell_of_model(merged, inputs, model)
     misset = _misset(merged)
-    lattice = orient_crystal(merged.crystal, merged.beam, inputs.matrix, wavelength, misset, merged.mode)
+    matrix = None if inputs.matrix is None else inputs.matrix.elements
+    lattice = orient_crystal(merged.crystal, merged.beam, matrix, wavelength, misset, merged.mode)
     sources = _sources(merged, inputs, geometry, wavelength)
     detector = _detector_plan(merged.detector, geometry, inputs, mode_c)
     # The reference decides before it makes cells of the crystal's size.
     between = _is_interpolated(merged.structure_factors.interpolate, merged.crystal.cells if mode_c else lattice.cells)
     if model is not None:
-        warn_of_other_cell(lattice.cell, model.cell, merged.crystal.cell is None, wavelength)
+        warn_of_other_cell(
+            lattice.cell, model.cell, merged.crystal.cell is None and merged.crystal.a_matrix is None, wavelength
+        )
     table = _factor_table(merged, inputs, model, detector, sources, lattice, between)
     domains = mosaic_rotations(spread, domain_count, merged.crystal.mosaic_seed)
     recommended = _recommended_oversample(lattice, wavelength, geometry, mode_c)

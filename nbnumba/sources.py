@@ -182,7 +182,8 @@ def _divergence_grid(
 
 
 def _corner_term(angle: float, grid: Sampled) -> float:
-    """Squared distance from the middle of the grid in units of its range; not a number where it has none."""
-    if grid.range == 0.0:
+    """Squared distance from the middle of the grid in units of its range; not a number where that is next to 0."""
+    range_sqr = grid.range * grid.range
+    if range_sqr == 0.0:
         return math.nan
-    return (angle * angle - grid.step * grid.step / 4.0 * (1 - grid.count % 2)) / (grid.range * grid.range)
+    return (angle * angle - grid.step * grid.step / 4.0 * (1 - grid.count % 2)) / range_sqr

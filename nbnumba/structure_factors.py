@@ -56,3 +56,32 @@ def dense_table(hkl: np.ndarray, amplitudes: np.ndarray, default_f: float) -> Fa
     values = np.full(shape, float(default_f))
     values[tuple((hkl - low).T)] = amplitudes
     return FactorTable(values, (int(low[0]), int(low[1]), int(low[2])))
+
+
+def completeness(hkl: np.ndarray, shape: tuple[int, ...]) -> tuple[float, int]:
+    """How much of all of P 1 a list holds.
+
+    Parameters
+    ----------
+    hkl : ndarray of int (n, 3)
+    shape : tuple of 3 ints
+        That of the table that they span.
+
+    Returns
+    -------
+    mates : float
+        Share of the reflections whose mate -h -k -l is listed too.
+    octants : int
+        How many of the eight signs of h, k, l occur, of those without a 0.
+    """
+    columns = np.ascontiguousarray(hkl.T)
+    low = columns.min(axis=1)
+    listed = np.zeros(shape, bool)
+    listed.ravel()[np.ravel_multi_index(tuple(columns - low[:, np.newaxis]), shape)] = True
+    h, k, l = columns
+    general = (h != 0) & (k != 0) & (l != 0)
+    signs = ((h > 0) * np.uint8(4) + (k > 0) * np.uint8(2) + (l > 0))[general]
+    mates = -columns - low[:, np.newaxis]
+    inside = np.logical_and.reduce([(mate >= 0) & (mate < size) for mate, size in zip(mates, shape, strict=True)])
+    found = listed.ravel()[np.ravel_multi_index(tuple(mates[:, inside]), shape)]
+    return float(found.sum() / len(hkl)), int((np.bincount(signs, minlength=8) > 0).sum())

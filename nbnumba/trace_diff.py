@@ -472,7 +472,7 @@ def _from_json(path: str, text: str) -> TraceFile:
             phi_tic = index(step.pop("phi_tic"))
             taps |= {Key(name, phi_tic): _floats(value) for name, value in step.items()}
         kind = "json" if content["arithmetic"] == "reference" else "backend"
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UnreadableTraceError(f"{path}: {error}; must be JSON as nbnumba trace writes it") from error
     return TraceFile(path, kind, taps)
 

@@ -284,12 +284,18 @@ def test_binary_where_text_should_be(tmp_path: Path) -> None:
         (read_sources, "1 2 3 -1\n", ":1: weight = -1 must not be negative"),
         (read_sources, "1 2 3 inf\n", ":1: weight must be a finite number"),
         (read_sources, "1 2 3 1 0\n", ":1: wavelength = 0 m must be positive"),
+        (read_sources, "1 2 3 1 0.9795\n", ":1: wavelength = 0.9795 is not in metres, as it must be: 1 Å is 1e-10"),
+        (read_sources, "1 2 3 1 1e-16\n", ":1: wavelength = 1e-16 is not in metres"),
+        (read_sources, "1 2 3\n0.98,7\n", ":2: 2 numbers where a direction needs three: a row is x y z weight wave"),
+        (read_sources, "# spectrum\n\n1.2\n", ":3: 1 number where a direction needs three"),
         (read_sources, "0,0,0\n", ":1: a source at 0 0 0 has no direction"),
         (read_sources, "1 2 3 0\n1 2 3 0\n", "weights .* sum to 0"),
         (read_amorphous, "# nothing\n", "no points"),
         (read_amorphous, "0 1\n0.1\n", ":2: one number where 2 are needed"),
         (read_amorphous, "0 1\n0.1 x\n", ":2: F must be a finite number"),
         (read_amorphous, "-0.1 1\n", ":1: abscissa = -0.1 must not be negative"),
+        (read_amorphous, "0 1\n1e60 1\n", ":2: abscissa = 1e\\+60 is too large; give at most 1e\\+50"),
+        (read_amorphous, "0 1\n1 -1e60\n", ":2: F = -1e\\+60 is too large"),
         (read_amorphous, "0.2 1\n0.1 1\n0.2 3\n", ":3: the first column was given before, on line 1"),
     ],
 )
@@ -393,13 +399,48 @@ def test_inconsistent_dump(tmp_path: Path, content: bytes, problem: str) -> None
 
 def test_read_matrix_takes_the_first_nine_numbers(tmp_path: Path) -> None:
     matrix = read_matrix(in_file(tmp_path, "1 0.5 0\n0 2 0\n0 0 -3e-5\n  0.0 0.0 0.0\nno number\n"))
-    assert matrix.tolist() == [[1, 0.5, 0], [0, 2, 0], [0, 0, -3e-5]]
+    assert matrix.elements.tolist() == [[1, 0.5, 0], [0, 2, 0], [0, 0, -3e-5]]
+    assert matrix.cell is None
+
+
+MOSFLM = """\
+  0.01200000  0.00000000  0.00000000
+  0.00000000  0.00000000 -0.01000000
+  0.00000000  0.01500000  0.00000000
+       0.000       0.000       0.000
+   1.0000000   0.0000000   0.0000000
+   0.0000000   0.0000000  -1.0000000
+   0.0000000   1.0000000   0.0000000
+"""
+
+
+@pytest.mark.parametrize(
+    ("rest", "cell"),
+    [
+        ("65.25 52.2 78.3 90 90 90\n 0 0 0\n", (65.25, 52.2, 78.3, 90, 90, 90)),
+        ("65.25 52.2 78.3 90 90\n", None),
+        ("65.25 52.2 78.3 90 90 cell\n", None),
+        ("65.25 52.2 -78.3 90 90 90\n", None),
+        ("65.25 52.2 nan 90 90 90\n", None),
+        ("65.25 52.2 1e400 90 90 90\n", None),
+        ("65.25 52.2 78.3 90 90 190\n", None),
+    ],
+)
+def test_cell_that_mosflm_writes_below_the_matrix(tmp_path: Path, rest: str, cell: Any) -> None:
+    matrix = read_matrix(in_file(tmp_path, MOSFLM + rest))
+    assert matrix.elements.tolist() == [[0.012, 0, 0], [0, 0, -0.01], [0, 0.015, 0]]
+    assert matrix.cell == cell
+
+
+def test_numbers_below_a_matrix_that_are_no_rotation_give_no_cell(tmp_path: Path) -> None:
+    text = "1 0 0\n0 1 0\n0 0 1\n" + "0 0 0\n" + 3 * "4 5 6\n" + "10 20 30 90 90 90\n"
+    assert read_matrix(in_file(tmp_path, text)).cell is None
 
 
 def test_read_sources_takes_every_separator_and_marks_what_is_missing(tmp_path: Path) -> None:
-    sources = read_sources(in_file(tmp_path, "-10 0.5\t0 2 1e-10 more\n\n-10,0.5;0:2!1e-10\n1 2 3\n1\n"))
+    sources = read_sources(in_file(tmp_path, "-10 0.5\t0 2 1e-10 more\n\n-10,0.5;0:2!1e-10\n1 2 3\n1 2 3 4"))
     full = [-10, 0.5, 0, 2, 1e-10]
-    np.testing.assert_array_equal(sources, [full, full, [1, 2, 3, NAN, NAN], [1, NAN, NAN, NAN, NAN]])
+    np.testing.assert_array_equal(sources, [full, full, [1, 2, 3, NAN, NAN], [1, 2, 3, 4, NAN]])
 
 
 def test_read_amorphous_sorts(tmp_path: Path) -> None:
@@ -549,6 +590,12 @@ def smv(head: str, data: bytes) -> bytes:
 SIZES = "HEADER_BYTES=128;\nSIZE1=3;\nSIZE2=2;\n"
 
 
+def test_words_of_other_makers_say_the_same(tmp_path: Path) -> None:
+    words = "Header_Bytes= 128;\nsize1=3;\nSize2=2;\nData_type=unsigned  Short INT;\nByte_order=BIG_ENDIAN;\n"
+    image = read_smv(in_file(tmp_path, smv(words + "Compression=None;\n", PIXELS.astype(">u2").tobytes())))
+    np.testing.assert_array_equal(image.pixels, PIXELS)
+
+
 def test_big_endian_image_is_swapped(tmp_path: Path) -> None:
     image = read_smv(in_file(tmp_path, smv(SIZES + "BYTE_ORDER=big_endian;\n", PIXELS.astype(">u2").tobytes())))
     np.testing.assert_array_equal(image.pixels, PIXELS)
@@ -570,6 +617,11 @@ def test_big_endian_image_is_swapped(tmp_path: Path) -> None:
         (smv(SIZES, bytes(11)), "truncated: 139 bytes where .* need 140"),
         (smv("HEADER_BYTES=128;\nSIZE1=999999999;\nSIZE2=999999999;\n", bytes(12)), "truncated"),
         (smv(SIZES + "TYPE=long;\n", bytes(24)), "TYPE=long cannot be read; it must be unsigned_short"),
+        (smv(SIZES + "Data_type=float IEEE;\n", bytes(24)), "DATA_TYPE=float IEEE cannot be read; it must be uns"),
+        (smv(SIZES + "COMPRESSION=BS1;\n", bytes(24)), "COMPRESSION=BS1 cannot be read; it must be none"),
+        (b"###CBF: VERSION 1.5\n", "no SMV image, .*; it is a CBF image"),
+        (b"II*\0" + bytes(600), "no SMV image, .*; it is a TIFF image"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(600), "no SMV image, .*; it is an HDF5 file"),
         (smv(SIZES + "BYTE_ORDER=middle;\n", bytes(12)), "BYTE_ORDER=middle"),
     ],
 )

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import json
 import math
 import os
 import shlex
 import time
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, count
@@ -21,6 +19,7 @@ import numpy as np
 
 from ..comparison import Comparison, Floats, compare, resampled
 from ..errors import InputFileError, NbnumbaError, ResourceError, UsageError
+from ..io.arrays import read_arrays
 from ..io.files import read_bytes, replacing
 from ..io.raw import read_raw, write_raw
 from ..io.smv import read_smv
@@ -246,12 +245,7 @@ def _read_image(path: str, shape: tuple[int, int] | None) -> np.ndarray:
 
 def _read_numpy(path: str) -> np.ndarray:
     """The array of a .npy file; of a .npz file the one called float, or its only one."""
-    content = io.BytesIO(read_bytes(path, "the image"))
-    try:
-        loaded = np.load(content, allow_pickle=False)
-        arrays = {"float": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise InputFileError(f"{path}: {error}; must be as numpy.save or numpy.savez writes it") from error
+    arrays = read_arrays(path, "the image")
     if "float" not in arrays and len(arrays) != 1:
         raise InputFileError(f"{path}: arrays {', '.join(arrays)}; must have one, or one called float")
     return arrays["float"] if "float" in arrays else next(iter(arrays.values()))

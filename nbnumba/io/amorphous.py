@@ -9,8 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputFileError
-from .files import Path, read_text
+from .files import MOST_SMALL_BYTES, Path, read_text
 from .rows import Row, rows
+
+_LARGEST = 1e50
+"""Beyond it products leave float64."""
 
 
 def read_amorphous(path: Path) -> npt.NDArray[np.float64]:
@@ -26,7 +29,8 @@ def read_amorphous(path: Path) -> npt.NDArray[np.float64]:
     InputFileError
         No rows, a row without two numbers, a negative abscissa, or one that occurs twice: names the line.
     """
-    points = sorted(((_point(row), row) for row in rows(path, read_text(path, "the scattering curve"))), key=_abscissa)
+    text = read_text(path, "the scattering curve", MOST_SMALL_BYTES)
+    points = sorted(((_point(row), row) for row in rows(path, text)), key=_abscissa)
     if not points:
         raise InputFileError(f"{os.fspath(path)}: no points; each line must be an abscissa in 1/Å and F in electrons")
     for before, after in pairwise(points):
@@ -39,6 +43,9 @@ def _point(row: Row) -> list[float]:
     values = row.floats("abscissa F")
     if len(values) < 2:
         raise row.error("one number where 2 are needed (an abscissa in 1/Å and F in electrons)")
+    for name, value in zip(("abscissa", "F"), values, strict=True):
+        if abs(value) > _LARGEST:
+            raise row.error(f"{name} = {value:g} is too large; give at most {_LARGEST:g}")
     if values[0] < 0:
         raise row.error(f"abscissa = {values[0]:g} must not be negative")
     return values

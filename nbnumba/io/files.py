@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import gzip
 import io
 import os
 import secrets
+import select
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,8 +17,18 @@ from contextvars import ContextVar
 from typing import BinaryIO
 
 from ..errors import InputFileError, ResourceError
+from .formats import binary_format
 
 Path = str | os.PathLike[str]
+
+MOST_BYTES = 8 << 30
+"""Of an input file: four times the largest table of structure factors."""
+MOST_SMALL_BYTES = 256 << 20
+"""Of one that is read line by line: millions of them."""
+MOST_UNPACKED_BYTES = 1 << 30
+WAIT_FOR_WRITER_S = 5.0
+_CHUNK_BYTES = 1 << 20
+_GZIP = b"\x1f\x8b"
 
 _WHY_NOT_WRITTEN = {
     errno.ENOENT: "its folder does not exist; create the folder or give another path",
@@ -117,27 +130,37 @@ def is_replaceable(path: Path) -> bool:
     return os.path.isfile(path) or not os.path.exists(path)
 
 
-def read_bytes(path: Path, what: str, most: int | None = None) -> bytes:
-    """The content of a file; ``what`` says in errors what it was to hold.
+def read_bytes(path: Path, what: str, most: int = MOST_BYTES) -> bytes:
+    """The content of a file, or of a pipe that something is written to.
+
+    Parameters
+    ----------
+    path : path
+    what : str
+        Says in errors what the file was to hold.
+    most : int
+        Bytes that such a file can have; no more are read.
 
     Raises
     ------
     InputFileError
-        The file is missing, a folder, may not be read, or has more than ``most`` bytes.
+        The file is missing, a folder, a device or an idle pipe, too large, or may not be read.
     """
     try:
-        with open(path, "rb") as file:
-            content = file.read(-1 if most is None else most + 1)
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            content = None if os.fstat(file.fileno()).st_size > most else _read(file, most)
     except OSError as error:
         reason = _WHY_NOT_READ.get(error.errno or 0, error.strerror or str(error))
         raise InputFileError(f"cannot read {what} {os.fspath(path)}: {reason}") from error
-    if most is not None and len(content) > most:
+    except ValueError as error:
+        raise InputFileError(f"cannot read {what} {os.fspath(path)!r}: {error}; check the path") from error
+    if content is None or len(content) > most:
         raise InputFileError(f"cannot read {what} {os.fspath(path)}: it has more than {_size(most)}; check the path")
     return content
 
 
-def read_unpacked(path: Path, what: str, most: int) -> bytes:
-    """The content as :func:`read_bytes`, of a gzipped file what it was before, ``most`` bytes at most.
+def read_unpacked(path: Path, what: str, most: int = MOST_BYTES) -> bytes:
+    """The content as :func:`read_bytes`, of a gzipped file what it was before; of that, 1 GiB at most.
 
     Raises
     ------
@@ -145,11 +168,12 @@ def read_unpacked(path: Path, what: str, most: int) -> bytes:
         As :func:`read_bytes`, or the packed content is damaged or too large.
     """
     content = read_bytes(path, what, most)
-    if not content.startswith(b"\x1f\x8b"):
+    if not content.startswith(_GZIP):
         return content
+    most = min(most, MOST_UNPACKED_BYTES)
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            unpacked = file.read(most + 1)
+            unpacked = _chunks(file, most)
     except (OSError, EOFError, zlib.error) as error:
         raise InputFileError(f"{os.fspath(path)}: its gzip packing is damaged ({error}); pack it again") from error
     if len(unpacked) > most:
@@ -157,23 +181,67 @@ def read_unpacked(path: Path, what: str, most: int) -> bytes:
     return unpacked
 
 
-def read_text(path: Path, what: str) -> str:
-    r"""The content of a UTF-8 file, with every kind of line end as ``\n``.
+def read_text(path: Path, what: str, most: int = MOST_BYTES) -> str:
+    r"""The content of a UTF-8 file, gzipped or not, with every kind of line end as ``\n``.
 
     Raises
     ------
     InputFileError
-        As :func:`read_bytes`, or the content is not text.
+        As :func:`read_unpacked`, or the content is not text: names the format where it is a known one.
     """
-    content = read_bytes(path, what)
+    content = read_unpacked(path, what, most)
+    name = os.fspath(path)
+    found = binary_format(content)
+    if found is not None:
+        raise InputFileError(f"{name}: is {found[0]}, not {what}: {found[1]}")
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputFileError(f"{name}: {what} must be plain (UTF-8) text, and this is UTF-16; save it as UTF-8")
     try:
         text = content.decode("utf-8-sig")
+        wrong = content.find(b"\0")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputFileError(
-            f"{os.fspath(path)}:{line}: {what} must be plain (UTF-8) text, which this is not"
-        ) from error
+        wrong = error.start
+    if wrong >= 0:
+        line = content.count(b"\n", 0, wrong) + 1
+        raise InputFileError(f"{name}:{line}: {what} must be plain (UTF-8) text, which this is not")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # Opening a pipe would else wait until somebody opens its other end.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _read(file: BinaryIO, most: int) -> bytes:
+    """The whole content, or of what is longer than ``most`` enough to see that."""
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode):
+        # Some files of the system have a size of 0 and a content all the same.
+        return file.read(status.st_size) if status.st_size else _chunks(file, most)
+    if stat.S_ISFIFO(status.st_mode):
+        return _awaited(file.fileno()) + _chunks(file, most)
+    raise OSError(errno.EINVAL, "it is a device; give the name of a file")
+
+
+def _awaited(pipe: int) -> bytes:
+    """What comes first out of a pipe, if anything; returns when more can be read or somebody may still write it."""
+    first = b""
+    if not select.select([pipe], [], [], WAIT_FOR_WRITER_S)[0]:
+        with suppress(BlockingIOError):  # somebody has opened it and writes later
+            first = os.read(pipe, 1)
+            if not first:
+                raise OSError(errno.EINVAL, "it is a pipe that nobody writes to; give the name of a file")
+    os.set_blocking(pipe, True)
+    return first
+
+
+def _chunks(file: BinaryIO | gzip.GzipFile, most: int) -> bytes:
+    """Everything, but of what is longer than ``most`` hardly more than that."""
+    parts, size = [], 0
+    while size <= most and (part := file.read(_CHUNK_BYTES)):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
 
 
 def _size(count: int) -> str:

@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from ..errors import InputFileError, NbnumbaWarning
 from .files import Path, read_text
+from .formats import text_format
 from .rows import Row, rows
 
+LIST = "the list of structure factors"
 _CHUNK = 2**20
 _LARGEST_INDEX = 2**31 - 1
 _ROUNDED_BELOW = 0.4
@@ -33,14 +35,17 @@ def read_hkl(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]
     Raises
     ------
     InputFileError
-        No reflections, or a line that is not one: names the line.
+        Another program's format, by its name; no reflections, or a line that is not one: names the line.
 
     Warns
     -----
     NbnumbaWarning
         Indices less than 0.4 from a whole number were rounded.
     """
-    text = read_text(path, "the list of structure factors")
+    text = read_text(path, LIST)
+    other = text_format(text)
+    if other is not None:
+        raise InputFileError(f"{os.fspath(path)}: is {other[0]}, not {LIST}: {other[1]}")
     values = _fast(text)
     if values is None:
         values = _careful(path, text)

@@ -12,12 +12,16 @@ import numpy.typing as npt
 
 from ..arrays import HoldsArrays
 from ..errors import InputFileError
-from .files import Path, read_bytes, replacing
+from .files import Path, read_unpacked, replacing
+from .formats import binary_format
 
 HeaderStyle = Literal["c", "dials"]
 
 _BLOCK_BYTES = 512
+_LONGEST_HEADER_BYTES = 1 << 20
 _BYTE_ORDERS = {"little_endian": "<u2", "big_endian": ">u2"}
+_TYPES = dict.fromkeys(("unsigned_short", "unsigned_short_int", "uint16"), "u2")
+_NO_COMPRESSION = dict.fromkeys(("none", "no"), "")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,7 +61,7 @@ class SmvGeometry:
 
 
 def read_smv(path: Path) -> SmvImage:
-    """Read header and pixels, of either byte order.
+    """Read header and pixels, of either byte order, gzipped or not.
 
     Raises
     ------
@@ -65,16 +69,22 @@ def read_smv(path: Path) -> SmvImage:
         The file cannot be read, is no SMV image of 16-bit pixels, or ends early.
     """
     name = os.fspath(path)
-    content = read_bytes(path, "the SMV image")
-    end = content.find(b"}")
+    content = read_unpacked(path, "the SMV image")
+    end = content.find(b"}", 0, _LONGEST_HEADER_BYTES)
     header = content[: end + 1].decode("latin-1")
-    if not header.startswith("{") or _text(header, "HEADER_BYTES") is None:
-        raise InputFileError(f"{name}: is no SMV image, which begins with {{ and has HEADER_BYTES=... before the }}")
+    if not header.startswith("{") or _setting(header, "HEADER_BYTES") is None:
+        found = binary_format(content)
+        raise InputFileError(
+            f"{name}: is no SMV image, which begins with {{ and has HEADER_BYTES=... before the }}"
+            + (f"; it is {found[0]}" if found else "")
+        )
     start, fast, slow = (_count(name, header, keyword) for keyword in ("HEADER_BYTES", "SIZE1", "SIZE2"))
     if start <= end:
         raise InputFileError(f"{name}: HEADER_BYTES={start} is less than the header's own text of {end + 1} bytes")
-    _one_of(name, header, "TYPE", ["unsigned_short"])
-    stored = _BYTE_ORDERS[_one_of(name, header, "BYTE_ORDER", list(_BYTE_ORDERS))]
+    for keyword in ("TYPE", "DATA_TYPE"):
+        _one_of(name, header, keyword, _TYPES, "unsigned_short")
+    _one_of(name, header, "COMPRESSION", _NO_COMPRESSION, "none")
+    stored = _one_of(name, header, "BYTE_ORDER", _BYTE_ORDERS, "little_endian or big_endian")
     if len(content) < start + 2 * fast * slow:
         raise InputFileError(
             f"{name}: is truncated: {len(content)} bytes where HEADER_BYTES={start} and {fast} x {slow} pixels"
@@ -82,6 +92,16 @@ def read_smv(path: Path) -> SmvImage:
         )
     pixels = np.frombuffer(content, stored, count=fast * slow, offset=start).reshape(slow, fast).astype(np.uint16)
     return SmvImage(name, header, pixels)
+
+
+def dtrek_records(header: str) -> list[str]:
+    """What a d*TREK header, that of Rigaku, says of detector, beam and scan, record by record; of others nothing."""
+    detector = (_text(header, "DETECTOR_NAMES") or "").split()[:1]
+    parts = ("SPATIAL_DISTORTION_INFO", "GONIO_NAMES", "GONIO_VALUES")
+    keywords = [f"{name}{part}" for name in detector for part in parts]
+    keywords += ["SCAN_WAVELENGTH", "SOURCE_WAVELENGTH", "ROTATION", "SCAN_ROTATION"]
+    found = {keyword: _text(header, re.escape(keyword)) for keyword in keywords}
+    return [f"{keyword}={text:.80}" for keyword, text in found.items() if text is not None]
 
 
 def header_value(header: str, keyword: str, whole: bool) -> float | None:
@@ -116,7 +136,7 @@ def header_value(header: str, keyword: str, whole: bool) -> float | None:
     except ValueError:
         value = np.nan
     if not np.isfinite(value):
-        raise InputFileError(f"SMV header: {keyword}={text} must be a number")
+        raise InputFileError(f"SMV header: {keyword}={text:.80} must be a number")
     return value
 
 
@@ -191,22 +211,29 @@ def _records(geometry: SmvGeometry, style: HeaderStyle, adc_offset: float) -> st
     )
 
 
-def _text(header: str, keyword: str, whole: bool = True) -> str | None:
+def _text(header: str, keyword: str, whole: bool = True, case: re.RegexFlag = re.NOFLAG) -> str | None:
     before = r"(?<![^\s;{])" if whole else ""
-    values = re.findall(rf"{before}{keyword}[ \t]*=([^;\n}}]*)", header)
+    values = re.findall(rf"{before}{keyword}[ \t]*=([^;\n}}]*)", header, case)
     return values[-1].strip() or None if values else None
 
 
+def _setting(header: str, keyword: str) -> str | None:
+    """The text of a keyword that says how pixels are stored, whose letters some makers write small."""
+    return _text(header, keyword, case=re.IGNORECASE)
+
+
 def _count(name: str, header: str, keyword: str) -> int:
-    text = _text(header, keyword)
+    text = _setting(header, keyword)
     if text is None or not re.fullmatch(r"0*[1-9][0-9]{0,9}", text):
-        found = "is missing" if text is None else f"is {text!r}"
+        found = "is missing" if text is None else f"is {text!r:.80}"
         raise InputFileError(f"{name}: {keyword} {found}; the SMV header must give it as a positive whole number")
     return int(text)
 
 
-def _one_of(name: str, header: str, keyword: str, known: list[str]) -> str:
-    text = _text(header, keyword) or known[0]
-    if text not in known:
-        raise InputFileError(f"{name}: {keyword}={text} cannot be read; it must be {' or '.join(known)}")
-    return text
+def _one_of(name: str, header: str, keyword: str, known: dict[str, str], wanted: str) -> str:
+    """What the keyword's text stands for, that of the first of ``known`` where there is none."""
+    text = _setting(header, keyword) or next(iter(known))
+    meaning = known.get("_".join(text.lower().split()))
+    if meaning is None:
+        raise InputFileError(f"{name}: {keyword}={text:.80} cannot be read; it must be {wanted}")
+    return meaning

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputFileError
-from .files import Path, read_text
+from .files import MOST_SMALL_BYTES, Path, read_text
 from .rows import Row, rows
 
 _COLUMNS = "x y z weight wavelength"
+_ROW = "a row is x y z weight wavelength_in_m"
+_LONGEST_M, _SHORTEST_M = 1e-6, 1e-15
+"""Wavelengths: beyond these they were not given in metres."""
 _LARGEST = 1e50
 """Beyond it, and below its inverse, squares and sums leave float64."""
 
 
 def read_sources(path: Path) -> npt.NDArray[np.float64]:
-    """Rows of x y z weight wavelength, parted by blanks, tabs or any of ``,;:!``; trailing ones may be missing.
+    """Rows of x y z weight wavelength, parted by blanks, tabs or any of ``,;:!``; the last two may be missing.
 
     Returns
     -------
@@ -30,7 +34,7 @@ def read_sources(path: Path) -> npt.NDArray[np.float64]:
     InputFileError
         No sources, weights that sum to 0, or a row that cannot be: names the line.
     """
-    sources = [_source(row) for row in rows(path, read_text(path, "the list of sources"), separators=",;:!")]
+    sources = [_source(row) for row in source_rows(path)]
     if not sources:
         raise InputFileError(f"{os.fspath(path)}: no sources; each line must be x y z weight wavelength_in_m")
     table = np.array(sources)
@@ -39,8 +43,18 @@ def read_sources(path: Path) -> npt.NDArray[np.float64]:
     return table
 
 
+def source_rows(path: Path) -> Iterator[Row]:
+    """The rows of such a list as text."""
+    return rows(path, read_text(path, "the list of sources", MOST_SMALL_BYTES), separators=",;:!")
+
+
 def _source(row: Row) -> list[float]:
     given = row.floats(_COLUMNS)
+    if len(given) < 3:
+        raise row.error(
+            f"{len(given)} number{'s' * (len(given) > 1)} where a direction needs three: {_ROW}; of a spectrum too, as "
+            "-10 0 0 1 1.5e-10 for a beam along x"
+        )
     x, y, z, weight, wavelength = values = given + [math.nan] * (5 - len(given))
     for name, value in zip(_COLUMNS.split(), given, strict=False):
         if abs(value) > _LARGEST:
@@ -51,4 +65,6 @@ def _source(row: Row) -> list[float]:
         raise row.error(f"weight = {weight:g} must not be negative")
     if wavelength <= 0:
         raise row.error(f"wavelength = {wavelength:g} m must be positive")
+    if not (math.isnan(wavelength) or _SHORTEST_M <= wavelength <= _LONGEST_M):
+        raise row.error(f"wavelength = {wavelength:g} is not in metres, as it must be: 1 Å is 1e-10")
     return values

@@ -1,0 +1,98 @@
+"""Which format a file has that was given for another one, and the way on."""
+
+from __future__ import annotations
+
+import re
+
+_HEAD_BYTES = 4096
+_AS_F = "write its F as lines of h k l F, all of P 1: no symmetry is applied"
+_AS_ROOT = "it holds intensities; write their square roots as lines of h k l F, all of P 1: no symmetry is applied"
+_UNPACK = "unpack it first; only gzip is read packed"
+_MODEL = "give it as -pdb"
+_IMAGE = "-img and -mask read SMV images alone"
+
+_BEGINNINGS: dict[bytes, tuple[str, str]] = {
+    b"MTZ ": ("an MTZ file", _AS_F),
+    b"\x89HDF\r\n\x1a\n": ("an HDF5 file", "nothing in it is read"),
+    b"PK\x03\x04": ("a zip archive", _UNPACK),
+    b"PK\x05\x06": ("an empty zip archive", _UNPACK),
+    b"BZh": ("packed by bzip2", _UNPACK),
+    b"\xfd7zXZ\0": ("packed by xz", _UNPACK),
+    b"7z\xbc\xaf\x27\x1c": ("packed by 7-Zip", _UNPACK),
+    b"\x28\xb5\x2f\xfd": ("packed by zstd", _UNPACK),
+    b"\x1f\x8b": ("packed by gzip twice", "unpack it once"),
+    b"\x89PNG\r\n": ("a PNG picture", _IMAGE),
+    b"\xff\xd8\xff": ("a JPEG picture", _IMAGE),
+    b"II*\0": ("a TIFF image (MarCCD and others)", _IMAGE),
+    b"MM\0*": ("a TIFF image (MarCCD and others)", _IMAGE),
+    b"###CBF": ("a CBF image", _IMAGE),
+    b"R-AXIS": ("an R-AXIS image", _IMAGE),
+    b"P5\n": ("a PGM picture", _IMAGE),
+    b"\x93NUMPY": ("an array of NumPy", "only `nbnumba compare` reads one"),
+    b"%PDF": ("a PDF document", "the data are wanted"),
+}
+"""What a file of some format begins with, what it is called, and what to do with it."""
+
+_XDS = ("a reflection file of XDS", _AS_ROOT)
+_LINES: list[tuple[str, tuple[str, str]]] = [
+    (r"!FORMAT=XDS_ASCII|!OUTPUT_FILE=|!FORMAT=", _XDS),
+    (r"CrystFEL reflection list", ("a reflection list of CrystFEL", _AS_ROOT)),
+    (r"CrystFEL stream format", ("a stream of CrystFEL", "merge it first, and write F as lines of h k l F")),
+    (r"\s*X?PARM\.XDS|\s*XPARM", ("a parameter file of XDS", "write its matrix as rows x, y, z of a*, b*, c*")),
+    (r"\s*1[ \t]*\n[ \t]*-98\d[ \t]*\n", ("a merged SCALEPACK file", _AS_ROOT)),
+    (r"[ \t]*\d{1,3}[ \t]+[a-zA-Z][ \t]?\d[^\n]*\n[ \t]*-?\d+(?:[ \t]+-?\d+){8}\s", ("a SCALEPACK file", _AS_ROOT)),
+    (r"(?:HEADER|CRYST1|ATOM  |HETATM|REMARK|TITLE |EXPDTA|COMPND|MODEL )", ("a PDB file", _MODEL)),
+    (r"\s*<(?:!DOCTYPE|html|\?xml)", ("a page of the web, or XML", "get the data themselves")),
+    (r"\{\s*HEADER_BYTES", ("an SMV image", "give it as -img or -mask")),
+    (r"(?:[+-]?\d+ ){5}[+-]?\d+\n\f", ("a binary table of structure factors", "give it as -dump, without -hkl")),
+]  # fmt: skip
+_CNS = re.compile(r"^[ \t]*(?:NREF\w*[ \t]*=|DECL\w* |INDE\w*[ \t]+-?\d+)", re.IGNORECASE | re.MULTILINE)
+_CIF = re.compile(r"^data_", re.IGNORECASE | re.MULTILINE)
+_SHELX_END = re.compile(r"^ {3}0 {3}0 {3}0(?: +[0.]+)+[ \t]*$", re.MULTILINE)
+
+
+def binary_format(content: bytes) -> tuple[str, str] | None:
+    """What a file is whose first bytes are those of a known format, and the way on; None for any other."""
+    for beginning, found in _BEGINNINGS.items():
+        if content.startswith(beginning):
+            return found
+    if content[208:212] == b"MAP ":
+        return "a CCP4 map", "nothing in it is read"
+    if b"dials::af::reflection_table" in content[:_HEAD_BYTES]:
+        return "a reflection table of DIALS", _AS_F
+    return None
+
+
+def text_format(text: str) -> tuple[str, str] | None:
+    """The same for text: lists of reflections that other programs write, models, images, pages."""
+    for pattern, found in _LINES:
+        if re.match(pattern, text):
+            return found
+    head = text[:_HEAD_BYTES]
+    if _CNS.search(head):
+        return "a reflection file of CNS", _AS_F
+    if _CIF.search(head):
+        reflections = "_refln" in text
+        return ("a CIF of structure factors", _AS_F) if reflections else ("an mmCIF file", _MODEL)
+    if _is_shelx(text):
+        return "a reflection file of SHELX, which ends with 0 0 0", _AS_ROOT
+    return None
+
+
+def _is_shelx(text: str) -> bool:
+    """Fixed columns 3I4, 2F8 that an index of 0 0 0 ends, after which no reflection comes."""
+    head = text[:_HEAD_BYTES]
+    end = _SHELX_END.search(head)
+    rows = [row for row in (head if end is None else head[: end.start()]).split("\n")[:5] if row.strip()]
+    if not rows or not all(map(_is_shelx_row, rows)):
+        return False
+    end = _SHELX_END.search(text)
+    return end is not None and not any(map(_is_shelx_row, text[end.end() : end.end() + _HEAD_BYTES].split("\n")))
+
+
+def _is_shelx_row(row: str) -> bool:
+    columns = [row[start : start + 4] for start in (0, 4, 8)]
+    numbers = [row[start : start + 8] for start in (12, 20)]
+    return all(re.fullmatch(r" *-?\d+", word) for word in columns) and all(
+        re.fullmatch(r" *-?\d*\.?\d*", word) and word.strip() for word in numbers
+    )
