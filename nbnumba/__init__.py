@@ -8,7 +8,8 @@
 ((64, 64), 'float32')
 """
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .errors import InputFileError, NbnumbaError, NbnumbaWarning, ResourceError, UsageError
 from .experiment import (
@@ -50,14 +51,18 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import what needs NumPy and Numba only when it is used: ``nbnumba -h`` answers at once."""
-    if name in ("simulate", "simulate_many"):
-        from . import rendering
+if TYPE_CHECKING:
+    from .image import Image
+    from .rendering import simulate, simulate_many
+else:
+    _HEAVY = {"Image": "image", "simulate": "rendering", "simulate_many": "rendering"}
 
-        return getattr(rendering, name)
-    if name == "Image":
-        from .image import Image
+    def __getattr__(name: str) -> Any:
+        """Import what needs NumPy and Numba only when it is used: ``nbnumba -h`` answers at once."""
+        if name in _HEAVY:
+            return getattr(import_module(f".{_HEAVY[name]}", __name__), name)
+        raise AttributeError(f"module 'nbnumba' has no attribute {name!r}")
 
-        return Image
-    raise AttributeError(f"module 'nbnumba' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -212,7 +212,7 @@ def _check_outputs(command: Command) -> None:
         "-dump": _cache_to_write(command.experiment),
     }
     options: dict[str, str] = {}
-    inputs = {os.path.realpath(path) for path in _input_files(command.experiment)}
+    inputs = {os.path.realpath(path) for path in _input_files(command)}
     for option, path in paths.items():
         if path is None:
             continue
@@ -224,8 +224,10 @@ def _check_outputs(command: Command) -> None:
             raise UsageError(f"{other} and {option} are both {path}: give each a file of its own")
 
 
-def _input_files(experiment: Experiment) -> Iterator[str]:
-    for noun in vars(experiment).values():
+def _input_files(command: Command) -> Iterator[str]:
+    if command.experiment_file is not None:
+        yield command.experiment_file
+    for noun in vars(command.experiment).values():
         for name, path in vars(noun).items() if is_dataclass(noun) else ():
             if name.endswith("_file") and name != "dump_file" and path is not None:
                 yield path

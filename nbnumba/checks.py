@@ -10,8 +10,9 @@ from typing import Any
 
 from .errors import NbnumbaWarning, ResourceError, UsageError
 from .experiment import Experiment
-from .lattice import why_no_cell
+from .lattice import why_no_axes, why_no_cell, why_no_rotation
 from .options import OPTIONS
+from .sources import why_no_sources
 
 BYTES_PER_PIXEL = 6
 """Of the float image and the counts that are made of it; a picture (-png) takes as much again for a moment."""
@@ -20,6 +21,13 @@ BYTES_PER_FACTOR = 8
 
 LARGEST, SMALLEST = 1e60, 1e-60
 """Sizes between which the products of five values stay within float64."""
+
+TWINS = {
+    "crystal": ("matrix_file", "a_matrix", "u_matrix"),
+    "detector": ("mask_file", "mask"),
+    "beam": ("source_file", "sources"),
+}
+"""Fields of a noun of which one alone may be given."""
 
 MOST_DEGREES = 1e6
 """Far more than a mosaic spread can mean, far less than overflows a float32."""
@@ -41,9 +49,20 @@ def check_experiment(experiment: Experiment) -> None:
             raise UsageError(f"{name} {value!r}: give a finite number")
         if LARGEST < abs(value) < math.inf:
             raise UsageError(f"{name} {value!r}: give a number of at most {LARGEST:g}")
-    reason = None if experiment.crystal.cell is None else why_no_cell(experiment.crystal.cell)
-    if reason is not None:
-        raise UsageError(f"-cell {reason}")
+    for noun, names in TWINS.items():
+        given = [f"{noun}.{name}" for name in names if getattr(getattr(experiment, noun), name) is not None]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)}: give one of them")
+    crystal, sources = experiment.crystal, experiment.beam.sources
+    reasons = {
+        "-cell": crystal.cell and why_no_cell(crystal.cell),
+        "crystal.a_matrix": crystal.a_matrix and why_no_axes(crystal.a_matrix),
+        "crystal.u_matrix": crystal.u_matrix and why_no_rotation(crystal.u_matrix),
+        "beam.sources": None if sources is None else why_no_sources(sources),
+    }
+    for name, reason in reasons.items():
+        if reason is not None:
+            raise UsageError(f"{name} {reason}")
     for option, value, rule, wants in _rules(experiment):
         if value is not None and not rule:
             raise UsageError(f"{option} {value:.12g}: {wants}")

@@ -3,26 +3,64 @@
 ``None`` in a field means "not given": an image header, another field or a default then decides, in
 :func:`nbnumba.resolve.resolve`, which is also where values are checked. Every length, angle and count
 carries its unit in its name. A noun takes lists, NumPy's scalars and arrays, and paths for tuples, numbers and
-texts; what is not of a field's type is a :class:`UsageError` that names the field.
+texts, and keeps tuples, numbers and texts; what is not of a field's type is a :class:`UsageError` that names the field.
 """
 
 from __future__ import annotations
 
+import math
 import tomllib
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from numbers import Integral, Real
 from os import PathLike, fspath
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import NbnumbaWarning, UsageError
 from .units import DEFAULT_FLUENCE_PER_M2
 
+Kept_co = TypeVar("Kept_co", covariant=True)
+Given_contra = TypeVar("Given_contra", contravariant=True)
+Item_co = TypeVar("Item_co", covariant=True)
+
+
+class Values(Protocol[Item_co]):
+    """What checkers of types know lists, tuples and NumPy's arrays by."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Item_co: ...
+
+
+class Taking(Protocol[Kept_co, Given_contra]):
+    """A field that keeps one type and takes another; a descriptor is how a dataclass tells this to checkers of types.
+
+    It is an annotation and nothing else.
+    """
+
+    def __get__(self, noun: object, kind: Any, /) -> Kept_co: ...
+    def __set__(self, noun: object, value: Given_contra, /) -> None: ...
+
+
+Cell = tuple[float, float, float, float, float, float]
 Vector = tuple[float, float, float]
+Matrix = tuple[Vector, Vector, Vector]
+Sizes = tuple[float | None, float | None, float | None]
+SourceRow = tuple[float | None, float | None, float | None, float | None, float | None]
+GivenCell = Taking[Cell | None, Values[float] | None]
+GivenVector = Taking[Vector | None, Values[float] | None]
+GivenMatrix = Taking[Matrix | None, Values[Values[float]] | None]
+GivenFile = Taking[str | None, str | PathLike[str] | None]
+# Defaults of such fields: a checker would hold them to the annotation itself.
+NOT_GIVEN: Any = None
+UNTURNED: Any = (0.0, 0.0, 0.0)
+SINGLE: Any = (1, 1, 1)
+UNSIZED: Any = (None, None, None)
+
 Mode = Literal["spec", "c"]
 Convention = Literal["mosflm", "xds", "adxv", "denzo", "dials", "custom"]
 Pivot = Literal["beam", "sample"]
@@ -48,6 +86,33 @@ class _Noun:
             object.__setattr__(self, name, _typed(noun, name, getattr(self, name)))
 
 
+class Array(Protocol):
+    """What checkers of types know a NumPy array of any kind by."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its lengths along each axis."""
+
+
+@dataclass(frozen=True)
+class Mask:
+    """What a mask is kept as, so that an experiment compares, hashes and stays as it is.
+
+    ``numpy.asarray(mask)`` is the array (slow, fast) again, read-only.
+    """
+
+    slow_pixels: int
+    fast_pixels: int
+    rendered: bytes = field(repr=False)
+    """A byte for each pixel, slow-major: 1 where it is rendered, else 0."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """By which NumPy sees an array."""
+        shape = (self.slow_pixels, self.fast_pixels)
+        return {"version": 3, "shape": shape, "typestr": "|b1", "data": self.rendered}
+
+
 @dataclass(frozen=True)
 class Beam(_Noun):
     """The X-rays: spectrum, divergence, polarization and how many photons.
@@ -68,8 +133,10 @@ class Beam(_Noun):
     vertical_divergence_steps: int | None = None
     round_divergence: bool = True
     """Drop the corners of the divergence grid."""
-    source_file: str | None = None
+    source_file: GivenFile = NOT_GIVEN
     """Rows of x y z weight wavelength in m; replaces divergence and dispersion."""
+    sources: Taking[tuple[SourceRow, ...] | None, Values[Values[float | None]] | None] = NOT_GIVEN
+    """The same rows in place of the file; NaN or None for what is not given."""
     kahn_factor: float = 0.0
     """Degree of polarization K: 0 unpolarized, 1 fully polarized along the polarization axis."""
     polarization_correction: bool = True
@@ -78,10 +145,18 @@ class Beam(_Noun):
     """Photons per second; where given, flux · exposure / size² is the fluence."""
     exposure_s: float = 1.0
     size_mm: float = 0.1
-    direction: Vector | None = None
+    direction: GivenVector = NOT_GIVEN
     """Along which the beam travels, in the lab; convention "custom" only."""
-    polarization_axis: Vector | None = None
+    polarization_axis: GivenVector = NOT_GIVEN
     """E-vector; convention "custom" only."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sources is not None:
+            # NaN would make the beam differ from itself.
+            rows = tuple(tuple(None if value is None or math.isnan(value) else value for value in row)
+                         for row in self.sources)  # fmt: skip
+            object.__setattr__(self, "sources", rows)
 
 
 @dataclass(frozen=True)
@@ -114,11 +189,11 @@ class Detector(_Noun):
     roty_deg: float = 0.0
     rotz_deg: float = 0.0
     twotheta_deg: float | None = None
-    fast_axis: Vector | None = None
-    slow_axis: Vector | None = None
-    normal_axis: Vector | None = None
-    twotheta_axis: Vector | None = None
-    origin_mm: Vector | None = None
+    fast_axis: GivenVector = NOT_GIVEN
+    slow_axis: GivenVector = NOT_GIVEN
+    normal_axis: GivenVector = NOT_GIVEN
+    twotheta_axis: GivenVector = NOT_GIVEN
+    origin_mm: GivenVector = NOT_GIVEN
     """Outer corner of the first pixel before rotations (pix0_vector); convention "custom" only."""
     curved: bool = False
     """Every pixel at ``distance`` from the sample."""
@@ -128,14 +203,20 @@ class Detector(_Noun):
     """1/e depth of the sensor material; None: not given, inf: no absorption."""
     thickness_um: float = 0.0
     layers: int | None = None
-    header_file: str | None = None
+    header_file: GivenFile = NOT_GIVEN
     """SMV image whose header describes the detector, beam and scan."""
-    mask_file: str | None = None
+    mask_file: GivenFile = NOT_GIVEN
     """SMV image: pixels of value 0 are not rendered; its header counts too, before ``header_file``."""
+    mask: Taking[Mask | None, Mask | Array | None] = NOT_GIVEN
+    """An array of truths or whole numbers (slow, fast) in place of the file."""
     beamstop_mm: float = 0.0
     """Radius of a disc on the detector, about the beam centre, that stops all photons."""
-    roi: tuple[int, int, int, int] | None = None
+    roi: Taking[tuple[int, int, int, int] | None, Values[int] | None] = NOT_GIVEN
     """First and last fast, first and last slow pixel to render, all inclusive."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mask", _mask(self.mask))
+        super().__post_init__()
 
     @property
     def chosen_pivot(self) -> Pivot:
@@ -154,7 +235,7 @@ class Detector(_Noun):
 class Goniometer(_Noun):
     """The axis about which the crystal turns."""
 
-    spindle_axis: Vector | None = None
+    spindle_axis: GivenVector = NOT_GIVEN
     """Convention "custom" only."""
 
 
@@ -174,17 +255,21 @@ class Scan(_Noun):
 class Crystal(_Noun):
     """Unit cell, orientation, size, shape and mosaicity."""
 
-    cell: tuple[float, float, float, float, float, float] | None = None
+    cell: GivenCell = NOT_GIVEN
     """a, b, c in Å, α, β, γ in degrees."""
-    matrix_file: str | None = None
+    matrix_file: GivenFile = NOT_GIVEN
     """MOSFLM A matrix: columns a*, b*, c* times the wavelength."""
-    misset_deg: Vector | Literal["random"] = (0.0, 0.0, 0.0)
+    a_matrix: GivenMatrix = NOT_GIVEN
+    """A in place of the file: columns a*, b*, c* in Å⁻¹ (rows are the lab's x, y, z), without the wavelength."""
+    u_matrix: GivenMatrix = NOT_GIVEN
+    """Rotation that turns ``cell`` into the lab from where it stands by itself: a* along x, b* in the xy plane."""
+    misset_deg: Taking[Vector | Literal["random"], Values[float] | Literal["random"]] = UNTURNED
     """Rotation about the lab's x, then y, then z."""
     misset_seed: int | None = None
     """Seed of the random misset (that of the noise where not given)."""
-    cells: tuple[int, int, int] = (1, 1, 1)
+    cells: Taking[tuple[int, int, int], Values[int]] = SINGLE
     """Unit cells along a, b, c."""
-    size_mm: tuple[float | None, float | None, float | None] = (None, None, None)
+    size_mm: Taking[Sizes, Values[float | None]] = UNSIZED
     """Edges along a, b, c; where given, they set the number of cells."""
     shape: Shape = "square"
     fudge: float = 1.0
@@ -201,12 +286,12 @@ class Crystal(_Noun):
 class StructureFactors(_Noun):
     """F(hkl): from a list, from the cache of one, or from atomic coordinates."""
 
-    hkl_file: str | None = None
+    hkl_file: GivenFile = NOT_GIVEN
     default_f: float = 0.0
     """F in electrons of every reflection without a value."""
-    dump_file: str | None = None
+    dump_file: GivenFile = NOT_GIVEN
     """Binary cache of the table of ``hkl_file``."""
-    coordinate_file: str | None = None
+    coordinate_file: GivenFile = NOT_GIVEN
     """PDB or mmCIF file to calculate F from."""
     solvent: bool = True
     k_sol: float = 0.35
@@ -223,7 +308,7 @@ class Background(_Noun):
 
     water_um: float = 0.0
     """Edge of the cube of water (or other amorphous material) in the beam."""
-    amorphous_file: str | None = None
+    amorphous_file: GivenFile = NOT_GIVEN
     """Two columns, ``amorphous_axis`` in Å⁻¹ and F in electrons, which take the place of water's constant F."""
     amorphous_axis: Literal["stol", "4stol", "Q"] = "stol"
     """sin θ/λ, 4 sin θ/λ or 4π sin θ/λ."""
@@ -294,10 +379,16 @@ class Experiment(_Noun):
         args : sequence of str
             Options and values as one would type them, without the program's name.
 
+        Returns
+        -------
+        Experiment
+
         Raises
         ------
         UsageError
             An option that is not known or a value that does not parse.
+        InputFileError
+            The file of ``-experiment`` cannot be read, or holds no experiment.
 
         Examples
         --------
@@ -311,20 +402,84 @@ class Experiment(_Noun):
             warnings.warn(note, NbnumbaWarning, stacklevel=2)
         return command.experiment
 
+    def to_args(self) -> list[str]:
+        """nanoBragg's command line for the experiment: the inverse of :meth:`from_args`.
+
+        A pivot that was not given and that options decide in the same way may be given afterwards.
+
+        Returns
+        -------
+        list of str
+            Options and values of what differs from the defaults, without the program's name.
+
+        Raises
+        ------
+        UsageError
+            A field that no option sets so.
+
+        Examples
+        --------
+        >>> Experiment(crystal=Crystal(cells=(5, 5, 6)), mode="c", detector=Detector(pivot="beam")).to_args()
+        ['-mode', 'c', '-Na', '5', '-Nb', '5', '-Nc', '6', '-pivot', 'beam']
+        """
+        from .options import as_args
+
+        return as_args(self)
+
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, without the fields that were not given."""
+        """Nested plain values.
+
+        Returns
+        -------
+        dict
+            Fields by name, without those that were not given; nouns are dicts, too.
+
+        Raises
+        ------
+        UsageError
+            A mask in memory.
+        """
+        if self.detector.mask is not None:
+            raise UsageError(
+                "detector.mask: a mask in memory has no text: save it as an SMV image, and name that by mask_file"
+            )
         return _without_none(asdict(self))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Experiment:
-        """The inverse of :meth:`to_dict`; an unknown field is a :class:`UsageError`.
+        """The inverse of :meth:`to_dict`.
 
-        Infinity may be written as the text ``inf``, which JSON has no number for.
+        Parameters
+        ----------
+        values : mapping
+            Nested plain values. What JSON or TOML cannot say may be a text: infinity ``inf``, None in a list ``none``.
+
+        Returns
+        -------
+        Experiment
+
+        Raises
+        ------
+        UsageError
+            A field that there is not, or a value that is not of a field's type.
         """
-        return _from_dict(cls, values)
+        if not isinstance(values, Mapping):
+            raise UsageError(f"an experiment is a mapping of its nouns, not {_shown(values)}")
+        return _changed(cls(), values)
 
     def to_toml(self) -> str:
-        """A TOML document with one table for each noun."""
+        """A TOML document.
+
+        Returns
+        -------
+        str
+            One table for each noun.
+
+        Raises
+        ------
+        UsageError
+            A mask in memory.
+        """
         values = self.to_dict()
         scalars = {name: value for name, value in values.items() if not isinstance(value, dict)}
         text = "".join(f"{name} = {_toml(value)}\n" for name, value in scalars.items())
@@ -335,18 +490,78 @@ class Experiment(_Noun):
 
     @classmethod
     def from_toml(cls, text: str) -> Experiment:
-        """The inverse of :meth:`to_toml`."""
+        """The inverse of :meth:`to_toml`.
+
+        Parameters
+        ----------
+        text : str
+            A TOML document.
+
+        Returns
+        -------
+        Experiment
+
+        Raises
+        ------
+        UsageError
+            The text is not TOML, or as in :meth:`from_dict`.
+        """
         try:
-            return cls.from_dict(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
+            values = tomllib.loads(text)
+        except (ValueError, TypeError, RecursionError) as error:
             raise UsageError(f"the experiment is not TOML: {error}") from error
+        return cls.from_dict(values)
 
 
-def changed(experiment: Experiment, **groups: Mapping[str, Any]) -> Experiment:
-    """A copy with some fields replaced, as ``changed(experiment, beam={"kahn_factor": 0.9})``."""
-    return replace(
-        experiment, **{name: replace(getattr(experiment, name), **dict(values)) for name, values in groups.items()}
-    )
+def changed(experiment: Experiment, **changes: Any) -> Experiment:
+    """A copy with some fields replaced.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    **changes
+        For a noun, a mapping of the fields to be replaced, or a whole noun; for any other field, its value.
+
+    Returns
+    -------
+    Experiment
+
+    Raises
+    ------
+    UsageError
+        A field that there is not, or a value that is not of a field's type.
+
+    Examples
+    --------
+    >>> polarized = changed(Experiment(), beam={"kahn_factor": 0.9}, mode="c")
+    >>> polarized.beam.kahn_factor, polarized.mode
+    (0.9, 'c')
+    """
+    if not isinstance(experiment, Experiment):
+        raise UsageError(f"changed: {_shown(experiment)} is not an Experiment")
+    return _changed(experiment, changes)
+
+
+def _changed(noun: Any, changes: Mapping[str, Any]) -> Any:
+    kind: Any = type(noun)
+    given: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name not in _types(kind):
+            raise _unknown(kind, name)
+        old = getattr(noun, name)
+        given[name] = _changed(old, value) if isinstance(old, _Noun) and isinstance(value, Mapping) else value
+    return replace(noun, **given)
+
+
+def _unknown(noun: Any, name: Any) -> UsageError:
+    """What to say of a field that there is not: the nearest ones of the noun, else of others, else all of the noun."""
+    name = name if isinstance(name, str) and name.isidentifier() else repr(name)
+    groups: list[Any] = [kinds[0] for kinds in _types(Experiment).values() if is_dataclass(kinds[0])]
+    near = [_path(noun, field) for field in get_close_matches(name, _types(noun))] or [
+        _path(group, field) for group in groups for field in get_close_matches(name, _types(group), cutoff=0.8)
+    ]
+    advice = f"did you mean {' or '.join(near[:3])}?" if near else f"known are: {', '.join(_types(noun))}"
+    return UsageError(f"{_path(noun, name)} is not a field of {noun.__name__}; {advice}")
 
 
 @cache
@@ -356,6 +571,8 @@ def _types(noun: type) -> dict[str, tuple[Any, ...]]:
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
+    if get_origin(hint) is Taking:
+        return _alternatives(get_args(hint)[0])
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
@@ -371,13 +588,38 @@ def _typed(noun: type, name: str, value: Any) -> Any:
         return _converted(kinds, value)
     except TypeError:
         wanted = " or ".join(_words(kind) for kind in kinds if kind is not NoneType)
-        raise UsageError(f"{_path(noun, name)}: {value!r} is not {wanted}") from None
+        raise UsageError(f"{_path(noun, name)}: {_shown(value)} is not {wanted}") from None
+
+
+def _mask(value: Any) -> Any:
+    """A mask of an array of truths or whole numbers; whatever else it is, the value."""
+    kind, shape = getattr(getattr(value, "dtype", None), "kind", None), tuple(getattr(value, "shape", ()))
+    if kind in ("b", "i", "u") and len(shape) == 2 and all(shape):
+        return Mask(int(shape[0]), int(shape[1]), (value != 0).tobytes())
+    return value
+
+
+def _shown(value: Any) -> str:
+    """A value on one line that is not too long."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and math.prod(shape) > 9:
+        return f"an array {shape} of {getattr(value, 'dtype', 'values')}"
+    text = " ".join(repr(_plain(value)).split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _plain(value: Any) -> Any:
+    """Lists and numbers for NumPy's arrays and scalars."""
+    with suppress(TypeError):
+        return value.tolist() if hasattr(value, "tolist") else value
+    return value
 
 
 def _converted(kinds: tuple[Any, ...], value: Any) -> Any:
     """The value in the first of the types that takes it; TypeError where none does."""
-    plain = value.tolist() if hasattr(value, "tolist") else value  # NumPy's scalars and arrays
-    if plain is None and NoneType in kinds:
+    plain = _plain(value)
+    # TOML has no null.
+    if NoneType in kinds and (plain is None or (plain == "none" and str not in kinds)):
         return None
     for kind in kinds:
         with suppress(TypeError, OverflowError):
@@ -394,8 +636,10 @@ def _as(kind: Any, value: Any) -> Any:
         return int(value)
     if kind is str and isinstance(value, (str, PathLike)):
         return fspath(value)
-    if get_origin(kind) is tuple and isinstance(value, (list, tuple)) and len(value) == len(parts):
-        return tuple(_converted(_alternatives(part), item) for part, item in zip(parts, value, strict=True))
+    if get_origin(kind) is tuple and isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        parts = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
+        if len(value) == len(parts):
+            return tuple(_converted(_alternatives(part), item) for part, item in zip(parts, value, strict=True))
     if get_origin(kind) is Literal and value in parts:
         return value
     if kind not in (float, int, str) and isinstance(kind, type) and isinstance(value, kind):
@@ -407,8 +651,12 @@ def _words(kind: Any) -> str:
     parts = get_args(kind)
     if get_origin(kind) is Literal:
         return " or ".join((", ".join(parts[:-1]), parts[-1]) if parts[1:] else parts)
+    if get_origin(kind) is tuple and get_origin(parts[0]) is tuple:
+        return f"{'rows of' if parts[-1] is Ellipsis else f'{len(parts)} x'} {_words(parts[0])}"
     if get_origin(kind) is tuple:
         return f"{len(parts)} {'whole ' if parts[0] is int else ''}numbers"
+    if kind is Mask:
+        return "an array (slow, fast) of truths or whole numbers"
     return {float: "a number", int: "a whole number", bool: "true or false", str: "text"}.get(
         kind, f"a {kind.__name__}"
     )
@@ -429,18 +677,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(_toml("none" if item is None else item) for item in value) + "]"
     return repr(value)
-
-
-def _from_dict(noun: Any, values: Mapping[str, Any]) -> Any:
-    types = _types(noun)
-    given: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in types:
-            raise UsageError(f"{_path(noun, name)} is not a field of {noun.__name__}; known are: {', '.join(types)}")
-        if is_dataclass(types[name][0]) and isinstance(value, Mapping):
-            given[name] = _from_dict(types[name][0], value)
-        elif isinstance(value, (list, tuple)):
-            given[name] = tuple(None if item == "none" else item for item in value)
-        else:
-            given[name] = value
-    return noun(**given)

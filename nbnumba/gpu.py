@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import HoldsArrays
 from .errors import DeviceError
 from .kernels.plan import Plan
 
@@ -42,8 +43,8 @@ class Card:
     free_bytes: int
 
 
-@dataclass(frozen=True)
-class CudaRendering:
+@dataclass(frozen=True, eq=False, repr=False)
+class CudaRendering(HoldsArrays):
     """Photons and how they came about."""
 
     photons: np.ndarray
@@ -279,8 +280,8 @@ class Pace:
         self.work = max(1, int(work * min(4.0, LAUNCH_S / max(seconds, 1e-9))))
 
 
-@dataclass(frozen=True)
-class _Factors:
+@dataclass(frozen=True, eq=False, repr=False)
+class _Factors(HoldsArrays):
     """A table of structure factors that a card holds."""
 
     table: np.ndarray

@@ -5,7 +5,9 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .arrays import HoldsArrays
 from .detector_counts import auto_gray_scale, auto_scale, gray_levels, scaled_counts
 from .experiment import Experiment
 from .geometry import Geometry, beam_center_of_fast_slow
@@ -20,12 +22,19 @@ from .statistics import Statistics, image_statistics
 HeaderStyle = Literal["c", "dials"]
 
 
-@dataclass(frozen=True)
-class Image:
+@dataclass(frozen=True, eq=False, repr=False)
+class Image(HoldsArrays):
     """Expected photons of every pixel, float32 (slow, fast), and what they were simulated from."""
 
     resolved: Resolved
-    photons: np.ndarray
+    photons: NDArray[np.float32]
+
+    @property
+    def summary(self) -> str:
+        """Size, brightest pixel and wavelength."""
+        slow, fast = self.photons.shape
+        brightest, wavelength = self.statistics.maximum, self.resolved.wavelength_angstrom
+        return f"{fast} x {slow} pixels, brightest {brightest:.3g} photons, {wavelength:.5g} Å"
 
     @property
     def experiment(self) -> Experiment:

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from .arrays import HoldsArrays
 from .errors import InputFileError
-from .experiment import Experiment, Mode
+from .experiment import Experiment, Mask, Mode
 from .factor_provider import dumped_factors, listed_factors
 from .io.amorphous import read_amorphous
 from .io.matrix import read_matrix
@@ -29,8 +30,8 @@ LEAST = {
 """Fields that cannot be any number, the keywords of image headers that give them, and what they must be."""
 
 
-@dataclass(frozen=True)
-class Inputs:
+@dataclass(frozen=True, eq=False, repr=False)
+class Inputs(HoldsArrays):
     """What the files named by an experiment hold; None where none is named."""
 
     matrix: np.ndarray | None = None
@@ -47,6 +48,9 @@ class Inputs:
 def read_inputs(experiment: Experiment) -> Inputs:
     """Read every file that the experiment names; coordinates are read later, when their resolution is known.
 
+    Lists and masks that the experiment itself holds take the place of their files. Its matrices do not come here:
+    they need no wavelength.
+
     Raises
     ------
     InputFileError
@@ -57,14 +61,19 @@ def read_inputs(experiment: Experiment) -> Inputs:
     def read(reader: Callable[[str], T], path: str | None) -> T | None:
         return None if path is None else reader(path)
 
+    sources, mask = experiment.beam.sources, detector.mask
     return Inputs(
         matrix=read(read_matrix, experiment.crystal.matrix_file),
         table=_read_table(factors.hkl_file, factors.dump_file, factors.default_f),
-        sources=read(read_sources, experiment.beam.source_file),
+        sources=read(read_sources, experiment.beam.source_file) if sources is None else np.array(sources, float),
         amorphous=read(read_amorphous, experiment.background.amorphous_file),
-        mask=read(read_smv, detector.mask_file),
+        mask=read(read_smv, detector.mask_file) if mask is None else _without_header(mask),
         header=read(read_smv, detector.header_file),
     )
+
+
+def _without_header(mask: Mask) -> SmvImage:
+    return SmvImage("detector.mask", "", np.asarray(mask).astype(np.uint16))
 
 
 def with_headers(experiment: Experiment, inputs: Inputs, matching: Mode) -> Experiment:
@@ -78,9 +87,19 @@ def with_headers(experiment: Experiment, inputs: Inputs, matching: Mode) -> Expe
     experiment = replace(experiment, detector=replace(experiment.detector, pivot=experiment.detector.chosen_pivot))
     if inputs.header is not None:
         experiment = _with_header(experiment, inputs.header, matching, y_from_top=False)
-    if inputs.mask is not None:
+    if experiment.detector.mask is not None:
+        experiment = _with_size(experiment, experiment.detector.mask)
+    elif inputs.mask is not None:
         experiment = _with_header(experiment, inputs.mask, matching, y_from_top=True)
     return experiment
+
+
+def _with_size(experiment: Experiment, mask: Mask) -> Experiment:
+    """As a header's, a mask's size counts where none is given."""
+    detector = experiment.detector
+    fast = mask.fast_pixels if detector.fast_pixels is None else detector.fast_pixels
+    slow = mask.slow_pixels if detector.slow_pixels is None else detector.slow_pixels
+    return replace(experiment, detector=replace(detector, fast_pixels=fast, slow_pixels=slow))
 
 
 def _read_table(hkl_file: str | None, dump_file: str | None, default_f: float) -> FactorTable | None:

@@ -7,16 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import NbnumbaWarning, UsageError
-from .experiment import Beam, Crystal
+from .experiment import Beam, Cell, Crystal, Matrix
 from .kernels.vectors import Vector, cross, dot, length, rotated_xyz, scaled
 from .units import METRES_PER_ANGSTROM, RTD, metres_from_mm, radians_from_degrees
-
-Cell = tuple[float, float, float, float, float, float]
 
 SAME_EDGE, SAME_ANGLE_DEG = 0.005, 0.3
 """Two cells that differ by less, relatively and in degrees, may be those of one crystal at two temperatures."""
 WHOLE_WITHIN = 1e-9
 """So little more than a whole number of cells is rounding."""
+SINGULAR_BELOW = 1e-10
+"""Volume of three unit vectors: so close to one plane they span no cell."""
+SHORTEST = 1e-60
+"""Below it a volume is no number."""
+ROTATES_WITHIN = 1e-5
+"""Lengths and cosines of the columns of a rotation, as people round them."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,7 @@ def orient_crystal(crystal: Crystal, beam: Beam, matrix: np.ndarray | None, wave
     UsageError
         Neither cell nor matrix, or angles and lengths that close no cell.
     """
-    if matrix is not None:
-        stars = tuple(tuple(float(x) / wavelength_angstrom for x in matrix[:, axis]) for axis in range(3))
-    elif crystal.cell is not None:
-        stars = reciprocal_axes(crystal.cell, mode)
-    else:
-        raise UsageError("no unit cell: give -cell a b c alpha beta gamma, -mat or -pdb")
-    stars = tuple(rotated_xyz(star, *misset_rad) for star in stars)
+    stars = [rotated_xyz(star, *misset_rad) for star in _unturned(crystal, matrix, wavelength_angstrom, mode)]
 
     crosses = [cross(stars[1], stars[2]), cross(stars[2], stars[0]), cross(stars[0], stars[1])]
     star_volume = dot(stars[0], crosses[0])
@@ -118,6 +116,23 @@ def warn_of_other_cell(cell: Cell, model: Cell, by_matrix: bool, wavelength_angs
 
 def _text(cell: Cell) -> str:
     return " ".join(f"{constant:.6g}" for constant in cell)
+
+
+def _unturned(crystal: Crystal, matrix: np.ndarray | None, wavelength_angstrom: float, mode: str) -> Matrix:
+    """a*, b*, c* before the misset; Å⁻¹."""
+    if crystal.a_matrix is not None:
+        return _columns(crystal.a_matrix)
+    if matrix is not None:
+        x, y, z = (matrix / wavelength_angstrom).tolist()
+        return _columns((x, y, z))
+    if crystal.cell is None:
+        raise UsageError("no unit cell: give -cell a b c alpha beta gamma, -mat or -pdb")
+    stars = reciprocal_axes(crystal.cell, mode)
+    if crystal.u_matrix is None:
+        return stars
+    x, y, z = crystal.u_matrix
+    a_star, b_star, c_star = ((dot(x, star), dot(y, star), dot(z, star)) for star in stars)
+    return (a_star, b_star, c_star)
 
 
 def cell_volume(cell: Cell) -> float:
@@ -173,6 +188,33 @@ def why_no_cell(cell: Cell) -> str | None:
     if not closes or cell_volume(cell) < 1e-6 * a * b * c:
         return f"{text}: these angles close no cell; each must be less than the sum of the others, all less than 360"
     return None
+
+
+def why_no_axes(matrix: Matrix) -> str | None:
+    """Why the columns of a matrix span no cell; None if they do."""
+    columns = _columns(matrix)
+    lengths = [length(column) for column in columns]
+    if min(lengths) >= SHORTEST:
+        a, b, c = (scaled(column, 1.0 / size) for column, size in zip(columns, lengths, strict=True))
+        if abs(dot(a, cross(b, c))) >= SINGULAR_BELOW:
+            return None
+    return "is singular: its columns a*, b*, c* lie in one plane, or one of them is zero"
+
+
+def why_no_rotation(matrix: Matrix) -> str | None:
+    """Why a matrix does not rotate; None if it does."""
+    columns = _columns(matrix)
+    off = max(abs(dot(u, v) - (i == j)) for i, u in enumerate(columns) for j, v in enumerate(columns))
+    if off > ROTATES_WITHIN:
+        return f"is no rotation: its columns are not of length 1 and at right angles, but {off:.2g} off"
+    if dot(columns[0], cross(columns[1], columns[2])) < 0.0:
+        return "is no rotation: it turns a right hand into a left one (its determinant is -1)"
+    return None
+
+
+def _columns(matrix: Matrix) -> Matrix:
+    x, y, z = matrix
+    return ((x[0], y[0], z[0]), (x[1], y[1], z[1]), (x[2], y[2], z[2]))
 
 
 def _angle(sine: float, cosine: float) -> float:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import HoldsArrays
 from .kernels.noise import add_noise
 from .kernels.random import MODULUS
 
 
-@dataclass(frozen=True)
-class NoiseImage:
+@dataclass(frozen=True, eq=False, repr=False)
+class NoiseImage(HoldsArrays):
     """Counts, and what was lost on the way to them."""
 
     counts: NDArray[np.uint16]

@@ -12,13 +12,14 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from difflib import get_close_matches
 from itertools import takewhile
 from typing import Any, Literal
 
-from .errors import UsageError
+from .errors import InputFileError, UsageError
 from .experiment import OWN_PIVOT, Convention, Experiment, Mode, Pivot, changed
+from .io.files import read_text
 from .units import DEFAULT_FLUENCE_PER_M2, angstrom_from_ev
 
 # What is parsed --------------------------------------------------------------------------------------------------
@@ -74,6 +75,8 @@ class Command:
     """Differences between the modes that only the command line shows."""
     notes: tuple[str, ...] = ()
     """Words that were taken for what they are not."""
+    experiment_file: str | None = None
+    """Where the experiment began, before the options."""
 
 
 # How one word becomes a value ------------------------------------------------------------------------------------
@@ -461,6 +464,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(("printout_pixel",), OUTPUT, "print that of one pixel, fast then slow, from 0",
            ("outputs.print_pixels",), ("f", "s"), INDEX, "px", "none"),
 
+    Option(("experiment",), PROGRAM, "TOML file of an experiment; options count as if they came after it",
+           ("experiment_file",), FILE_VALUE, FILE, default="none"),
     Option(("mode",), PROGRAM, "the physics, or what nanoBragg.c does, defects included",
            ("experiment.mode",), ("spec|c",), MODE, default="spec"),
     Option(("backend",), PROGRAM, "what renders; auto: cuda where there is a usable GPU, else cpu",
@@ -522,20 +527,32 @@ def parse(args: Sequence[str]) -> Command:
     ------
     UsageError
         An unknown option, a missing value, a value that is not what the option takes.
+    InputFileError
+        The file of -experiment cannot be read, or holds no experiment.
     """
     settings = _settings(args)
     if "no_pgm" in settings:
         settings["outputs.pgm_file"] = None
     if "no_noise" in settings:
         settings["outputs.noise_file"] = None
-    experiment = _experiment(settings)
+    file = settings.get("experiment_file")
+    given = None if file is None else _read_experiment(file)
+    experiment = _experiment(settings, given)
     return Command(
         experiment=experiment,
         outputs=Outputs(**_of("outputs", settings)),
         run=Run(**_of("run", settings)),
-        labels=_labels(settings, experiment),
+        labels=_labels(settings, experiment, given),
         notes=tuple(settings["notes"]),
+        experiment_file=file,
     )
+
+
+def _read_experiment(file: str) -> Experiment:
+    try:
+        return Experiment.from_toml(read_text(file, "the experiment"))
+    except UsageError as error:
+        raise InputFileError(f"{file}: {error}") from error
 
 
 def _settings(args: Sequence[str]) -> dict[str, Any]:
@@ -553,7 +570,7 @@ def _settings(args: Sequence[str]) -> dict[str, Any]:
             raise UsageError(f"{name} takes no value, found {attached!r}")
         if equals:
             words.appendleft(attached)
-        taken = _take(option, name, words)
+        taken = _take(option, name, words, int(bool(equals)))
         settings |= option.sets
         if option.values:
             settings |= dict.fromkeys(option.targets, _value(option, name, taken))
@@ -606,16 +623,17 @@ def _not_an_option(word: str, before: str) -> UsageError:
     return UsageError(f"unknown option {typed}: {advice}{' (options are written in full)' if is_short else ''}")
 
 
-def _take(option: Option, name: str, words: deque[str]) -> list[str]:
-    """Remove the option's values from the words that follow it."""
-    free = list(takewhile(lambda word: not _looks_like_option(word), words))
+def _take(option: Option, name: str, words: deque[str], attached: int) -> list[str]:
+    """Remove the option's values from the words that follow it, of which the ``attached`` first are no options."""
+    following = list(words)
+    free = following[:attached] + list(takewhile(lambda word: not _looks_like_option(word), following[attached:]))
     needed = fewest = len(option.values)
     if option.instead and free and _stands_for_all(option, free[0]):
         needed = fewest = 1
     elif option.fewest is not None:
         needed, fewest = len(free), option.fewest
     if len(free) < fewest or needed > len(option.values):
-        found = " ".join(list(words)[: len(free) + 1])
+        found = " ".join(following[: len(free) + 1])
         raise UsageError(f"{name} needs {option.wanted}" + (f", found {found}" if found else ""))
     return [words.popleft() for _ in range(needed)]
 
@@ -645,33 +663,122 @@ def _of(noun: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name.partition(".")[2]: value for name, value in settings.items() if name.startswith(f"{noun}.")}
 
 
-def _experiment(settings: Mapping[str, Any]) -> Experiment:
-    experiment = Experiment(**_of("experiment", settings))
-    nouns = [item.name for item in fields(Experiment) if is_dataclass(getattr(experiment, item.name))]
-    given = {noun: _of(noun, settings) for noun in nouns}
-    given["crystal"]["cells"] = tuple(settings.get(f"cells.{axis}", 1) for axis in range(3))
-    given["crystal"]["size_mm"] = tuple(settings.get(f"edges.{axis}") for axis in range(3))
-    given["detector"]["pivot"] = _pivot(settings, experiment.mode)
-    return changed(experiment, **given)
+def _experiment(settings: Mapping[str, Any], given: Experiment | None) -> Experiment:
+    """The experiment of a file, or that of no options at all, with what the options set."""
+    experiment = changed(given or Experiment(), **_of("experiment", settings))
+    crystal, nouns = experiment.crystal, [name for name, noun in vars(experiment).items() if is_dataclass(noun)]
+    changes = {noun: _of(noun, settings) for noun in nouns}
+    changes["crystal"]["cells"] = tuple(settings.get(f"cells.{axis}", crystal.cells[axis]) for axis in range(3))
+    changes["crystal"]["size_mm"] = tuple(settings.get(f"edges.{axis}", crystal.size_mm[axis]) for axis in range(3))
+    changes["detector"]["pivot"] = _pivot(settings, experiment.mode, given)
+    return changed(experiment, **changes)
 
 
-def _pivot(settings: Mapping[str, Any], mode: Mode) -> Pivot | None:
-    """The pivot as far as the order of the options decides it; None: the fields that are given decide."""
-    convention = settings.get("detector.convention", "mosflm")
-    if mode == "spec" and "pivot" in settings:
-        return settings["pivot"]
+def _pivot(settings: Mapping[str, Any], mode: Mode, given: Experiment | None) -> Pivot | None:
+    """The pivot as far as the order of the options, or a file, decides it; None: the fields that are given decide."""
+    detector = (given or Experiment()).detector
+    convention, pivot = settings.get("detector.convention", detector.convention), detector.pivot
+    if mode == "spec" and ("pivot" in settings or pivot):
+        return settings.get("pivot", pivot)
     if convention == "custom":
         # What -ORGX and -ORGY say does not depend on where -distance stands.
         is_near_point = mode == "spec" and settings.get("near_point", False)
-        return "sample" if is_near_point else settings.get("implied_pivot", "beam")
-    return OWN_PIVOT[convention] if mode == "c" else None
+        return "sample" if is_near_point else settings.get("implied_pivot", pivot if given else "beam")
+    if mode == "spec" or (given and "detector.convention" not in settings):
+        return pivot
+    return OWN_PIVOT[convention]
 
 
-def _labels(settings: Mapping[str, Any], experiment: Experiment) -> tuple[str, ...]:
-    in_c = _pivot(settings, "c") or OWN_PIVOT[experiment.detector.convention]
-    honoured = replace(experiment.detector, pivot=_pivot(settings, "spec")).chosen_pivot
-    applies = {"C-3": honoured != in_c, "C-16": "C-16" in settings}
+def _labels(settings: Mapping[str, Any], experiment: Experiment, given: Experiment | None) -> tuple[str, ...]:
+    def pivot(mode: Mode) -> Pivot:
+        return replace(experiment.detector, pivot=_pivot(settings, mode, given)).chosen_pivot
+
+    applies = {"C-3": pivot("spec") != pivot("c"), "C-16": "C-16" in settings}
     return tuple(label for label, is_so in applies.items() if is_so)
+
+
+# From an experiment to words --------------------------------------------------------------------------------------
+
+
+def as_args(experiment: Experiment) -> list[str]:
+    """The words that :func:`parse` makes the same experiment of.
+
+    Raises
+    ------
+    UsageError
+        A field that no option sets so.
+    """
+    args = [*([] if experiment.mode == "spec" else ["-mode", experiment.mode]), *as_command_line(experiment)]
+    read = parse(args).experiment
+    pivot, wanted = read.detector.chosen_pivot, experiment.detector.chosen_pivot
+    if pivot != wanted:
+        raise UsageError(f"detector.pivot: options would turn the detector about the {pivot} here, not the {wanted}")
+    said = _fields(read)
+    for name, value in _fields(experiment).items():
+        if value != said[name] and name != "detector.pivot":
+            raise UsageError(f"{name}: no option says {value!r:.60}")
+    return args
+
+
+def as_command_line(experiment: Experiment) -> list[str]:
+    """nanoBragg's options for an experiment: what differs from the defaults, the pivot last.
+
+    The mode is not among them, since no other program has one. A field that no option sets is left out.
+    """
+    wanted, said = _settable(experiment), _settable(Experiment())
+    args: list[str] = []
+    for option in _SPOKEN:
+        if _says(option, wanted, said):
+            args += _words(option, wanted)
+            said |= {**option.sets, **{name: wanted[name] for name in option.targets}}
+    pivot = experiment.detector.pivot
+    return [*args, *(["-pivot", pivot] if pivot else [])]
+
+
+_SPOKEN = sorted(
+    # Not those in other units than those of the field, nor those of several fields, each of which has its own.
+    (option for option in OPTIONS if option.names[0] not in ("energy", "pix0_vector") and len(option.targets) < 2),
+    key=lambda option: not option.values,
+)
+"""Flags come last: some undo what the presence of others sets."""
+_BY_FLAG = {name for option in OPTIONS if not option.values for name in option.sets}
+
+
+def _fields(experiment: Experiment) -> dict[str, Any]:
+    """Every field by its path."""
+    fields_of = {name: vars(noun) if is_dataclass(noun) else {} for name, noun in vars(experiment).items()}
+    nested = {f"{name}.{item}": value for name, noun in fields_of.items() for item, value in noun.items()}
+    return nested | {name: value for name, value in vars(experiment).items() if not is_dataclass(value)}
+
+
+def _settable(experiment: Experiment) -> dict[str, Any]:
+    """Fields by the names of the settings that options make of them, but for mode and pivot."""
+    values = {name if "." in name else f"experiment.{name}": value for name, value in _fields(experiment).items()}
+    for name, axes in (("cells", values.pop("crystal.cells")), ("edges", values.pop("crystal.size_mm"))):
+        values |= {f"{name}.{axis}": axes[axis] for axis in range(3)}
+    del values["experiment.mode"], values["detector.pivot"]
+    return values
+
+
+def _says(option: Option, wanted: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
+    """Whether an option brings what is said nearer to what is wanted."""
+    sets = {name: value for name, value in option.sets.items() if name in wanted}
+    if not option.values:
+        return sets != {name: said[name] for name in sets} and sets == {name: wanted[name] for name in sets}
+    is_set = all(name in wanted and wanted[name] not in (None, said[name]) for name in option.targets)
+    return is_set and all(value == wanted[name] for name, value in sets.items() if name not in _BY_FLAG)
+
+
+def _words(option: Option, wanted: Mapping[str, Any]) -> list[str]:
+    name = f"-{option.names[0]}"
+    if not option.values:
+        return [name]
+    value = wanted[option.targets[0]]
+    words = [
+        word if isinstance(word, str) else repr(word) for word in (value if isinstance(value, tuple) else (value,))
+    ]
+    # A file may be called like an option.
+    return [f"{name}={words[0]}"] if words[0].startswith("-") and isinstance(value, str) else [name, *words]
 
 
 # The text of -h and of the man page ------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from . import gpu
+from .arrays import HoldsArrays
 from .errors import DeviceError, NbnumbaWarning, UsageError
 from .experiment import Experiment
 from .image import Image
@@ -28,8 +29,8 @@ POLL_S = 0.05
 FOREVER = 1 << 62
 
 
-@dataclass(frozen=True)
-class Rendering:
+@dataclass(frozen=True, eq=False, repr=False)
+class Rendering(HoldsArrays):
     """The image and how it came about."""
 
     photons: np.ndarray
@@ -80,6 +81,8 @@ def simulate(
     >>> image.photons.shape
     (32, 32)
     """
+    _check_how(backend, precision, threads, progress, [device])
+    _check_experiment("simulate", experiment)
     resolved = resolve(experiment, read_inputs(experiment), seed=fresh_seed())
     rendering = render(resolved, backend, precision, threads, progress, device)
     return Image(resolved, rendering.photons)
@@ -130,9 +133,10 @@ def simulate_many(
     >>> [image.experiment.scan.phi_deg for image in simulate_many(turned)]
     [10.0, 20.0]
     """
-    numbers = gpu.card_numbers() if devices == "all" else [int(number) for number in devices]
-    if devices != "all" and not numbers:
-        raise UsageError("simulate_many: devices is empty: name a GPU, or 'all'")
+    numbers = _numbers(devices)
+    _check_how(backend, precision, threads, None, numbers)
+    if not isinstance(experiments, Iterable):
+        raise UsageError(f"simulate_many: {type(experiments).__name__} is no list of Experiments")
     on_gpu, _ = _takes_gpu(backend, numbers[0] if numbers else 0)
     in_turn = _resolved_in_turn(experiments, fresh_seed() if seed is None else seed)
     if not on_gpu:
@@ -188,6 +192,7 @@ def _depends_on_order(plan: Plan) -> bool:
 
 def _resolved_in_turn(experiments: Iterable[Experiment], seed: int) -> Iterator[Resolved]:
     for number, experiment in enumerate(experiments):
+        _check_experiment("simulate_many", experiment)
         yield resolve(experiment, read_inputs(experiment), seed=spawned_seed(seed, number))
 
 
@@ -200,9 +205,7 @@ def render(
     device: int = 0,
 ) -> Rendering:
     """Photons of a resolved experiment; Ctrl-C ends it within a fraction of a second."""
-    for name, value, known in (("backend", backend, get_args(Backend)), ("precision", precision, get_args(Precision))):
-        if value not in known:
-            raise UsageError(f"{name} {value!r}: give {', '.join(known[:-1])} or {known[-1]}")
+    _check_how(backend, precision, threads, progress, [device])
     plan = resolved.plan
     if backend == "reference" or plan.running_product:
         why = "" if backend == "reference" else ": oversampled factors of mode c multiply in serial order (C-11)"
@@ -226,6 +229,36 @@ def render(
         )
     _warn_outside()
     return rendering
+
+
+def _check_how(backend: Any, precision: Any, threads: Any, progress: Any, devices: Sequence[Any]) -> None:
+    """Raise a UsageError for what no rendering can be told, before any work is done."""
+    for name, value, known in (("backend", backend, get_args(Backend)), ("precision", precision, get_args(Precision))):
+        if not isinstance(value, str) or value not in known:
+            raise UsageError(f"{name} {value!r}: give {', '.join(known[:-1])} or {known[-1]}")
+    counts = [("threads", threads, 1)] if threads is not None else []
+    for name, value, least in [*counts, *(("device", device, 0) for device in devices)]:
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise UsageError(f"{name} {value!r}: give a whole number, {least} or more")
+    if progress is not None and not callable(progress):
+        raise UsageError(f"progress {progress!r}: give a function that takes the number of pixels done")
+
+
+def _numbers(devices: Any) -> list[int]:
+    """The GPUs that are named, or all of them."""
+    if isinstance(devices, str) and devices == "all":
+        return gpu.card_numbers()
+    if isinstance(devices, str) or not isinstance(devices, Iterable):
+        raise UsageError(f"devices {devices!r}: give the numbers of GPUs in a list, or 'all'")
+    numbers = list(devices)
+    if not numbers:
+        raise UsageError("simulate_many: devices is empty: name a GPU, or 'all'")
+    return numbers
+
+
+def _check_experiment(what: str, experiment: Any) -> None:
+    if not isinstance(experiment, Experiment):
+        raise UsageError(f"{what}: {type(experiment).__name__} is no Experiment")
 
 
 def _takes_gpu(backend: Backend, device: int) -> tuple[bool, str]:
@@ -259,8 +292,8 @@ def _render_cpu(
 
     plan = resolved.plan
     most = numba.config.NUMBA_NUM_THREADS
-    threads = most if threads is None else threads
-    if not isinstance(threads, int) or not 1 <= threads <= most:
+    threads = most if threads is None else int(threads)
+    if threads > most:
         raise UsageError(f"-threads {threads}: this machine takes 1 to {most}")
     tables = cpu.make_tables(plan, plan.factors.interpolate > 0)
     variant = cpu.variant_of(plan, precision == "mixed")

@@ -164,7 +164,7 @@ def _detector_lines(resolved: Resolved) -> list[str]:
     if plan.mask.size:
         detector = resolved.experiment.detector
         why = filter(None, (
-            f"mask {detector.mask_file}" if detector.mask_file else "",
+            f"mask {detector.mask_file or 'in memory'}" if detector.mask_file or detector.mask else "",
             f"beamstop of {detector.beamstop_mm:g} mm radius" if detector.beamstop_mm else "",
         ))  # fmt: skip
         lines.append(f"{' and '.join(why)}: {int((plan.mask == 0).sum())} pixels not rendered")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from . import units
+from .arrays import HoldsArrays
 from .checks import check_experiment, check_memory, warn_of_slips
 from .errors import InputFileError, NbnumbaWarning, UsageError
 from .experiment import Background, Beam, Crystal, Detector, Experiment
@@ -49,8 +50,8 @@ SHAPES = {"square": SQUARE, "round": ROUND, "gauss": GAUSS, "tophat": TOPHAT}
 STOL_PER_AXIS = {"stol": 1.0, "4stol": 0.25, "Q": 1.0 / (4.0 * math.pi)}
 
 
-@dataclass(frozen=True)
-class Resolved:
+@dataclass(frozen=True, eq=False, repr=False)
+class Resolved(HoldsArrays):
     """An experiment with nothing left open: what the report tells, and the plan that kernels take."""
 
     experiment: Experiment
@@ -69,6 +70,12 @@ class Resolved:
     plan: Plan
     labels: tuple[str, ...]
     """Which differences between the modes this experiment meets (docs/modes.md)."""
+
+    @property
+    def summary(self) -> str:
+        """Size, wavelength and samples."""
+        size = f"{self.geometry.fast_pixels} x {self.geometry.slow_pixels} pixels"
+        return f"{size}, {self.wavelength_angstrom:.5g} Å, {self.steps} samples a pixel"
 
 
 def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
@@ -163,7 +170,8 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
 def _with_cell_of_model(experiment: Experiment, inputs: Inputs) -> Experiment:
     """The experiment with the cell of its coordinates, where nothing else gives one."""
     model, crystal = experiment.structure_factors.coordinate_file, experiment.crystal
-    if model is None or crystal.cell is not None or inputs.matrix is not None:
+    has_matrix = inputs.matrix is not None or crystal.a_matrix is not None
+    if model is None or crystal.cell is not None or has_matrix:
         return experiment
     return replace(experiment, crystal=replace(crystal, cell=cell_of_model(model, None)))
 
@@ -344,7 +352,8 @@ def _mask(inputs: Inputs, geometry: Geometry, beamstop_m: float) -> np.ndarray:
     if inputs.mask is not None:
         if inputs.mask.pixels.shape != size:
             there = f"{inputs.mask.pixels.shape[1]} x {inputs.mask.pixels.shape[0]}"
-            raise InputFileError(
+            # One that the experiment holds has no header.
+            raise (InputFileError if inputs.mask.header else UsageError)(
                 f"{inputs.mask.path}: a mask of {there} pixels (fast x slow) for a detector of {size[1]} x {size[0]}: "
                 "give a mask of the detector's size"
             )
@@ -413,7 +422,8 @@ def _labels(
     weights = None if inputs.sources is None else inputs.sources[:, 3]
     cell = experiment.crystal.cell
     custom = detector.convention == "custom"
-    oblique = cell is not None and inputs.matrix is None and sum(angle != 90.0 for angle in cell[3:]) > 1
+    has_matrix = inputs.matrix is not None or experiment.crystal.a_matrix is not None
+    oblique = cell is not None and not has_matrix and sum(angle != 90.0 for angle in cell[3:]) > 1
     headers = inputs.mask is not None or inputs.header is not None
     applies = {
         "C-1": detector.close_x_mm is not None or detector.close_y_mm is not None,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arrays import HoldsArrays
 from .errors import UsageError
 from .experiment import Scan
 from .units import radians_from_degrees
@@ -12,8 +13,8 @@ from .units import radians_from_degrees
 MOST_STEPS = 10_000_000
 
 
-@dataclass(frozen=True)
-class PhiSampling:
+@dataclass(frozen=True, eq=False, repr=False)
+class PhiSampling(HoldsArrays):
     """Start and oscillation in degrees, and φ at which each step is sampled, in radians (n,)."""
 
     start_deg: float

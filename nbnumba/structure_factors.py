@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arrays import HoldsArrays
 from .errors import ResourceError
 
 MOST_CELLS = 1 << 28
 """Largest table, 2 GiB of float64."""
 
 
-@dataclass(frozen=True)
-class FactorTable:
+@dataclass(frozen=True, eq=False, repr=False)
+class FactorTable(HoldsArrays):
     """F in electrons, ``values[h - first[0], k - first[1], l - first[2]]``, float64 (nh, nk, nl)."""
 
     values: np.ndarray

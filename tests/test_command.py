@@ -552,6 +552,20 @@ def test_simulate_returns_an_image_that_can_be_saved(folder: Path) -> None:
         assert (folder / "saved" / name).read_bytes() == (folder / name).read_bytes()
 
 
+@pytest.mark.parametrize("mode", ["spec", "c"])
+def test_experiment_of_a_file_gives_the_image_of_python(mode: str) -> None:
+    detector = {"fast_pixels": SIZE, "slow_pixels": SIZE, "pixel_mm": 2.0, "orgx_px": 3.0, "orgy_px": 12.0}
+    experiment = nbnumba.changed(
+        nbnumba.Experiment.from_args(shlex.split(GOOD)),
+        detector=detector | {"rotx_deg": 20, "close_distance_mm": 90},
+        mode=mode,
+    )
+    Path("e.toml").write_text(experiment.to_toml(), "utf-8")
+    run("-experiment e.toml -nonoise -nopgm -quiet -backend cpu")
+    assert np.array_equal(photons(), nbnumba.simulate(experiment, backend="cpu").photons)
+    assert photons().max() > 0
+
+
 def test_simulate_raises_what_the_command_says() -> None:
     with pytest.raises(UsageError, match="-lambda -1: must be above 0"):
         nbnumba.simulate(nbnumba.Experiment.from_args(shlex.split(f"{GOOD} -lambda -1")))

@@ -20,7 +20,7 @@ import pytest
 from nbnumba.checks import check_memory
 from nbnumba.cli import main
 from nbnumba.errors import ResourceError, UsageError
-from nbnumba.experiment import Crystal, Detector, Experiment
+from nbnumba.experiment import Crystal, Detector, Experiment, changed
 
 CRYSTAL = "-cell 70 80 90 -N 3 -default_F 100 "
 DETECTOR = "-detpixels 8 -pixel 1 "
@@ -195,6 +195,36 @@ def test_what_is_lacking_is_named(line: str, said: str, capsys: pytest.CaptureFi
     assert said in refused(line, USAGE, capsys)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            "[beam]\nwavelength = 1",
+            "e.toml: beam.wavelength is not a field of Beam; did you mean beam.wavelength_angst",
+        ),
+        ("[scan]\nsteps = 1.5", "e.toml: scan.steps: 1.5 is not a whole number"),
+        ("[beam\n", "e.toml: the experiment is not TOML: "),
+        (b"\xff", "e.toml:1: the experiment must be plain (UTF-8) text, which this is not"),
+        (None, "cannot read the experiment e.toml: it is a folder; give the name of a file"),
+    ],
+)
+def test_experiment_in_a_file_that_cannot_be_is_named(
+    content: str | bytes | None, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put("e.toml", content)
+    assert said in refused(f"{GOOD} -experiment e.toml", FILE, capsys)
+
+
+def test_experiment_in_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused("-experiment nowhere.toml", FILE, capsys)
+    assert "cannot read the experiment nowhere.toml: there is no such file; check the path" in said
+
+
+def test_file_of_the_experiment_is_not_written_over(capsys: pytest.CaptureFixture[str]) -> None:
+    put("e.toml", "[noise]\nseed = 1\n")
+    assert "-report e.toml would be written over" in refused(f"{GOOD} -experiment e.toml -report e.toml", USAGE, capsys)
+
+
 # Experiments in Python and TOML ------------------------------------------------------------------------------------
 
 
@@ -209,9 +239,9 @@ def test_what_is_lacking_is_named(line: str, said: str, capsys: pytest.CaptureFi
         ("[detector]\nfast_pixels = 8.5", "detector.fast_pixels: 8.5 is not a whole number"),
         ("[detector]\ncurved = 1", "detector.curved: 1 is not true or false"),
         ("[detector]\nheader_file = 1", "detector.header_file: 1 is not text"),
-        ("[detector]\nroi = [0, 1, 2]", "detector.roi: (0, 1, 2) is not 4 whole numbers"),
-        ("[crystal]\ncell = [1, 2, 3]", "crystal.cell: (1, 2, 3) is not 6 numbers"),
-        ("[crystal]\nmisset_deg = [1, 2, 'x']", "crystal.misset_deg: (1, 2, 'x') is not 3 numbers or random"),
+        ("[detector]\nroi = [0, 1, 2]", "detector.roi: [0, 1, 2] is not 4 whole numbers"),
+        ("[crystal]\ncell = [1, 2, 3]", "crystal.cell: [1, 2, 3] is not 6 numbers"),
+        ("[crystal]\nmisset_deg = [1, 2, 'x']", "crystal.misset_deg: [1, 2, 'x'] is not 3 numbers or random"),
         ("[crystal]\nshape = 'cube'", "crystal.shape: 'cube' is not square, round, gauss or tophat"),
         ("[structure_factors]\nF = 1", "structure_factors.F is not a field of StructureFactors; known are: hkl_file"),
     ],
@@ -227,11 +257,11 @@ def test_numpy_lists_and_paths_are_taken_for_what_they_hold() -> None:
             distance_mm=np.float32(100.0),  # type: ignore[arg-type]
             fast_pixels=np.int64(8),  # type: ignore[arg-type]
             curved=np.bool_(True),  # type: ignore[arg-type]
-            fast_axis=np.array([0, 0, 1]),  # type: ignore[arg-type]
-            roi=[np.int16(0), 3, 0, 3],  # type: ignore[arg-type]
-            header_file=Path("a.img"),  # type: ignore[arg-type]
+            fast_axis=np.array([0, 0, 1]),
+            roi=[np.int16(0), 3, 0, 3],  # type: ignore[list-item]
+            header_file=Path("a.img"),
         ),
-        crystal=Crystal(size_mm=[None, 1, 2]),  # type: ignore[arg-type]
+        crystal=Crystal(size_mm=[None, 1, 2]),
     )
     plain = Detector(
         distance_mm=100.0, fast_pixels=8, curved=True, fast_axis=(0.0, 0.0, 1.0), roi=(0, 3, 0, 3), header_file="a.img"
@@ -245,6 +275,62 @@ def test_infinity_may_be_a_text_and_a_text_may_hold_any_character() -> None:
     assert transparent.detector.attenuation_depth_um == math.inf
     odd = Experiment(detector=Detector(header_file='\x00\x1f\x7f\x80"\\é'))
     assert Experiment.from_toml(odd.to_toml()) == odd
+
+
+def test_file_may_be_called_none() -> None:
+    named = Experiment(detector=Detector(header_file="none"), crystal=Crystal(size_mm=(None, 1.0, None)))
+    assert Experiment.from_toml(named.to_toml()) == named
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"crystal": {"fudg": 1}}, "crystal.fudg is not a field of Crystal; did you mean crystal.fudge?"),
+        ({"crytal": {}}, "crytal is not a field of Experiment; did you mean crystal?"),
+        ({"distance_mm": 90}, "distance_mm is not a field of Experiment; did you mean detector.distance_mm"),
+        ({"beam": {"\n": 1}}, "beam.'\\n' is not a field of Beam; known are: wavelength_angstrom, "),
+        ({"beam": {1: 2}}, "beam.1 is not a field of Beam; known are: wavelength_angstrom, "),
+        ({"beam": 5}, "beam: 5 is not a Beam"),
+        ({"beam": Crystal()}, "beam: Crystal(cell=None, "),
+        ({"mode": {"x": 1}}, "mode: {'x': 1} is not spec or c"),
+        ({"mode": "C"}, "mode: 'C' is not spec or c"),
+        ({"crystal": {"cell": np.eye(2)}}, "crystal.cell: [[1.0, 0.0], [0.0, 1.0]] is not 6 numbers"),
+        ({"crystal": {"cells": {5, 6, 7}}}, "crystal.cells: {5, 6, 7} is not 3 whole numbers"),
+        ({"crystal": {"cells": "567"}}, "crystal.cells: '567' is not 3 whole numbers"),
+        ({"detector": {"roi": list(range(99))}}, "detector.roi: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, "),
+    ],
+)
+def test_change_that_cannot_be_is_named(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        changed(Experiment(), **changes)
+    assert str(error.value).startswith(said)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize("experiment", [None, Crystal(), np.zeros((2, 2))])
+def test_what_is_no_experiment_is_named(experiment: Any) -> None:
+    with pytest.raises(UsageError, match=r"^changed: .* is not an Experiment$"):
+        changed(experiment, beam={})
+
+
+def test_changes_are_nouns_fields_of_nouns_or_values() -> None:
+    experiment = changed(
+        Experiment(), crystal=Crystal(cells=[5, 6, 7]), scan={"phi_deg": 1}, mode="c", phi_carryover=None
+    )
+    assert (experiment.crystal.cells, experiment.scan.phi_deg, experiment.mode) == ((5, 6, 7), 1.0, "c")
+
+
+@pytest.mark.parametrize("text", ["beam", "a = 1\na = 2", "\x00", "[beam]\n[beam]", "a = " + "[" * 5000, b"mode = 'c'"])
+def test_text_that_is_not_toml_is_refused_in_one_line(text: Any) -> None:
+    with pytest.raises(UsageError, match=r"^the experiment is not TOML: [^\n]+$"):
+        Experiment.from_toml(text)
+
+
+@pytest.mark.parametrize("values", [None, [1], "beam"])
+def test_what_is_no_mapping_is_no_experiment(values: Any) -> None:
+    with pytest.raises(UsageError, match=r"^an experiment is a mapping of its nouns, not"):
+        Experiment.from_dict(values)
 
 
 # Input files -------------------------------------------------------------------------------------------------------

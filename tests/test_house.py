@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -33,7 +35,7 @@ def _sources() -> Iterator[str]:
     for folder, name in [("nbnumba", "nbnumba"), *((linked, f"nbnumba/{linked}") for linked in LINKED)]:
         for path in (ROOT / folder).rglob("*"):
             inside = path.relative_to(ROOT / folder)
-            is_source = path.suffix == ".py" or inside.parts[0] == "data"
+            is_source = path.suffix == ".py" or path.name == "py.typed" or inside.parts[0] == "data"
             if path.is_file() and is_source and not (folder == "nbnumba" and inside.parts[0] in LINKED):
                 yield f"{name}/{inside.as_posix()}"
 
@@ -60,7 +62,7 @@ def test_import_contracts_are_kept() -> None:
 
 def test_set_up_converts_units_by_their_module_alone() -> None:
     set_up = "resolve geometry lattice sources scan mosaic structure_factors fcalc".split()
-    own = re.compile(r"1e-?10\b|/ 1000\.0|\* 0\.001|\* 1e-[36]|/ 100\.0|[/*] RTD|math\.(?:radians|pi / 180)|deg2rad")
+    own = re.compile(r"[*/] 1e-?10\b|/ 1000\.0|\* 0\.001|\* 1e-[36]|/ 100\.0|[/*] RTD|math\.(?:radians|pi / 180)|deg2rad")
     found = {name: own.findall((ROOT / "nbnumba" / f"{name}.py").read_text()) for name in set_up}
     # The angles of a cell, as they are told.
     assert {name: hits for name, hits in found.items() if hits} == {"lattice": ["* RTD"]}
@@ -80,6 +82,60 @@ def test_wheel_has_the_man_page(wheel: zipfile.ZipFile) -> None:
     page = wheel.read(f"nbnumba-{nbnumba.__version__}.data/data/share/man/man1/nbnumba.1").decode()
     assert page.startswith(".TH NBNUMBA")
     assert r"\-lambda" in page
+
+
+USERS_FILE = """
+from pathlib import Path
+from typing import Literal, assert_type
+
+import numpy as np
+import nbnumba
+from nbnumba import Beam, Crystal, Detector
+from numpy.typing import NDArray
+
+crystal = Crystal(cell=[70, 80.0, 90, 90, 90, 90], cells=np.array([5, 5, 5]), size_mm=[None, 1, 2])
+assert_type(crystal.cell, tuple[float, float, float, float, float, float] | None)
+assert_type(crystal.cells, tuple[int, int, int])
+assert_type(Crystal(misset_deg=np.zeros(3), matrix_file=Path("A.mat")).matrix_file, str | None)
+assert_type(Crystal(misset_deg="random").misset_deg, tuple[float, float, float] | Literal["random"])
+assert_type(Detector(roi=[0, 1, 2, 3], fast_axis=(1, 0, 0)).roi, tuple[int, int, int, int] | None)
+Crystal(a_matrix=np.identity(3), u_matrix=[[1, 0, 0], (0.0, 1, 0), [0, 0, 1.0]])
+Beam(sources=[[-1, 0, 0, 1, None]])
+Detector(mask=np.ones((2, 2), bool))
+Crystal(cell="70")  # wrong
+Crystal(cells=[1.5, 2, 3])  # wrong
+Crystal(misset_deg="randm")  # wrong
+Detector(mask_file=1)  # wrong
+Detector(mask=[1])  # wrong
+Crystal(u_matrix=[1, 0, 0])  # wrong
+crystal.cells = (5, 5, 6)  # wrong
+
+experiment = nbnumba.changed(nbnumba.Experiment(crystal=crystal), mode="c")
+image = nbnumba.simulate(experiment, backend="cpu")
+assert_type(image, nbnumba.Image)
+assert_type(image.photons, NDArray[np.float32])
+assert_type([image.noise().photons for image in nbnumba.simulate_many([experiment])], list[int])
+image.save_sm("a.img")  # wrong
+nbnumba.simulate(experiment, backend="gpu")  # wrong
+nbnumba.simulte(experiment)  # wrong
+"""
+
+
+def test_users_checkers_see_types(wheel: zipfile.ZipFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = pytest.importorskip("mypy.api")
+    wheel.extractall(tmp_path / "installed")
+    (tmp_path / "user.py").write_text(USERS_FILE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "installed"))
+    said, *_ = api.run(["--strict", "--cache-dir", str(tmp_path / "cache"), "user.py"])
+    wrong = [number for number, line in enumerate(USERS_FILE.splitlines(), start=1) if line.endswith("# wrong")]
+    assert sorted({int(line.split(":")[1]) for line in said.splitlines() if ": error: " in line}) == wrong, said
+
+
+def test_everything_promised_completes_on_tab() -> None:
+    listed = _python("-c", "import nbnumba, sys; print(*dir(nbnumba)); assert 'numpy' not in sys.modules").split()
+    assert set(nbnumba.__all__) <= set(listed)
+    assert len(listed) == len(set(listed))
 
 
 def test_installed_version_is_that_of_the_package() -> None:
@@ -102,3 +158,40 @@ def test_start_does_not_wait_for_numpy_or_numba(start: str) -> None:
 def test_checkout_runs_without_installation(tmp_path: Path) -> None:
     tree = shutil.copytree(ROOT, tmp_path / "tree", symlinks=True, ignore=BUILT)
     assert nbnumba.__version__ in _python("-S", "cli.py", "-version", cwd=tree)
+
+
+def test_what_holds_arrays_is_equal_to_itself_alone_and_shown_briefly() -> None:
+    """Generated methods would compare arrays to an array of truths, fail to hash, and print numbers by the hundred."""
+    from nbnumba.arrays import HoldsArrays
+    from nbnumba.inputs import read_inputs
+
+    holders = {holder for holder in _dataclasses() if any("NDArray" in t or "ndarray" in t for t in _types(holder))}
+    assert {"Image", "Inputs", "Rendering", "FactorTable"} <= {holder.__name__ for holder in holders}
+    assert [holder for holder in holders if not issubclass(holder, HoldsArrays)] == []
+    for holder in (holder for holder in _dataclasses() if issubclass(holder, HoldsArrays)):
+        assert (holder.__eq__, holder.__hash__, holder.__repr__) == (
+            object.__eq__, object.__hash__, HoldsArrays.__repr__)  # fmt: skip
+
+    args = "-cell 70 80 90 -default_F 100 -N 5 -detpixels_f 40 -detpixels_s 30 -lambda 0.98 -oversample 3 -seed 1"
+    image = nbnumba.simulate(nbnumba.Experiment.from_args(args.split()), backend="cpu")
+    brightest = f"{image.photons.max():.3g}"
+    assert repr(image) == f"Image(40 x 30 pixels, brightest {brightest} photons, 0.98 Å)"
+    assert repr(image.resolved) == "Resolved(40 x 30 pixels, 0.98 Å, 9 samples a pixel)"
+    noise = image.noise()
+    assert repr(noise) == f"NoiseImage(counts=uint16 (30, 40), photons={noise.photons}, overloads={noise.overloads})"
+    assert repr(image.resolved.scan) == "PhiSampling(start_deg=0.0, oscillation_deg=0.0, phi_rad=float64 (1,))"
+    assert len(repr(read_inputs(image.experiment))) < 200
+    assert image == image
+    assert image != nbnumba.simulate(image.experiment, backend="cpu")
+    assert len({image, image}) == 1
+
+
+def _dataclasses() -> set[type]:
+    modules = [importlib.import_module(name) for _, name, _ in pkgutil.walk_packages(nbnumba.__path__, "nbnumba.")
+               if name.split(".")[1] not in (*LINKED, "testing", "__main__")]  # fmt: skip
+    return {kind for module in modules for kind in vars(module).values()
+            if isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == module.__name__}  # fmt: skip
+
+
+def _types(kind: type) -> list[str]:
+    return [str(item.type) for item in fields(kind)]

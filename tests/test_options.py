@@ -6,6 +6,8 @@ import contextlib
 import json
 import math
 import re
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbnumba.errors import NbnumbaWarning, UsageError
-from nbnumba.experiment import Detector, Experiment
+from nbnumba.experiment import Background, Beam, Detector, Experiment
 from nbnumba.option_table import markdown
 from nbnumba.options import OPTIONS, Command, Outputs, Run, help_text, parse, parser, wants_help, wants_version
+from nbnumba.testing.strategies import experiments
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -196,7 +199,7 @@ def test_first_value_may_follow_an_equals_sign(name: str, values: tuple[str, ...
 
 def test_every_option_is_among_the_spellings() -> None:
     tried = {name for names, *_ in SPELLINGS for name in names.split()}
-    assert {name for option in OPTIONS for name in option.names} - tried == {"version", "h", "help"}
+    assert {name for option in OPTIONS for name in option.names} - tried == {"version", "h", "help", "experiment"}
 
 
 def test_no_spelling_has_two_meanings() -> None:
@@ -430,6 +433,162 @@ def test_what_cannot_be_is_named_in_one_line(text: str, message: str) -> None:
     said = str(error.value)
     assert "\n" not in said
     assert said.startswith(message) or re.fullmatch(message, said)
+
+
+# From an experiment to options --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["spec", "c"])
+@pytest.mark.parametrize(("name", "values", "path", "value"), EACH_SPELLING)
+def test_every_field_that_an_option_sets_has_words(
+    name: str, values: tuple[str, ...], path: str, value: Any, mode: str
+) -> None:
+    experiment = parse(["-mode", mode, f"-{name}", *values]).experiment
+    assert Experiment.from_args(experiment.to_args()) == experiment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-fdet_vector 0 0 1 -mosflm",
+        "-beam_vector 0 0 1 -adxv -pivot sample",
+        "-xds -spindle_axis 1 0 0 -ORGX 3",
+        "-mode c -spindle_axis 1 0 0 -ORGX 3 -distance 50",
+        "-mode c -dials -ORGX 3",
+        "-polar 0.5 -nopolar",
+        "-hkl=-hkl -mat=--N=5",
+        "-Q f.stol -mode c -phi_carryover spec",
+        "-sample_y 0.1 -Nb 7 -misset random -misset_seed 5",
+        "-pix0_vector 0.1 0.2 0.3",
+    ],
+)
+def test_options_survive_an_experiment(text: str) -> None:
+    experiment = line(text).experiment
+    assert Experiment.from_args(experiment.to_args()) == experiment
+
+
+@pytest.mark.parametrize(
+    ("experiment", "said"),
+    [
+        (Experiment(beam=Beam(dispersion_steps=0)), "beam.dispersion_steps: no option says 0"),
+        (Experiment(background=Background(amorphous_axis="Q")), "background.amorphous_axis: no option says 'Q'"),
+        (Experiment(detector=Detector(convention="custom")), "detector.convention: no option says 'custom'"),
+        (Experiment(detector=Detector(pivot="sample"), mode="c"), "detector.pivot: options would turn the detector "
+         "about the beam here, not the sample"),
+        (Experiment(detector=Detector(orgx_px=3.0), mode="c"), "detector.pivot: options would turn the detector "
+         "about the beam here, not the sample"),
+        (Experiment(beam=Beam(wavelength_angstrom=math.nan)), "-lambda 'nan' is not a finite number in Å"),
+        (Experiment(detector=Detector(fast_pixels=0)), "-detpixels_f '0' is not a whole number in px, 1 or more"),
+        (Experiment(detector=Detector(mask_file="")), "-mask '' is not a file name"),
+    ],
+)  # fmt: skip
+def test_field_that_no_option_can_say_is_named(experiment: Experiment, said: str) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(said)}"):
+        experiment.to_args()
+
+
+# An experiment in a file --------------------------------------------------------------------------------------------
+
+TOML = """
+mode = "c"
+[beam]
+wavelength_angstrom = 1.5
+[detector]
+convention = "xds"
+orgx_px = 3
+[crystal]
+cell = [70, 80, 90, 90, 90, 90]
+cells = [5, 6, 7]
+size_mm = ["none", 0.1, 0.2]
+"""
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Callable[[str], str]:
+    def write(text: str) -> str:
+        path = tmp_path / "e.toml"
+        path.write_text(text, "utf-8")
+        return str(path)
+
+    return write
+
+
+def test_experiment_in_a_file_is_that_of_the_text(toml: Callable[[str], str]) -> None:
+    command = parse(["-experiment", toml(TOML), "-quiet"])
+    assert command.experiment == Experiment.from_toml(TOML)
+    assert command.experiment_file == toml(TOML)
+    assert command.labels == ()
+
+
+@given(st.sampled_from(["spec", "c"]).flatmap(experiments))
+def test_any_experiment_may_be_in_a_file(experiment: Experiment) -> None:
+    with tempfile.NamedTemporaryFile("w", suffix=".toml", encoding="utf-8") as file:
+        file.write(experiment.to_toml())
+        file.flush()
+        assert parse([f"--experiment={file.name}"]).experiment == experiment
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize(
+    ("options", "path", "value"),
+    [
+        ("-lambda 2", "beam.wavelength_angstrom", 2.0),
+        ("-Nb 9", "crystal.cells", (5, 9, 7)),
+        ("-sample_x 0.3", "crystal.size_mm", (0.3, 0.1, 0.2)),
+        ("-cell 50", "crystal.cell", (50.0, 50.0, 50.0, 90.0, 90.0, 90.0)),
+        ("-mode spec", "mode", "spec"),
+        ("-phi 3", "detector.orgx_px", 3.0),
+        ("-adxv", "detector.convention", "adxv"),
+    ],
+)
+def test_options_override_the_file_wherever_they_stand(
+    before: bool, options: str, path: str, value: Any, toml: Callable[[str], str]
+) -> None:
+    file = ["-experiment", toml(TOML)]
+    command = parse([*options.split(), *file] if before else [*file, *options.split()])
+    assert look_up(command, path) == value
+
+
+@pytest.mark.parametrize(
+    ("detector", "mode", "options", "pivot"),
+    [
+        # As from Python: a pivot that is given counts, else the fields decide, and nothing is put in their place.
+        ("orgx_px = 3", "spec", "", None),
+        ("orgx_px = 3", "c", "", None),
+        ("pivot = 'sample'", "spec", "", "sample"),
+        ("pivot = 'sample'", "c", "", "sample"),
+        ("convention = 'custom'", "spec", "", None),
+        ("convention = 'custom'", "c", "", None),
+        ("pivot = 'sample'", "spec", "-Xbeam 3 -distance 90", "sample"),
+        ("pivot = 'sample'", "spec", "-xds", "sample"),
+        ("orgx_px = 3", "c", "-distance 90 -pivot beam", None),
+        # Said on the line it counts as it does there.
+        ("pivot = 'sample'", "spec", "-pivot beam -ORGX 3", "beam"),
+        ("orgx_px = 3", "spec", "-pivot beam", "beam"),
+        ("pivot = 'beam'", "c", "-xds", "sample"),
+        ("orgx_px = 3", "c", "-mosflm", "beam"),
+        ("convention = 'custom'", "spec", "-ORGX 3", "sample"),
+        ("convention = 'custom'\npivot = 'sample'", "spec", "-Xbeam 3", "sample"),
+        ("convention = 'custom'\npivot = 'sample'", "c", "-Xbeam 3", "beam"),
+    ],
+)
+def test_pivot_of_a_file(detector: str, mode: str, options: str, pivot: str | None, toml: Callable[[str], str]) -> None:
+    file = toml(f"mode = '{mode}'\n[detector]\n{detector}\n")
+    assert parse([*options.split(), "-experiment", file]).experiment.detector.pivot == pivot
+
+
+@pytest.mark.parametrize(
+    ("detector", "options", "labels"),
+    [
+        ("orgx_px = 3", "", ()),
+        ("pivot = 'sample'", "", ()),
+        ("pivot = 'sample'", "-xds", ()),
+        ("pivot = 'beam'", "-xds", ("C-3",)),
+        ("orgx_px = 3", "-pivot beam", ("C-3",)),
+    ],
+)
+def test_labels_of_a_file(detector: str, options: str, labels: tuple[str, ...], toml: Callable[[str], str]) -> None:
+    assert parse(["-experiment", toml(f"[detector]\n{detector}\n"), *options.split()]).labels == labels
 
 
 def golden_lines() -> list[Any]:

@@ -115,6 +115,7 @@ def test_threads_do_not_change_a_bit(experiment: Experiment) -> None:
 
 @given(experiment=either_mode)
 def test_command_line_describes_the_experiment(experiment: Experiment) -> None:
+    assert Experiment.from_args(experiment.to_args()) == experiment
     assert parse(["-mode", experiment.mode, *as_command_line(experiment)]).experiment == experiment
 
 

@@ -1,6 +1,7 @@
 """Who renders, and what happens where a GPU cannot."""
 
 import contextlib
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import nbnumba
 from nbnumba import Experiment, NbnumbaWarning, ResourceError, changed, gpu, rendering, simulate_many
 from nbnumba.errors import DeviceError, UsageError
 from nbnumba.inputs import Inputs
@@ -57,12 +59,57 @@ def test_two_threads_of_python_render_one_after_the_other(
     [
         ({"backend": "gpu"}, "backend 'gpu': give auto, cpu, cuda or reference"),
         ({"precision": "single"}, "precision 'single': give double or mixed"),
-        ({"threads": 1.5}, "-threads 1.5"),
+        ({"backend": ["cpu"]}, "backend ['cpu']: give auto, cpu, cuda or reference"),
+        ({"precision": np.array(["double", "mixed"])}, "precision array("),
+        ({"threads": 1.5}, "threads 1.5: give a whole number, 1 or more"),
+        ({"threads": True}, "threads True: give a whole number, 1 or more"),
+        ({"threads": "2"}, "threads '2': give a whole number, 1 or more"),
+        ({"threads": 0}, "threads 0: give a whole number, 1 or more"),
+        ({"threads": 10**6}, "-threads 1000000: this machine takes 1 to"),
+        ({"device": -1}, "device -1: give a whole number, 0 or more"),
+        ({"device": "0"}, "device '0': give a whole number, 0 or more"),
+        ({"device": None}, "device None: give a whole number, 0 or more"),
+        ({"device": False}, "device False: give a whole number, 0 or more"),
+        ({"progress": 5}, "progress 5: give a function that takes the number of pixels done"),
     ],
 )
 def test_a_choice_that_there_is_not_is_refused(resolved: Resolved, choice: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        rendering.render(resolved, **{"backend": "cpu", **choice})
+    how = {"backend": "cpu", **choice}
+    with pytest.raises(UsageError, match=f"^{re.escape(said)}"):
+        rendering.render(resolved, **how)
+    with pytest.raises(UsageError, match=f"^{re.escape(said)}"):
+        nbnumba.simulate(resolved.experiment, **how)
+
+
+def test_choices_may_be_numbers_of_numpy(resolved: Resolved) -> None:
+    plain = rendering.render(resolved, "cpu", threads=2, device=0)
+    found = rendering.render(resolved, "cpu", threads=np.int64(2), device=np.uint8(0))  # type: ignore[arg-type]
+    assert found.backend == plain.backend == "cpu, 2 threads"
+    np.testing.assert_array_equal(found.photons, plain.photons)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"devices": 0}, "devices 0: give the numbers of GPUs in a list, or 'all'"),
+        ({"devices": "0"}, "devices '0': give the numbers of GPUs in a list, or 'all'"),
+        ({"devices": ["0"]}, "device '0': give a whole number, 0 or more"),
+        ({"devices": [0, -1]}, "device -1: give a whole number, 0 or more"),
+        ({"backend": "gpu"}, "backend 'gpu': give auto, cpu, cuda or reference"),
+        ({"precision": None}, "precision None: give double or mixed"),
+        ({"experiments": Experiment()}, "simulate_many: Experiment is no list of Experiments"),
+        ({"experiments": ["-N"]}, "simulate_many: str is no Experiment"),
+    ],
+)
+def test_a_choice_for_a_series_that_there_is_not_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(said)}$"):
+        list(simulate_many(**{"experiments": [], **given}))
+
+
+@pytest.mark.parametrize("experiment", ["-N 5", None, {"mode": "c"}])
+def test_what_is_no_experiment_is_not_simulated(experiment: Any) -> None:
+    with pytest.raises(UsageError, match=f"^simulate: {type(experiment).__name__} is no Experiment$"):
+        nbnumba.simulate(experiment)
 
 
 def test_a_gpu_that_seems_there_but_is_not_usable_is_named(resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:

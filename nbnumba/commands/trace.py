@@ -20,7 +20,7 @@ from ..errors import NbnumbaWarning, ResourceError, UsageError
 from ..experiment import Experiment
 from ..inputs import read_inputs
 from ..io.files import replacing
-from ..options import parse
+from ..options import Command, parse
 from ..rendering import Backend, Precision, render
 from ..report import versions
 from ..resolve import Resolved, resolve
@@ -52,7 +52,8 @@ def main(argv: list[str]) -> int:
     folder = _folder(options.out)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", NbnumbaWarning)
-        experiment = with_cached_factors(parse(args).experiment)
+        command = parse(args)
+        experiment = with_cached_factors(command.experiment)
         resolved = resolve(experiment, read_inputs(experiment), seed=fresh_seed())
         pixels = [(slow, fast) for slow, fast in options.pixel] + _brightest(resolved, options)
         files = [path for slow, fast in dict.fromkeys(pixels) for path in _write(resolved, slow, fast, options, folder)]
@@ -67,7 +68,7 @@ def main(argv: list[str]) -> int:
         "commit": _commit(),
         "processor": _processor(),
         "environment": {name: value for name, value in sorted(os.environ.items()) if name.startswith(_VARIABLES)},
-        "inputs": {path: _sha256(Path(path)) for path in _input_files(experiment)},
+        "inputs": {path: _sha256(Path(path)) for path in _input_files(command, experiment)},
         "outputs": {path.name: _sha256(path) for path in files},
         "warnings": told,
         "seconds": time.perf_counter() - began,
@@ -162,12 +163,12 @@ def _write_bytes(path: Path, content: bytes) -> Path:
 # Provenance ------------------------------------------------------------------------------------------------------
 
 
-def _input_files(experiment: Experiment) -> list[str]:
+def _input_files(command: Command, experiment: Experiment) -> list[str]:
     factors, detector = experiment.structure_factors, experiment.detector
     cache = None if factors.hkl_file is not None else factors.dump_file
     named = (
-        experiment.crystal.matrix_file, factors.hkl_file, cache, factors.coordinate_file, experiment.beam.source_file,
-        experiment.background.amorphous_file, detector.header_file, detector.mask_file,
+        command.experiment_file, experiment.crystal.matrix_file, factors.hkl_file, cache, factors.coordinate_file,
+        experiment.beam.source_file, experiment.background.amorphous_file, detector.header_file, detector.mask_file,
     )  # fmt: skip
     return [path for path in named if path is not None and Path(path).is_file()]
 

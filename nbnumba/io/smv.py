@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import HoldsArrays
 from ..errors import InputFileError
 from .files import Path, read_bytes, replacing
 
@@ -19,8 +20,8 @@ _BLOCK_BYTES = 512
 _BYTE_ORDERS = {"little_endian": "<u2", "big_endian": ">u2"}
 
 
-@dataclass(frozen=True)
-class SmvImage:
+@dataclass(frozen=True, eq=False, repr=False)
+class SmvImage(HoldsArrays):
     """An SMV file as read."""
 
     path: str

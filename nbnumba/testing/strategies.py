@@ -6,7 +6,6 @@ and a failing example reads well.
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
 from typing import Any, get_args
 
 import numpy as np
@@ -28,7 +27,7 @@ from ..experiment import (
     Vector,
     changed,
 )
-from ..options import OPTIONS
+from ..options import as_command_line
 
 OWN_PIVOT = {"mosflm": "beam", "denzo": "beam", "adxv": "beam", "xds": "sample", "dials": "sample"}
 FRAMES: tuple[tuple[Vector, Vector, Vector], ...] = (
@@ -342,54 +341,3 @@ def _sub_pixels_asked_for(experiment: Experiment) -> float:
 def command_lines(mode: Mode = "spec") -> st.SearchStrategy[list[str]]:
     """Experiments as nanoBragg's options, for other programs that take them."""
     return experiments(mode).map(as_command_line)
-
-
-def as_command_line(experiment: Experiment) -> list[str]:
-    """nanoBragg's options for an experiment: what differs from the defaults, vectors first, the pivot last.
-
-    The mode is not among them, since no other program has one.
-    """
-    given = {name: value for name, value in _values(experiment).items() if value != _DEFAULTS[name]}
-    pivot = given.pop("detector.pivot", None)
-    args = [word for option in _ROWS for word in _words(option, given)]
-    return [*args, *(["-pivot", pivot] if pivot else [])]
-
-
-_CONVERTING = ("energy", "pix0_vector")
-"""Options in other units than those of the field that they set."""
-_ROWS = sorted(
-    (option for option in OPTIONS if option.names[0] not in _CONVERTING),
-    key=lambda option: option.sets.get("detector.convention") != "custom",
-)
-
-
-def _values(experiment: Experiment) -> dict[str, Any]:
-    """Fields by the names of the settings that options make."""
-    values: dict[str, Any] = {}
-    for noun in fields(experiment):
-        content = getattr(experiment, noun.name)
-        if is_dataclass(content):
-            values |= {f"{noun.name}.{item.name}": getattr(content, item.name) for item in fields(content)}
-    cells, edges = values.pop("crystal.cells"), values.pop("crystal.size_mm")
-    return (
-        values
-        | {f"cells.{axis}": cells[axis] for axis in range(3)}
-        | {f"edges.{axis}": edges[axis] for axis in range(3)}
-    )
-
-
-_DEFAULTS = _values(Experiment())
-
-
-def _words(option: Any, given: dict[str, Any]) -> list[str]:
-    """The option and its values, if it sets one of the given fields and no other."""
-    name = f"-{option.names[0]}"
-    if not option.values:
-        # The pivot has an option of its own, which comes last.
-        sets = {key: value for key, value in option.sets.items() if key != "implied_pivot"}
-        return [name] if sets and all(given.get(key) == value for key, value in sets.items()) else []
-    if len(option.targets) != 1 or given.get(option.targets[0]) is None:
-        return []
-    value = given[option.targets[0]]
-    values = value if isinstance(value, tuple) else (value,)
-    return [name, *(word if isinstance(word, str) else repr(word) for word in values)]
