@@ -62,7 +62,9 @@ def test_import_contracts_are_kept() -> None:
 
 def test_set_up_converts_units_by_their_module_alone() -> None:
     set_up = "resolve geometry lattice sources scan mosaic structure_factors fcalc".split()
-    own = re.compile(r"[*/] 1e-?10\b|/ 1000\.0|\* 0\.001|\* 1e-[36]|/ 100\.0|[/*] RTD|math\.(?:radians|pi / 180)|deg2rad")
+    own = re.compile(
+        r"[*/] 1e-?10\b|/ 1000\.0|\* 0\.001|\* 1e-[36]|/ 100\.0|[/*] RTD|math\.(?:radians|pi / 180)|deg2rad"
+    )
     found = {name: own.findall((ROOT / "nbnumba" / f"{name}.py").read_text()) for name in set_up}
     # The angles of a cell, as they are told.
     assert {name: hits for name, hits in found.items() if hits} == {"lattice": ["* RTD"]}
