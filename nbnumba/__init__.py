@@ -38,6 +38,7 @@ __all__ = [
     "NbnumbaError",
     "NbnumbaWarning",
     "Noise",
+    "Predictions",
     "ResourceError",
     "Sampling",
     "Scan",
@@ -45,6 +46,8 @@ __all__ = [
     "UsageError",
     "__version__",
     "changed",
+    "hkl_map",
+    "predict",
     "simulate",
     "simulate_many",
 ]
@@ -56,6 +59,10 @@ def __getattr__(name: str) -> Any:
         from . import rendering
 
         return getattr(rendering, name)
+    if name in ("Predictions", "hkl_map", "predict"):
+        from . import prediction
+
+        return getattr(prediction, name)
     if name == "Image":
         from .image import Image
 

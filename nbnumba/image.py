@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
+from os import PathLike
+from typing import BinaryIO
 
 import numpy as np
 
@@ -13,12 +16,13 @@ from .io.pgm import write_pgm
 from .io.raw import write_raw
 from .io.smv import HeaderStyle, SmvGeometry, smv_header, write_smv
 from .noise import NoiseImage, photon_counts
+from .prediction import Oriented
 from .resolve import Resolved, edge_resolution
 from .statistics import Statistics, image_statistics
 
 
 @dataclass(frozen=True)
-class Image:
+class Image(Oriented):
     """Expected photons of every pixel, float32 (slow, fast), and what they were simulated from."""
 
     resolved: Resolved
@@ -129,8 +133,14 @@ class Image:
         """The scale that shows five times the rmsd as white."""
         return auto_gray_scale(self.statistics.rmsd, int_scale or self.int_scale)
 
-    def save_png(self, path: str) -> None:
-        """A picture on a logarithmic scale, with beam centre and resolution rings."""
+    def _repr_png_(self) -> bytes:
+        """How a notebook shows it: the picture of :meth:`save_png`."""
+        picture = BytesIO()
+        self.save_png(picture)
+        return picture.getvalue()
+
+    def save_png(self, path: str | PathLike[str] | BinaryIO) -> None:
+        """A picture on a logarithmic scale, with beam centre and resolution rings, into a path or a binary file."""
         from .picture import ring_curve, ring_spacings, save_png
 
         geometry, wavelength = self.geometry, self.resolved.wavelength_angstrom

@@ -8,7 +8,11 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from nbnumba import Experiment
+from nbnumba.image import Image
+from nbnumba.inputs import Inputs
 from nbnumba.picture import ring_curve, ring_spacings, save_png
+from nbnumba.resolve import resolve
 
 MOSFLM = {"fast": (0, 0, 1), "slow": (0, -1, 0), "beam": (1, 0, 0)}
 
@@ -103,3 +107,14 @@ def test_overlays_are_drawn_in_colour(tmp_path: Path) -> None:
 def test_odd_images_make_a_picture(tmp_path: Path, image: np.ndarray, scale: str) -> None:
     save_png(tmp_path / "odd.png", image.astype(np.float32), scale=scale)
     assert matplotlib.image.imread(tmp_path / "odd.png").size
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, 3.0])
+def test_an_image_shows_itself_whatever_is_in_it(value: float) -> None:
+    experiment = Experiment.from_args("-cell 70 80 90 -default_F 100 -detpixels_f 1500 -detpixels_s 40".split())
+    photons = np.full((40, 1500), value, np.float32)
+    photons[3, 7] = 2.0
+    shown = Image(resolve(experiment, Inputs()), photons)._repr_png_()
+    assert shown.startswith(b"\x89PNG")
+    width, height = (int.from_bytes(shown[at : at + 4], "big") for at in (16, 20))
+    assert max(width, height) < 2000
