@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -200,7 +200,7 @@ def _resolved(experiment: Experiment) -> Resolved:
         )
     cell_elsewhere = crystal.cell is not None or crystal.matrix_file is not None
     if cell_elsewhere or experiment.structure_factors.coordinate_file is None:
-        experiment = changed(experiment, structure_factors=vars(StructureFactors(default_f=1.0)))
+        experiment = replace(experiment, structure_factors=StructureFactors(default_f=1.0))
     experiment = changed(experiment, sampling={"oversample": 1})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "-oversample", NbnumbaWarning)
