@@ -16,10 +16,13 @@ from .io.files import Path, is_replaceable
 from .io.smv import HeaderStyle
 from .kernels.plan import FLAT
 from .kernels.vectors import Vector, cross, dot, length
+from .prediction import central_beam
 from .resolve import Resolved
 
 ROUNDING = 1e-6
 """A direction that is off by less moves no spot by a hundredth of a pixel."""
+SMALLEST_TILT = 1e-4
+"""Of the beam, in radians, and of its wavelength, as a fraction: a tenth of a pixel or so."""
 DIALS_POLARIZATION = 0.999
 """The fraction that dxtbx takes, the electric field being along fast; 0.01 of it changes no intensity by 2 percent."""
 MASKED = 65535
@@ -110,6 +113,13 @@ def _placing(resolved: Resolved) -> str:
 
 def _left_out(resolved: Resolved, adc_offset: float, paths: Sequence[Path | None]) -> Iterator[str]:
     detector = resolved.plan.detector
+    direction, wavelength = central_beam(resolved)
+    tilt = length(cross(direction, resolved.geometry.beam))
+    if tilt > SMALLEST_TILT or abs(wavelength / resolved.wavelength_angstrom - 1.0) > SMALLEST_TILT:
+        yield (
+            f"-header dials: the header has the beam along its axis at {resolved.wavelength_angstrom:g} Å, while the "
+            f"mean of the sources is tilted by {tilt * 1000.0:.3g} mrad and has {wavelength:g} Å"
+        )
     if detector.layer_step > 0.0:
         thickness_um = detector.layer_step * detector.layers * 1e6
         yield (

@@ -207,7 +207,7 @@ def _resolved(experiment: Experiment) -> Resolved:
         return resolve(experiment, read_inputs(experiment))
 
 
-def _central_beam(resolved: Resolved) -> tuple[Vector, float]:
+def central_beam(resolved: Resolved) -> tuple[Vector, float]:
     """Mean direction and wavelength (Å) of the sources."""
     sources = resolved.sources
     x, y, z = (sources.weight @ sources.incident).tolist()
@@ -233,7 +233,7 @@ def _hkl_map(resolved: Resolved, phi_deg: float | None) -> Array:
 
 def _map_of_q(resolved: Resolved) -> Array:
     """q in 1/m (slow, fast, 3) at the centre of every pixel."""
-    detector, (incident, wavelength) = resolved.plan.detector, _central_beam(resolved)
+    detector, (incident, wavelength) = resolved.plan.detector, central_beam(resolved)
     fast = np.arange(0.5, detector.fast_pixels, dtype=np.float64) * detector.pixel
     slow = np.arange(0.5, detector.slow_pixels, dtype=np.float64) * detector.pixel
     return _scattering_vectors(detector, fast, slow, incident, wavelength)
@@ -288,7 +288,7 @@ def _candidates(resolved: Resolved) -> Iterator[tuple[NDArray[np.int32], Array]]
 
 def _slack(resolved: Resolved, stars: Array, reach: float) -> tuple[Array, float, float, float, float]:
     """Beam in the frame of φ = 0, longest and shortest wavelength, distance in Å⁻¹ and as a fraction of |r|."""
-    incident, wavelength = _central_beam(resolved)
+    incident, wavelength = central_beam(resolved)
     scan, axis = resolved.scan, resolved.plan.crystal.spindle
     middle = radians_from_degrees(scan.start_deg + scan.oscillation_deg / 2.0)
     seen = np.array(rotated_about(incident, axis, -middle))
@@ -305,7 +305,7 @@ def _farthest(resolved: Resolved) -> float:
     """1/d in Å⁻¹ up to which reflections are looked for: that of the detector's farthest point, or of dmin."""
     detector, dmin = resolved.plan.detector, resolved.experiment.sampling.dmin_angstrom
     shortest = float(resolved.sources.wavelength_angstrom.min())
-    incident, _ = _central_beam(resolved)
+    incident, _ = central_beam(resolved)
     fast, slow = (np.linspace(0.0, n * detector.pixel, 33) for n in (detector.fast_pixels, detector.slow_pixels))
     q = _scattering_vectors(detector, fast, slow, incident, shortest)
     reach = MARGIN * float(np.linalg.norm(q, axis=2).max()) / 1e10
@@ -325,7 +325,7 @@ def _scattering_vectors(
 
 def _crossing(resolved: Resolved, hkl: NDArray[np.int32], r: Array) -> _Spots:
     """Reflections that cross the Ewald sphere during the scan, at each φ where they do: s0·r(φ) = −r²/2."""
-    incident, wavelength = _central_beam(resolved)
+    incident, wavelength = central_beam(resolved)
     axis = resolved.plan.crystal.spindle
     s0 = np.array(incident) / wavelength
     squared = np.einsum("ij,ij->i", r, r)
@@ -347,7 +347,7 @@ def _crossing(resolved: Resolved, hkl: NDArray[np.int32], r: Array) -> _Spots:
 
 def _near_the_sphere(resolved: Resolved, hkl: NDArray[np.int32], r: Array) -> _Spots:
     """Reflections that a still shows: see :func:`predict`."""
-    incident, _ = _central_beam(resolved)
+    incident, _ = central_beam(resolved)
     crystal, band = resolved.plan.crystal, resolved.sources.wavelength_angstrom
     mosaic, divergence = _mosaic_spread(resolved), _divergence(resolved)
     phi = radians_from_degrees(resolved.scan.start_deg)
@@ -405,7 +405,7 @@ def _mosaic_spread(resolved: Resolved) -> float:
 
 def _divergence(resolved: Resolved) -> float:
     """Largest angle between a source and their mean, radians."""
-    incident, _ = _central_beam(resolved)
+    incident, _ = central_beam(resolved)
     sines = np.linalg.norm(np.cross(resolved.sources.incident, incident), axis=1)
     return float(np.arcsin(min(1.0, sines.max())))
 

@@ -143,6 +143,24 @@ def test_what_is_left_out_is_said(options: str, said: str) -> None:
     assert len(caught) == 1
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("-10 0 0 1 1e-10\n-10 0.04 0 1 1e-10\n", "tilted by 2 mrad and has 1 Å"),
+        ("-10 0 0 1 1e-10\n-10 0 0 3 1.04e-10\n", "tilted by 0 mrad and has 1.03 Å"),
+        ("-10 0 0.01 1 1e-10\n-10 0 -0.01 1 1e-10\n", None),
+    ],
+)
+def test_sources_that_the_header_does_not_know_are_said(tmp_path: Path, rows: str, said: str | None) -> None:
+    (tmp_path / "sources.txt").write_text(rows)
+    found = resolved(f"{SMALL} {POLARIZED} -sourcefile {tmp_path / 'sources.txt'}")
+    if said is None:
+        check_header(found, "dials")
+    else:
+        with pytest.warns(NbnumbaWarning, match=said):
+            check_header(found, "dials")
+
+
 def test_a_name_without_a_number_is_one_that_dials_does_not_read() -> None:
     found = resolved(f"{SMALL} {POLARIZED}")
     for good in ("a_0001.img", "run7/lyso.0815", "x1.0001.img", None, "/dev/null"):
