@@ -321,7 +321,7 @@ def test_bytes_that_are_none_of_this(option: str, capsys: pytest.CaptureFixture[
         ("img", smv(OSC_RANGE="-1"), "x: SMV header: OSC_RANGE=-1 must be 0 or more, or given by option"),
         ("mask", smv(WAVELENGTH="0"), "x: SMV header: WAVELENGTH=0 must be above 0, or given by option"),
         ("mask", smv(4, 6), "x: a mask of 4 x 6 pixels (fast x slow) for a detector of 8 x 8: give a mask of"),
-        ("pdb", "hello\n", "x is not a PDB or mmCIF file"),
+        ("pdb", "hello\n", "x holds no atoms of a crystal"),
     ],
 )  # fmt: skip
 def test_wrong_content_is_named(
