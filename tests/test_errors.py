@@ -337,7 +337,7 @@ ATOM = "ATOM      1  N   ALA A   1      11.104   6.134  -6.504  1.00 10.00      
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("x.cif", "hello\n", "x.cif is not a PDB or mmCIF file"),
+        ("x.cif", "hello\n", "x.cif holds no atoms of a crystal"),
         ("x.pdb", "CRYST1   50.000   50.000   50.000  90.00  90.00  90.00 P 1\nEND\n", "x.pdb holds no atoms"),
         *[("x.pdb", f"CRYST1{a:9.3f}   50.000   50.000{alpha:7.2f}  10.00  10.00 P 1\n{ATOM}END\n",
            f"x.pdb: its unit cell cannot be: {a:g} 50 50 {alpha:g} 10 10: the")
@@ -345,7 +345,7 @@ ATOM = "ATOM      1  N   ALA A   1      11.104   6.134  -6.504  1.00 10.00      
         ("x.pdb", f"CRYST1   50.000   50.000   50.000 170.00  10.00  10.00 P 1\n{ATOM}END\n",
          "x.pdb: its unit cell cannot be: 50 50 50 170 10 10: these angles close no cell"),
         ("x.pdb", "CRYST1   50.000   50.000   50.000  90.00  90.00  90.00 P 1\n" + ATOM.replace("11.104", "   nan"),
-         "x.pdb: the coordinates or the B factor of an atom are no number"),
+         "x.pdb: atom 1 (N of ALA 1): its coordinates [nan, 6.134, -6.504] must be numbers"),
         ("x.pdb", "ATOM      1  N   ALA A   1      11.104   6.134  -6.504  1.00  0.00           N\nEND\n",
          "x.pdb has no unit cell"),
     ],
