@@ -148,6 +148,24 @@ def test_noncrystallographic_symmetry_is_expanded(tmp_path: Path) -> None:
     assert calculated(short) == pytest.approx(calculated(long), rel=1e-3, abs=1e-3)
 
 
+@pytest.mark.parametrize("end", ["        0.00000\n", "\n"], ids=["another cell", "cut"])
+def test_axes_of_another_cell_are_not_used(tmp_path: Path, end: str) -> None:
+    rows = [(1, 0.01, 0.0, 0.0), (2, 0.0, 0.02, 0.0)]
+    scale = "".join(f"SCALE{n}    {x:10.6f}{y:10.6f}{z:10.6f}{end}" for n, x, y, z in rows)
+    scale += "SCALE3      0.000000  0.000000  0.030000        0.00000\n"
+    path = written(tmp_path, CRYST1 + scale + atom_record() + atom_record(number=2, x=15.0))
+    with pytest.warns(NbnumbaWarning, match=r"model\.pdb: SCALE .* does not belong to the cell, and is not used"):
+        factors = calculated(path)
+    assert factors == calculated(written(tmp_path, path.read_text().replace(scale, ""), "none.pdb"))
+
+
+def test_noncrystallographic_symmetry_is_a_rotation(tmp_path: Path) -> None:
+    rows = [(1, 1.0, 0.0, 0.0), (2, 0.0, 1.0, 0.0), (3, 0.0, -9.0, 1.0)]
+    stretched = "".join(f"MTRIX{n}   1{x:10.6f}{y:10.6f}{z:10.6f}     {5:10.5f}\n" for n, x, y, z in rows)
+    with pytest.raises(InputFileError, match=r"model\.pdb: the NCS operation 1 .* is no rotation"):
+        calculated(written(tmp_path, CRYST1 + stretched + atom_record()))
+
+
 @pytest.mark.parametrize(
     ("occupancy", "electrons"),
     [
@@ -166,7 +184,7 @@ def test_an_atom_on_a_twofold_axis_counts_once(tmp_path: Path, occupancy: float,
 # Models, columns and elements of PDB files --------------------------------------------------------------------------
 
 NMR = "".join(f"MODEL {n:8}\n{atom_record(x=5.0 + n)}ENDMDL\n" for n in (1, 2, 3))
-FRAMES = "".join(f"{CRYST1}{atom_record(x=5.0 + n)}END\n" for n in (1, 2, 3))
+FRAMES = "".join(f"{cryst1(29 + n, 31, 32)}{atom_record(x=5.0 + n)}END\n" for n in (1, 2, 3))
 
 
 @pytest.mark.parametrize("content", [pytest.param(CRYST1 + NMR, id="NMR"), pytest.param(FRAMES, id="frames")])
@@ -207,14 +225,14 @@ MADE_BY_DYNAMICS = [
     pytest.param(" NE |ARG CD  |ARG HE  |ARG HG  |ARG NH2 |ARG", "NCHHN", id="arginine"),
     pytest.param("CE1 |HSD HE1 |HSD N   |HSD CA  |HSD C   |HSD ND1 |HSD HD1 |HSD", "CHNCCNH", id="CHARMM's histidine"),
     pytest.param("SE  |MSE CE  |MSE SD  |MET", "Se C S", id="selenomethionine"),
-    pytest.param("C1' |DA  O3' |DA  P   |DA  H5''|DA  HO5'|DA  NB  |DA", "COPHHN", id="nucleotide"),
+    pytest.param("C1' |DA  O3' |DA  P   |DA  H5''|DA  HO5'|DA  BR  |DA ", "C O P H H Br", id="nucleotide"),
     pytest.param("OH2 |TIP3H1  |TIP3H2  |TIP3", "OHH", id="CHARMM's water"),
     pytest.param(" OW |SOL  HW1|SOL  HW2|SOL", "OHH", id="GROMACS' water"),
-    pytest.param(" SOD|SOD  CLA|CLA  CAL|CAL  CA | CA  CA |CA   NA |NA+  Cl-|Cl-  ZN |ZN2", "Na Cl Ca Ca Ca Na Cl Zn",
+    pytest.param(" SOD|SOD  CLA|CLA  CAL|CAL  CA | CA  CA |CA   NA |NA+  Cl-|Cl-  NA |ION", "Na Cl Ca Ca Ca Na Cl Na",
                  id="ions"),
     pytest.param("C1  |LIG CD1 |LIG HO2 |LIG CL1 |LIG BR  |LIG FE  |LIG NA  |LIG", "C C H Cl Br Fe N",
                  id="left-justified ligand"),
-    pytest.param(" C1 |HEC FE  |HEC  NA |HEC HG  |MMC CL  |MMC  C2 |MMC", "C Fe N Hg Cl C",
+    pytest.param(" C1 |HEC FE  |HEC  NA |HEC HG  |MMC CL20|MMC HG11|MMC", "C Fe N Hg Cl H",
                  id="aligned ligand"),
 ]  # fmt: skip
 

@@ -193,8 +193,7 @@ def _atom(site: gemmi.SmallStructure.Site, cell: gemmi.UnitCell) -> gemmi.Atom:
 
 def _settle_cell(name: str, structure: gemmi.Structure, stand_in: Cell | None) -> None:
     """Check cell and space group, or give those of the stand-in to a structure that has none."""
-    edges = structure.cell.parameters[:3]
-    if not structure.cell.is_crystal() or all(edge <= 1.0 for edge in edges):
+    if all(edge <= 1.0 for edge in structure.cell.parameters[:3]):
         if stand_in is None:
             raise InputFileError(
                 f"{name} has no unit cell (CRYST1 or _cell): give that of the crystal, -cell a b c alpha beta gamma"
@@ -202,7 +201,6 @@ def _settle_cell(name: str, structure: gemmi.Structure, stand_in: Cell | None) -
         _say(f"{name} has no unit cell: its atoms stand, in P 1, in that of -cell")
         structure.cell = gemmi.UnitCell(*stand_in)
         structure.spacegroup_hm = "P 1"
-        structure.setup_cell_images()
     parameters = tuple(structure.cell.parameters)
     reason = why_no_cell(parameters)
     if reason is None:
@@ -214,7 +212,8 @@ def _settle_cell(name: str, structure: gemmi.Structure, stand_in: Cell | None) -
             )
     if reason is not None:
         raise InputFileError(f"{name}: its unit cell cannot be: {reason}")
-    if structure.find_spacegroup() is None and not structure.cell.images:
+    group = gemmi.find_spacegroup_by_name(structure.spacegroup_hm, parameters[3], parameters[5])
+    if group is None and not structure.cell.images:
         raise _no_space_group(name, structure.spacegroup_hm)
 
 

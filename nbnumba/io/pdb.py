@@ -22,7 +22,7 @@ _IONS = {"BAR": "BA", "CAD": "CD", "CAL": "CA", "CES": "CS", "CLA": "CL", "LIT":
 """Residues that molecular dynamics programs name otherwise than by their element."""
 _TWO_LETTERS = ("BR", "CL", "FE", "SE", "SI")
 """Elements that names mean even where a name's place in its columns says nothing: carbon has no atom CL."""
-_NOT_IN_POLYMERS = ("FE", "SI")
+_HEAVY_IN_POLYMERS = ("BR", "CL", "SE")
 
 
 def tidy_pdb(name: str, text: str) -> str:
@@ -54,7 +54,6 @@ def tidy_pdb(name: str, text: str) -> str:
     atoms = [index for index, (_, line) in enumerate(numbered) if _is_atom(line)]
     if any(_BEFORE_1996.fullmatch(numbered[index][1][72:80]) for index in atoms):
         _say(f"{name}: columns 73-80 hold identifiers, as before 1996, not elements and charges: they are not read")
-        numbered = [(number, line[:72]) for number, line in numbered]
     lines = [line for _, line in numbered]
     assumed = 0
     for index in atoms:
@@ -153,7 +152,7 @@ def _element(field: str, residue: str, names: set[str], aligned: bool) -> str:
     letters = _letters(field)
     one, two = letters[:1], letters[:2]
     if _is_in_polymer(residue, names):
-        return two if two in _TWO_LETTERS and two not in _NOT_IN_POLYMERS and two == letters else one
+        return letters if letters in _HEAVY_IN_POLYMERS else one
     if len(names) == 1 and residue in _IONS:
         return _IONS[residue]
     if len(names) == 1 and (residue == "ION" or _letters(residue) == letters):
