@@ -20,7 +20,9 @@ def series(frames: int, pixels: int) -> list[nbnumba.Experiment]:
         structure_factors=nbnumba.StructureFactors(coordinate_file=str(files("nbnumba") / "data" / "1hel.pdb")),
         sampling=nbnumba.Sampling(oversample=3),
     )
-    scans = [{"phi_deg": WIDTH_DEG * n, "oscillation_deg": WIDTH_DEG, "steps": 10} for n in range(frames)]
+    # In the middle of each step, so that who indexes the images finds the crystal where it is.
+    scan = {"oscillation_deg": WIDTH_DEG, "steps": 10, "phi_sampling": "middle"}
+    scans = [scan | {"phi_deg": WIDTH_DEG * n} for n in range(frames)]
     return [nbnumba.changed(still, scan=scan, noise={"seed": n + 1}) for n, scan in enumerate(scans)]
 
 

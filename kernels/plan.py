@@ -66,7 +66,7 @@ class CrystalPlan(NamedTuple):
     a_star: Vector
     b_star: Vector
     c_star: Vector
-    """Reciprocal cell edges in Å⁻¹."""
+    """Reciprocal cell edges in Å⁻¹, or what stands for them in the width of Gaussian and top-hat spots."""
     cells: tuple[int, int, int]
     shape: int
     fudge: float

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from .detector_counts import auto_scale
 from .errors import NbnumbaWarning, UsageError
 from .experiment import Experiment, changed
 from .image import Image, smv_geometry
@@ -23,9 +22,10 @@ from .io.files import check_writable, is_replaceable, replacing, together
 from .io.smv import smv_header
 from .kernels.jit import CACHE_FOLDER, Compilation
 from .options import Command, Outputs, Run
-from .rendering import Progress, Rendering, render, seed_from_clock
+from .rendering import Progress, Rendering, render
 from .report import as_json, describe, describe_image
 from .resolve import Resolved, resolve
+from .seeds import fresh_seed
 from .trace import trace_pixel
 
 DUMP = "Fdump.bin"
@@ -60,11 +60,13 @@ def run(command: Command) -> int:
         _patient_stdout() as say,
     ):
         warnings.simplefilter("always", NbnumbaWarning)
+        for note in command.notes:
+            _warn(note)
         clock = Clock(compilation)
         with clock.phase("setup"):
             experiment = with_cached_factors(command.experiment)
             inputs = read_inputs(experiment)
-            resolved = resolve(experiment, inputs, seed=seed_from_clock())
+            resolved = resolve(experiment, inputs, seed=fresh_seed())
             _check_pixels(command, resolved)
             if not command.run.show:
                 _check_outputs(command)
@@ -268,7 +270,7 @@ def _write(image: Image, inputs: Inputs, command: Command, clock: Clock) -> tupl
     with clock.phase("write"):
         if cache is not None and inputs.table is not None:
             write_dump(cache, inputs.table.bounds, inputs.table.values)
-        int_scale = outputs.scale or auto_scale(image.statistics.maximum)
+        int_scale = outputs.scale or image.int_scale
         scales = [f"counts = photons x {int_scale:g} + {outputs.adc_offset:g} in {outputs.int_file}"]
         image.save_raw(outputs.float_file)
         files[outputs.float_file] = "photons, float32"

@@ -2,14 +2,16 @@
 
 import math
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import ResourceError, UsageError
+from .errors import NbnumbaWarning, ResourceError, UsageError
 from .experiment import Experiment
 from .lattice import why_no_axes, why_no_cell, why_no_rotation
+from .options import OPTIONS
 from .sources import why_no_sources
 
 BYTES_PER_PIXEL = 6
@@ -32,14 +34,21 @@ MOST_DEGREES = 1e6
 MOST_STEPS = 10_000_000
 """Of what a run holds a list of: φ steps, directions, wavelengths, mosaic domains."""
 
+OPTION_OF = {target: f"-{option.names[0]}" for option in reversed(OPTIONS) for target in option.targets} | {
+    "crystal.cells": "-N",
+    "crystal.size_mm": "-samplesize",
+}
+"""The option by which a field is set, for messages."""
+
 
 def check_experiment(experiment: Experiment) -> None:
     """Raise a UsageError for the first value that makes no sense."""
-    for name, value in _numbers(experiment, ""):
-        if not math.isfinite(value) and not (name == "detector.attenuation_depth_um" and value == math.inf):
-            raise UsageError(f"{name} is {value!r}: give a finite number")
+    for field, value in _numbers(experiment, ""):
+        name = OPTION_OF.get(field, field)
+        if not math.isfinite(value) and not (field == "detector.attenuation_depth_um" and value == math.inf):
+            raise UsageError(f"{name} {value!r}: give a finite number")
         if LARGEST < abs(value) < math.inf:
-            raise UsageError(f"{name} is {value!r}: give a number of at most {LARGEST:g}")
+            raise UsageError(f"{name} {value!r}: give a number of at most {LARGEST:g}")
     for noun, names in TWINS.items():
         given = [f"{noun}.{name}" for name in names if getattr(getattr(experiment, noun), name) is not None]
         if len(given) > 1:
@@ -107,6 +116,7 @@ def _rules(experiment: Experiment) -> Iterator[tuple[str, Any, bool, str]]:
         "-oversample": sampling.oversample,
         "-dmin": sampling.dmin_angstrom,
         "-water": experiment.background.water_um,
+        "-beamstop": detector.beamstop_mm,
     }
     for option, value in not_negative.items():
         yield option, value, value is not None and value >= 0, "must be 0 or more"
@@ -129,6 +139,34 @@ def _rules(experiment: Experiment) -> Iterator[tuple[str, Any, bool, str]]:
     if experiment.background.amorphous_file is not None and experiment.mode == "spec":
         water = experiment.background.water_um
         yield "-water", water, water > 0, "must be above 0 beside -stol, -4stol or -Q: it is the material's thickness"
+
+
+def warn_of_slips(experiment: Experiment) -> None:
+    """Warn of values that are possible, but that nobody means in the unit in which they are read."""
+    beam, detector, crystal = experiment.beam, experiment.detector, experiment.crystal
+    told = (
+        ("-lambda", "Å", beam.wavelength_angstrom, 0.01, 1e4),
+        ("-beamsize", "mm", beam.size_mm, 1e-6, 20.0),
+        ("-divergence", "mrad", beam.horizontal_divergence_mrad, 0.0, 200.0),
+        ("-divergence", "mrad", beam.vertical_divergence_mrad, 0.0, 200.0),
+        ("-dispersion", "percent", beam.dispersion_percent, 0.0, 100.0),
+        ("-distance", "mm", detector.distance_mm, 1.0, 1e5),
+        ("-close_distance", "mm", detector.close_distance_mm, 0.1, 1e5),
+        ("-pixel", "mm", detector.pixel_mm, 5e-4, 50.0),
+        ("-detector_thick", "µm", detector.thickness_um, 1.0, 1e5),
+        ("-detector_abs", "µm", detector.attenuation_depth_um, 1.0, math.inf),
+        *(("-cell", "Å", edge, 1.5, 1e5) for edge in (crystal.cell or ())[:3]),
+        *(("-samplesize", "mm", size, 1e-7, 20.0) for size in crystal.size_mm),
+        ("-mosaic", "degrees", crystal.mosaic_spread_deg, 0.0, 90.0),
+        ("-water", "µm", experiment.background.water_um, 0.0, 1e5),
+    )
+    slips = dict.fromkeys(
+        f"{option} {value:g}: is it meant in {unit}, as it is read?"
+        for option, unit, value, low, high in told
+        if value and not low <= value <= high
+    )
+    for slip in slips:
+        warnings.warn(slip, NbnumbaWarning, stacklevel=3)
 
 
 def check_memory(fast_pixels: int, slow_pixels: int, masked: bool, table: tuple[int, ...], orientations: int) -> None:

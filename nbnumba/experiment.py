@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
@@ -20,7 +21,7 @@ from os import PathLike, fspath
 from types import NoneType, UnionType
 from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from .errors import UsageError
+from .errors import NbnumbaWarning, UsageError
 from .units import DEFAULT_FLUENCE_PER_M2
 
 Kept_co = TypeVar("Kept_co", covariant=True)
@@ -208,6 +209,8 @@ class Detector(_Noun):
     """SMV image: pixels of value 0 are not rendered; its header counts too, before ``header_file``."""
     mask: Taking[Mask | None, Mask | Array | None] = NOT_GIVEN
     """An array of truths or whole numbers (slow, fast) in place of the file."""
+    beamstop_mm: float = 0.0
+    """Radius of a disc on the detector, about the beam centre, that stops all photons."""
     roi: Taking[tuple[int, int, int, int] | None, Values[int] | None] = NOT_GIVEN
     """First and last fast, first and last slow pixel to render, all inclusive."""
 
@@ -223,7 +226,7 @@ class Detector(_Noun):
         near = (self.close_distance_mm, self.close_x_mm, self.close_y_mm, self.orgx_px, self.orgy_px)
         near_given = any(value is not None for value in near)
         beam_given = self.beam_x_mm is not None or self.beam_y_mm is not None
-        if self.convention == "custom" or near_given == beam_given:
+        if near_given == beam_given:
             return OWN_PIVOT[self.convention]
         return "sample" if near_given else "beam"
 
@@ -238,12 +241,14 @@ class Goniometer(_Noun):
 
 @dataclass(frozen=True)
 class Scan(_Noun):
-    """The rotation during the exposure, sampled at the start of each step."""
+    """The rotation during the exposure, sampled once in each step."""
 
     phi_deg: float | None = None
     oscillation_deg: float | None = None
     step_deg: float | None = None
     steps: int | None = None
+    phi_sampling: Literal["start", "middle"] = "start"
+    """Where in each step: sampled at their starts, as the reference does, a scan lies half a step too early."""
 
 
 @dataclass(frozen=True)
@@ -269,6 +274,9 @@ class Crystal(_Noun):
     shape: Shape = "square"
     fudge: float = 1.0
     """Scale of the shape in reciprocal space (round, gauss and tophat)."""
+    gauss_width: Literal["reference", "edges"] = "reference"
+    """Width of gauss and tophat spots: some 0.9/(Na·Nb·Nc) Å⁻¹ in every direction, by the formula of the reference,
+    which makes needles of large crystals; or that of the square crystal, some 0.9/N of an index along each edge."""
     mosaic_spread_deg: float | None = None
     mosaic_domains: int | None = None
     mosaic_seed: int = 12345678
@@ -324,7 +332,7 @@ class Noise(_Noun):
     """Photon counting."""
 
     seed: int | None = None
-    """None: from the clock; the run reports it."""
+    """None: drawn from the system's entropy; the run reports it."""
 
 
 @dataclass(frozen=True)
@@ -389,7 +397,10 @@ class Experiment(_Noun):
         """
         from .options import parse
 
-        return parse(args).experiment
+        command = parse(args)
+        for note in command.notes:
+            warnings.warn(note, NbnumbaWarning, stacklevel=2)
+        return command.experiment
 
     def to_args(self) -> list[str]:
         """nanoBragg's command line for the experiment: the inverse of :meth:`from_args`.

@@ -26,7 +26,12 @@ _COARSEST_MASK_ANGSTROM = 0.8
 
 
 def structure_factors_from_coordinates(
-    path: str | os.PathLike[str], dmin_angstrom: float, solvent: bool, k_sol: float, b_sol: float
+    path: str | os.PathLike[str],
+    dmin_angstrom: float,
+    solvent: bool,
+    k_sol: float,
+    b_sol: float,
+    given_cell: Cell | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], Cell]:
     """Amplitudes of all reflections, both Friedel mates and (0, 0, 0) included, to a resolution.
 
@@ -78,6 +83,11 @@ def structure_factors_from_coordinates(
         fading = k_sol * np.exp(-b_sol / 4.0 * cell.calculate_1_d2_array(hkl))
         factors = factors + fading * _of_solvent_mask(structure, hkl, dmin_angstrom)
     return hkl, np.abs(factors).astype(np.float64), tuple(cell.parameters)
+
+
+def model_cell(path: str | os.PathLike[str], cell: Cell | None = None) -> Cell:
+    """The unit cell of a model's file."""
+    return tuple(_read(path).cell.parameters)
 
 
 def _read(path: str | os.PathLike[str]) -> gemmi.Structure:

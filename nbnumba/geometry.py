@@ -5,6 +5,8 @@ import sys
 import warnings
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from .errors import NbnumbaWarning, UsageError
 from .experiment import Beam, Detector, Experiment, Goniometer, Pivot
 from .kernels.vectors import Vector, cross, dot, length, rotated_about, rotated_xyz, scaled, unit
@@ -188,12 +190,7 @@ def place_detector(experiment: Experiment) -> Geometry:
         raise UsageError(ALONG_PLANE)
     to_spot = tuple(distance * axes.beam[i] - origin[i] for i in range(3))
     if close_distance < 0.0:
-        warnings.warn(
-            "the detector's normal points towards the sample, which makes solid angles negative: "
-            "reverse -odet_vector or turn the detector",
-            NbnumbaWarning,
-            stacklevel=2,
-        )
+        _refuse_back_side(mode_c)
     return Geometry(
         convention=detector.convention,
         pivot=pivot,
@@ -226,6 +223,22 @@ def place_detector(experiment: Experiment) -> Geometry:
         yclose_m=yclose,
         placed_close_m=placed_close,
     )
+
+
+def _refuse_back_side(mode_c: bool) -> None:
+    """A detector whose normal points towards the sample has negative solid angles, and photons in mode c."""
+    text = "the detector's normal points towards the sample, which makes {}: reverse -odet_vector or turn the detector"
+    if not mode_c:
+        raise UsageError(text.format("its solid angles and photons negative"))
+    warnings.warn(text.format("photons negative, as in nanoBragg"), NbnumbaWarning, stacklevel=3)
+
+
+def pixels_within(geometry: Geometry, radius_m: float) -> np.ndarray:
+    """Pixels (slow, fast) whose centre lies within a radius of the beam spot, on the detector: a boolean array."""
+    fast = (np.arange(geometry.fast_pixels) + 0.5) * geometry.pixel_m - geometry.fbeam_m
+    slow = (np.arange(geometry.slow_pixels) + 0.5) * geometry.pixel_m - geometry.sbeam_m
+    within: np.ndarray = fast * fast + (slow * slow)[:, np.newaxis] <= radius_m * radius_m
+    return within
 
 
 def fast_slow_of_beam_center(

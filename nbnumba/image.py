@@ -15,7 +15,8 @@ from .io.pgm import write_pgm
 from .io.raw import write_raw
 from .io.smv import SmvGeometry, smv_header, write_smv
 from .noise import NoiseImage, photon_counts
-from .resolve import Resolved, edge_resolution
+from .reach import pixels_of_direct_beam
+from .resolve import Resolved
 from .statistics import Statistics, image_statistics
 
 HeaderStyle = Literal["c", "dials"]
@@ -51,10 +52,25 @@ class Image(HoldsArrays):
         mask = self.resolved.plan.detector.mask
         return image_statistics(self.photons, self._roi, mask if mask.size else None)
 
+    @cached_property
+    def statistics_beside_beam(self) -> Statistics:
+        """The same without the pixels that F(0 0 0) alone outshines; with them in mode c, as the reference has it."""
+        resolved = self.resolved
+        if resolved.experiment.mode == "c":
+            return self.statistics
+        direct = pixels_of_direct_beam(resolved.geometry, resolved.lattice, resolved.sources, resolved.plan.factors)
+        if direct is None:
+            return self.statistics
+        mask = resolved.plan.detector.mask
+        beside = ~direct if mask.size == 0 else ~direct & (mask > 0)
+        photons = np.where(beside, self.photons, np.float32(0.0))
+        found = image_statistics(photons, self._roi, beside)
+        return found if found.pixels else self.statistics
+
     @property
     def int_scale(self) -> float:
-        """The scale that brings the largest pixel to 55000."""
-        return auto_scale(self.statistics.maximum)
+        """The scale that brings the largest pixel to 55000 (mode spec: the largest beside the direct beam's spot)."""
+        return auto_scale(self.statistics_beside_beam.maximum)
 
     def noise(self, seed: int | None = None, adc_offset: float = 40.0) -> NoiseImage:
         """The image as photons are counted: Poisson noise from ``seed``, that of the experiment by default."""
@@ -88,7 +104,7 @@ class Image(HoldsArrays):
 
     def pgm_scale(self, int_scale: float | None = None) -> float:
         """The scale that shows five times the rmsd as white."""
-        return auto_gray_scale(self.statistics.rmsd, int_scale or self.int_scale)
+        return auto_gray_scale(self.statistics_beside_beam.rmsd, int_scale or self.int_scale)
 
     def save_png(self, path: str) -> None:
         """A picture on a logarithmic scale, with beam centre and resolution rings."""
@@ -102,7 +118,7 @@ class Image(HoldsArrays):
                     d, wavelength, geometry.origin_m, geometry.fast, geometry.slow, geometry.beam, geometry.pixel_m
                 ),
             )
-            for d in ring_spacings(edge_resolution(geometry, wavelength))
+            for d in ring_spacings(self.resolved.edge_angstrom)
         ]
         title = (
             f"{wavelength:.5g} Å, {geometry.distance_m * 1000.0:.5g} mm, "

@@ -2,24 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from .arrays import HoldsArrays
-from .errors import InputFileError, ResourceError
+from .errors import InputFileError
 from .experiment import Experiment, Mask, Mode
+from .factor_provider import dumped_factors, listed_factors
 from .io.amorphous import read_amorphous
-from .io.dump import read_dump
-from .io.files import read_text
-from .io.hkl import read_hkl
 from .io.matrix import read_matrix
-from .io.rows import Row, rows
 from .io.smv import SmvImage, header_value, read_smv
 from .io.sources import read_sources
-from .structure_factors import FactorTable, dense_table
+from .structure_factors import FactorTable
 
 T = TypeVar("T")
 
@@ -108,20 +104,10 @@ def _with_size(experiment: Experiment, mask: Mask) -> Experiment:
 
 def _read_table(hkl_file: str | None, dump_file: str | None, default_f: float) -> FactorTable | None:
     if hkl_file is not None:
-        hkl, amplitudes = read_hkl(hkl_file)
-        try:
-            return dense_table(hkl, amplitudes, default_f)
-        except ResourceError as error:
-            raise _row_of(hkl_file, int(np.abs(hkl).max(axis=1).argmax())).error(str(error)) from error
+        return listed_factors(hkl_file, default_f)
     if dump_file is not None and Path(dump_file).exists():
-        bounds, values = read_dump(dump_file)
-        return FactorTable(values, (bounds[0], bounds[2], bounds[4]))
+        return dumped_factors(dump_file)
     return None
-
-
-def _row_of(hkl_file: str, number: int) -> Row:
-    """The line of a reflection, which is looked for only where it is wrong."""
-    return next(islice(rows(hkl_file, read_text(hkl_file, "the list of structure factors")), number, None))
 
 
 def _with_header(experiment: Experiment, image: SmvImage, matching: Mode, y_from_top: bool) -> Experiment:

@@ -11,6 +11,8 @@ from .experiment import Beam, Cell, Crystal, Matrix
 from .kernels.vectors import Vector, cross, dot, length, rotated_xyz, scaled
 from .units import RTD, metres_from_mm, radians_from_degrees
 
+SAME_EDGE, SAME_ANGLE_DEG = 0.005, 0.3
+"""Two cells that differ by less, relatively and in degrees, may be those of one crystal at two temperatures."""
 WHOLE_WITHIN = 1e-9
 """So little more than a whole number of cells is rounding."""
 SINGULAR_BELOW = 1e-10
@@ -69,13 +71,16 @@ def orient_crystal(crystal: Crystal, beam: Beam, matrix: np.ndarray | None, wave
     stars = [rotated_xyz(star, *misset_rad) for star in _unturned(crystal, matrix, wavelength_angstrom, mode)]
 
     crosses = [cross(stars[1], stars[2]), cross(stars[2], stars[0]), cross(stars[0], stars[1])]
-    volume = 1.0 / dot(stars[0], crosses[0])
+    star_volume = dot(stars[0], crosses[0])
     if crystal.cell is not None:
-        volume = cell_volume(crystal.cell)
+        direct_volume = cell_volume(crystal.cell)
         edges = crystal.cell[:3]
-        crosses = [scaled(v, edge / volume / length(v)) for v, edge in zip(crosses, edges, strict=True)]
+        crosses = [scaled(v, edge / direct_volume / length(v)) for v, edge in zip(crosses, edges, strict=True)]
+        star_volume = 1.0 / direct_volume
+    # Twice the inverse, last bits included, as the reference has it: they can decide how many sub-pixels it takes.
+    volume = 1.0 / star_volume
     a, b, c = (scaled(v, volume) for v in crosses)
-    a_star, b_star, c_star = (scaled(v, 1.0 / volume) for v in (cross(b, c), cross(c, a), cross(a, b)))
+    a_star, b_star, c_star = (scaled(v, star_volume) for v in (cross(b, c), cross(c, a), cross(a, b)))
     return Lattice(a, b, c, a_star, b_star, c_star, volume, misset_rad, _cells(crystal, beam, (a, b, c), mode))
 
 
@@ -96,6 +101,40 @@ def _unturned(crystal: Crystal, matrix: np.ndarray | None, wavelength_angstrom: 
     return (a_star, b_star, c_star)
 
 
+def axes_of_edges(cells: tuple[int, int, int]) -> tuple[Vector, Vector, Vector]:
+    """In place of a*, b* and c*: with them the distance² of a Gaussian shape, times (NaNbNc)², is Σ(N·δ)².
+
+    So a spot has the width of the square crystal's along each edge, where N counts that edge's cells alone.
+    """
+    na, nb, nc = cells
+    return (1.0 / (nb * nc), 0.0, 0.0), (0.0, 1.0 / (nc * na), 0.0), (0.0, 0.0, 1.0 / (na * nb))
+
+
+def warn_of_other_cell(cell: Cell, model: Cell, by_matrix: bool, wavelength_angstrom: float) -> None:
+    """Warn that F of a model are used with a cell that is not the model's.
+
+    Parameters
+    ----------
+    cell, model : tuple of 6 floats
+        a, b, c in Å and α, β, γ in degrees of the crystal and of the model.
+    by_matrix : bool
+        The cell is that of an A matrix at ``wavelength_angstrom``: another wavelength would scale it.
+    """
+    edges = np.array(cell[:3]) / np.array(model[:3])
+    angles = np.abs(np.array(cell[3:]) - np.array(model[3:]))
+    if np.abs(edges - 1.0).max() <= SAME_EDGE and angles.max() <= SAME_ANGLE_DEG:
+        return
+    text = f"F were calculated in the model's cell of {_text(model)} and are used with one of {_text(cell)}"
+    scale = float(edges.mean())
+    if by_matrix and np.abs(edges / scale - 1.0).max() <= SAME_EDGE and angles.max() <= SAME_ANGLE_DEG:
+        text += f"; they agree at -lambda {wavelength_angstrom / scale:.6g}"
+    warnings.warn(text, NbnumbaWarning, stacklevel=4)
+
+
+def _text(cell: Cell) -> str:
+    return " ".join(f"{constant:.6g}" for constant in cell)
+
+
 def cell_volume(cell: Cell) -> float:
     """V = 2abc·sqrt(sin σ sin(σ−α) sin(σ−β) sin(σ−γ)), σ half the sum of the angles; Å³."""
     a, b, c = cell[:3]
@@ -113,29 +152,27 @@ def reciprocal_axes(cell: Cell, mode: str) -> tuple[Vector, Vector, Vector]:
     """
     a, b, c = cell[:3]
     alpha, beta, gamma = (radians_from_degrees(angle) for angle in cell[3:])
+    # Operation by operation as in the reference, of which mode c needs the last bits too.
     volume = cell_volume(cell)
+    star_volume = 1.0 / volume
     a_star, b_star, c_star = (
-        b * c * math.sin(alpha) / volume,
-        c * a * math.sin(beta) / volume,
-        a * b * math.sin(gamma) / volume,
+        b * c * math.sin(alpha) * star_volume,
+        c * a * math.sin(beta) * star_volume,
+        a * b * math.sin(gamma) * star_volume,
     )
-    sin_alpha_star = a / volume / b_star / c_star
-    sin_beta_star = b / volume / a_star / c_star
-    sin_gamma_star = c / volume / a_star / b_star
+    sin_gamma_star = min(1.0, c * star_volume / a_star / b_star)
     cos_alpha_star = (math.cos(beta) * math.cos(gamma) - math.cos(alpha)) / (math.sin(beta) * math.sin(gamma))
     cos_beta_star = (math.cos(gamma) * math.cos(alpha) - math.cos(beta)) / (math.sin(gamma) * math.sin(alpha))
     cos_gamma_star = (math.cos(alpha) * math.cos(beta) - math.cos(gamma)) / (math.sin(alpha) * math.sin(beta))
-    alpha_star = _angle(sin_alpha_star, cos_alpha_star)
-    beta_star = _angle(sin_beta_star, cos_beta_star)
-    gamma_star = _angle(sin_gamma_star, cos_gamma_star)
-
-    x = math.cos(beta_star)
-    y = (math.cos(alpha_star) - math.cos(beta_star) * math.cos(gamma_star)) / math.sin(gamma_star)
-    z = volume / (a * b * c) / math.sin(gamma_star) if mode == "c" else math.sqrt(max(0.0, 1.0 - x * x - y * y))
+    x, y = cos_beta_star, (cos_alpha_star - cos_beta_star * cos_gamma_star) / sin_gamma_star
+    if mode == "c":
+        z_of_c = c_star * volume / (a * b * c * sin_gamma_star)
+    else:
+        z_of_c = c_star * math.sqrt(max(0.0, 1.0 - x * x - y * y))
     return (
         (a_star, 0.0, 0.0),
-        (b_star * math.cos(gamma_star), b_star * math.sin(gamma_star), 0.0),
-        (c_star * x, c_star * y, c_star * z),
+        (b_star * cos_gamma_star, b_star * sin_gamma_star, 0.0),
+        (c_star * x, c_star * (cos_alpha_star - cos_beta_star * cos_gamma_star) / sin_gamma_star, z_of_c),
     )
 
 

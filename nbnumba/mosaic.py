@@ -7,8 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from .experiment import Mode
 from .kernels.random import seeded, uniform
 from .kernels.vectors import Vector, rotated_about
+from .seeds import MISSET, uniform_deviates
 from .units import radians_from_degrees
 
 
@@ -34,18 +36,36 @@ def mosaic_rotations(spread_deg: float, domains: int, seed: int) -> NDArray[np.f
     return rotations
 
 
-def random_misset(seed: int) -> Vector:
+def random_misset(seed: int, mode: Mode = "spec") -> Vector:
     """Angles in radians, about the lab's x, then y, then z, of a random orientation.
 
-    It is drawn as a mosaic rotation with a spread of 90 radians, so that a seed gives the same orientation as in the
-    original program, which means degrees but says radians.
+    Parameters
+    ----------
+    seed : int
+        The same one gives the same orientation.
+    mode : {"spec", "c"}
+        All rotations alike; or drawn as a mosaic rotation with a spread of 90 radians, as the original program does,
+        which means degrees (C-7): these are not uniform.
     """
-    u = _random_rotation(90.0, seeded(seed))
+    u = _random_rotation(90.0, seeded(seed)) if mode == "c" else _uniform_rotation(seed)
     return (
         math.atan2(u[2, 1], u[2, 2]),
         math.atan2(-u[2, 0], math.hypot(u[2, 1], u[2, 2])),
         math.atan2(u[1, 0], u[0, 0]),
     )
+
+
+def _uniform_rotation(seed: int) -> NDArray[np.float64]:
+    """One of all rotations, by a random unit quaternion (K. Shoemake, Graphics Gems III, 1992, pp. 124-132)."""
+    share, turn1, turn2 = uniform_deviates(seed, MISSET, 3).tolist()
+    r1, r2 = math.sqrt(1.0 - share), math.sqrt(share)
+    x, y = r1 * math.sin(2.0 * math.pi * turn1), r1 * math.cos(2.0 * math.pi * turn1)
+    z, w = r2 * math.sin(2.0 * math.pi * turn2), r2 * math.cos(2.0 * math.pi * turn2)
+    return np.array([
+        [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - z * w), 2.0 * (x * z + y * w)],
+        [2.0 * (x * y + z * w), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - x * w)],
+        [2.0 * (x * z - y * w), 2.0 * (y * z + x * w), 1.0 - 2.0 * (x * x + y * y)],
+    ])  # fmt: skip
 
 
 def _random_rotation(spread_rad: float, state: NDArray[np.int64]) -> NDArray[np.float64]:

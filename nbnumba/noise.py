@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .arrays import HoldsArrays
 from .kernels.noise import add_noise
+from .kernels.random import MODULUS
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,5 +41,6 @@ def photon_counts(
         Added to every count inside the region.
     """
     counts = np.zeros(photons.shape, dtype=np.uint16)
-    photon_sum, overloads = add_noise(photons, roi, seed, float(adc_offset), counts)
+    # The generator has no more states than that, and a compiled one takes no more bits.
+    photon_sum, overloads = add_noise(photons, roi, abs(seed) % MODULUS, float(adc_offset), counts)
     return NoiseImage(counts, round(photon_sum), int(overloads))

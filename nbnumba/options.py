@@ -11,7 +11,7 @@ import argparse
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from difflib import get_close_matches
 from itertools import takewhile
@@ -36,7 +36,7 @@ class Outputs:
     png_file: str | None = None
     report_file: str | None = None
     scale: float | None = None
-    """Counts per photon; None: such that the brightest pixel gets 55000."""
+    """Counts per photon; None: such that the brightest pixel gets 55000 (mode spec: the direct beam's spot aside)."""
     adc_offset: float = 40.0
     """Count of a pixel without photons."""
     pgm_scale: float | None = None
@@ -73,6 +73,8 @@ class Command:
     run: Run
     labels: tuple[str, ...]
     """Differences between the modes that only the command line shows."""
+    notes: tuple[str, ...] = ()
+    """Words that were taken for what they are not."""
     experiment_file: str | None = None
     """Where the experiment began, before the options."""
 
@@ -120,9 +122,9 @@ def _choice(*words: str, **aliases: str) -> Kind:
     meanings = {word: word for word in words} | {alias.replace("_", "-"): word for alias, word in aliases.items()}
 
     def read(word: str) -> str:
-        if word not in meanings:
+        if word.lower() not in meanings:
             raise ValueError
-        return meanings[word]
+        return meanings[word.lower()]
 
     return Kind(" or ".join(filter(None, (", ".join(words[:-1]), words[-1]))), read)
 
@@ -192,13 +194,14 @@ BACKGROUND, OUTPUT, PROGRAM = "background", "noise and output", "program"
 
 FILE_VALUE, XYZ = ("file",), ("x", "y", "z")
 CUSTOM = {"detector.convention": "custom"}
-BEAM_CENTER = {"implied_pivot": "beam"}
-NEAR_POINT = {"implied_pivot": "sample"}
+BEAM_CENTER = {"implied_pivot": "beam", "near_point": False}
+NEAR_POINT = {"implied_pivot": "sample", "near_point": True}
 
 
 def _frame(convention: Convention) -> dict[str, Any]:
     """What a convention's option sets. Where vectors make it custom after all, a pivot stays: not always its own."""
-    return {"detector.convention": convention, "implied_pivot": "sample" if convention == "xds" else "beam"}
+    pivot = "sample" if convention == "xds" else "beam"
+    return {"detector.convention": convention, "implied_pivot": pivot, "near_point": False}
 
 
 def _none_for_zero(value: Any) -> Any:
@@ -245,6 +248,10 @@ OPTIONS: tuple[Option, ...] = (
     Option(("round_xtal",), CRYSTAL, "a sphere: spots with weaker fringes", sets={"crystal.shape": "round"}),
     Option(("gauss_xtal",), CRYSTAL, "Gaussian spots, without fringes", sets={"crystal.shape": "gauss"}),
     Option(("tophat_spots", "binary_spots"), CRYSTAL, "spots with a sharp edge", sets={"crystal.shape": "tophat"}),
+    Option(("gauss_width",), CRYSTAL,
+           "width of Gaussian and top-hat spots: nanoBragg's, by Na·Nb·Nc, or the square crystal's, by each of them",
+           ("crystal.gauss_width",), ("reference|edges",),
+           _choice("reference", "edges"), default="reference"),
     Option(("fudge",), CRYSTAL, "scale of the shape in reciprocal space (not of -square_xtal)",
            ("crystal.fudge",), ("x",), default="1"),
     Option(("mosaic", "mosaici", "mosaic_spread"), CRYSTAL, "mosaic spread",
@@ -333,7 +340,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(("distance",), DETECTOR, "sample to beam spot, along the beam",
            ("detector.distance_mm",), ("distance",), unit="mm", default="100", sets={"implied_pivot": "beam"}),
     Option(("close_distance",), DETECTOR, "sample to the nearest point of the detector plane",
-           ("detector.close_distance_mm",), ("distance",), unit="mm", default="by -distance", sets=NEAR_POINT),
+           ("detector.close_distance_mm",), ("distance",), unit="mm", default="by -distance",
+           sets={"implied_pivot": "sample"}),
     Option(("Xbeam",), DETECTOR, "beam centre, in the axes of the convention",
            ("detector.beam_x_mm",), ("x",), unit="mm", default="detector centre", sets=BEAM_CENTER),
     Option(("Ybeam",), DETECTOR, "beam centre",
@@ -358,6 +366,8 @@ OPTIONS: tuple[Option, ...] = (
            sets={"detector.curved": True}),
     Option(("point_pixel",), DETECTOR, "solid angle 1/R², whatever size and tilt of a pixel",
            sets={"detector.point_pixel": True}),
+    Option(("beamstop",), DETECTOR, "radius of a disc about the beam centre that stops all photons",
+           ("detector.beamstop_mm",), ("radius",), NOT_NEGATIVE, "mm", "0"),
     Option(("roi",), DETECTOR, "pixels to render: first and last along fast, then slow, from 0, inclusive",
            ("detector.roi",), ("xmin", "xmax", "ymin", "ymax"), INTEGER, "px", "all"),
     Option(("detector_abs", "detector_absorb", "detector_absorption"), DETECTOR,
@@ -401,6 +411,8 @@ OPTIONS: tuple[Option, ...] = (
            ("scan.step_deg",), ("step",), unit="deg", default="by -osc and -phisteps"),
     Option(("phisteps",), ROTATION, "number of steps of -osc; 0 counts as 1", ("scan.steps",), ("n",), COUNT_OR_ZERO,
            default="by -osc and -phistep", convert=lambda n: max(1, n)),
+    Option(("phi_sampling",), ROTATION, "where in each step the crystal is: nanoBragg has it at the start",
+           ("scan.phi_sampling",), ("start|middle",), _choice("start", "middle"), default="start"),
     Option(("phi_carryover",), ROTATION, "a spindle angle of exactly 0: turned like any (spec), or left as it was (c)",
            ("experiment.phi_carryover",), ("spec|c",), MODE, default="by -mode"),
 
@@ -428,14 +440,15 @@ OPTIONS: tuple[Option, ...] = (
            ("outputs.float_file",), FILE_VALUE, FILE, default="floatimage.bin"),
     Option(("intfile", "intimage"), OUTPUT, "scaled integers, SMV",
            ("outputs.int_file",), FILE_VALUE, FILE, default="intimage.img"),
-    Option(("scale",), OUTPUT, "counts per photon in -intfile; 0: the brightest pixel gets 55000",
+    Option(("scale",), OUTPUT,
+           "counts per photon in -intfile; 0: the brightest pixel beside the direct beam gets 55000",
            ("outputs.scale",), ("x",), NOT_NEGATIVE, default="0", convert=_none_for_zero),
-    Option(("adc",), OUTPUT, "count of no photons in -intfile and -noisefile",
+    Option(("adc", "adcoffset"), OUTPUT, "count of no photons in -intfile and -noisefile",
            ("outputs.adc_offset",), ("x",), unit="counts", default="40"),
     Option(("noisefile", "noiseimage"), OUTPUT, "counts with photon noise, SMV",
            ("outputs.noise_file",), FILE_VALUE, FILE, default="noiseimage.img"),
     Option(("nonoise",), OUTPUT, "no -noisefile, wherever that stands", sets={"no_noise": True}),
-    Option(("seed",), OUTPUT, "seed of the noise", ("noise.seed",), ("n",), INTEGER, default="by the clock"),
+    Option(("seed",), OUTPUT, "seed of the noise", ("noise.seed",), ("n",), INTEGER, default="drawn, and reported"),
     Option(("pgmfile", "pgmimage"), OUTPUT, "gray levels, PGM",
            ("outputs.pgm_file",), FILE_VALUE, FILE, default="image.pgm"),
     Option(("pgmscale",), OUTPUT, "gray levels per photon; 0: by the spread of the image",
@@ -475,6 +488,18 @@ OPTIONS: tuple[Option, ...] = (
 # fmt: on
 
 _BY_NAME = {name: option for option in OPTIONS for name in option.names}
+
+DOCUMENTED_AS = {
+    "hdiv": "hdivrange",
+    "vdiv": "vdivrange",
+    "dispstep": "dispsteps",
+    "detsize_x": "detsize_f",
+    "detsize_y": "detsize_s",
+    "xdet_vector": "fdet_vector",
+    "ydet_vector": "sdet_vector",
+    "zdet_vector": "odet_vector",
+}
+"""Spellings of nanoBragg's documents which the program itself ignores, and what they mean."""
 
 
 # From words to settings ------------------------------------------------------------------------------------------
@@ -518,6 +543,7 @@ def parse(args: Sequence[str]) -> Command:
         outputs=Outputs(**_of("outputs", settings)),
         run=Run(**_of("run", settings)),
         labels=_labels(settings, experiment, given),
+        notes=tuple(settings["notes"]),
         experiment_file=file,
     )
 
@@ -532,7 +558,7 @@ def _read_experiment(file: str) -> Experiment:
 def _settings(args: Sequence[str]) -> dict[str, Any]:
     """What the options set, each later one over the earlier ones."""
     words = deque(args)
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {"notes": []}
     before = ""
     while words:
         word = words.popleft()
@@ -548,13 +574,23 @@ def _settings(args: Sequence[str]) -> dict[str, Any]:
         settings |= option.sets
         if option.values:
             settings |= dict.fromkeys(option.targets, _value(option, name, taken))
+        settings["notes"] += _notes(option, name, taken)
         before = " ".join((name, *taken))
     return settings
 
 
+def _notes(option: Option, name: str, taken: Sequence[str]) -> Iterator[str]:
+    """What is to be said of an option that the reference would not understand as it is meant."""
+    meant = DOCUMENTED_AS.get(name.lstrip("-"))
+    if meant is not None:
+        yield f"{name} is read as -{meant}; nanoBragg ignores it"
+    if option.group == CONVENTIONS and option.names[0] == "pivot" and taken[0] != taken[0].lower():
+        yield f"{name} {taken[0]} is read as {taken[0].lower()}; nanoBragg ignores it"
+
+
 def _option(word: str) -> Option | None:
     match = re.fullmatch(r"--?([^-=][^=]*)(=.*)?", word, re.DOTALL)
-    return _BY_NAME.get(match[1]) if match else None
+    return _BY_NAME.get(DOCUMENTED_AS.get(match[1], match[1])) if match else None
 
 
 def _is_number(word: str) -> bool:
@@ -574,7 +610,8 @@ MOST_OFFERED = 4
 
 def _not_an_option(word: str, before: str) -> UsageError:
     if not word.startswith("-") or _is_number(word):
-        return UsageError(f"unexpected argument {word!r}" + (f" after {before}" if before else ""))
+        advice = ": -N is one count for all axes; give -Na, -Nb and -Nc" if re.match("--?N ", before) else ""
+        return UsageError(f"unexpected argument {word!r}" + (f" after {before}" if before else "") + advice)
     typed = word.partition("=")[0]
     stem = typed.lstrip("-").lower()
     known = {name.lower(): name for name in _BY_NAME}
@@ -591,7 +628,7 @@ def _take(option: Option, name: str, words: deque[str], attached: int) -> list[s
     following = list(words)
     free = following[:attached] + list(takewhile(lambda word: not _looks_like_option(word), following[attached:]))
     needed = fewest = len(option.values)
-    if option.instead and free[:1] == [option.instead]:
+    if option.instead and free and _stands_for_all(option, free[0]):
         needed = fewest = 1
     elif option.fewest is not None:
         needed, fewest = len(free), option.fewest
@@ -601,8 +638,13 @@ def _take(option: Option, name: str, words: deque[str], attached: int) -> list[s
     return [words.popleft() for _ in range(needed)]
 
 
+def _stands_for_all(option: Option, word: str) -> bool:
+    """Whether it is the word that stands for all values, in capitals or shortened as nanoBragg takes it (``rand``)."""
+    return option.instead is not None and len(word) > 3 and option.instead.startswith(word.lower())
+
+
 def _value(option: Option, name: str, taken: Sequence[str]) -> Any:
-    if option.instead and list(taken) == [option.instead]:
+    if _stands_for_all(option, taken[0]):
         return option.instead
     values = []
     for word in taken:
@@ -639,7 +681,10 @@ def _pivot(settings: Mapping[str, Any], mode: Mode, given: Experiment | None) ->
     if mode == "spec" and ("pivot" in settings or pivot):
         return settings.get("pivot", pivot)
     if convention == "custom":
-        return settings.get("implied_pivot", pivot if given else "beam")
+        implied = settings.get("implied_pivot", pivot if given else "beam")
+        # What -ORGX and -ORGY say does not depend on where -distance stands.
+        is_near_point = settings.get("near_point", given is not None and detector.chosen_pivot == "sample")
+        return "sample" if mode == "spec" and implied and is_near_point else implied
     if mode == "spec" or (given and "detector.convention" not in settings):
         return pivot
     return OWN_PIVOT[convention]
@@ -665,8 +710,11 @@ def as_args(experiment: Experiment) -> list[str]:
         A field that no option sets so.
     """
     args = [*([] if experiment.mode == "spec" else ["-mode", experiment.mode]), *as_command_line(experiment)]
+    wanted = experiment.detector.chosen_pivot
+    if parse(args).experiment.detector.chosen_pivot != wanted:
+        args += ["-pivot", wanted]
     read = parse(args).experiment
-    pivot, wanted = read.detector.chosen_pivot, experiment.detector.chosen_pivot
+    pivot = read.detector.chosen_pivot
     if pivot != wanted:
         raise UsageError(f"detector.pivot: options would turn the detector about the {pivot} here, not the {wanted}")
     said = _fields(read)

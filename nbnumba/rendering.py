@@ -1,7 +1,6 @@
 """From a resolved experiment to photons, on the backend that is asked for."""
 
 import threading
-import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,11 +13,12 @@ import numpy as np
 from . import gpu
 from .arrays import HoldsArrays
 from .errors import DeviceError, NbnumbaWarning, UsageError
-from .experiment import Experiment, changed
+from .experiment import Experiment
 from .image import Image
 from .inputs import read_inputs
 from .kernels.plan import Plan
 from .resolve import Resolved, resolve
+from .seeds import fresh_seed, spawned_seed
 
 Backend = Literal["auto", "cpu", "cuda", "reference"]
 Precision = Literal["double", "mixed"]
@@ -83,14 +83,9 @@ def simulate(
     """
     _check_how(backend, precision, threads, progress, [device])
     _check_experiment("simulate", experiment)
-    resolved = resolve(experiment, read_inputs(experiment), seed=seed_from_clock())
+    resolved = resolve(experiment, read_inputs(experiment), seed=fresh_seed())
     rendering = render(resolved, backend, precision, threads, progress, device)
     return Image(resolved, rendering.photons)
-
-
-def seed_from_clock() -> int:
-    """A noise seed for who gives none."""
-    return time.time_ns() // 1_000_000_000 % 2147483646 + 1
 
 
 def simulate_many(
@@ -98,8 +93,13 @@ def simulate_many(
     backend: Backend = "auto",
     precision: Precision = "double",
     devices: Sequence[int] | Literal["all"] = (0,),
+    threads: int | None = None,
+    seed: int | None = None,
 ) -> Iterator[Image]:
-    """Simulate one experiment after the other, in order; a table of F that they share is read and moved once.
+    """Simulate one experiment after the other, in order.
+
+    A table of F is made once for all experiments that share what decides it: the list or the coordinates, the solvent,
+    the resolution that the detector reaches. On a GPU it is also moved there once.
 
     Parameters
     ----------
@@ -109,15 +109,21 @@ def simulate_many(
         As in :func:`simulate`; where "auto" begins on GPUs and one of them fails, the CPU goes on.
     devices : sequence of int, or "all"
         GPUs that take turns, where GPUs render.
+    threads : int, optional
+        CPU threads, where the CPU renders; all cores by default.
+    seed : int, optional
+        That of the series: an experiment without a seed gets one that follows from this one and its place, so that
+        no two frames share their noise or their random orientation. Drawn from the system's entropy by default.
 
     Yields
     ------
     Image
+        In the order of the experiments; the seed of each is in ``image.experiment.noise.seed``.
 
     Raises
     ------
     UsageError, InputFileError, ResourceError
-        As in :func:`simulate`, when the image is asked for.
+        As :func:`simulate`, at the experiment that is wrong; images before it were yielded.
 
     Examples
     --------
@@ -128,13 +134,15 @@ def simulate_many(
     [10.0, 20.0]
     """
     numbers = _numbers(devices)
-    _check_how(backend, precision, None, None, numbers)
+    _check_how(backend, precision, threads, None, numbers)
     if not isinstance(experiments, Iterable):
         raise UsageError(f"simulate_many: {type(experiments).__name__} is no list of Experiments")
+    if seed is not None and not _is_whole(seed):
+        raise UsageError(f"seed {seed!r}: give a whole number")
     on_gpu, _ = _takes_gpu(backend, numbers[0] if numbers else 0)
-    in_turn = _resolved_in_turn(experiments)
+    in_turn = _resolved_in_turn(experiments, fresh_seed() if seed is None else int(seed))
     if not on_gpu:
-        yield from _one_by_one(in_turn, backend, precision)
+        yield from _one_by_one(in_turn, backend, precision, threads)
         return
     waiting: deque[Resolved] = deque()
     try:
@@ -143,13 +151,15 @@ def simulate_many(
         if backend == "cuda":
             raise
         warnings.warn(f"the CPU goes on: {error}", NbnumbaWarning, stacklevel=2)
-        yield from _one_by_one(chain(waiting, in_turn), "cpu", precision)
+        yield from _one_by_one(chain(waiting, in_turn), "cpu", precision, threads)
 
 
-def _one_by_one(in_turn: Iterable[Resolved], backend: Backend, precision: Precision) -> Iterator[Image]:
+def _one_by_one(
+    in_turn: Iterable[Resolved], backend: Backend, precision: Precision, threads: int | None
+) -> Iterator[Image]:
     backend = "cpu" if backend == "auto" else backend
     for resolved in in_turn:
-        yield Image(resolved, render(resolved, backend, precision).photons)
+        yield Image(resolved, render(resolved, backend, precision, threads).photons)
 
 
 def _on_gpus(
@@ -182,17 +192,10 @@ def _depends_on_order(plan: Plan) -> bool:
     return bool(plan.running_product or plan.crystal.phi_carryover or plan.factors.interpolate == 2)
 
 
-def _resolved_in_turn(experiments: Iterable[Experiment]) -> Iterator[Resolved]:
-    factors, table = None, None
-    for experiment in experiments:
+def _resolved_in_turn(experiments: Iterable[Experiment], seed: int) -> Iterator[Resolved]:
+    for number, experiment in enumerate(experiments):
         _check_experiment("simulate_many", experiment)
-        if experiment.structure_factors == factors and table is not None:
-            bare = changed(experiment, structure_factors={"hkl_file": None, "dump_file": None})
-            inputs = replace(read_inputs(bare), table=table)
-        else:
-            inputs = read_inputs(experiment)
-        factors, table = experiment.structure_factors, inputs.table
-        yield resolve(experiment, inputs, seed=seed_from_clock())
+        yield resolve(experiment, read_inputs(experiment), seed=spawned_seed(seed, number))
 
 
 def render(
@@ -237,10 +240,14 @@ def _check_how(backend: Any, precision: Any, threads: Any, progress: Any, device
             raise UsageError(f"{name} {value!r}: give {', '.join(known[:-1])} or {known[-1]}")
     counts = [("threads", threads, 1)] if threads is not None else []
     for name, value, least in [*counts, *(("device", device, 0) for device in devices)]:
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        if not _is_whole(value) or value < least:
             raise UsageError(f"{name} {value!r}: give a whole number, {least} or more")
     if progress is not None and not callable(progress):
         raise UsageError(f"progress {progress!r}: give a function that takes the number of pixels done")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _numbers(devices: Any) -> list[int]:

@@ -20,7 +20,7 @@ LABELS = {
     "C-4": "two-theta counts in the reported centre and distance in mode spec, not in mode c",
     "C-5": "-pix0_vector is honoured in mode spec, ignored in mode c",
     "C-6": "-curved_det is a sphere in mode spec, mixed-up axes in mode c",
-    "C-7": "-misset random draws 90 radians for 90 degrees in both modes",
+    "C-7": "-misset random is uniform over all rotations in mode spec, a turn by 90 radians for 90 degrees in mode c",
     "C-8": "source weights count in mode spec, not in mode c",
     "C-9": "a φ of exactly 0 is rotated in mode spec, keeps the previous step's cell in mode c",
     "C-10": "outside the table interpolation goes on with default_F in mode spec, stops for good in mode c",
@@ -162,8 +162,13 @@ def _detector_lines(resolved: Resolved) -> list[str]:
             f"{1e6 / plan.attenuation:g} µm"
         )
     if plan.mask.size:
-        left_out = int((plan.mask == 0).sum())
-        lines.append(f"mask {resolved.experiment.detector.mask_file or 'in memory'}: {left_out} pixels not rendered")
+        detector = resolved.experiment.detector
+        is_masked = detector.mask is not None or detector.mask_file is not None
+        why = filter(None, (
+            f"mask {detector.mask_file or 'in memory'}" if is_masked else "",
+            f"beamstop of {detector.beamstop_mm:g} mm radius" if detector.beamstop_mm else "",
+        ))  # fmt: skip
+        lines.append(f"{' and '.join(why)}: {int((plan.mask == 0).sum())} pixels not rendered")
     if resolved.experiment.detector.roi is not None:
         lines.append("region fast {} to {}, slow {} to {}".format(*plan.roi))
     return lines
@@ -180,10 +185,18 @@ def _crystal_lines(resolved: Resolved) -> list[str]:
     return [
         f"cell {_numbers(lattice.cell)} (Å, degrees), volume {lattice.volume:.6g} Å³",
         f"reciprocal cell {_numbers(lattice.reciprocal_cell)} (1/Å, degrees)",
-        f"misset {missets} degrees about x, y, z",
+        f"misset {missets} degrees about x, y, z{_drawn(resolved)}",
         f"{' x '.join(map(str, lattice.cells))} unit cells, {crystal.shape}",
         f"{factors}, {between}",
     ]
+
+
+def _drawn(resolved: Resolved) -> str:
+    """Where a random orientation is from."""
+    crystal, noise = resolved.experiment.crystal, resolved.experiment.noise
+    if crystal.misset_deg != "random":
+        return ""
+    return f", drawn with seed {noise.seed if crystal.misset_seed is None else crystal.misset_seed}"
 
 
 def _sampling_lines(resolved: Resolved) -> list[str]:
@@ -191,7 +204,8 @@ def _sampling_lines(resolved: Resolved) -> list[str]:
     domains = len(plan.crystal.domains)
     spread = resolved.experiment.crystal.mosaic_spread_deg or 0.0
     lines = [
-        f"{_count(len(scan.phi_rad), 'φ step')} from {scan.start_deg:g} over {scan.oscillation_deg:g} degrees, "
+        f"{_count(len(scan.phi_rad), 'φ step')} from {scan.start_deg:g} over {scan.oscillation_deg:g} degrees"
+        f"{', in the middle of each' if resolved.experiment.scan.phi_sampling == 'middle' else ''}, "
         f"{_count(domains, 'mosaic domain')}{f' within {spread:g} degrees' if domains > 1 else ''}",
         f"{plan.oversample} x {plan.oversample} sub-pixels ({resolved.recommended_oversample} would resolve every "
         f"fringe), {_count(resolved.steps, 'sample')} a pixel",
@@ -207,6 +221,8 @@ def _resolved_values(resolved: Resolved) -> dict[str, Any]:
         "geometry": asdict(geometry) | {"orgx_px": geometry.orgx_px, "orgy_px": geometry.orgy_px},
         "lattice": asdict(lattice) | {"cell": lattice.cell, "reciprocal_cell": lattice.reciprocal_cell},
         "sources": len(resolved.sources.weight),
+        "misset_deg": [angle * RTD for angle in lattice.misset_rad],
+        "edge_angstrom": resolved.edge_angstrom,
         "phi_deg": [float(phi * RTD) for phi in resolved.scan.phi_rad],
         "domains": len(resolved.plan.crystal.domains),
         "oversample": resolved.plan.oversample,

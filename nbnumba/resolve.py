@@ -8,10 +8,11 @@ import numpy as np
 
 from . import units
 from .arrays import HoldsArrays
-from .checks import check_experiment, check_memory
+from .checks import check_experiment, check_memory, warn_of_slips
 from .errors import InputFileError, NbnumbaWarning, UsageError
 from .experiment import Background, Beam, Crystal, Detector, Experiment
-from .geometry import Geometry, place_detector
+from .factor_provider import cell_of_model, model_factors
+from .geometry import Geometry, pixels_within, place_detector
 from .inputs import Inputs, with_headers
 from .kernels.plan import (
     FLAT,
@@ -29,17 +30,20 @@ from .kernels.plan import (
     SourcesPlan,
 )
 from .kernels.vectors import Vector, cross, dot, length, scaled
-from .lattice import Lattice, orient_crystal
+from .lattice import Lattice, axes_of_edges, orient_crystal, warn_of_other_cell
 from .mosaic import mosaic_rotations, random_misset
+from .reach import edge_resolution, spacing_with_neighbours, warn_of_blind_spots
 from .scan import PhiSampling, sample_phi
 from .sources import Sources, beam_sources, listed_sources
-from .structure_factors import EMPTY_TABLE, FactorTable, dense_table
+from .structure_factors import EMPTY_TABLE, FactorTable
 
 DEFAULT_WAVELENGTH_ANGSTROM = 1.0
 WATER_FACTOR = 2.57
 """Forward amplitude of a water molecule in electrons, as the reference has it."""
 WATER_MOLAR_MASS = 18.0
 MOST_OVERSAMPLE = 1000
+ROUNDING = 1e-9
+"""So little more than a whole number of sub-pixels is none."""
 MOST_SAMPLES = 10**15
 """Of one pixel: a year's work; beyond it an input is mistaken, and counts could overflow."""
 SHAPES = {"square": SQUARE, "round": ROUND, "gauss": GAUSS, "tophat": TOPHAT}
@@ -57,6 +61,8 @@ class Resolved(HoldsArrays):
     sources: Sources
     scan: PhiSampling
     wavelength_angstrom: float
+    edge_angstrom: float
+    """Smallest spacing whose scattering meets the detector, of the central wavelength and direction."""
     fluence_per_m2: float
     recommended_oversample: int
     steps: int
@@ -92,6 +98,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     if merged.noise.seed is None:
         merged = replace(merged, noise=replace(merged.noise, seed=seed))
     check_experiment(merged)
+    warn_of_slips(merged)
     geometry = place_detector(merged)
     scan = sample_phi(merged.scan)
     spread, domain_count = _mosaicity(merged.crystal)
@@ -104,20 +111,24 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         len(scan.phi_rad) * domain_count,
     )
     wavelength = merged.beam.wavelength_angstrom or DEFAULT_WAVELENGTH_ANGSTROM
-    merged, table = _structure_factors(merged, inputs, geometry, wavelength)
-    misset = _misset(merged.crystal, merged.noise.seed or 0)
+    mode_c, sampling = merged.mode == "c", merged.sampling
+    merged = _with_cell_of_model(merged, inputs)
+    misset = _misset(merged)
     lattice = orient_crystal(merged.crystal, merged.beam, inputs.matrix, wavelength, misset, merged.mode)
     sources = _sources(merged, inputs, geometry, wavelength)
+    detector = _detector_plan(merged.detector, geometry, inputs, mode_c)
+    # The reference decides before it makes cells of the crystal's size.
+    between = _is_interpolated(merged.structure_factors.interpolate, merged.crystal.cells if mode_c else lattice.cells)
+    table = _factor_table(merged, inputs, detector, sources, lattice, between, wavelength)
     domains = mosaic_rotations(spread, domain_count, merged.crystal.mosaic_seed)
-    recommended = _recommended_oversample(lattice, wavelength, geometry)
+    recommended = _recommended_oversample(lattice, wavelength, geometry, mode_c)
     oversample = _oversample(merged.sampling.oversample, recommended)
     fluence = _fluence(merged.beam)
     steps = len(sources.weight) * len(scan.phi_rad) * len(domains) * oversample**2
     if steps > MOST_SAMPLES:
         raise UsageError(f"{steps:.3g} samples for each pixel can never be done: give fewer -oversample, φ steps or -N")
-    mode_c, sampling = merged.mode == "c", merged.sampling
     plan = Plan(
-        detector=_detector_plan(merged.detector, geometry, inputs, mode_c),
+        detector=detector,
         sources=SourcesPlan(
             np.ascontiguousarray(sources.incident), sources.wavelength_angstrom * 1e-10, sources.weight
         ),
@@ -126,10 +137,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
             table.values,
             table.first,
             float(merged.structure_factors.default_f),
-            # The reference decides before it makes cells of the crystal's size.
-            _interpolation(
-                merged.structure_factors.interpolate, merged.crystal.cells if mode_c else lattice.cells, table, mode_c
-            ),
+            (2 if mode_c else 1) if between and table.values.size else 0,
         ),
         background=_background_plan(merged.background, inputs, fluence, mode_c),
         photons_per_sample=units.ELECTRON_RADIUS_SQR_M2 * fluence / steps,
@@ -148,51 +156,53 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         polar_of_skipped=int(not mode_c),
     )
     _check_polarization(plan)
+    warn_of_blind_spots(merged, lattice, sources, plan)
+    edge = edge_resolution(detector, np.array([geometry.beam]), np.array([wavelength]))
     labels = _labels(experiment, merged, inputs, geometry, plan)
     return Resolved(
-        merged, geometry, lattice, sources, scan, wavelength, fluence, recommended, steps, table, plan, labels
+        merged, geometry, lattice, sources, scan, wavelength, edge, fluence, recommended, steps, table, plan, labels
     )
 
 
-def _structure_factors(
-    experiment: Experiment, inputs: Inputs, geometry: Geometry, wavelength: float
-) -> tuple[Experiment, FactorTable]:
-    """The table of F, calculated from coordinates where they are given, and the cell that comes with them."""
+def _with_cell_of_model(experiment: Experiment, inputs: Inputs) -> Experiment:
+    """The experiment with the cell of its coordinates, where nothing else gives one."""
+    model, crystal = experiment.structure_factors.coordinate_file, experiment.crystal
+    if model is None or crystal.cell is not None or _has_matrix(crystal, inputs):
+        return experiment
+    return replace(experiment, crystal=replace(crystal, cell=cell_of_model(model, None)))
+
+
+def _has_matrix(crystal: Crystal, inputs: Inputs) -> bool:
+    return inputs.matrix is not None or crystal.a_matrix is not None
+
+
+def _factor_table(
+    experiment: Experiment, inputs: Inputs, detector: DetectorPlan, sources: Sources, lattice: Lattice, between: bool,
+    wavelength: float,
+) -> FactorTable:  # fmt: skip
+    """The table of F: from a list, or calculated from coordinates as far as any sample reaches."""
     factors = experiment.structure_factors
-    if factors.coordinate_file is not None:
-        from .fcalc import structure_factors_from_coordinates
-
-        dmin = experiment.sampling.dmin_angstrom or edge_resolution(geometry, wavelength)
-        hkl, amplitudes, cell = structure_factors_from_coordinates(
-            factors.coordinate_file, dmin, factors.solvent, factors.k_sol, factors.b_sol
-        )
-        crystal = experiment.crystal
-        if crystal.cell is None and crystal.matrix_file is None and crystal.a_matrix is None:
-            experiment = replace(experiment, crystal=replace(crystal, cell=cell))
-        return experiment, dense_table(hkl, amplitudes, factors.default_f)
-    if inputs.table is None and factors.default_f == 0.0:
-        raise UsageError("no structure factors: give -hkl file, -pdb file, or -default_F for a constant F")
-    return experiment, inputs.table or EMPTY_TABLE
-
-
-def edge_resolution(geometry: Geometry, wavelength_angstrom: float) -> float:
-    """d in Å at the corner of the detector that scatters farthest."""
-    corners = [
-        tuple(
-            geometry.origin_m[i] + fast * geometry.fast[i] + slow * geometry.slow[i] for i in range(3)
-        )
-        for fast in (0.0, geometry.pixel_m * geometry.fast_pixels)
-        for slow in (0.0, geometry.pixel_m * geometry.slow_pixels)
-    ]  # fmt: skip
-    cosines = [dot(corner, geometry.beam) / length(corner) for corner in corners]
-    sin_theta = math.sqrt(max(1e-12, (1.0 - min(cosines)) / 2.0))
-    return wavelength_angstrom / (2.0 * sin_theta)
+    if factors.coordinate_file is None:
+        if inputs.table is None and factors.default_f == 0.0:
+            raise UsageError("no structure factors: give -hkl file, -pdb file, or -default_F for a constant F")
+        return inputs.table or EMPTY_TABLE
+    dmin = experiment.sampling.dmin_angstrom or edge_resolution(detector, sources.incident, sources.wavelength_angstrom)
+    if between:
+        dmin = spacing_with_neighbours(dmin, lattice)
+    made = model_factors(
+        factors.coordinate_file, dmin, factors.solvent, factors.k_sol, factors.b_sol, factors.default_f,
+        experiment.crystal.cell,
+    )  # fmt: skip
+    by_matrix = experiment.crystal.cell is None and inputs.matrix is not None
+    warn_of_other_cell(lattice.cell, made.cell, by_matrix, wavelength)
+    return made.table
 
 
-def _misset(crystal: Crystal, noise_seed: int) -> Vector:
+def _misset(experiment: Experiment) -> Vector:
+    crystal = experiment.crystal
     if crystal.misset_deg == "random":
-        angles = random_misset(noise_seed if crystal.misset_seed is None else crystal.misset_seed)
-        return (float(angles[0]), float(angles[1]), float(angles[2]))
+        seed = experiment.noise.seed if crystal.misset_seed is None else crystal.misset_seed
+        return random_misset(seed or 0, experiment.mode)
     x, y, z = crystal.misset_deg
     return (units.radians_from_degrees(x), units.radians_from_degrees(y), units.radians_from_degrees(z))
 
@@ -219,12 +229,16 @@ def _mosaicity(crystal: Crystal) -> tuple[float, int]:
     return (spread, domains or 1) if spread > 0.0 else (0.0, 1)
 
 
-def _recommended_oversample(lattice: Lattice, wavelength: float, geometry: Geometry) -> int:
-    """Sub-pixels that put three samples on a fringe of the crystal's longest edge."""
+def _recommended_oversample(lattice: Lattice, wavelength: float, geometry: Geometry, mode_c: bool) -> int:
+    """Sub-pixels that put three samples on a fringe of the crystal's longest edge.
+
+    In mode c operation by operation as in the reference, whose rounding decides where the fringes are a whole number;
+    in mode spec rounding, and so the orientation of the crystal, decides nothing.
+    """
     edges = (lattice.a, lattice.b, lattice.c)
-    longest = max(n * length(edge) for n, edge in zip(lattice.cells, edges, strict=True)) * 1e-10
-    fringe = wavelength * 1e-10 * geometry.distance_m / geometry.pixel_m
-    return max(1, math.ceil(3.0 * longest / fringe))
+    longest = max(length(scaled(edge, 1e-10)) * n for n, edge in zip(lattice.cells, edges, strict=True))
+    fringe = units.metres_from_angstrom(wavelength) * geometry.distance_m / geometry.pixel_m
+    return max(1, math.ceil(3.0 * longest / fringe - (0.0 if mode_c else ROUNDING)))
 
 
 def _oversample(given: int, recommended: int) -> int:
@@ -284,7 +298,7 @@ def _detector_plan(detector: Detector, geometry: Geometry, inputs: Inputs, mode_
         layer_step=layer_step,
         attenuation=attenuation,
         roi=_roi(detector.roi, geometry),
-        mask=_mask(inputs, geometry),
+        mask=_mask(inputs, geometry, units.metres_from_mm(detector.beamstop_mm)),
     )
 
 
@@ -328,31 +342,40 @@ def _roi(roi: tuple[int, int, int, int] | None, geometry: Geometry) -> tuple[int
     return clipped
 
 
-def _mask(inputs: Inputs, geometry: Geometry) -> np.ndarray:
-    if inputs.mask is None:
+def _mask(inputs: Inputs, geometry: Geometry, beamstop_m: float) -> np.ndarray:
+    """0 where a pixel is not rendered: by the mask, or behind the disc of the beamstop."""
+    if inputs.mask is None and beamstop_m <= 0.0:
         return np.zeros((0, 0), np.uint8)
     size = (geometry.slow_pixels, geometry.fast_pixels)
-    if inputs.mask.pixels.shape != size:
-        there = f"{inputs.mask.pixels.shape[1]} x {inputs.mask.pixels.shape[0]}"
-        # One that the experiment holds has no header.
-        raise (InputFileError if inputs.mask.header else UsageError)(
-            f"{inputs.mask.path}: a mask of {there} pixels (fast x slow) for a detector of {size[1]} x {size[0]}: "
-            "give a mask of the detector's size"
-        )
-    return np.ascontiguousarray(inputs.mask.pixels != 0, dtype=np.uint8)
+    mask = np.ones(size, np.uint8)
+    if inputs.mask is not None:
+        if inputs.mask.pixels.shape != size:
+            there = f"{inputs.mask.pixels.shape[1]} x {inputs.mask.pixels.shape[0]}"
+            # One that the experiment holds has no header.
+            raise (InputFileError if inputs.mask.header else UsageError)(
+                f"{inputs.mask.path}: a mask of {there} pixels (fast x slow) for a detector of {size[1]} x {size[0]}: "
+                "give a mask of the detector's size"
+            )
+        mask[inputs.mask.pixels == 0] = 0
+    if beamstop_m > 0.0:
+        mask[pixels_within(geometry, beamstop_m)] = 0
+    return mask
 
 
 def _crystal_plan(
     experiment: Experiment, lattice: Lattice, geometry: Geometry, scan: PhiSampling, domains: np.ndarray
 ) -> CrystalPlan:
     carryover = (experiment.phi_carryover or experiment.mode) == "c"
+    width = (lattice.a_star, lattice.b_star, lattice.c_star)
+    if experiment.crystal.gauss_width == "edges":
+        width = axes_of_edges(lattice.cells)
     return CrystalPlan(
         a=scaled(lattice.a, 1e-10),
         b=scaled(lattice.b, 1e-10),
         c=scaled(lattice.c, 1e-10),
-        a_star=lattice.a_star,
-        b_star=lattice.b_star,
-        c_star=lattice.c_star,
+        a_star=width[0],
+        b_star=width[1],
+        c_star=width[2],
         cells=lattice.cells,
         shape=SHAPES[experiment.crystal.shape],
         fudge=float(experiment.crystal.fudge),
@@ -363,12 +386,9 @@ def _crystal_plan(
     )
 
 
-def _interpolation(given: bool | None, cells: tuple[int, int, int], table: FactorTable, mode_c: bool) -> int:
-    """0: nearest; 1: tricubic; 2: tricubic until the first sample outside the table (C-10)."""
-    wanted = min(cells) <= 2 if given is None else given
-    if not wanted or table.values.size == 0:
-        return 0
-    return 2 if mode_c else 1
+def _is_interpolated(given: bool | None, cells: tuple[int, int, int]) -> bool:
+    """Whether F between reflections is interpolated: as given, else where an edge has two cells or fewer."""
+    return min(cells) <= 2 if given is None else given
 
 
 def _background_plan(background: Background, inputs: Inputs, fluence: float, mode_c: bool) -> BackgroundPlan:
@@ -401,8 +421,11 @@ def _labels(
     weights = None if inputs.sources is None else inputs.sources[:, 3]
     cell = experiment.crystal.cell
     custom = detector.convention == "custom"
-    has_matrix = inputs.matrix is not None or experiment.crystal.a_matrix is not None
-    oblique = cell is not None and not has_matrix and sum(angle != 90.0 for angle in cell[3:]) > 1
+    oblique = (
+        cell is not None
+        and not _has_matrix(experiment.crystal, inputs)
+        and sum(angle != 90.0 for angle in cell[3:]) > 1
+    )
     headers = inputs.mask is not None or inputs.header is not None
     applies = {
         "C-1": detector.close_x_mm is not None or detector.close_y_mm is not None,

@@ -15,7 +15,7 @@ MOST_STEPS = 10_000_000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PhiSampling(HoldsArrays):
-    """Start and oscillation in degrees, and φ of each step in radians (n,): its start, not its middle."""
+    """Start and oscillation in degrees, and φ at which each step is sampled, in radians (n,)."""
 
     start_deg: float
     oscillation_deg: float
@@ -28,7 +28,8 @@ def sample_phi(scan: Scan) -> PhiSampling:
     Returns
     -------
     PhiSampling
-        φ_t = φ0 + t · oscillation / count, formed in radians: that decides where φ is exactly 0.
+        φ_t = φ0 + t · oscillation / count, formed in radians: that decides where φ is exactly 0; half a step
+        more where the middle of each is sampled.
     """
     start = scan.phi_deg or 0.0
     oscillation = None if scan.oscillation_deg is None or scan.oscillation_deg < 0.0 else scan.oscillation_deg
@@ -49,4 +50,6 @@ def sample_phi(scan: Scan) -> PhiSampling:
         )
     step_rad = radians_from_degrees(oscillation) / count if step is None else radians_from_degrees(step)
     phi = radians_from_degrees(start) + step_rad * np.arange(count)
+    if scan.phi_sampling == "middle":
+        phi += 0.5 * step_rad
     return PhiSampling(start, oscillation, phi)

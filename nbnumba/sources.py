@@ -1,13 +1,14 @@
 """The beam as a list of sources: directions of travel, wavelengths and weights."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .arrays import HoldsArrays
-from .errors import UsageError
+from .errors import NbnumbaWarning, UsageError
 from .experiment import Beam, SourceRow
 from .kernels.vectors import Vector, cross, rotated_about, scaled, unit
 from .units import radians_from_milliradians
@@ -89,6 +90,7 @@ def beam_sources(beam: Beam, direction: Vector, polarization: Vector, wavelength
         milli(beam.vertical_divergence_step_mrad),
     )
     spectrum = sampled(beam.dispersion_steps, beam.dispersion_percent / 100.0, None)
+    _warn_of_single_steps(beam)
     if horizontal.count * vertical.count * spectrum.count > MOST_SOURCES:
         raise UsageError(
             f"{horizontal.count} x {vertical.count} directions of {spectrum.count} wavelengths are more than "
@@ -128,6 +130,21 @@ def why_no_sources(rows: Sequence[SourceRow]) -> str | None:
     if all(row[3] == 0.0 for row in rows):
         return "has weights that sum to 0: at least one must be positive"
     return None
+
+
+def _warn_of_single_steps(beam: Beam) -> None:
+    """Say that one step across a width makes two samples, at both of its ends."""
+    for count, span, steps, width in (
+        (beam.horizontal_divergence_steps, beam.horizontal_divergence_mrad, "-hdivsteps", "-hdivrange"),
+        (beam.vertical_divergence_steps, beam.vertical_divergence_mrad, "-vdivsteps", "-vdivrange"),
+        (beam.dispersion_steps, beam.dispersion_percent, "-dispsteps", "-dispersion"),
+    ):
+        if count == 1 and span:
+            warnings.warn(
+                f"{steps} 1 with {width} {span:g} makes 2, at both ends: leave {width} out for one",
+                NbnumbaWarning,
+                stacklevel=4,
+            )
 
 
 def listed_sources(rows: np.ndarray, direction: Vector, wavelength_angstrom: float, weighted: bool) -> Sources:

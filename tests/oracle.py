@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
 from nbnumba.experiment import Beam, Crystal, Detector, Experiment, Scan
 
@@ -325,12 +326,17 @@ def reciprocal_from_matrix(path: Path, wavelength: float) -> Array:
 
 
 def misset(experiment: Experiment) -> Array:
-    """§4: the rotation by the misset angles; `random` draws it with a "mosaicity" of 90 radians [C-7]."""
+    """§4: the rotation by the misset angles; `random` is uniform, in mode c of a "mosaicity" of 90 radians [C-7]."""
     crystal = experiment.crystal
     if crystal.misset_deg != "random":
         return rotation_xyz(*(angle / RTD for angle in crystal.misset_deg))
     seed = experiment.noise.seed if crystal.misset_seed is None else crystal.misset_seed
     assert seed is not None, "a random misset needs a seed to be reproducible"
+    if experiment.mode == "spec":
+        # §15, Shoemake's quaternion: √(1−u1)·(sin, cos) 2πu2, √u1·(sin, cos) 2πu3.
+        u1, u2, u3 = np.random.Generator(np.random.Philox(key=2**64 + seed)).random(3)
+        halves = np.sqrt(1 - u1) * np.exp(2j * np.pi * u2), np.sqrt(u1) * np.exp(2j * np.pi * u3)
+        return Rotation.from_quat([part for z in halves for part in (z.imag, z.real)]).as_matrix()
     u = random_rotation(random_deviates(seed), 90.0)
     rotx = math.atan2(u[2, 1], u[2, 2])
     roty = math.atan2(-u[2, 0], math.hypot(u[2, 1], u[2, 2]))
@@ -465,7 +471,8 @@ def phi_angles(scan: Scan) -> list[float]:
         count = 2 if step is None else math.ceil(osc / step)
     phi0 = (scan.phi_deg or 0.0) / RTD
     radians = osc / RTD / count if step is None else step / RTD
-    return [phi0 + t * radians for t in range(count)]
+    first = phi0 + (radians / 2 if scan.phi_sampling == "middle" else 0.0)
+    return [first + t * radians for t in range(count)]
 
 
 def rotated_cells(experiment: Experiment, u: Array, real: Array) -> list[Array]:
@@ -594,6 +601,8 @@ def lattice_factor(crystal: Crystal, lattice: Lattice, delta: Array) -> Array:
         g = np.where(small, 1 - x**2 / 10 + x**4 / 280, 3 * (np.sin(y) / y - np.cos(y)) / y**2)
         return volume * 0.723601254558268 * g
     rho_sqr = np.sum((delta @ lattice.reciprocal) ** 2, axis=1) * volume**2
+    if crystal.gauss_width == "edges":
+        rho_sqr = np.sum((delta * n) ** 2, axis=1)
     if crystal.shape == "gauss":
         return volume * np.exp(-rho_sqr * crystal.fudge / 0.63)
     return np.where(rho_sqr * crystal.fudge < 0.3969, volume, 0.0)

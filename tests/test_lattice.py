@@ -112,7 +112,7 @@ def test_sample_is_clipped_to_the_beam_across_it(size_mm: float, counts: tuple[i
 @pytest.mark.parametrize(
     ("beam", "fluence"),
     [
-        (Beam(flux_per_s=3.0, exposure_s=2.0, size_mm=1000.0), 6.0),
+        (Beam(flux_per_s=3.0, exposure_s=2.0, size_mm=10.0), 6e4),
         (Beam(flux_per_s=3.0, exposure_s=0.0, fluence_per_m2=7.0), 7.0),
         (Beam(flux_per_s=3.0, size_mm=0.0, fluence_per_m2=7.0), 7.0),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+from scipy.stats import chisquare
 
 from nbnumba.kernels.random import seeded, uniform
 from nbnumba.mosaic import mosaic_rotations, random_misset
@@ -19,7 +20,39 @@ GOLDEN = Path(__file__).parent / "golden"
 def test_random_misset_is_the_golden_one(name: str, seed: int) -> None:
     with np.load(GOLDEN / f"{name}.npz") as golden:
         expected = json.loads(str(golden["figures"]))["misset_deg"]
-    np.testing.assert_allclose(np.degrees(random_misset(seed)), expected, atol=1e-6)
+    np.testing.assert_allclose(np.degrees(random_misset(seed, "c")), expected, atol=1e-6)
+
+
+def turned(angles: tuple[float, float, float]) -> Rotation:
+    """About the lab's x, then y, then z."""
+    return Rotation.from_euler("xyz", angles)
+
+
+def test_random_orientations_are_uniform() -> None:
+    """Angle and axis of the rotation, and where it takes a vector, each against its distribution: χ² of 40 classes."""
+    drawn = Rotation.concatenate([turned(random_misset(seed)) for seed in range(20_000)])
+    vectors = drawn.as_rotvec()
+    angle = np.linalg.norm(vectors, axis=1)
+    axis = vectors / angle[:, np.newaxis]
+    # A uniform rotation turns by up to ω with probability (ω − sin ω)/π; directions have uniform z and azimuth.
+    shares = [(angle - np.sin(angle)) / np.pi]
+    for direction in (axis, drawn.apply([0.0, 0.0, 1.0]), drawn.apply([1.0, 0.0, 0.0])):
+        shares += [(direction[:, 2] + 1.0) / 2.0, np.arctan2(direction[:, 1], direction[:, 0]) / (2.0 * np.pi) % 1.0]
+    for share in shares:
+        counts, _ = np.histogram(share, bins=40, range=(0.0, 1.0))
+        assert chisquare(counts).pvalue > 1e-4
+
+
+def test_orientations_of_mode_c_are_not_uniform() -> None:
+    """So that the test above can fail: a sixth of them turn by less than 30 degrees, where it should be one in 130."""
+    angles = [turned(random_misset(seed, "c")).magnitude() for seed in range(1, 2001)]
+    assert np.mean(np.degrees(angles) < 30.0) > 0.1
+
+
+def test_a_seed_has_one_orientation_whatever_its_size() -> None:
+    seeds = [0, 1, -1, 2**31, 2**63 - 1, 2**64 - 1]
+    assert [random_misset(seed) for seed in seeds] == [random_misset(seed) for seed in seeds]
+    assert len({random_misset(abs(seed)) for seed in seeds}) == len({abs(seed) for seed in seeds})
 
 
 def test_domains_are_rotations_and_the_first_is_the_identity() -> None:

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbnumba.errors import UsageError
-from nbnumba.experiment import Background, Beam, Detector, Experiment
+from nbnumba.errors import NbnumbaWarning, UsageError
+from nbnumba.experiment import Background, Beam, Detector, Experiment, changed
 from nbnumba.option_table import markdown
 from nbnumba.options import OPTIONS, Command, Outputs, Run, help_text, parse, parser, wants_help, wants_version
 from nbnumba.testing.strategies import experiments
@@ -33,6 +33,8 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("cell", ("1", "2", "3", "70", "80", "85"), "crystal.cell", (1.0, 2.0, 3.0, 70.0, 80.0, 85.0)),
     ("misset", ("1", "-2", "3"), "crystal.misset_deg", (1.0, -2.0, 3.0)),
     ("misset", ("random",), "crystal.misset_deg", "random"),
+    ("misset", ("RANDOM",), "crystal.misset_deg", "random"),
+    ("misset", ("rand",), "crystal.misset_deg", "random"),
     ("misset_seed", ("-7",), "crystal.misset_seed", -7),
     ("N", ("5",), "crystal.cells", (5, 5, 5)),
     ("Na", ("5",), "crystal.cells", (5, 1, 1)),
@@ -46,6 +48,7 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("round_xtal", (), "crystal.shape", "round"),
     ("gauss_xtal", (), "crystal.shape", "gauss"),
     ("tophat_spots binary_spots", (), "crystal.shape", "tophat"),
+    ("gauss_width", ("edges",), "crystal.gauss_width", "edges"),
     ("fudge", ("0.4",), "crystal.fudge", 0.4),
     ("mosaic mosaici mosaic_spread", ("0.3",), "crystal.mosaic_spread_deg", 0.3),
     ("mosaic_domains mosaic_dom", ("9",), "crystal.mosaic_domains", 9),
@@ -115,6 +118,7 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("phistep", ("0.5",), "scan.step_deg", 0.5),
     ("phisteps", ("4",), "scan.steps", 4),
     ("phisteps", ("0",), "scan.steps", 1),
+    ("phi_sampling", ("middle",), "scan.phi_sampling", "middle"),
     ("dmin", ("4",), "sampling.dmin_angstrom", 4.0),
     ("oversample", ("0",), "sampling.oversample", 0),
     ("oversample_thick", (), "sampling.oversample_thick", True),
@@ -122,6 +126,7 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("oversample_omega", (), "sampling.oversample_omega", True),
     ("interpolate", (), "structure_factors.interpolate", True),
     ("nointerpolate", (), "structure_factors.interpolate", False),
+    ("beamstop", ("3",), "detector.beamstop_mm", 3.0),
     ("roi", ("-5", "60", "30", "80"), "detector.roi", (-5, 60, 30, 80)),
     ("water", ("3",), "background.water_um", 3.0),
     ("stol 4stol Q", ("f.stol",), "background.amorphous_file", "f.stol"),
@@ -137,7 +142,7 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("nonoise", (), "outputs.noise_file", None),
     ("scale", ("0.5",), "outputs.scale", 0.5),
     ("scale", ("0",), "outputs.scale", None),
-    ("adc", ("-10",), "outputs.adc_offset", -10.0),
+    ("adc adcoffset", ("-10",), "outputs.adc_offset", -10.0),
     ("seed", ("-12",), "noise.seed", -12),
     ("printout", (), "outputs.print_pixels", "all"),
     ("printout_pixel", ("3", "4"), "outputs.print_pixels", (3, 4)),
@@ -324,6 +329,28 @@ def test_pivot_option_yields_to_later_ones_in_mode_c_alone(mode: str, pivot: str
     assert command.experiment.detector.pivot == pivot
 
 
+@pytest.mark.parametrize(
+    ("options", "spec", "c"),
+    [
+        ("-ORGX 30 -ORGY 40 -distance 90", "sample", "beam"),
+        ("-Yclose 40 -distance 90", "sample", "beam"),
+        ("-ORGX 30 -distance 90 -Xbeam 3", "beam", "beam"),
+        ("-Xbeam 3 -ORGX 30 -distance 90", "sample", "beam"),
+        ("-close_distance 80 -distance 90", "beam", "beam"),
+        ("-ORGX 30 -distance 90 -pivot beam", "beam", "beam"),
+    ],
+)
+def test_a_near_point_is_one_wherever_the_distance_stands(options: str, spec: str, c: str) -> None:
+    for mode, pivot in {"spec": spec, "c": c}.items():
+        assert line(f"{options} -fdet_vector 1 0 0 -mode {mode}").experiment.detector.pivot == pivot
+
+
+def test_a_near_point_of_custom_axes_is_one_from_python_too() -> None:
+    near = {"convention": "custom", "orgx_px": 30.0, "orgy_px": 40.0, "distance_mm": 90.0}
+    assert Detector(**near).chosen_pivot == "sample"
+    assert Detector(**near, beam_x_mm=3.0).chosen_pivot == "beam"
+
+
 @pytest.mark.parametrize("mode", ["spec", "c"])
 @pytest.mark.parametrize(
     ("text", "labels"),
@@ -373,7 +400,7 @@ def test_labels_tell_where_the_modes_read_the_line_differently(text: str, labels
         ("-cell -N 5", "-cell needs 1 to 6 values in Å and deg: a [b c alpha beta gamma], found -N"),
         ("-cell 1 2 3 4 5 6 7 -N 5", "-cell needs 1 to 6 values"),
         ("-cell 1 2x", "-cell '2x' is not a finite number"),
-        ("-misset Random 1 2", "-misset 'Random' is not a finite number in deg"),
+        ("-misset Rnd 1 2", "-misset 'Rnd' is not a finite number in deg"),
         ("-distance 10cm", "-distance '10cm' is not a finite number in mm"),
         ("-distance 1_0", "-distance '1_0' is not"),
         ("-distance nan", "-distance 'nan' is not a finite number in mm"),
@@ -438,6 +465,17 @@ def test_every_field_that_an_option_sets_has_words(
 def test_options_survive_an_experiment(text: str) -> None:
     experiment = line(text).experiment
     assert Experiment.from_args(experiment.to_args()) == experiment
+
+
+@pytest.mark.parametrize("mode", ["spec", "c"])
+@pytest.mark.parametrize("fields", [{}, {"orgx_px": 3}, {"twotheta_deg": 5}, {"twotheta_deg": 5, "beam_x_mm": 3}])
+def test_pivot_that_the_fields_decide_is_said_where_options_would_decide_otherwise(
+    fields: dict[str, float], mode: Any
+) -> None:
+    experiment = Experiment(detector=Detector("custom", fast_axis=(0, 0, 1), **fields), mode=mode)  # type: ignore[arg-type]
+    read = Experiment.from_args(experiment.to_args())
+    assert read.detector.chosen_pivot == experiment.detector.chosen_pivot
+    assert changed(read, detector={"pivot": None}) == experiment
 
 
 @pytest.mark.parametrize(
@@ -541,6 +579,9 @@ def test_options_override_the_file_wherever_they_stand(
         ("pivot = 'beam'", "c", "-xds", "sample"),
         ("orgx_px = 3", "c", "-mosflm", "beam"),
         ("convention = 'custom'", "spec", "-ORGX 3", "sample"),
+        ("convention = 'custom'\norgx_px = 3", "spec", "", None),
+        ("convention = 'custom'\norgx_px = 3", "spec", "-distance 90", "sample"),
+        ("convention = 'custom'\norgx_px = 3", "c", "-distance 90", "beam"),
         ("convention = 'custom'\npivot = 'sample'", "spec", "-Xbeam 3", "sample"),
         ("convention = 'custom'\npivot = 'sample'", "c", "-Xbeam 3", "beam"),
     ],
@@ -651,3 +692,38 @@ def test_page_of_the_documentation_has_every_spelling() -> None:
     assert len(rows) == len(OPTIONS)
     assert all(len(row.replace(r"\|", "").split("|")) == 7 for row in rows)
     assert all(f"`-{name}`" in page for option in OPTIONS for name in option.names)
+
+
+# What others call it --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("-hdiv 0.2", "-hdivrange 0.2"),
+        ("-vdiv=0.2", "-vdivrange 0.2"),
+        ("--dispstep 3", "-dispsteps 3"),
+        ("-detsize_x 50 -detsize_y 60", "-detsize_f 50 -detsize_s 60"),
+        ("-xdet_vector 0 0 1 -ydet_vector 0 -1 0 -zdet_vector 1 0 0",
+         "-fdet_vector 0 0 1 -sdet_vector 0 -1 0 -odet_vector 1 0 0"),
+        ("-pivot SAMPLE", "-pivot sample"),
+    ],
+)  # fmt: skip
+def test_spellings_of_documents_are_taken_with_a_note(typed: str, meant: str) -> None:
+    read = line(typed)
+    assert read.experiment == line(meant).experiment
+    assert len(read.notes) == sum(word.startswith("-") and not word[1].isdigit() for word in typed.split())
+    assert all("nanoBragg ignores it" in note for note in read.notes)
+    assert line(meant).notes == ()
+    with pytest.warns(NbnumbaWarning, match="nanoBragg ignores it"):
+        Experiment.from_args(typed.split())
+
+
+def test_words_of_a_choice_may_have_capitals() -> None:
+    read = line("-mode C -backend CPU -precision Double")
+    assert (read.experiment.mode, read.run.backend, read.run.precision, read.notes) == ("c", "cpu", "double", ())
+
+
+def test_three_counts_of_cells_get_the_way_on() -> None:
+    with pytest.raises(UsageError, match=r"unexpected argument '47' after -N 36: .* give -Na, -Nb and -Nc"):
+        line("-N 36 47 29")

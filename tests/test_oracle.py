@@ -58,6 +58,14 @@ def test_mode_c(experiment: Experiment) -> None:
 
 
 @search
+@given(experiment=experiments("spec"), shape=st.sampled_from(["gauss", "tophat"]), steps=st.integers(1, 3))
+def test_choices_that_the_reference_has_not(experiment: Experiment, shape: str, steps: int) -> None:
+    """Spots as wide as the square crystal's, φ in the middle of each step."""
+    scan = {"oscillation_deg": 1.5, "step_deg": None, "steps": steps, "phi_sampling": "middle"}
+    check(changed(experiment, crystal={"shape": shape, "gauss_width": "edges"}, scan=scan))
+
+
+@search
 @given(experiment=experiments("c"))
 def test_running_products_of_mode_c_are_made_in_serial_order(experiment: Experiment) -> None:
     """C-11, which the oracle leaves out: every backend renders as the reference does."""

@@ -395,7 +395,7 @@ def test_output_around_a_log_is_skipped(log: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "label"),
     [
-        pytest.param("-odet_vector -1 0.1 0", "C-2", id="normal"),
+        pytest.param("-sdet_vector 0 1 0 -odet_vector 1 0.1 0", "C-2", id="normal"),
         pytest.param("-close_distance 100 -detector_rotx 5", "C-3", id="pivot"),
         pytest.param("-twotheta 10", "C-4", id="twotheta"),
         pytest.param("-pix0_vector 0.1 0.01 -0.02 -pivot sample", "C-5", id="corner"),

@@ -15,7 +15,7 @@ from typing import NoReturn
 from ..errors import NbnumbaError, ResourceError, UsageError
 from ..fuzz import OURSELVES, TOLERANCE, Difference, Program, Tolerance, as_test, program, search
 from ..io.files import replacing
-from ..rendering import seed_from_clock
+from ..seeds import fresh_seed
 
 AGREED, DIFFERENT = 0, 3
 _EPILOG = """\
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     """
     options = _parsed(argv)
     tolerance = Tolerance(*options.tolerance)
-    seed = seed_from_clock() if options.seed is None else options.seed
+    seed = fresh_seed() if options.seed is None else options.seed
     a, b = _program(options.a), _program(options.b)
     began = time.perf_counter()
 
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         "-b", metavar="CMD", default=OURSELVES, help=f"second program ({OURSELVES}: mode c, in this process)"
     )
     parser.add_argument("-n", type=int, default=1000, metavar="n", help="how many command lines (1000)")
-    parser.add_argument("-seed", type=int, metavar="s", help="which command lines (from the clock)")
+    parser.add_argument("-seed", type=int, metavar="s", help="which command lines (drawn, and told)")
     parser.add_argument(
         "-tolerance",
         nargs=2,

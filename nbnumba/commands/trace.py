@@ -21,9 +21,10 @@ from ..experiment import Experiment
 from ..inputs import read_inputs
 from ..io.files import replacing
 from ..options import Command, parse
-from ..rendering import Backend, Precision, render, seed_from_clock
+from ..rendering import Backend, Precision, render
 from ..report import versions
 from ..resolve import Resolved, resolve
+from ..seeds import fresh_seed
 from ..trace import Trace, brightest_pixels, trace_backend, trace_pixel
 
 _EPILOG = """\
@@ -53,7 +54,7 @@ def main(argv: list[str]) -> int:
         warnings.simplefilter("always", NbnumbaWarning)
         command = parse(args)
         experiment = with_cached_factors(command.experiment)
-        resolved = resolve(experiment, read_inputs(experiment), seed=seed_from_clock())
+        resolved = resolve(experiment, read_inputs(experiment), seed=fresh_seed())
         pixels = [(slow, fast) for slow, fast in options.pixel] + _brightest(resolved, options)
         files = [path for slow, fast in dict.fromkeys(pixels) for path in _write(resolved, slow, fast, options, folder)]
     told = [str(warning.message) for warning in caught]

@@ -1,0 +1,112 @@
+"""F are made once, and anew when something changes that decides them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nbnumba import Experiment, changed, factor_provider, simulate_many
+from nbnumba.factor_provider import cell_of_model, listed_factors, model_factors
+
+pytestmark = pytest.mark.filterwarnings("ignore:-oversample .* is coarse")
+ATOM = "ATOM      1  C   GLY A   1       5.000   5.000   5.000  1.00 {:5.2f}           C\n"
+CRYST = "CRYST1{:9.3f}   30.000   40.000  90.00  90.00  90.00 P 1           1\n"
+STILL = Experiment.from_args(["-N", "5", "-detpixels", "8", "-pixel", "8", "-oversample", "1", "-nosolvent"])
+
+
+def model(path: Path, a: float = 20.0, b_factor: float = 5.0) -> str:
+    return put(path, CRYST.format(a) + ATOM.format(b_factor) + "END\n")
+
+
+def put(path: Path, text: str) -> str:
+    """A file as one finds it: written some time ago."""
+    path.write_text(text)
+    settle(path)
+    return str(path)
+
+
+def settle(path: Path) -> None:
+    while time.time_ns() - os.stat(path).st_ctime_ns <= factor_provider.TICK_NS:
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def calculations(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every calculation from coordinates, by its arguments."""
+    from nbnumba import fcalc
+
+    made: list[Any] = []
+    calculate = fcalc.structure_factors_from_coordinates
+
+    def counted(*args: Any) -> Any:
+        made.append(args)
+        return calculate(*args)
+
+    monkeypatch.setattr(fcalc, "structure_factors_from_coordinates", counted)
+    return made
+
+
+def test_a_series_calculates_once_what_its_frames_share(tmp_path: Path, calculations: list[Any]) -> None:
+    still = changed(STILL, structure_factors={"coordinate_file": model(tmp_path / "m.pdb")})
+    turned = [changed(still, scan={"phi_deg": float(phi)}) for phi in range(4)]
+    tables = [image.resolved.table for image in simulate_many(turned)]
+    assert len(calculations) == 1
+    assert all(table is tables[0] for table in tables)
+    farther = changed(still, detector={"distance_mm": 120.0})
+    assert [image.resolved.table is tables[0] for image in simulate_many([still, farther])] == [True, False]
+    assert len(calculations) == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"dmin": 3.0},
+        {"solvent": True},
+        {"k_sol": 0.4, "solvent": True},
+        {"b_sol": 50.0, "solvent": True},
+        {"default_f": 7.0},
+    ],
+)
+def test_whatever_decides_f_makes_them_anew(other: dict[str, Any], tmp_path: Path) -> None:
+    path = model(tmp_path / "m.pdb")
+    usual = {"dmin": 2.5, "solvent": "solvent" in other, "k_sol": 0.35, "b_sol": 46.0, "default_f": 0.0, "cell": None}
+    before = model_factors(path, *({**usual, "solvent": False}).values())
+    assert model_factors(path, *({**usual, "solvent": False}).values()) is before
+    assert model_factors(path, *({**usual, **other}).values()) is not before
+
+
+def test_a_file_that_is_written_again_is_read_again(tmp_path: Path) -> None:
+    """Whether its size changes or not, and also where its time stamp is set back."""
+    path = tmp_path / "P1.hkl"
+    put(path, "1 0 0 10\n")
+    first = listed_factors(str(path), 0.0)
+    assert listed_factors(str(path), 0.0) is first
+    stamp = os.stat(path)
+    path.write_text("1 0 0 20\n")
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert listed_factors(str(path), 0.0).values.max() == 20.0
+    path.write_text("1 0 0 30\n")
+    assert listed_factors(str(path), 0.0).values.max() == 30.0
+
+
+def test_a_file_that_changes_between_frames_counts_for_the_later_ones(tmp_path: Path) -> None:
+    path = tmp_path / "P1.hkl"
+    put(path, "0 0 0 10\n1 0 0 10\n")
+    still = changed(STILL, structure_factors={"hkl_file": str(path)}, crystal={"cell": (20.0, 20.0, 20.0, 90, 90, 90)})
+    frames = simulate_many([still] * 3)
+    first, second = next(frames), next(frames)
+    path.write_text("0 0 0 20\n1 0 0 20\n")
+    third = next(frames)
+    np.testing.assert_array_equal(first.photons, second.photons)
+    np.testing.assert_allclose(third.photons, 4.0 * first.photons, rtol=1e-6)
+
+
+def test_the_cell_of_a_model_is_that_of_its_file_now(tmp_path: Path) -> None:
+    path = tmp_path / "m.pdb"
+    assert cell_of_model(model(path), None)[0] == 20.0
+    assert cell_of_model(model(path, a=25.0), None)[0] == 25.0
