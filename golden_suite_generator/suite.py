@@ -273,11 +273,8 @@ def summed(image: npt.NDArray[np.float32], bin: int) -> npt.NDArray[np.float32]:
 def _manifest(suite: Path, cases: Sequence[Case], words: Sequence[str]) -> dict[str, Any]:
     return {
         "program": {"command": shlex.join(words), "sha256": fingerprint(words), "own": is_own(words)},
-        "inputs": {
-            path.relative_to(suite).as_posix(): _sha256(path)
-            for path in sorted((suite / "inputs").rglob("*"))
-            if path.is_file()
-        },
+        "inputs": _hashes(suite, "inputs/**/*"),
+        "files": _hashes(suite, "cases.json") | _hashes(suite, "*.npz"),
         "arguments": {case.name: list(case.recorded_args) for case in cases},
         "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
         "platform": platform.platform(),
@@ -376,5 +373,10 @@ def _mentions_us(path: Path) -> bool:
     return path.is_file() and path.stat().st_size < _LARGEST_SCRIPT and _OWN_NAME.encode() in path.read_bytes()
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _hashes(suite: Path, pattern: str) -> dict[str, str]:
+    """SHA-256 of the files of a suite."""
+    return {
+        path.relative_to(suite).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(suite.glob(pattern))
+        if path.is_file()
+    }

@@ -49,8 +49,10 @@ ONE, TWO, THREE, FOUR = (np.uint32(n * PADDING) for n in (1, 2, 3, 4))
 CORNER, INSIDE, LATTICE, FACTOR = (np.uint32(n * PADDING) for n in (12, 13, 14, 15))
 """Rows of a block's scratch: four weights along h, k and l each come first."""
 
-ONE_CELL = 5
-"""Shape of a square crystal of one cell, where N = 1 and F_latt = 1: the usual one where F is interpolated."""
+SHAPES = (SQUARE, ROUND, GAUSS, TOPHAT)
+"""Those that :func:`lattice_sqr` knows."""
+ONE_CELL = 0
+"""In place of a shape: a square one of one cell, where N = 1 and F_latt = 1: the usual one where F is interpolated."""
 
 MOST_CELLS = 1 << 22
 """Largest table of structure factors that is spread over all indices that an image can meet: 32 MiB."""
@@ -113,6 +115,8 @@ class Block(NamedTuple):
 
 def variant_of(plan, single):
     """Shape, interpolation, float32 sines, each as a tuple of so many elements: what is not chosen is not compiled."""
+    if plan.crystal.shape not in SHAPES:
+        raise NotImplementedError(f"kernels/cpu.py knows no crystal of shape {plan.crystal.shape}")
     one_cell = plan.crystal.shape == SQUARE and max(plan.crystal.cells) == 1
     codes = (ONE_CELL if one_cell else plan.crystal.shape, plan.factors.interpolate > 0, single)
     return tuple((0,) * code for code in codes)

@@ -45,12 +45,15 @@ from .lattice_factor import (
 )
 from .orientation import oriented_cells
 from .pixel import capture_fraction, position, solid_angle
-from .plan import GAUSS, ROUND, SQUARE
+from .plan import GAUSS, ROUND, SQUARE, TOPHAT
 from .polarization import polarization_factor
 from .polynomials import ROUND_TO_WHOLE, cos_pi, sin_pi, sin_pi_single
 from .scattering import beyond_resolution, scattering_vector, sin_theta_over_lambda
 from .structure_factor import cubic_weights, within
 from .vectors import length, scaled
+
+SHAPES = (SQUARE, ROUND, GAUSS, TOPHAT)
+"""Those that :func:`lattice_amplitude` knows."""
 
 THREADS = 128
 """Threads in a block."""
@@ -97,6 +100,13 @@ class Tables(NamedTuple):
 def choice(code):
     """A number as a tuple of that length: its type, so what is not chosen is not compiled."""
     return (0,) * code
+
+
+def variant_of(plan, arithmetic):
+    """Shape, interpolation and arithmetic, each as :func:`choice` has it."""
+    if plan.crystal.shape not in SHAPES:
+        raise NotImplementedError(f"kernels/cuda.py knows no crystal of shape {plan.crystal.shape}")
+    return choice(plan.crystal.shape), choice(int(plan.factors.interpolate > 0)), choice(arithmetic)
 
 
 def chosen_arithmetic(plan, precision, singles_per_double=2):

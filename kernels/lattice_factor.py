@@ -3,7 +3,7 @@
 import math
 
 from .equation import equation, inlined
-from .plan import GAUSS, ROUND, SQUARE
+from .plan import GAUSS, ROUND, SQUARE, TOPHAT
 from .scattering import nearest_index
 
 SPHERE_VOLUME = 0.723601254558268
@@ -96,7 +96,9 @@ def lattice_factor(crystal, h, k, l, dh, dk, dl):
         amplitude = peak * SPHERE_VOLUME * sphere_amplitude(math.pi * radius)
     elif crystal.shape == GAUSS:
         amplitude = peak * math.exp(-(reciprocal_distance_sqr(crystal, dh, dk, dl) / GAUSS_WIDTH * crystal.fudge))
-    else:
+    elif crystal.shape == TOPHAT:
         inside = reciprocal_distance_sqr(crystal, dh, dk, dl) * crystal.fudge < TOPHAT_RADIUS_SQR
         amplitude = peak if inside else 0.0
+    else:
+        raise NotImplementedError("kernels/lattice_factor.py knows no crystal of this shape")
     return amplitude

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NbnumbaError as error:
         return _failed(error.exit_status, str(error))
     except MemoryError as error:
-        return _failed(4, f"not enough memory: {error or 'give fewer pixels or a smaller table'}")
+        return _failed(4, f"not enough memory: {str(error) or 'give fewer pixels or a smaller table'}")
     except OverflowError as error:
         return _failed(2, f"a value is too large to compute with ({error}): give smaller ones")
     except KeyboardInterrupt:

@@ -118,7 +118,7 @@ class Beam(_Noun):
     """The X-rays: spectrum, divergence, polarization and how many photons.
 
     Each of the three samplings (two divergences and the dispersion) is given by any of range, step and
-    count; section "Sources" of the documentation says how the missing ones follow.
+    count; :func:`nbnumba.sources.sampled` says how the missing ones follow.
     """
 
     wavelength_angstrom: float | None = None

@@ -369,11 +369,7 @@ class Job:
         samples_of_part = around * min(orientations, self.rows_of_part)
         self.work_of_launch = max(1, int(LAUNCH_S / step_s / samples_of_part))
         """Parts of pixels in a launch whose time is not taken, since others wait behind it."""
-        self.variant = (
-            kernels.choice(plan.crystal.shape),
-            kernels.choice(int(self.interpolates)),
-            kernels.choice(arithmetic),
-        )
+        self.variant = kernels.variant_of(plan, arithmetic)
         self._move(place, arithmetic, orientations)
 
     def _move(self, place: Place, arithmetic: int, orientations: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from .errors import NbnumbaWarning, UsageError
 from .experiment import Beam, Cell, Crystal, Matrix
 from .kernels.vectors import Vector, cross, dot, length, rotated_xyz, scaled
-from .units import RTD, metres_from_mm, radians_from_degrees
+from .units import METRES_PER_ANGSTROM, RTD, metres_from_mm, radians_from_degrees
 
 SAME_EDGE, SAME_ANGLE_DEG = 0.005, 0.3
 """Two cells that differ by less, relatively and in degrees, may be those of one crystal at two temperatures."""
@@ -84,23 +84,6 @@ def orient_crystal(crystal: Crystal, beam: Beam, matrix: np.ndarray | None, wave
     return Lattice(a, b, c, a_star, b_star, c_star, volume, misset_rad, _cells(crystal, beam, (a, b, c), mode))
 
 
-def _unturned(crystal: Crystal, matrix: np.ndarray | None, wavelength_angstrom: float, mode: str) -> Matrix:
-    """a*, b*, c* before the misset; Å⁻¹."""
-    if crystal.a_matrix is not None:
-        return _columns(crystal.a_matrix)
-    if matrix is not None:
-        x, y, z = (matrix / wavelength_angstrom).tolist()
-        return _columns((x, y, z))
-    if crystal.cell is None:
-        raise UsageError("no unit cell: give -cell a b c alpha beta gamma, -mat or -pdb")
-    stars = reciprocal_axes(crystal.cell, mode)
-    if crystal.u_matrix is None:
-        return stars
-    x, y, z = crystal.u_matrix
-    a_star, b_star, c_star = ((dot(x, star), dot(y, star), dot(z, star)) for star in stars)
-    return (a_star, b_star, c_star)
-
-
 def axes_of_edges(cells: tuple[int, int, int]) -> tuple[Vector, Vector, Vector]:
     """In place of a*, b* and c*: with them the distance² of a Gaussian shape, times (NaNbNc)², is Σ(N·δ)².
 
@@ -133,6 +116,23 @@ def warn_of_other_cell(cell: Cell, model: Cell, by_matrix: bool, wavelength_angs
 
 def _text(cell: Cell) -> str:
     return " ".join(f"{constant:.6g}" for constant in cell)
+
+
+def _unturned(crystal: Crystal, matrix: np.ndarray | None, wavelength_angstrom: float, mode: str) -> Matrix:
+    """a*, b*, c* before the misset; Å⁻¹."""
+    if crystal.a_matrix is not None:
+        return _columns(crystal.a_matrix)
+    if matrix is not None:
+        x, y, z = (matrix / wavelength_angstrom).tolist()
+        return _columns((x, y, z))
+    if crystal.cell is None:
+        raise UsageError("no unit cell: give -cell a b c alpha beta gamma, -mat or -pdb")
+    stars = reciprocal_axes(crystal.cell, mode)
+    if crystal.u_matrix is None:
+        return stars
+    x, y, z = crystal.u_matrix
+    a_star, b_star, c_star = ((dot(x, star), dot(y, star), dot(z, star)) for star in stars)
+    return (a_star, b_star, c_star)
 
 
 def cell_volume(cell: Cell) -> float:
@@ -246,7 +246,7 @@ def _cells(crystal: Crystal, beam: Beam, axes: tuple[Vector, Vector, Vector], mo
     counts = []
     for edge, vector, count in zip(size_mm, axes, crystal.cells, strict=True):
         if edge is not None and edge > 0.0:
-            fitting = metres_from_mm(edge) / length(scaled(vector, 1e-10))
+            fitting = metres_from_mm(edge) / length(scaled(vector, METRES_PER_ANGSTROM))
             count = math.ceil(fitting)
             if mode == "spec" and fitting <= (count - 1) * (1.0 + WHOLE_WITHIN):
                 count -= 1

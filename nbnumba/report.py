@@ -163,9 +163,8 @@ def _detector_lines(resolved: Resolved) -> list[str]:
         )
     if plan.mask.size:
         detector = resolved.experiment.detector
-        is_masked = detector.mask is not None or detector.mask_file is not None
         why = filter(None, (
-            f"mask {detector.mask_file or 'in memory'}" if is_masked else "",
+            f"mask {detector.mask_file or 'in memory'}" if detector.mask_file or detector.mask else "",
             f"beamstop of {detector.beamstop_mm:g} mm radius" if detector.beamstop_mm else "",
         ))  # fmt: skip
         lines.append(f"{' and '.join(why)}: {int((plan.mask == 0).sum())} pixels not rendered")

@@ -69,7 +69,7 @@ class Resolved(HoldsArrays):
     table: FactorTable
     plan: Plan
     labels: tuple[str, ...]
-    """Which differences between the modes this experiment meets (documentation, "Where mode c differs")."""
+    """Which differences between the modes this experiment meets (docs/modes.md)."""
 
     @property
     def summary(self) -> str:
@@ -92,7 +92,8 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     Raises
     ------
     UsageError, InputFileError, ResourceError
-        Whatever is wrong with the experiment; past this function nothing raises because of user input.
+        Whatever is wrong with the experiment. Past this function only a run can fail: for its own options (backend,
+        threads, a card, files), for photons that float32 cannot hold, for the machine.
     """
     merged = with_headers(experiment, inputs, experiment.mode)
     if merged.noise.seed is None:
@@ -130,7 +131,9 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     plan = Plan(
         detector=detector,
         sources=SourcesPlan(
-            np.ascontiguousarray(sources.incident), sources.wavelength_angstrom * 1e-10, sources.weight
+            np.ascontiguousarray(sources.incident),
+            sources.wavelength_angstrom * units.METRES_PER_ANGSTROM,
+            sources.weight,
         ),
         crystal=_crystal_plan(merged, lattice, geometry, scan, domains),
         factors=FactorsPlan(
@@ -236,7 +239,9 @@ def _recommended_oversample(lattice: Lattice, wavelength: float, geometry: Geome
     in mode spec rounding, and so the orientation of the crystal, decides nothing.
     """
     edges = (lattice.a, lattice.b, lattice.c)
-    longest = max(length(scaled(edge, 1e-10)) * n for n, edge in zip(lattice.cells, edges, strict=True))
+    longest = max(
+        length(scaled(edge, units.METRES_PER_ANGSTROM)) * n for n, edge in zip(lattice.cells, edges, strict=True)
+    )
     fringe = units.metres_from_angstrom(wavelength) * geometry.distance_m / geometry.pixel_m
     return max(1, math.ceil(3.0 * longest / fringe - (0.0 if mode_c else ROUNDING)))
 
@@ -370,9 +375,9 @@ def _crystal_plan(
     if experiment.crystal.gauss_width == "edges":
         width = axes_of_edges(lattice.cells)
     return CrystalPlan(
-        a=scaled(lattice.a, 1e-10),
-        b=scaled(lattice.b, 1e-10),
-        c=scaled(lattice.c, 1e-10),
+        a=scaled(lattice.a, units.METRES_PER_ANGSTROM),
+        b=scaled(lattice.b, units.METRES_PER_ANGSTROM),
+        c=scaled(lattice.c, units.METRES_PER_ANGSTROM),
         a_star=width[0],
         b_star=width[1],
         c_star=width[2],
@@ -392,12 +397,12 @@ def _is_interpolated(given: bool | None, cells: tuple[int, int, int]) -> bool:
 
 
 def _background_plan(background: Background, inputs: Inputs, fluence: float, mode_c: bool) -> BackgroundPlan:
-    """Molecules of water times their cross-section; a file's F takes the place of water's in mode spec."""
+    """Molecules of water (10⁶ g/m³) times their cross-section; a file's F takes the place of water's in mode spec."""
     edge = units.metres_from_microns(background.water_um)
     molecules = edge * edge * edge * 1e6 * units.AVOGADRO_PER_MOL / WATER_MOLAR_MASS
     stol = factor = np.zeros(0)
     if inputs.amorphous is not None and not mode_c:
-        stol = inputs.amorphous[:, 0] * STOL_PER_AXIS[background.amorphous_axis] * 1e10
+        stol = inputs.amorphous[:, 0] * STOL_PER_AXIS[background.amorphous_axis] * units.ANGSTROM_PER_METRE
         factor = np.ascontiguousarray(inputs.amorphous[:, 1])
     return BackgroundPlan(units.ELECTRON_RADIUS_SQR_M2 * fluence * molecules, WATER_FACTOR, stol, factor, int(mode_c))
 

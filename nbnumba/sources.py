@@ -11,7 +11,7 @@ from .arrays import HoldsArrays
 from .errors import NbnumbaWarning, UsageError
 from .experiment import Beam, SourceRow
 from .kernels.vectors import Vector, cross, rotated_about, scaled, unit
-from .units import radians_from_milliradians
+from .units import ANGSTROM_PER_METRE, METRES_PER_ANGSTROM, fraction_from_percent, radians_from_milliradians
 
 MOST_SOURCES = 1_000_000
 LARGEST = 1e50
@@ -89,7 +89,7 @@ def beam_sources(beam: Beam, direction: Vector, polarization: Vector, wavelength
         milli(beam.vertical_divergence_mrad),
         milli(beam.vertical_divergence_step_mrad),
     )
-    spectrum = sampled(beam.dispersion_steps, beam.dispersion_percent / 100.0, None)
+    spectrum = sampled(beam.dispersion_steps, fraction_from_percent(beam.dispersion_percent), None)
     _warn_of_single_steps(beam)
     if horizontal.count * vertical.count * spectrum.count > MOST_SOURCES:
         raise UsageError(
@@ -113,6 +113,21 @@ def beam_sources(beam: Beam, direction: Vector, polarization: Vector, wavelength
     )
 
 
+def _warn_of_single_steps(beam: Beam) -> None:
+    """Say that one step across a width makes two samples, at both of its ends."""
+    for count, span, steps, width in (
+        (beam.horizontal_divergence_steps, beam.horizontal_divergence_mrad, "-hdivsteps", "-hdivrange"),
+        (beam.vertical_divergence_steps, beam.vertical_divergence_mrad, "-vdivsteps", "-vdivrange"),
+        (beam.dispersion_steps, beam.dispersion_percent, "-dispsteps", "-dispersion"),
+    ):
+        if count == 1 and span:
+            warnings.warn(
+                f"{steps} 1 with {width} {span:g} makes 2, at both ends: leave {width} out for one",
+                NbnumbaWarning,
+                stacklevel=4,
+            )
+
+
 def why_no_sources(rows: Sequence[SourceRow]) -> str | None:
     """Why rows of x, y, z, weight and wavelength in m are no sources; None if they are."""
     if not rows:
@@ -132,21 +147,6 @@ def why_no_sources(rows: Sequence[SourceRow]) -> str | None:
     return None
 
 
-def _warn_of_single_steps(beam: Beam) -> None:
-    """Say that one step across a width makes two samples, at both of its ends."""
-    for count, span, steps, width in (
-        (beam.horizontal_divergence_steps, beam.horizontal_divergence_mrad, "-hdivsteps", "-hdivrange"),
-        (beam.vertical_divergence_steps, beam.vertical_divergence_mrad, "-vdivsteps", "-vdivrange"),
-        (beam.dispersion_steps, beam.dispersion_percent, "-dispsteps", "-dispersion"),
-    ):
-        if count == 1 and span:
-            warnings.warn(
-                f"{steps} 1 with {width} {span:g} makes 2, at both ends: leave {width} out for one",
-                NbnumbaWarning,
-                stacklevel=4,
-            )
-
-
 def listed_sources(rows: np.ndarray, direction: Vector, wavelength_angstrom: float, weighted: bool) -> Sources:
     """The sources of a file; what a row leaves out is 10 m up the beam, weight 1 and the central wavelength.
 
@@ -157,11 +157,11 @@ def listed_sources(rows: np.ndarray, direction: Vector, wavelength_angstrom: flo
     weighted : bool
         False: every weight is 1, as the reference has it (C-8).
     """
-    missing = np.array([*scaled(direction, -SOURCE_DISTANCE_M), 1.0, wavelength_angstrom * 1e-10])
+    missing = np.array([*scaled(direction, -SOURCE_DISTANCE_M), 1.0, wavelength_angstrom * METRES_PER_ANGSTROM])
     filled = np.where(np.isnan(rows), missing, rows)
     incident = np.array([scaled(unit((x, y, z)), -1.0) for x, y, z in filled[:, :3]])
     weight = filled[:, 3] / filled[:, 3].mean() if weighted else np.ones(len(filled))
-    return Sources(incident, filled[:, 4] * 1e10, weight, 1, 1, 1)
+    return Sources(incident, filled[:, 4] * ANGSTROM_PER_METRE, weight, 1, 1, 1)
 
 
 def _divergence_grid(

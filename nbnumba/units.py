@@ -1,4 +1,6 @@
-"""Constants and the conversions by which user units become SI; nothing else converts.
+"""Constants, and the conversions by which the set-up makes SI of the user's units; it has no others.
+
+Where a number is told again (report, headers, traces, pictures), it is multiplied back on the spot.
 
 Values are those of the reference program, so that its images can be reproduced to the last digit.
 """
@@ -20,6 +22,10 @@ EV_ANGSTROM = 12398.42
 """Photon energy in eV times wavelength in Å."""
 
 
+METRES_PER_ANGSTROM, ANGSTROM_PER_METRE = 1e-10, 1e10
+"""For arrays and vectors; which of the two the reference takes decides the last digit."""
+
+
 def radians_from_degrees(degrees: float) -> float:
     return degrees / RTD
 
@@ -37,7 +43,11 @@ def metres_from_microns(microns: float) -> float:
 
 
 def metres_from_angstrom(angstrom: float) -> float:
-    return angstrom / 1e10
+    return angstrom / ANGSTROM_PER_METRE
+
+
+def fraction_from_percent(percent: float) -> float:
+    return percent / 100.0
 
 
 def angstrom_from_ev(electronvolt: float) -> float:

@@ -1,10 +1,9 @@
 """The physics once more, in plain NumPy: slow, literal, and independent of the engine that it checks.
 
-Each function quotes, by its number, the section of the specification that it writes down: 3 detector, 4 crystal,
-5 sources, 6 orientations, 7 structure factors, 8 one sample, 9 pixel value, 10 random numbers; [C-n] marks what
-mode ``c`` does otherwise. Lengths are in metres, except inside the crystal: cell and wavelength in Å. Everything is
-vectorized over pixels and looped over all else. SMV headers, masks and what depends on the order of evaluation in
-mode ``c`` ([C-10], [C-11], the very first φ step of the image) are left out.
+In the order of the engine: detector, crystal, sources, orientations, structure factors, one sample, pixel value, random
+numbers; [C-n] marks what mode ``c`` does otherwise (docs/modes.md). Lengths are in metres, except inside the crystal:
+cell and wavelength in Å. Everything is vectorized over pixels and looped over all else. SMV headers, masks and what
+depends on the order of evaluation in mode ``c`` ([C-10], [C-11], the very first φ step of the image) are left out.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ def rotation_xyz(x: float, y: float, z: float) -> Array:
     return rotation(vec(0, 0, 1), z) @ rotation(vec(0, 1, 0), y) @ rotation(vec(1, 0, 0), x)
 
 
-# 3 Detector ----------------------------------------------------------------------------------------------------------
+# Detector ----------------------------------------------------------------------------------------------------------
 
 X, Y, Z = np.eye(3)
 CONVENTIONS = {  # b, f, s, o, w, p, u
@@ -118,7 +117,7 @@ class Geometry(NamedTuple):
 
 
 def axes(experiment: Experiment) -> list[Array]:
-    """§3, conventions: unit vectors b, f, s, o, w, p, u."""
+    """Conventions: unit vectors b, f, s, o, w, p, u."""
     detector, beam = experiment.detector, experiment.beam
     default = CONVENTIONS[detector.convention]
     if detector.convention != "custom":
@@ -143,7 +142,7 @@ def axes(experiment: Experiment) -> list[Array]:
 
 
 def pixel_counts(detector: Detector, pixel_mm: float) -> tuple[int, int]:
-    """§2, -detpixels, -detsize: n = ceil(size/pixel − 0.5) where no pixel count is given."""
+    """-detpixels, -detsize: n = ceil(size/pixel − 0.5) where no pixel count is given."""
 
     def count(pixels: int | None, size_mm: float | None) -> int:
         return pixels or math.ceil((size_mm or 102.4) / pixel_mm - 0.5)
@@ -152,7 +151,7 @@ def pixel_counts(detector: Detector, pixel_mm: float) -> tuple[int, int]:
 
 
 def detector_size(detector: Detector, pixel: float) -> tuple[float, float]:
-    """§3, D_f and D_s: as given, where no pixel count is."""
+    """D_f and D_s: as given, where no pixel count is."""
 
     def edge(pixels: int | None, size_mm: float | None) -> float:
         return pixels * pixel if pixels else (size_mm or 102.4) / 1000
@@ -161,7 +160,7 @@ def detector_size(detector: Detector, pixel: float) -> tuple[float, float]:
 
 
 def pivot(experiment: Experiment) -> str:
-    """§3, pivot [C-3]."""
+    """Pivot [C-3]."""
     detector = experiment.detector
     if detector.pivot is not None:
         return detector.pivot
@@ -174,7 +173,7 @@ def pivot(experiment: Experiment) -> str:
 
 
 def near_point(experiment: Experiment, size: tuple[float, float], pixel: float) -> tuple[Array, Array]:
-    """§3: (Fclose, Sclose) before CUSTOM has its say, and (Xclose, Yclose), the default beam centre [C-1]."""
+    """(Fclose, Sclose) before CUSTOM has its say, and (Xclose, Yclose), the default beam centre [C-1]."""
     detector = experiment.detector
     org = (detector.orgx_px, detector.orgy_px)
     given = (detector.close_x_mm, detector.close_y_mm)
@@ -189,7 +188,7 @@ def near_point(experiment: Experiment, size: tuple[float, float], pixel: float) 
 
 
 def beam_centre(detector: Detector, size: tuple[float, float], pixel: float, xyclose: Array) -> tuple[Array, Array]:
-    """§3, table of conventions: (Xbeam, Ybeam) and (Fbeam, Sbeam)."""
+    """Each convention's (Xbeam, Ybeam) and (Fbeam, Sbeam)."""
     size_f, size_s = size
     if detector.convention in ("mosflm", "denzo"):
         x, y = (size_s + pixel) / 2, (size_f + pixel) / 2
@@ -206,7 +205,7 @@ def beam_centre(detector: Detector, size: tuple[float, float], pixel: float, xyc
 
 
 def place_detector(experiment: Experiment) -> Geometry:
-    """§3, placement, step by step."""
+    """Placement, step by step."""
     detector, spec = experiment.detector, experiment.mode == "spec"
     pixel_mm = detector.pixel_mm or 0.1
     pixel = pixel_mm / 1000
@@ -257,7 +256,7 @@ def place_detector(experiment: Experiment) -> Geometry:
 
 
 def positions(experiment: Experiment, g: Geometry, fast: Array, slow: Array, depth: float) -> Array:
-    """§3, sub-pixel position at F, S, O and curved detector [C-6]: (pixels, 3)."""
+    """Sub-pixel position at F, S, O and curved detector [C-6]: (pixels, 3)."""
     flat = fast[:, None] * g.f + slow[:, None] * g.s + depth * g.o + g.pix0
     if not experiment.detector.curved:
         return flat
@@ -273,14 +272,14 @@ def positions(experiment: Experiment, g: Geometry, fast: Array, slow: Array, dep
 
 
 def solid_angle(experiment: Experiment, g: Geometry, position: Array) -> Array:
-    """§3: Ω = pixel²/R² · close_distance/R; with -point_pixel 1/R²."""
+    """Ω = pixel²/R² · close_distance/R; with -point_pixel 1/R²."""
     length = np.linalg.norm(position, axis=1)
     if experiment.detector.point_pixel:
         return 1 / length**2
     return g.pixel**2 / length**2 * g.close_distance / length
 
 
-# 4 Crystal -----------------------------------------------------------------------------------------------------------
+# Crystal -----------------------------------------------------------------------------------------------------------
 
 
 class Lattice(NamedTuple):
@@ -292,7 +291,7 @@ class Lattice(NamedTuple):
 
 
 def reciprocal_from_cell(cell: tuple[float, ...], mode: str) -> tuple[Array, float]:
-    """§4, from -cell: rows a*, b*, c* in Å⁻¹ and the volume in Å³ [C-19]."""
+    """From -cell: rows a*, b*, c* in Å⁻¹ and the volume in Å³ [C-19]."""
     a, b, c = cell[:3]
     alpha, beta, gamma = (angle / RTD for angle in cell[3:])
     sigma = (alpha + beta + gamma) / 2
@@ -320,20 +319,20 @@ def reciprocal_from_cell(cell: tuple[float, ...], mode: str) -> tuple[Array, flo
 
 
 def reciprocal_from_matrix(path: Path, wavelength: float) -> Array:
-    """§4, from -mat: the first nine numbers are rows x, y, z of columns a*, b*, c*, times λ; here rows a*, b*, c*."""
+    """From -mat: the first nine numbers are rows x, y, z of columns a*, b*, c*, times λ; here rows a*, b*, c*."""
     numbers = [float(word) for word in path.read_text().split()[:9]]
     return np.array(numbers).reshape(3, 3).T / wavelength
 
 
 def misset(experiment: Experiment) -> Array:
-    """§4: the rotation by the misset angles; `random` is uniform, in mode c of a "mosaicity" of 90 radians [C-7]."""
+    """The rotation by the misset angles; `random` is uniform, in mode c of a "mosaicity" of 90 radians [C-7]."""
     crystal = experiment.crystal
     if crystal.misset_deg != "random":
         return rotation_xyz(*(angle / RTD for angle in crystal.misset_deg))
     seed = experiment.noise.seed if crystal.misset_seed is None else crystal.misset_seed
     assert seed is not None, "a random misset needs a seed to be reproducible"
     if experiment.mode == "spec":
-        # §15, Shoemake's quaternion: √(1−u1)·(sin, cos) 2πu2, √u1·(sin, cos) 2πu3.
+        # Shoemake's quaternion: √(1−u1)·(sin, cos) 2πu2, √u1·(sin, cos) 2πu3.
         u1, u2, u3 = np.random.Generator(np.random.Philox(key=2**64 + seed)).random(3)
         halves = np.sqrt(1 - u1) * np.exp(2j * np.pi * u2), np.sqrt(u1) * np.exp(2j * np.pi * u3)
         return Rotation.from_quat([part for z in halves for part in (z.imag, z.real)]).as_matrix()
@@ -345,7 +344,7 @@ def misset(experiment: Experiment) -> Array:
 
 
 def orient_crystal(experiment: Experiment, folder: Path) -> Lattice:
-    """§4: V* = a*·(b* × c*), a = V·(b* × c*) and cyclic, lengths and volume the cell's where one is given."""
+    """V* = a*·(b* × c*), a = V·(b* × c*) and cyclic, lengths and volume the cell's where one is given."""
     crystal = experiment.crystal
     cell_volume = 0.0
     if crystal.cell is not None:
@@ -365,7 +364,7 @@ def orient_crystal(experiment: Experiment, folder: Path) -> Lattice:
 
 
 def cell_counts(crystal: Crystal, beam: Beam, real: Array) -> Array:
-    """§4: N = ceil(sample/edge), sample_y and sample_z first clipped to the beam (§9); at least 1."""
+    """N = ceil(sample/edge), sample_y and sample_z first clipped to the beam; at least 1."""
     counts = list(crystal.cells)
     for axis, size_mm in enumerate(crystal.size_mm):
         if size_mm is not None:
@@ -375,7 +374,7 @@ def cell_counts(crystal: Crystal, beam: Beam, real: Array) -> Array:
     return np.maximum(counts, 1)
 
 
-# 5 Sources -----------------------------------------------------------------------------------------------------------
+# Sources -----------------------------------------------------------------------------------------------------------
 
 
 class Source(NamedTuple):
@@ -387,7 +386,7 @@ class Source(NamedTuple):
 
 
 def resolve_steps(count: int | None, span: float | None, step: float | None) -> tuple[int, float, float]:
-    """§5, table: count, range and step from those that are given."""
+    """Count, range and step from those that are given."""
     if span is None and step is None:
         span, step = (0.0, 0.0) if count is None else (1.0, 1.0 / max(count, 1))
         count = count or 1
@@ -402,7 +401,7 @@ def resolve_steps(count: int | None, span: float | None, step: float | None) -> 
 
 
 def grid_sources(beam: Beam, g: Geometry, wavelength: float) -> list[Source]:
-    """§5: the divergence grid, every direction with every wavelength."""
+    """The divergence grid, every direction with every wavelength."""
 
     def radians(mrad: float | None) -> float | None:
         return None if mrad is None else mrad / 1000
@@ -436,7 +435,7 @@ def grid_sources(beam: Beam, g: Geometry, wavelength: float) -> list[Source]:
 
 
 def file_sources(path: Path, g: Geometry, wavelength: float, mode: str) -> list[Source]:
-    """§5, -sourcefile: rows of x y z weight λ[m]; weights normalized to an average of 1 [C-8]."""
+    """-sourcefile: rows of x y z weight λ[m]; weights normalized to an average of 1 [C-8]."""
     rows = []
     for line in path.read_text().splitlines():
         numbers = [float(word) for word in re.split(r"[\s,;:!]+", line) if word]
@@ -448,18 +447,18 @@ def file_sources(path: Path, g: Geometry, wavelength: float, mode: str) -> list[
 
 
 def list_sources(experiment: Experiment, folder: Path, g: Geometry) -> list[Source]:
-    """§5: from the file where one is given, else the grid."""
+    """From the file where one is given, else the grid."""
     wavelength = experiment.beam.wavelength_angstrom or 1.0
     if experiment.beam.source_file is not None:
         return file_sources(folder / experiment.beam.source_file, g, wavelength, experiment.mode)
     return grid_sources(experiment.beam, g, wavelength)
 
 
-# 6 Orientation samples -----------------------------------------------------------------------------------------------
+# Orientation samples -----------------------------------------------------------------------------------------------
 
 
 def phi_angles(scan: Scan) -> list[float]:
-    """§6: φ_t = φ0 + t·step in radians; a step that is given counts, else it is osc/count."""
+    """φ_t = φ0 + t·step in radians; a step that is given counts, else it is osc/count."""
     count, osc, step = scan.steps, scan.oscillation_deg, scan.step_deg
     if count == 0:
         count = 1
@@ -476,7 +475,7 @@ def phi_angles(scan: Scan) -> list[float]:
 
 
 def rotated_cells(experiment: Experiment, u: Array, real: Array) -> list[Array]:
-    """§6: rows a, b, c for every φ; [C-9]: a φ of exactly 0 keeps those of the step before it in loop order."""
+    """Rows a, b, c for every φ; [C-9]: a φ of exactly 0 keeps those of the step before it in loop order."""
     angles = phi_angles(experiment.scan)
     cells = [real @ rotation(u, phi).T for phi in angles]
     if (experiment.phi_carryover or experiment.mode) == "c":
@@ -487,7 +486,7 @@ def rotated_cells(experiment: Experiment, u: Array, real: Array) -> list[Array]:
 
 
 def mosaic_rotations(crystal: Crystal) -> list[Array]:
-    """§6, mosaic: domain 0 is the identity, its three random numbers drawn all the same."""
+    """Mosaic: domain 0 is the identity, its three random numbers drawn all the same."""
     spread = crystal.mosaic_spread_deg or 0.0
     if spread <= 0:
         return [np.eye(3)]
@@ -498,7 +497,7 @@ def mosaic_rotations(crystal: Crystal) -> list[Array]:
 
 
 def random_rotation(deviates: Iterator[float], spread: float) -> Array:
-    """§6: by ρ = spread·(1 − q3²)^(1/3) about n, with the float32 roundings that the text lists."""
+    """By ρ = spread·(1 − q3²)^(1/3) about n, with the roundings to float32 of the reference."""
     q1, q2, q3 = (2 * next(deviates) - 1 for _ in range(3))
     axis = vec(math.sqrt(1 - q2**2) * math.sin(math.pi * q1), math.sqrt(1 - q2**2) * math.cos(math.pi * q1), q2)
     base, exponent = np.float32(1 - q3**2), np.float32(1 / 3)
@@ -506,11 +505,11 @@ def random_rotation(deviates: Iterator[float], spread: float) -> Array:
     return rotation(axis, float(np.float32(spread) * power))
 
 
-# 10 Random numbers ---------------------------------------------------------------------------------------------------
+# Random numbers ---------------------------------------------------------------------------------------------------
 
 
 def random_deviates(seed: int) -> Iterator[float]:
-    """§10, ran: x ← 16807·x mod 2147483647 with a 32-entry Bays–Durham shuffle."""
+    """The generator: x ← 16807·x mod 2147483647 with a 32-entry Bays–Durham shuffle."""
 
     def step(x: int) -> int:
         return 16807 * x % 2147483647
@@ -529,7 +528,7 @@ def random_deviates(seed: int) -> Iterator[float]:
         yield float(min(np.float32(iy / 2147483647), np.float32(1 - 1.2e-7)))
 
 
-# 7 Structure factors -------------------------------------------------------------------------------------------------
+# Structure factors -------------------------------------------------------------------------------------------------
 
 
 class Table(NamedTuple):
@@ -541,7 +540,7 @@ class Table(NamedTuple):
 
 
 def read_table(experiment: Experiment, folder: Path) -> Table | None:
-    """§7, -hkl: cells not listed hold default_F, a later line wins."""
+    """-hkl: cells not listed hold default_F, a later line wins."""
     factors = experiment.structure_factors
     if factors.hkl_file is None:
         return None
@@ -559,7 +558,7 @@ def read_table(experiment: Experiment, folder: Path) -> Table | None:
 
 
 def nearest(table: Table, hkl0: Array) -> Array:
-    """§7: F(h0, k0, l0); outside the table default_F."""
+    """F(h0, k0, l0); outside the table default_F."""
     index = hkl0.astype(int) - table.lowest
     inside = np.all((index >= 0) & (index < table.values.shape), axis=1)
     found = table.values[tuple(np.where(inside[:, None], index, 0).T)]
@@ -567,7 +566,7 @@ def nearest(table: Table, hkl0: Array) -> Array:
 
 
 def interpolated(table: Table, hkl: Array, mode: str) -> Array:
-    """§7: cubic Lagrange through floor − 1 … floor + 2 on each axis; default_F within 2 of the table's end."""
+    """Cubic Lagrange through floor − 1 … floor + 2 on each axis; default_F within 2 of the table's end."""
     highest = table.lowest + table.values.shape - 1
     inside = np.all((hkl >= table.lowest + 2) & (hkl <= highest - 2), axis=1)
     if mode == "c" and not inside.all():
@@ -585,11 +584,11 @@ def interpolated(table: Table, hkl: Array, mode: str) -> Array:
     return np.where(inside, total, table.default)
 
 
-# 8 One sample --------------------------------------------------------------------------------------------------------
+# One sample --------------------------------------------------------------------------------------------------------
 
 
 def lattice_factor(crystal: Crystal, lattice: Lattice, delta: Array) -> Array:
-    """§8: F_latt from δhkl (pixels, 3); for the square crystal δ stands for h."""
+    """F_latt from δhkl (pixels, 3); for the square crystal δ stands for h."""
     n, volume = lattice.cells, float(np.prod(lattice.cells))
     if crystal.shape == "square":
         sine = np.where(delta == 0, 1, np.sin(np.pi * delta))
@@ -605,18 +604,20 @@ def lattice_factor(crystal: Crystal, lattice: Lattice, delta: Array) -> Array:
         rho_sqr = np.sum((delta * n) ** 2, axis=1)
     if crystal.shape == "gauss":
         return volume * np.exp(-rho_sqr * crystal.fudge / 0.63)
-    return np.where(rho_sqr * crystal.fudge < 0.3969, volume, 0.0)
+    if crystal.shape == "tophat":
+        return np.where(rho_sqr * crystal.fudge < 0.3969, volume, 0.0)
+    raise NotImplementedError(crystal.shape)
 
 
 def oversampling(experiment: Experiment, g: Geometry, lattice: Lattice) -> int:
-    """§8, auto oversample: ceil(3·L/(λ0·distance/pixel)), at least 1."""
+    """Auto oversample: ceil(3·L/(λ0·distance/pixel)), at least 1."""
     if experiment.sampling.oversample:
         return experiment.sampling.oversample
     longest = max(lattice.cells * np.linalg.norm(lattice.real, axis=1))
     return max(1, math.ceil(3 * longest / ((experiment.beam.wavelength_angstrom or 1.0) * g.distance / g.pixel)))
 
 
-# 9 Pixel value -------------------------------------------------------------------------------------------------------
+# Pixel value -------------------------------------------------------------------------------------------------------
 
 
 class Sensor(NamedTuple):
@@ -628,7 +629,7 @@ class Sensor(NamedTuple):
 
 
 def sensor_layers(detector: Detector, mode: str) -> Sensor:
-    """§9, sensor layers [C-20]."""
+    """Sensor layers [C-20]."""
     thickness, count, depth = detector.thickness_um * 1e-6, detector.layers, detector.attenuation_depth_um
     if thickness <= 0 or depth == 0 or depth == math.inf:
         return Sensor(1, 0.0, 0.0)
@@ -642,14 +643,14 @@ def sensor_layers(detector: Detector, mode: str) -> Sensor:
 
 
 def capture(sensor: Sensor, layer: int, cosine: Array) -> Array:
-    """§9: exp(−t·τ·µ/(d·o)) − exp(−(t+1)·τ·µ/(d·o)); 1 without thickness."""
+    """exp(−t·τ·µ/(d·o)) − exp(−(t+1)·τ·µ/(d·o)); 1 without thickness."""
     if sensor.mu == 0:
         return np.ones_like(cosine)
     return np.exp(-layer * sensor.step * sensor.mu / cosine) - np.exp(-(layer + 1) * sensor.step * sensor.mu / cosine)
 
 
 def polarization(beam: Beam, g: Geometry, incident: Array, d: Array) -> Array:
-    """§9: ½(1 + cos²2θ − K·(e² − m²)); 1 with -nopolar."""
+    """½(1 + cos²2θ − K·(e² − m²)); 1 with -nopolar."""
     if not beam.polarization_correction:
         return np.ones(len(d))
     b_vector = unit(np.cross(g.p, incident))
@@ -658,14 +659,14 @@ def polarization(beam: Beam, g: Geometry, incident: Array, d: Array) -> Array:
 
 
 def fluence_per_m2(beam: Beam) -> float:
-    """§9: flux·exposure/beamsize² where -flux ≠ 0, exposure > 0, beamsize > 0."""
+    """flux·exposure/beamsize² where -flux ≠ 0, exposure > 0, beamsize > 0."""
     if beam.flux_per_s != 0 and beam.exposure_s > 0 and beam.size_mm > 0:
         return beam.flux_per_s * beam.exposure_s / (beam.size_mm / 1000) ** 2
     return beam.fluence_per_m2
 
 
 def background(experiment: Experiment, folder: Path, stol: Array) -> Array:
-    """§9, water: I_bg = F²·r_e²·fluence·W³·1e6·Avogadro/18, F = 2.57 or from the amorphous table [C-13]."""
+    """Water: I_bg = F²·r_e²·fluence·W³·1e6·Avogadro/18, F = 2.57 or from the amorphous table [C-13]."""
     water, factor = experiment.background, np.full(len(stol), 2.57)
     if water.amorphous_file is not None and experiment.mode == "spec":
         rows = np.loadtxt(folder / water.amorphous_file, ndmin=2)
@@ -677,7 +678,7 @@ def background(experiment: Experiment, folder: Path, stol: Array) -> Array:
 
 
 def pixel_values(experiment: Experiment, folder: Path, g: Geometry, fast_index: Array, slow_index: Array) -> Array:
-    """§9: samples in the order layer, slow sub-pixel, fast sub-pixel, source, φ, domain (§8)."""
+    """Samples in the order layer, slow sub-pixel, fast sub-pixel, source, φ, domain."""
     spec, sampling = experiment.mode == "spec", experiment.sampling
     if not spec and (sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega):
         raise NotImplementedError("[C-11] depends on the order of evaluation")
@@ -736,7 +737,7 @@ def pixel_values(experiment: Experiment, folder: Path, g: Geometry, fast_index: 
 
 
 def within_dmin(dmin: float, q: Array) -> Array:
-    """§8: skipped if dmin > 0 and stol > 0 and dmin > 1/(2·stol)."""
+    """Skipped if dmin > 0 and stol > 0 and dmin > 1/(2·stol)."""
     stol = np.linalg.norm(q, axis=1) / 2
     return ~((dmin > 0) & (stol > 0) & (dmin * 2 * stol > 1))
 
@@ -744,7 +745,7 @@ def within_dmin(dmin: float, q: Array) -> Array:
 def sample_intensity(
     experiment: Experiment, lattice: Lattice, table: Table | None, orientation: Array, q: Array
 ) -> Array:
-    """§8: F²·F_latt² at h = a·q, k = b·q, l = c·q for the rows a, b, c of ``orientation``."""
+    """F²·F_latt² at h = a·q, k = b·q, l = c·q for the rows a, b, c of ``orientation``."""
     factors = experiment.structure_factors
     hkl = q @ orientation.T
     hkl0 = np.ceil(hkl - 0.5)

@@ -18,7 +18,7 @@ import pytest
 import nbnumba
 from nbnumba.cli import main
 from nbnumba.errors import UsageError
-from nbnumba.io.smv import header_value, read_smv
+from nbnumba.io.smv import header_value, read_smv, smv_header
 
 ROOT = Path(__file__).parent.parent
 CLI = (sys.executable, str(ROOT / "cli.py"))
@@ -120,12 +120,50 @@ def test_warnings_are_told_on_stderr_and_in_the_report(capsys: pytest.CaptureFix
         ("-pivot sample -water 10", ["C-3", "C-12"]),
         ("-cell 70 80 90 75 85 95 -detector_thick 100 -detector_abs 100", ["C-19", "C-20"]),
         ("-cell 70 80 90 90 75 100", ["C-19"]),
+        ("-cell 70 80 90 90 75 90", []),
+        ("-Xclose 8", ["C-1", "C-3"]),
+        ("-Yclose 8", ["C-1", "C-3"]),
+        ("-fdet_vector 0 0 1 -sdet_vector 0 1 0 -odet_vector 2 0 0 -distance 90", ["C-2"]),
+        ("-odet_vector 2 0 0.1 -distance 90", []),
+        ("-odet_vector 1 0 0 -distance 90", []),
+        ("-pix0_vector 0.1 0.01 -0.01 -distance 90", ["C-5"]),
+        ("-curved_det", ["C-6"]),
+        ("-misset random", ["C-7"]),
+        ("-misset 1 2 3", []),
+        ("-sourcefile unequal", ["C-8"]),
+        ("-sourcefile equal", []),
+        ("-hkl P1.hkl -interpolate", ["C-10", "C-18"]),
+        ("-interpolate", []),
+        ("-oversample_polar", ["C-11"]),
+        ("-oversample_thick", ["C-11"]),
+        ("-oversample_omega", ["C-11"]),
+        ("-stol ice -water 1", ["C-12", "C-13"]),
+        ("-img between.img", ["C-14", "C-15"]),
+        ("-img between.img -distance 90", ["C-15"]),
+        ("-mask between.img", ["C-14", "C-15"]),
+        ("-distance 100 -close_distance 90 -pivot beam", ["C-15"]),
+        ("-detector_abs inf -detector_thick 100", []),
+        ("-distance 123.456 -lambda 1.23456 -phi 12.3456 -osc 0.123456 -detector_rotx 1.23", []),
+        (
+            "-distance 123.456 -lambda 1.23456 -phi 12.3456 -osc 0.123456 -detector_rotx 1.23 -pixel 0.123456 "
+            "-detector_roty 2.34",
+            ["C-17"],
+        ),
     ],
 )
+@pytest.mark.parametrize("mode", ["spec", "c"])
 def test_labels_of_what_the_modes_treat_differently_are_told(
-    options: str, labels: list[str], capsys: pytest.CaptureFixture[str]
+    options: str, labels: list[str], mode: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(f"{GOOD} {options} -show")
+    Path("P1.hkl").write_text(HKL)
+    Path("unequal").write_text("-1 0 0 1\n-1 0.001 0\n-1 0 0.001 2\n")
+    Path("equal").write_text("-1 0 0 1\n-1 0.001 0\n")
+    Path("ice").write_text("0 2\n1 1\n")
+    Path("between.img").write_bytes(
+        b"{\nHEADER_BYTES=512;\nSIZE1=16;\nSIZE2=16;\nDISTANCE=100;\nCLOSE_DISTANCE=99;\n}".ljust(512)
+        + np.ones((SIZE, SIZE), "<u2").tobytes()
+    )
+    run(f"{GOOD} {options} -mode {mode} -show")
     told = [line.split() for line in capsys.readouterr().out.split("\n")]
     assert [word.rstrip(":") for line in told for word in line[:2] if word.startswith("C-")] == labels
 
@@ -177,11 +215,40 @@ def test_png_is_a_picture() -> None:
 
 
 def test_dials_header_is_asked_for_by_an_option() -> None:
-    run(f"{GOOD} -quiet -adc 12 -header dials")
-    header = read_smv("intimage.img").header
-    assert header_value(header, "ADC_OFFSET", whole=True) == 12
-    run(f"{GOOD} -quiet")
-    assert header_value(read_smv("intimage.img").header, "ADC_OFFSET", whole=True) is None
+    """For both images that have a header."""
+    offsets = {"": None, "-header c": None, "-header dials": 12}
+    for option, offset in offsets.items():
+        run(f"{GOOD} -quiet -adc 12 {option}")
+        for path in ("intimage.img", "noiseimage.img"):
+            assert header_value(read_smv(path).header, "ADC_OFFSET", whole=True) == offset
+
+
+@pytest.mark.parametrize("header", ["c", "dials"])
+def test_image_is_saved_with_the_header_that_is_asked_for(header: Any) -> None:
+    """Of a detector whose edges, beam centre, distances and angles all differ."""
+    image = nbnumba.simulate(nbnumba.Experiment.from_args(shlex.split(
+        f"{GOOD} -detpixels_s 8 -pixel 0.7 -Xbeam 2 -Ybeam 6 -distance 90 -detector_rotx 9 -twotheta 4 -phi 7 -osc 2 "
+        "-lambda 1.3 -pivot beam")), backend="cpu")  # fmt: skip
+    image.save_smv("int.img", header=header, adc_offset=9)
+    image.save_noise("noise.img", header=header, adc_offset=9)
+    assert read_smv("int.img").header == read_smv("noise.img").header == smv_header(image.smv_geometry, header, 9)
+    said = read_smv("int.img").header
+    geometry, height = image.geometry, 0.7 * 8
+    fast, slow = (0.7 * pixels for pixels in geometry.beam_center_px)
+    # In the mosflm convention X is along slow; spots are counted from the middle of the first pixel.
+    assert (fast, slow) == pytest.approx((6.35, 2.35))
+    expected = {
+        "SIZE1": 16, "SIZE2": 8, "PIXEL_SIZE": 0.7, "DISTANCE": 90, "WAVELENGTH": 1.3,
+        "ADXV_CENTER_X": fast, "ADXV_CENTER_Y": height - slow,
+        "MOSFLM_CENTER_X": slow - 0.35, "MOSFLM_CENTER_Y": fast - 0.35, "DENZO_X_BEAM": slow, "DENZO_Y_BEAM": fast,
+        "XDS_ORGX": geometry.orgx_px, "XDS_ORGY": geometry.orgy_px,
+        "CLOSE_DISTANCE": 90 * float(np.dot(geometry.beam, geometry.normal)),
+        "PHI": 7, "OSC_START": 7, "OSC_RANGE": 2, "TWOTHETA": 4,
+        "BEAM_CENTER_X": 2 if header == "c" else fast - 0.7,
+        "BEAM_CENTER_Y": 6 if header == "c" else height - slow + 0.7,
+    }  # fmt: skip
+    found = {keyword: header_value(said, keyword, whole=True) for keyword in expected}
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_report_tells_all_of_the_run() -> None:

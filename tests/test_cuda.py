@@ -10,22 +10,26 @@ import sys
 import types
 import warnings
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
 
 import numba
 import numpy as np
 import pytest
 
-from nbnumba import gpu, rendering
+from nbnumba import gpu, rendering, simulate, simulate_many
+from nbnumba.cli import main
 from nbnumba.commands import devices
 from nbnumba.errors import DeviceError
 from nbnumba.experiment import Experiment
 from nbnumba.inputs import read_inputs
 from nbnumba.kernels import bits
+from nbnumba.kernels.plan import ROUND, SQUARE, TOPHAT
 from nbnumba.resolve import Resolved, resolve
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -411,6 +415,43 @@ def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch)
         gpu._capacity(long, 0, 1, 1 << 20, 1, False)
 
 
+@pytest.mark.parametrize("precision", ["double", "mixed"])
+@pytest.mark.parametrize(
+    "much",
+    [
+        "-hkl full.hkl",
+        "-hkl full.hkl -interpolate",
+        "-mosaic 1 -mosaic_domains 30000 -roi 0 0 0 0",
+        "-mask mask.img -detpixels 96 -roi 0 0 0 0",
+        "-detpixels 200",
+        "-detpixels 200 -interpolate -hkl small.hkl",
+    ],
+)
+def test_memory_that_is_asked_for_is_what_is_taken(monkeypatch: pytest.MonkeyPatch, much: str, precision: str) -> None:
+    """An image that would need twentieths more than is free is refused, one that needs that much less is not."""
+    taken: list[int] = []
+
+    def kept(array: np.ndarray) -> np.ndarray:
+        taken.append(array.nbytes)
+        return array
+
+    def on_a_card_with(free: float) -> int:
+        provider = fake_provider(free=free, to_device=lambda array, stream=0: kept(array))
+        provider.cuda.device_array = lambda size, kind: kept(np.empty(size, kind))
+        monkeypatch.setattr(gpu, "_provider", lambda: provider)
+        taken.clear()
+        gpu.Job(plan, precision)
+        return sum(taken)
+
+    pytest.importorskip("nbnumba.kernels.cuda")
+    plan = resolved_from([*STILL, "-oversample", "1", *much.split()]).plan
+    needed = on_a_card_with(1e12)
+    assert on_a_card_with(1.05 * needed) == needed
+    with pytest.raises(DeviceError, match="this image needs"):
+        on_a_card_with(0.95 * needed)
+    assert not taken
+
+
 @pytest.mark.parametrize(
     ("pixels", "parts", "ns"), [(1 << 22, 1, 1), (1 << 22, 1, 1e5), (4096, 5000, 1e3), (900, 3, 1)]
 )
@@ -429,6 +470,108 @@ def test_launches_cover_the_image_and_stay_short(pixels: int, parts: int, ns: fl
         pace.took(piece.work, seconds[-1])
     assert (done == parts).all()
     assert max(seconds[3:], default=0.0) <= 2 * gpu.LAUNCH_S
+
+
+class OnCard(np.ndarray):
+    """An array as if on a card."""
+
+    def copy_to_host(self, there: np.ndarray | None = None, stream: object = None) -> np.ndarray:
+        if there is not None:
+            there[...] = self
+        return np.array(self)
+
+    def copy_to_device(self, array: np.ndarray, stream: object = None) -> None:
+        self[...] = array
+
+
+class Launches(list[tuple[int, tuple[int, ...]]]):
+    """As if there were cards: the number of that on which a kernel is launched, and which variant of it."""
+
+    def __init__(self) -> None:
+        self.current: list[int] = []
+
+    def __getitem__(self, grid: object) -> Callable[..., None]:  # type: ignore[override]
+        return lambda *args: self.append((self.current[-1], tuple(len(choice) for choice in args[-3:])))
+
+    @contextmanager
+    def on(self, card: int) -> Iterator[None]:
+        self.current.append(card)
+        yield
+        self.current.pop()
+
+    def provider(self, cards: int) -> types.SimpleNamespace:
+        provider = fake_provider(cards)
+        provider.cuda = types.SimpleNamespace(
+            gpus=[self.on(number) for number in range(cards)],
+            to_device=lambda array, stream=0: array.copy().view(OnCard),
+            device_array=lambda size, kind: np.zeros(size, kind).view(OnCard),
+            pinned_array=np.zeros,
+            synchronize=lambda: None,
+            stream=lambda: types.SimpleNamespace(synchronize=lambda: None),
+        )
+        return provider
+
+
+@pytest.fixture
+def launches(monkeypatch: pytest.MonkeyPatch) -> Launches:
+    """Of a machine with three cards."""
+    kernels = pytest.importorskip("nbnumba.kernels.cuda")
+    launches = Launches()
+    monkeypatch.setattr(gpu, "_provider", lambda: launches.provider(3))
+    monkeypatch.setattr(kernels, "render_pixels", launches)
+    monkeypatch.setattr(kernels, "add_parts", MagicMock())
+    return launches
+
+
+PRECISIONS = {"double": (SQUARE, 0, 0), "mixed": (SQUARE, 0, 2)}
+"""Shape, interpolation and arithmetic of the kernel that serves them where float64 is fast."""
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("device", [0, 2])
+def test_the_card_and_the_precision_that_are_asked_for_are_used(
+    launches: Launches, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, device: int, precision: Any
+) -> None:
+    simulate(Experiment.from_args(STILL), "cuda", precision, device=device)
+    assert set(launches) == {(device, PRECISIONS[precision])}
+    launches.clear()
+    monkeypatch.chdir(tmp_path)
+    options = ["-backend", "cuda", "-device", str(device), "-precision", precision]
+    assert main([*STILL, *options, "-quiet", "-report", "report.json"]) == 0
+    assert set(launches) == {(device, PRECISIONS[precision])}
+    assert json.loads(Path("report.json").read_text())["backend"] == f"cuda, device {device}"
+
+
+def test_by_default_the_first_card_renders_in_double_precision(launches: Launches) -> None:
+    simulate(Experiment.from_args(STILL), "cuda")
+    list(simulate_many([Experiment.from_args(STILL)], "cuda"))
+    assert set(launches) == {(0, PRECISIONS["double"])}
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("devices", "turns"), [([2, 1], [2, 1, 2, 1, 2]), ([1], [1] * 5), ("all", [0, 1, 2, 0, 1])])
+def test_cards_take_turns_in_the_order_that_is_asked_for(
+    launches: Launches, devices: Any, turns: list[int], precision: Any
+) -> None:
+    images = list(simulate_many([Experiment.from_args(STILL)] * 5, "cuda", precision, devices))
+    assert len(images) == 5
+    assert list(launches) == [(card, PRECISIONS[precision]) for card in turns]
+
+
+@pytest.mark.parametrize(
+    ("options", "variant"),
+    [
+        ("-round_xtal", (ROUND, 0, 1)),
+        ("-tophat_spots -hkl small.hkl -interpolate", (TOPHAT, 1, 1)),
+        ("-hkl small.hkl -interpolate", (SQUARE, 1, 1)),
+        ("-N 301 -oversample 1", (SQUARE, 0, 1)),
+    ],
+)
+def test_crystals_that_no_whole_numbers_serve_have_float32_alone(
+    launches: Launches, options: str, variant: tuple[int, ...]
+) -> None:
+    gpu.render_cuda(resolved_from([*STILL, *options.split()]).plan, "mixed")
+    assert set(launches) == {(0, variant)}
 
 
 def test_many_images_are_those_of_one_at_a_time(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The documents say what the program does."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -27,15 +28,87 @@ def test_every_label_is_explained(label: str) -> None:
     assert f"| {label} |" in (ROOT / "docs" / "modes.md").read_text()
 
 
-def test_links_in_documents_lead_somewhere() -> None:
-    import re
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("tests/*/*.md")]
+TEXTS = [
+    *PAGES,
+    *(ROOT / name for name in ("Makefile", "pyproject.toml", "setup.cfg", "cli.py")),
+    *(path for name in ("nbnumba", "kernels", "golden_suite_generator", "tests", "benchmarks", "examples")
+      for path in (ROOT / name).rglob("*.py")),
+]  # fmt: skip
 
+
+def headings(page: Path) -> list[str]:
+    """What stands after # outside of blocks of code."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"^#+ +(.+)$", prose, flags=re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """Those that a heading has: in lower case, with - for a blank, without anything else."""
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings(page)}
+
+
+def broken_links(page: Path, text: str) -> list[str]:
     broken = []
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-            if "://" not in target and not (page.parent / target).exists():
-                broken.append(f"{page.name}: {target}")
-    assert broken == []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        there = page.parent / path if path else page
+        if "://" not in target and not (there.exists() and (not anchor or anchor in anchors(there))):
+            broken.append(f"{page.name}: {target}")
+    return broken
+
+
+def dangling(name: str, text: str) -> list[str]:
+    """Files of the project, functions and titles that a text names and that are not there."""
+    text = " ".join(text.split())
+    folders = "docs|tests|benchmarks|examples|nbnumba|kernels|golden_suite_generator"
+    files = re.findall(rf"(?<![\w/.])(?:(?:{folders})/[\w/]*\w\.(?:md|py)|[A-Z]+\.md)\b", text)
+    missing = [file for file in files if not (ROOT / file).exists() and not (ROOT / "tests" / file).exists()]
+    roles = re.findall(r":(?:func|class|meth):`~?([\w.]+)`", text)
+    missing += [role for role in roles if role.split(".")[-1] not in DEFINED]
+    named = r"""[Ss]ections? ["“]([^"”]+)["”]|["“]([^"”]+)["”] (?:in|of) the documentation|ation, ["“]([^"”]+)["”]"""
+    titles = [title for found in re.findall(named, text) for title in found if title]
+    missing += [title for title in titles if title not in {title for page in PAGES for title in headings(page)}]
+    # The sign of a numbered section: no text here has numbers.
+    missing += re.findall("\N{SECTION SIGN} ?[\\d.]*", text)
+    return [f"{name}: {what}" for what in missing]
+
+
+DEFINED = {name for path in TEXTS if path.suffix == ".py"
+           for name in re.findall(r"^ *(?:async )?(?:def|class) (\w+)", path.read_text(), re.MULTILINE)}  # fmt: skip
+
+
+def test_links_in_documents_lead_somewhere() -> None:
+    assert [link for page in PAGES for link in broken_links(page, page.read_text())] == []
+
+
+def test_what_a_text_refers_to_is_there() -> None:
+    here = Path(__file__).name
+    texts = {path.relative_to(ROOT).as_posix(): path.read_text() for path in TEXTS if path.name != here}
+    assert [what for name, text in texts.items() for what in dangling(name, text)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("[gone](gone.md)", True),
+        ("[gone](modes.md#gone)", True),
+        ("[gone](#gone)", True),
+        ("[there](modes.md#what-both-modes-refuse), [there](#many-images), [far](https://example.org/gone)", False),
+        ("see docs/gone.md", True),
+        ("see `nbnumba/gone.py`", True),
+        ("see GONE.md, please", True),
+        ("see :func:`gone` and its section", True),
+        ('the section "Gone" tells', True),
+        ('defined by "Gone" in\n the documentation', True),
+        ('(documentation, "Gone")', True),
+        ("as in \N{SECTION SIGN}3.1 there", True),
+        ('see docs/modes.md, :func:`nbnumba.simulate`, section "Many images", ARCHITECTURE.md', False),
+    ],
+)
+def test_a_reference_to_nothing_is_seen(text: str, seen: bool) -> None:
+    page = ROOT / "docs" / "gpu.md"
+    assert bool(broken_links(page, text) + dangling("a text", text)) == seen
 
 
 def test_example_makes_a_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

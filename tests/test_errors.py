@@ -518,6 +518,25 @@ def test_all_that_a_run_holds_counts(
         check_memory(*size, masked, table, orientations)
 
 
+@pytest.mark.parametrize(
+    ("failure", "status", "said"),
+    [
+        (MemoryError("Unable to allocate 8.00 EiB"), RESOURCE, "not enough memory: Unable to allocate 8.00 EiB"),
+        (MemoryError(), RESOURCE, "not enough memory: give fewer pixels or a smaller table"),
+        (OverflowError("math range error"), USAGE, "a value is too large to compute with (math range error): give"),
+        (KeyboardInterrupt(), 130, "interrupted; nothing half written is left"),
+    ],
+)
+def test_what_fails_in_the_midst_of_a_run_has_its_status(
+    failure: BaseException, status: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("nbnumba.batch.render", fail)
+    assert said in refused(f"{GOOD} -quiet", status, capsys)
+
+
 OUTPUTS = ("floatfile", "intfile", "pgmfile", "noisefile", "png", "report")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from functools import cache
@@ -72,6 +73,19 @@ def test_no_run_is_left_out(request: pytest.FixtureRequest) -> None:
     if len(collected) < len(RUNS):
         pytest.skip("only some of the cases were asked for")
     assert made == set(RUNS)
+
+
+@pytest.mark.parametrize("suite", ["golden", "independent"])
+def test_files_are_those_that_were_recorded(suite: str) -> None:
+    """None changed, none missing, none added: SHA-256 of all but the texts about them."""
+    folder = HERE / suite
+    manifest = json.loads((folder / "manifest.json").read_text())
+    written = {folder / name: sha256 for name, sha256 in (manifest["files"] | manifest["inputs"]).items()}
+    there = {path for path in folder.rglob("*") if path.is_file()} - {folder / "manifest.json", folder / "README.md"}
+    found = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in there | written.keys()}
+    assert found == written
+    commands = {case["name"]: case.get("reference_args", case["args"]) for case in read_cases(suite)}
+    assert manifest["arguments"] == commands
 
 
 @pytest.mark.parametrize(("name", "mode"), HEADERS)

@@ -1,5 +1,6 @@
 """Suites of golden images: recorded once, then held against what programs and backends give."""
 
+import hashlib
 import json
 import shlex
 import shutil
@@ -64,6 +65,9 @@ def test_manifest_says_what_was_recorded(recorded: Path) -> None:
     manifest = json.loads((recorded / "manifest.json").read_text())
     assert manifest["program"]["own"]
     assert "inputs/full.hkl" in manifest["inputs"]
+    assert list(manifest["files"]) == ["cases.json", *(f"{name}.npz" for name in sorted(NAMES))]
+    for name, sha256 in (manifest["inputs"] | manifest["files"]).items():
+        assert hashlib.sha256((recorded / name).read_bytes()).hexdigest() == sha256
     assert list(manifest["arguments"]) == [
         case["name"] for case in json.loads((recorded / "cases.json").read_text())["cases"]
     ]
@@ -91,8 +95,11 @@ def test_check_sees_what_differs(suite: Path, changed: str, capsys: pytest.Captu
     assert {line.split()[0] for line in lines} == {"mosaic"}
 
 
-def test_suite_without_a_manifest_is_checked() -> None:
+def test_suite_of_an_unknown_recorder_is_checked(suite: Path) -> None:
     assert main(["golden", "check", str(GOLDEN), "-only", "mosaic"]) == 0
+    assert main(["golden", "check", str(suite)]) == 2
+    (suite / "manifest.json").unlink()
+    assert main(["golden", "check", str(suite), "-only", "mosaic"]) == 0
 
 
 def test_a_suite_is_overwritten_by_force_alone(suite: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import pkgutil
+import re
 import shutil
 import subprocess
 import sys
@@ -57,6 +58,16 @@ def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def test_import_contracts_are_kept() -> None:
     _python("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()", "--no-cache")
+
+
+def test_set_up_converts_units_by_their_module_alone() -> None:
+    set_up = "resolve geometry lattice sources scan mosaic structure_factors fcalc".split()
+    own = re.compile(
+        r"[*/] 1e-?10\b|/ 1000\.0|\* 0\.001|\* 1e-[36]|/ 100\.0|[/*] RTD|math\.(?:radians|pi / 180)|deg2rad"
+    )
+    found = {name: own.findall((ROOT / "nbnumba" / f"{name}.py").read_text()) for name in set_up}
+    # The angles of a cell, as they are told.
+    assert {name: hits for name, hits in found.items() if hits} == {"lattice": ["* RTD"]}
 
 
 def test_wheel_has_every_file_once(wheel: zipfile.ZipFile) -> None:

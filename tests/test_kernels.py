@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from nbnumba.kernels.polynomials import cos_pi, exp_clamped, sin_pi
 from nbnumba.kernels.structure_factor import cubic_weights, interpolated_factor, nearest_factor
 from nbnumba.kernels.vectors import rotated_about
 from nbnumba.rendering import render
-from nbnumba.resolve import Resolved, resolve
+from nbnumba.resolve import SHAPES, Resolved, resolve
 from nbnumba.testing.strategies import experiments
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbnumba.errors.NbnumbaWarning")
@@ -48,7 +49,7 @@ SMALL = Experiment(
 
 @compiled_only
 @pytest.mark.parametrize("mode", ["spec", "c"])
-@pytest.mark.parametrize("shape", ["square", "round", "gauss", "tophat"])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_pixel_value_is_that_of_its_python(mode: Any, shape: Any) -> None:
     plan = resolved(changed(Experiment(**{**vars(SMALL), "mode": mode}), crystal={"shape": shape})).plan
     memories = reference.fresh_memory(plan), reference.fresh_memory(plan)
@@ -57,6 +58,26 @@ def test_pixel_value_is_that_of_its_python(mode: Any, shape: Any) -> None:
             python = reference.pixel_value.py_func(plan, memories[0], slow, fast)
             assert reference.pixel_value(plan, memories[1], slow, fast) == pytest.approx(python, rel=1e-12)
     assert memories[0].samples == memories[1].samples
+
+
+@pytest.mark.parametrize("shape", [0, *(code + 1 for code in SHAPES.values() if code + 1 not in SHAPES.values()), 99])
+def test_a_shape_that_a_kernel_does_not_know_is_no_other_one(shape: int) -> None:
+    known = resolved(SMALL)
+    plan = known.plan._replace(crystal=known.plan.crystal._replace(shape=shape))
+    with pytest.raises(NotImplementedError, match=f"cpu.py knows no crystal of shape {shape}"):
+        render(replace(known, plan=plan), backend="cpu")
+    with pytest.raises(NotImplementedError, match=r"lattice_factor\.py knows no crystal of this shape"):
+        render(replace(known, plan=plan), backend="reference")
+    cuda = pytest.importorskip("nbnumba.kernels.cuda")
+    with pytest.raises(NotImplementedError, match=f"cuda.py knows no crystal of shape {shape}"):
+        cuda.variant_of(plan, cuda.DOUBLE)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("cells", [(1, 2, 1), (3, 1, 4)])
+def test_every_shape_is_that_of_the_plain_renderer(shape: Any, cells: tuple[int, int, int]) -> None:
+    plan = resolved(changed(SMALL, crystal={"shape": shape, "cells": cells}, detector={"fast_pixels": 40}))
+    assert_matches(render(plan, backend="cpu").photons, render(plan, backend="reference").photons)
 
 
 @compiled_only

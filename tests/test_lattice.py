@@ -17,11 +17,11 @@ from nbnumba.errors import NbnumbaWarning
 from nbnumba.experiment import Beam, Crystal, Experiment, changed
 from nbnumba.inputs import Inputs
 from nbnumba.kernels.lattice_factor import interference, lattice_factor, sphere_amplitude, sphere_series
-from nbnumba.kernels.plan import GAUSS, ROUND, SQUARE, TOPHAT
+from nbnumba.kernels.plan import GAUSS, ROUND
 from nbnumba.kernels.polarization import polarization_factor
 from nbnumba.kernels.vectors import rotated_about, rotated_xyz, unit
 from nbnumba.lattice import Lattice, cell_volume, orient_crystal, reciprocal_axes
-from nbnumba.resolve import resolve
+from nbnumba.resolve import SHAPES, resolve
 from nbnumba.testing.properties import xyz_angles_deg
 from nbnumba.testing.strategies import cells, grid
 
@@ -145,7 +145,7 @@ class Shape(NamedTuple):
     c_star: Any = (0.002, -0.001, 0.015)
 
 
-shapes = pytest.mark.parametrize("shape", [SQUARE, ROUND, GAUSS, TOPHAT])
+shapes = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 indices = st.tuples(*[st.just(0.0) | st.integers(-9, 9).map(float) | grid(-9, 9, 1000)] * 3)
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
 import pytest
 
+from nbnumba.experiment import Convention, Detector, Experiment, changed
+from nbnumba.geometry import CONVENTIONS, beam_center_of_fast_slow
+from nbnumba.image import Image
+from nbnumba.inputs import Inputs
 from nbnumba.picture import ring_curve, ring_spacings, save_png
+from nbnumba.resolve import resolve
 
+CRYSTAL = Experiment.from_args("-cell 70 80 90 -default_F 1 -N 5".split())
 MOSFLM = {"fast": (0, 0, 1), "slow": (0, -1, 0), "beam": (1, 0, 0)}
 
 
@@ -94,6 +101,51 @@ def test_overlays_are_drawn_in_colour(tmp_path: Path) -> None:
     # 100 mm · tan 2θ in pixels of 1 mm, each drawn as 9 × 9.
     expected = 900 // 100 * 100 * np.tan(2 * np.arcsin(1.0 / 6.0))
     assert np.median(radius) == pytest.approx(expected, abs=2)
+
+
+def red_cross(path: Path) -> np.ndarray:
+    """Fast and slow of the middle of what is drawn in red, in pixels of the picture."""
+    red, green, blue = np.moveaxis(matplotlib.image.imread(path)[..., :3], -1, 0)
+    rows, columns = np.nonzero((red > blue + 0.3) & (red > green + 0.3))
+    return np.array([columns.mean(), rows.mean()])
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_cross_is_where_the_beam_meets_the_detector(tmp_path: Path, convention: Convention) -> None:
+    """On a detector that is twice as high as wide, off its middle."""
+    crosses = []
+    for fast, slow in ((15, 20), (27, 13)):
+        x, y = beam_center_of_fast_slow(convention, fast, slow, 1.0, 60.0)
+        detector = Detector(
+            convention=convention, pivot="beam", beam_x_mm=x, beam_y_mm=y, rotx_deg=9.0,
+            pixel_mm=1.0, fast_pixels=30, slow_pixels=60,
+        )  # fmt: skip
+        experiment = changed(CRYSTAL, detector=vars(detector))
+        image = Image(resolve(experiment, Inputs()), np.zeros((60, 30), np.float32))
+        image.save_png(str(tmp_path / "cross.png"))
+        crosses.append(red_cross(tmp_path / "cross.png"))
+        assert image.geometry.beam_center_px == pytest.approx((fast, slow), abs=1e-9)
+    enlarged = 900 // 60
+    np.testing.assert_allclose((crosses[1] - crosses[0]) / enlarged, (12, -7), atol=0.1)
+
+
+def test_rings_of_an_image_are_those_of_its_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tilted, so that neither normal nor nearest point is the beam's; the finest ring is about that of a corner."""
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr("nbnumba.picture.save_png", lambda path, photons, **more: drawn.update(more))
+    args = "-cell 70 80 90 -default_F 1 -N 5 -pixel 0.1 -detpixels_f 900 -detpixels_s 600 -distance 80 -lambda 1.3"
+    experiment = Experiment.from_args([*args.split(), "-detector_rotx", "9", "-detector_roty", "25", "-twotheta", "8"])
+    image = Image(resolve(experiment, Inputs()), np.zeros((600, 900), np.float32))
+    image.save_png("picture.png")
+    origin, fast, slow = (np.array(getattr(image.geometry, name)) for name in ("origin_m", "fast", "slow"))
+    spacings = []
+    for label, curve in drawn["rings"]:
+        spacings.append(float(label.removesuffix(" Å")))
+        np.testing.assert_allclose(spacings_along(curve, 1.3, origin, fast, slow), spacings[-1], rtol=1e-9)
+    corners = np.array([(f, s) for f in (0.0, 900.0) for s in (0.0, 600.0)])
+    edge = spacings_along(corners, 1.3, origin, fast, slow).min()
+    assert edge <= min(spacings) <= 1.35 * edge
+    assert drawn["title"].startswith("1.3 Å, 80 mm, brightest pixel 0 photons")
 
 
 @pytest.mark.parametrize("scale", ["log", "percentile"])

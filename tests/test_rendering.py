@@ -1,6 +1,9 @@
 """Who renders, and what happens where a GPU cannot."""
 
+import contextlib
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -27,6 +30,28 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(resolved: Resolved, m
     assert "no GPU" in backend
     with pytest.raises(ResourceError, match="-backend cuda: no driver"):
         rendering.render(resolved, "cuda")
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_two_threads_of_python_render_one_after_the_other(
+    resolved: Resolved, backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numba's plainest threading layer ends the process where two parallel calls meet."""
+    meeting, met = threading.Barrier(2), []
+
+    class Kernel:
+        def compile(self, signature: object) -> None:
+            pass
+
+        def __call__(self, *args: object) -> int:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                met.append(meeting.wait(0.5))
+            return 0
+
+    monkeypatch.setattr(f"nbnumba.kernels.{backend}.render", Kernel())
+    with ThreadPoolExecutor(2) as pool:
+        assert len(list(pool.map(lambda _: rendering.render(resolved, backend), range(2)))) == 2
+    assert met == []
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class SmvImage(HoldsArrays):
 
 @dataclass(frozen=True)
 class SmvGeometry:
-    """What a header says of the experiment; "Placement" in the documentation defines each of these."""
+    """What a header says of the experiment: in mm and degrees what :class:`nbnumba.geometry.Geometry` has in SI."""
 
     fast_pixels: int
     slow_pixels: int

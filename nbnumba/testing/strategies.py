@@ -6,7 +6,7 @@ and a failing example reads well.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from hypothesis import strategies as st
@@ -22,6 +22,7 @@ from ..experiment import (
     Noise,
     Sampling,
     Scan,
+    Shape,
     StructureFactors,
     Vector,
     changed,
@@ -245,7 +246,7 @@ def crystals(draw: st.DrawFn) -> Crystal:
         misset_deg=draw(misset),
         misset_seed=draw(st.none() | st.integers(1, 10**9)),
         cells=draw(count.map(lambda n: (n, n, n)) | st.tuples(count, count, count)),
-        shape=draw(st.sampled_from(["square", "square", "round", "gauss", "tophat"])),
+        shape=draw(st.sampled_from(["square", *get_args(Shape)])),
         fudge=draw(st.just(1.0) | grid(0.1, 3)),
         mosaic_seed=draw(st.integers(1, 10**9)),
         **given,
