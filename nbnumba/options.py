@@ -681,9 +681,10 @@ def _pivot(settings: Mapping[str, Any], mode: Mode, given: Experiment | None) ->
     if mode == "spec" and ("pivot" in settings or pivot):
         return settings.get("pivot", pivot)
     if convention == "custom":
+        implied = settings.get("implied_pivot", pivot if given else "beam")
         # What -ORGX and -ORGY say does not depend on where -distance stands.
-        is_near_point = mode == "spec" and settings.get("near_point", False)
-        return "sample" if is_near_point else settings.get("implied_pivot", pivot if given else "beam")
+        is_near_point = settings.get("near_point", given is not None and detector.chosen_pivot == "sample")
+        return "sample" if mode == "spec" and implied and is_near_point else implied
     if mode == "spec" or (given and "detector.convention" not in settings):
         return pivot
     return OWN_PIVOT[convention]
@@ -709,8 +710,11 @@ def as_args(experiment: Experiment) -> list[str]:
         A field that no option sets so.
     """
     args = [*([] if experiment.mode == "spec" else ["-mode", experiment.mode]), *as_command_line(experiment)]
+    wanted = experiment.detector.chosen_pivot
+    if parse(args).experiment.detector.chosen_pivot != wanted:
+        args += ["-pivot", wanted]
     read = parse(args).experiment
-    pivot, wanted = read.detector.chosen_pivot, experiment.detector.chosen_pivot
+    pivot = read.detector.chosen_pivot
     if pivot != wanted:
         raise UsageError(f"detector.pivot: options would turn the detector about the {pivot} here, not the {wanted}")
     said = _fields(read)

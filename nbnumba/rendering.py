@@ -137,8 +137,10 @@ def simulate_many(
     _check_how(backend, precision, threads, None, numbers)
     if not isinstance(experiments, Iterable):
         raise UsageError(f"simulate_many: {type(experiments).__name__} is no list of Experiments")
+    if seed is not None and not _is_whole(seed):
+        raise UsageError(f"seed {seed!r}: give a whole number")
     on_gpu, _ = _takes_gpu(backend, numbers[0] if numbers else 0)
-    in_turn = _resolved_in_turn(experiments, fresh_seed() if seed is None else seed)
+    in_turn = _resolved_in_turn(experiments, fresh_seed() if seed is None else int(seed))
     if not on_gpu:
         yield from _one_by_one(in_turn, backend, precision, threads)
         return
@@ -238,10 +240,14 @@ def _check_how(backend: Any, precision: Any, threads: Any, progress: Any, device
             raise UsageError(f"{name} {value!r}: give {', '.join(known[:-1])} or {known[-1]}")
     counts = [("threads", threads, 1)] if threads is not None else []
     for name, value, least in [*counts, *(("device", device, 0) for device in devices)]:
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        if not _is_whole(value) or value < least:
             raise UsageError(f"{name} {value!r}: give a whole number, {least} or more")
     if progress is not None and not callable(progress):
         raise UsageError(f"progress {progress!r}: give a function that takes the number of pixels done")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _numbers(devices: Any) -> list[int]:

@@ -183,10 +183,13 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
 def _with_cell_of_model(experiment: Experiment, inputs: Inputs, model: "Model | None") -> Experiment:
     """The experiment with the cell of its coordinates, where nothing else gives one."""
     crystal = experiment.crystal
-    has_matrix = inputs.matrix is not None or crystal.a_matrix is not None
-    if model is None or crystal.cell is not None or has_matrix:
+    if model is None or crystal.cell is not None or _has_matrix(crystal, inputs):
         return experiment
     return replace(experiment, crystal=replace(crystal, cell=model.cell))
+
+
+def _has_matrix(crystal: Crystal, inputs: Inputs) -> bool:
+    return inputs.matrix is not None or crystal.a_matrix is not None
 
 
 def _factor_table(
@@ -430,8 +433,11 @@ def _labels(
     weights = None if inputs.sources is None else inputs.sources[:, 3]
     cell = experiment.crystal.cell
     custom = detector.convention == "custom"
-    has_matrix = inputs.matrix is not None or experiment.crystal.a_matrix is not None
-    oblique = cell is not None and not has_matrix and sum(angle != 90.0 for angle in cell[3:]) > 1
+    oblique = (
+        cell is not None
+        and not _has_matrix(experiment.crystal, inputs)
+        and sum(angle != 90.0 for angle in cell[3:]) > 1
+    )
     headers = inputs.mask is not None or inputs.header is not None
     applies = {
         "C-1": detector.close_x_mm is not None or detector.close_y_mm is not None,

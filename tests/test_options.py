@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbnumba.errors import NbnumbaWarning, UsageError
-from nbnumba.experiment import Background, Beam, Detector, Experiment
+from nbnumba.experiment import Background, Beam, Detector, Experiment, changed
 from nbnumba.option_table import markdown
 from nbnumba.options import OPTIONS, Command, Outputs, Run, help_text, parse, parser, wants_help, wants_version
 from nbnumba.testing.strategies import experiments
@@ -467,6 +467,17 @@ def test_options_survive_an_experiment(text: str) -> None:
     assert Experiment.from_args(experiment.to_args()) == experiment
 
 
+@pytest.mark.parametrize("mode", ["spec", "c"])
+@pytest.mark.parametrize("fields", [{}, {"orgx_px": 3}, {"twotheta_deg": 5}, {"twotheta_deg": 5, "beam_x_mm": 3}])
+def test_pivot_that_the_fields_decide_is_said_where_options_would_decide_otherwise(
+    fields: dict[str, float], mode: Any
+) -> None:
+    experiment = Experiment(detector=Detector("custom", fast_axis=(0, 0, 1), **fields), mode=mode)  # type: ignore[arg-type]
+    read = Experiment.from_args(experiment.to_args())
+    assert read.detector.chosen_pivot == experiment.detector.chosen_pivot
+    assert changed(read, detector={"pivot": None}) == experiment
+
+
 @pytest.mark.parametrize(
     ("experiment", "said"),
     [
@@ -568,6 +579,9 @@ def test_options_override_the_file_wherever_they_stand(
         ("pivot = 'beam'", "c", "-xds", "sample"),
         ("orgx_px = 3", "c", "-mosflm", "beam"),
         ("convention = 'custom'", "spec", "-ORGX 3", "sample"),
+        ("convention = 'custom'\norgx_px = 3", "spec", "", None),
+        ("convention = 'custom'\norgx_px = 3", "spec", "-distance 90", "sample"),
+        ("convention = 'custom'\norgx_px = 3", "c", "-distance 90", "beam"),
         ("convention = 'custom'\npivot = 'sample'", "spec", "-Xbeam 3", "sample"),
         ("convention = 'custom'\npivot = 'sample'", "c", "-Xbeam 3", "beam"),
     ],

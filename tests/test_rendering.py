@@ -97,6 +97,8 @@ def test_choices_may_be_numbers_of_numpy(resolved: Resolved) -> None:
         ({"devices": [0, -1]}, "device -1: give a whole number, 0 or more"),
         ({"backend": "gpu"}, "backend 'gpu': give auto, cpu, cuda or reference"),
         ({"precision": None}, "precision None: give double or mixed"),
+        ({"threads": "2"}, "threads '2': give a whole number, 1 or more"),
+        ({"seed": 1.5}, "seed 1.5: give a whole number"),
         ({"experiments": Experiment()}, "simulate_many: Experiment is no list of Experiments"),
         ({"experiments": ["-N"]}, "simulate_many: str is no Experiment"),
     ],
