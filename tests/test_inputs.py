@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nbnumba import Experiment
+from nbnumba import Crystal, Detector, Experiment, StructureFactors
 from nbnumba.cli import main
 from nbnumba.errors import InputFileError, NbnumbaWarning, UsageError
 from nbnumba.inputs import read_inputs
@@ -599,3 +599,12 @@ def test_curve_that_no_image_can_hold(capsys: pytest.CaptureFixture[str]) -> Non
     Path("x").write_text("0 1\n1e299 1\n")
     assert main(shlex.split(f"{CRYSTAL} -detpixels 8 -water 1 -4stol x -show")) == 3
     assert capsys.readouterr().err.startswith("nbnumba: x:2: abscissa = 1e+299 is too large")
+
+
+def test_mask_that_the_experiment_holds_has_no_header_to_lack_anything() -> None:
+    experiment = Experiment(
+        detector=Detector(mask=np.eye(8, dtype=int)),  # type: ignore[arg-type]
+        crystal=Crystal(cell=(70, 80, 90, 90, 90, 90)),
+        structure_factors=StructureFactors(default_f=1),
+    )
+    assert resolve(experiment, read_inputs(experiment)).geometry.fast_pixels == 8
