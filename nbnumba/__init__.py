@@ -39,6 +39,7 @@ __all__ = [
     "NbnumbaError",
     "NbnumbaWarning",
     "Noise",
+    "Predictions",
     "ResourceError",
     "Sampling",
     "Scan",
@@ -46,6 +47,8 @@ __all__ = [
     "UsageError",
     "__version__",
     "changed",
+    "hkl_map",
+    "predict",
     "simulate",
     "simulate_many",
 ]
@@ -53,9 +56,17 @@ __all__ = [
 
 if TYPE_CHECKING:
     from .image import Image
+    from .prediction import Predictions, hkl_map, predict
     from .rendering import simulate, simulate_many
 else:
-    _HEAVY = {"Image": "image", "simulate": "rendering", "simulate_many": "rendering"}
+    _HEAVY = {
+        "Image": "image",
+        "Predictions": "prediction",
+        "hkl_map": "prediction",
+        "predict": "prediction",
+        "simulate": "rendering",
+        "simulate_many": "rendering",
+    }
 
     def __getattr__(name: str) -> Any:
         """Import what needs NumPy and Numba only when it is used: ``nbnumba -h`` answers at once."""

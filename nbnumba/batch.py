@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .dials_header import check_header
 from .errors import NbnumbaWarning, UsageError
 from .experiment import Experiment, changed
 from .image import Image, smv_geometry
@@ -58,7 +59,8 @@ def run(command: Command) -> int:
         Compilation(first=_say_compiling) as compilation,
         _patient_stdout() as say,
     ):
-        warnings.simplefilter("always", NbnumbaWarning)
+        # Each once, from whatever lines: what holds for several files is not said for each of them.
+        warnings.simplefilter("module", NbnumbaWarning)
         for note in command.notes:
             _warn(note)
         clock = Clock(compilation)
@@ -69,6 +71,8 @@ def run(command: Command) -> int:
             _check_pixels(command, resolved)
             if not command.run.show:
                 _check_outputs(command)
+                image_files = [command.outputs.int_file, command.outputs.noise_file]
+                check_header(resolved, command.outputs.header, command.outputs.adc_offset, image_files)
         labels = _ordered({*resolved.labels, *command.labels, *_header_labels(resolved)})
         said = _show_warnings(caught, 0)
         if not command.run.quiet:

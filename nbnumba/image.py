@@ -2,28 +2,30 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from io import BytesIO
+from os import PathLike
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import HoldsArrays
 from .detector_counts import auto_gray_scale, auto_scale, gray_levels, scaled_counts
+from .dials_header import MASKED, check_header
 from .experiment import Experiment
 from .geometry import Geometry, beam_center_of_fast_slow
 from .io.pgm import write_pgm
 from .io.raw import write_raw
-from .io.smv import SmvGeometry, smv_header, write_smv
+from .io.smv import HeaderStyle, SmvGeometry, smv_header, write_smv
 from .noise import NoiseImage, photon_counts
+from .prediction import Oriented
 from .reach import pixels_of_direct_beam
 from .resolve import Resolved
 from .statistics import Statistics, image_statistics
 
-HeaderStyle = Literal["c", "dials"]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Image(HoldsArrays):
+class Image(Oriented, HoldsArrays):
     """Expected photons of every pixel, float32 (slow, fast), and what they were simulated from."""
 
     resolved: Resolved
@@ -85,17 +87,67 @@ class Image(HoldsArrays):
     def save_smv(
         self, path: str, scale: float | None = None, adc_offset: float = 40.0, header: HeaderStyle = "c"
     ) -> None:
-        """SMV of photons · scale + adc_offset as uint16; ``header`` "c" or "dials" (what dxtbx reads exactly)."""
+        """SMV of photons · scale + adc_offset as uint16.
+
+        Parameters
+        ----------
+        path : str
+            File to be replaced.
+        scale : float, optional
+            Counts per photon; by default :attr:`int_scale`.
+        adc_offset : float
+            Count of no photons.
+        header : {"c", "dials"}
+            As nanoBragg writes it, or such that DIALS reads the exact geometry; pixels that are masked or outside
+            the region are then 65535, which DIALS leaves out.
+
+        Raises
+        ------
+        UsageError
+            An unknown ``header``; or "dials" for a geometry that SMV cannot say: a detector that is curved, seen from
+            behind or not across the beam, or a scan about another axis than fast.
+        ResourceError
+            The file cannot be written.
+        """
+        check_header(self.resolved, header, adc_offset, [path])
         counts = scaled_counts(self.photons, scale or self.int_scale, adc_offset, self._roi)
-        write_smv(path, smv_header(self.smv_geometry, header, adc_offset), counts)
+        self._write_smv(path, counts, adc_offset, header)
 
     def save_noise(
         self, path: str, seed: int | None = None, adc_offset: float = 40.0, header: HeaderStyle = "c"
     ) -> NoiseImage:
-        """SMV of counted photons + adc_offset as uint16; returns them."""
+        """SMV of counted photons + adc_offset as uint16; returns what is in it.
+
+        Parameters
+        ----------
+        path, adc_offset, header
+            As in :meth:`save_smv`.
+        seed : int, optional
+            That of the experiment by default.
+
+        Raises
+        ------
+        UsageError, ResourceError
+            As in :meth:`save_smv`.
+        """
+        check_header(self.resolved, header, adc_offset, [path])
         noise = self.noise(seed, adc_offset)
-        write_smv(path, smv_header(self.smv_geometry, header, adc_offset), noise.counts)
+        self._write_smv(path, noise.counts, adc_offset, header)
         return noise
+
+    def _write_smv(self, path: str, counts: np.ndarray, adc_offset: float, header: HeaderStyle) -> None:
+        if header == "dials":
+            counts[~self._measured] = MASKED
+        write_smv(path, smv_header(self.smv_geometry, header, adc_offset), counts)
+
+    @property
+    def _measured(self) -> np.ndarray:
+        """Which pixels are in the region and not masked (slow, fast)."""
+        fast0, fast1, slow0, slow1 = self._roi
+        measured = np.zeros(self.photons.shape, bool)
+        measured[slow0 : slow1 + 1, fast0 : fast1 + 1] = True
+        mask = self.resolved.plan.detector.mask
+        return measured & (mask != 0) if mask.size else measured
 
     def save_pgm(self, path: str, scale: float | None = None) -> None:
         """8-bit gray levels of photons · scale."""
@@ -106,8 +158,14 @@ class Image(HoldsArrays):
         """The scale that shows five times the rmsd as white."""
         return auto_gray_scale(self.statistics_beside_beam.rmsd, int_scale or self.int_scale)
 
-    def save_png(self, path: str) -> None:
-        """A picture on a logarithmic scale, with beam centre and resolution rings."""
+    def _repr_png_(self) -> bytes:
+        """How a notebook shows it: the picture of :meth:`save_png`."""
+        picture = BytesIO()
+        self.save_png(picture)
+        return picture.getvalue()
+
+    def save_png(self, path: str | PathLike[str] | BinaryIO) -> None:
+        """A picture on a logarithmic scale, with beam centre and resolution rings, into a path or a binary file."""
         from .picture import ring_curve, ring_spacings, save_png
 
         geometry, wavelength = self.geometry, self.resolved.wavelength_angstrom

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +29,7 @@ _RINGS = 4
 
 
 def save_png(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | BinaryIO,
     photons: NDArray[np.float32],
     *,
     beam_center_px: tuple[float, float] | None = None,
@@ -40,7 +41,7 @@ def save_png(
 
     Parameters
     ----------
-    path : str or path
+    path : str, path or binary file
     photons : float array, shape (slow, fast)
         A small image is enlarged by a whole factor; of a large one, every block of pixels shows its strongest.
     beam_center_px : tuple of 2 floats, optional
@@ -80,7 +81,7 @@ def save_png(
         _draw_ring(axes, label, curve, photons.shape)
     if beam_center_px is not None:
         axes.plot(*beam_center_px, "+", color="tab:red", markersize=14, markeredgewidth=1.2)
-    with replacing(path) as file:
+    with replacing(path) if isinstance(path, (str, os.PathLike)) else nullcontext(path) as file:
         figure.savefig(file, format="png")
 
 

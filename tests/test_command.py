@@ -111,6 +111,30 @@ def test_warnings_are_told_on_stderr_and_in_the_report(capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
+    ("options", "warning"),
+    [
+        ("-N 20 -oversample 1", "-oversample 1 is coarse for this crystal: -oversample 54 would resolve its fringes"),
+        ("-N 20 -oversample 54", ""),
+        ("-samplesize 1e-4 -beamsize 5e-5", "sample y of 0.0001 mm is clipped to the beam, -beamsize 5e-05 mm"),
+        ("-samplesize 1e-4 -beamsize 5e-5", "sample z of 0.0001 mm is clipped to the beam, -beamsize 5e-05 mm"),
+        ("-sample_x 1e-4 -beamsize 5e-5", ""),
+        ("-roi 3 99 2 5", "-roi 3 99 2 5 reaches beyond the detector: clipped to 3 15 2 5"),
+        ("-detector_thick 50", "-detector_thick 50 without -detector_abs: the 1/e depth is taken to be the same"),
+        ("-mosaic_domains 3", "-mosaic_domains 3 without -mosaic: one domain"),
+    ],
+)
+def test_what_is_assumed_is_warned_of(options: str, warning: str) -> None:
+    warnings = report_of(f"{GOOD} {options}")["warnings"]
+    assert warning in (warnings or [""])
+
+
+def test_sample_is_clipped_to_the_beam_across_it() -> None:
+    """Edges of 1000, 500 and 500 Å in cells of 70, 80 and 90 Å."""
+    report = report_of(f"{GOOD} -samplesize 1e-4 -beamsize 5e-5 -oversample 1")
+    assert report["resolved"]["lattice"]["cells"] == [15, 7, 6]
+
+
+@pytest.mark.parametrize(
     ("options", "labels"),
     [
         ("", []),

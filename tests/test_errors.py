@@ -175,6 +175,11 @@ def test_number_that_makes_no_sense(options: str, right: str, capsys: pytest.Cap
         ("-mosaic 1 -mosaic_domains 1e9", "-mosaic_domains 1000000000: must be at most"),
         ("-fluence 1e300", "-fluence 1e+300: give a number of at most"),
         ("-pixel 1e-300", "-pixel 1e-300: must be at least"),
+        (
+            "-oversample 100000000",
+            "1e+16 samples for each pixel can never be done: give fewer -oversample, φ steps or -N",
+        ),
+        ("-osc 1000 -phistep 1e-5", "-osc 1000 in steps of -phistep 1e-05 makes 100000000 steps, more than 10000000"),
         ("-flux 1 -beamsize 1e-300", "-beamsize 1e-300: must be 0 or at least"),
         ("-cell 1e-300", "-cell 1e-300: must be at least"),
         ("-default_F 1e40", "float32 cannot hold: give less -fluence"),
@@ -408,7 +413,7 @@ def test_bytes_that_are_none_of_this(option: str, capsys: pytest.CaptureFixture[
         ("img", smv(OSC_RANGE="-1"), "x: SMV header: OSC_RANGE=-1 must be 0 or more, or given by option"),
         ("mask", smv(WAVELENGTH="0"), "x: SMV header: WAVELENGTH=0 must be above 0, or given by option"),
         ("mask", smv(4, 6), "x: a mask of 4 x 6 pixels (fast x slow) for a detector of 8 x 8: give a mask of"),
-        ("pdb", "hello\n", "x is not a PDB or mmCIF file"),
+        ("pdb", "hello\n", "x holds no atoms of a crystal"),
     ],
 )  # fmt: skip
 def test_wrong_content_is_named(
@@ -418,13 +423,27 @@ def test_wrong_content_is_named(
     assert said in refused(f"{GOOD} -water 1 -{option} x", FILE, capsys)
 
 
+def test_amorphous_material_needs_a_thickness(capsys: pytest.CaptureFixture[str]) -> None:
+    put("x", "0 2\n1 1\n")
+    for option in ("-stol", "-4stol", "-Q"):
+        said = refused(f"{GOOD} {option} x", USAGE, capsys)
+        assert "-water 0: must be above 0 beside -stol, -4stol or -Q: it is the material's thickness" in said
+
+
+def test_coordinates_are_preferred_to_an_earlier_cache(capsys: pytest.CaptureFixture[str]) -> None:
+    put("x.pdb", f"CRYST1   50.000   50.000   50.000  90.00  90.00  90.00 P 1\n{ATOM}END\n")
+    put("Fdump.bin", "garbage")
+    assert main(shlex.split(f"{DETECTOR} -pdb x.pdb -dmin 8 -show")) == 0
+    assert "Fdump.bin" not in "".join(capsys.readouterr())
+
+
 ATOM = "ATOM      1  N   ALA A   1      11.104   6.134  -6.504  1.00 10.00           N\n"
 
 
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("x.cif", "hello\n", "x.cif is not a PDB or mmCIF file"),
+        ("x.cif", "hello\n", "x.cif holds no atoms of a crystal"),
         ("x.pdb", "CRYST1   50.000   50.000   50.000  90.00  90.00  90.00 P 1\nEND\n", "x.pdb holds no atoms"),
         *[("x.pdb", f"CRYST1{a:9.3f}   50.000   50.000{alpha:7.2f}  10.00  10.00 P 1\n{ATOM}END\n",
            f"x.pdb: its unit cell cannot be: {a:g} 50 50 {alpha:g} 10 10: the")
@@ -432,7 +451,7 @@ ATOM = "ATOM      1  N   ALA A   1      11.104   6.134  -6.504  1.00 10.00      
         ("x.pdb", f"CRYST1   50.000   50.000   50.000 170.00  10.00  10.00 P 1\n{ATOM}END\n",
          "x.pdb: its unit cell cannot be: 50 50 50 170 10 10: these angles close no cell"),
         ("x.pdb", "CRYST1   50.000   50.000   50.000  90.00  90.00  90.00 P 1\n" + ATOM.replace("11.104", "   nan"),
-         "x.pdb: the coordinates or the B factor of an atom are no number"),
+         "x.pdb: atom 1 (N of ALA 1): its coordinates [nan, 6.134, -6.504] must be numbers"),
         ("x.pdb", "ATOM      1  N   ALA A   1      11.104   6.134  -6.504  1.00  0.00           N\nEND\n",
          "x.pdb has no unit cell"),
     ],

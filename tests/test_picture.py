@@ -155,3 +155,14 @@ def test_rings_of_an_image_are_those_of_its_detector(monkeypatch: pytest.MonkeyP
 def test_odd_images_make_a_picture(tmp_path: Path, image: np.ndarray, scale: str) -> None:
     save_png(tmp_path / "odd.png", image.astype(np.float32), scale=scale)
     assert matplotlib.image.imread(tmp_path / "odd.png").size
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, 3.0])
+def test_an_image_shows_itself_whatever_is_in_it(value: float) -> None:
+    experiment = Experiment.from_args("-cell 70 80 90 -default_F 100 -detpixels_f 1500 -detpixels_s 40".split())
+    photons = np.full((40, 1500), value, np.float32)
+    photons[3, 7] = 2.0
+    shown = Image(resolve(experiment, Inputs()), photons)._repr_png_()
+    assert shown.startswith(b"\x89PNG")
+    width, height = (int.from_bytes(shown[at : at + 4], "big") for at in (16, 20))
+    assert max(width, height) < 2000
