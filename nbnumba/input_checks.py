@@ -58,7 +58,7 @@ def check_inputs(given: Experiment, experiment: Experiment, inputs: Inputs, beam
 
 def _check_headers(experiment: Experiment, inputs: Inputs, wavelength: float) -> None:
     """Say which default counts because neither a header nor an option gives a value."""
-    images = [image for image in (inputs.header, inputs.mask) if image is not None]
+    images = [image for image in (inputs.header, inputs.mask) if image is not None and image.header]
     dtrek = [record for image in images for record in dtrek_records(image.header)]
     missing = dict(_missing(experiment, inputs, wavelength))
     if not images or not missing or (list(missing) == ["beam centre"] and not dtrek):

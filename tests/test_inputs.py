@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import shlex
 import threading
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nbnumba import Experiment
+from nbnumba import Crystal, Detector, Experiment, StructureFactors
 from nbnumba.cli import main
 from nbnumba.errors import InputFileError, NbnumbaWarning, UsageError
 from nbnumba.inputs import read_inputs
@@ -139,6 +140,16 @@ def test_number_that_float64_lacks(number: str) -> None:
     assert len(str(raised.value)) < 300
 
 
+def test_trace_does_not_wait_for_a_pipe_that_it_has_read() -> None:
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=lambda: Path("pipe").write_text("0 0 0 1\n1 0 0 5\n"))
+    writer.start()
+    line = f"{CRYSTAL} {GEOMETRY} -detpixels 8 -nointerpolate -oversample 12 -hkl pipe"
+    assert main(["trace", "-pixel", "3", "4", "-out", "traced", "--", *shlex.split(line)]) == 0
+    writer.join()
+    assert json.loads(Path("traced/provenance.json").read_text())["inputs"] == {}
+
+
 # Packed ------------------------------------------------------------------------------------------------------------
 
 
@@ -158,6 +169,13 @@ def test_packed_files_are_read_by_their_content(folder: Path) -> None:
         plans.append(resolved("-water 1 -N 2 " + " ".join(f"-{option} {option}" for option in contents)).plan)
     for plan in plans[1:]:
         assert repr(plan) == repr(plans[0])
+
+
+def test_packed_image_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.img").write_bytes(smv(""))
+    Path("b.img.gz").write_bytes(gzip.compress(smv("")))
+    assert main(["compare", "a.img", "b.img.gz"]) == 0
+    assert "correlation         1\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("read", [read_hkl, read_smv])
@@ -599,3 +617,12 @@ def test_curve_that_no_image_can_hold(capsys: pytest.CaptureFixture[str]) -> Non
     Path("x").write_text("0 1\n1e299 1\n")
     assert main(shlex.split(f"{CRYSTAL} -detpixels 8 -water 1 -4stol x -show")) == 3
     assert capsys.readouterr().err.startswith("nbnumba: x:2: abscissa = 1e+299 is too large")
+
+
+def test_mask_that_the_experiment_holds_has_no_header_to_lack_anything() -> None:
+    experiment = Experiment(
+        detector=Detector(mask=np.eye(8, dtype=int)),  # type: ignore[arg-type]
+        crystal=Crystal(cell=(70, 80, 90, 90, 90, 90)),
+        structure_factors=StructureFactors(default_f=1),
+    )
+    assert resolve(experiment, read_inputs(experiment)).geometry.fast_pixels == 8

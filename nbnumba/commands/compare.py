@@ -233,7 +233,7 @@ def _read_image(path: str, shape: tuple[int, int] | None) -> np.ndarray:
     if path.endswith((".npy", ".npz")):
         return _read_numpy(path)
     content = read_bytes(path, "the image")
-    if content.startswith(b"{"):
+    if content.startswith(b"{") or path.endswith(".gz"):
         return read_smv(path).pixels
     if shape is None:
         edge = math.isqrt(len(content) // 4)

@@ -68,7 +68,7 @@ def main(argv: list[str]) -> int:
         "commit": _commit(),
         "processor": _processor(),
         "environment": {name: value for name, value in sorted(os.environ.items()) if name.startswith(_VARIABLES)},
-        "inputs": {path: _sha256(Path(path)) for path in _input_files(command, experiment)},
+        "inputs": {path: _sha256(Path(path)) for path in _input_files(command, experiment) if os.path.isfile(path)},
         "outputs": {path.name: _sha256(path) for path in files},
         "warnings": told,
         "seconds": time.perf_counter() - began,

@@ -40,7 +40,7 @@ _LINES: list[tuple[str, tuple[str, str]]] = [
     (r"CrystFEL stream format", ("a stream of CrystFEL", "merge it first, and write F as lines of h k l F")),
     (r"\s*X?PARM\.XDS|\s*XPARM", ("a parameter file of XDS", "write its matrix as rows x, y, z of a*, b*, c*")),
     (r"\s*1[ \t]*\n[ \t]*-98\d[ \t]*\n", ("a merged SCALEPACK file", _AS_ROOT)),
-    (r"[ \t]*\d{1,3}[ \t]+[a-zA-Z][ \t]?\d[^\n]*\n[ \t]*-?\d+(?:[ \t]+-?\d+){8}\s", ("a SCALEPACK file", _AS_ROOT)),
+    (r"[ \t]*\d{1,3}[ \t]+[a-zA-Z][ \t]?\d[^\n]*\n[ \t]*-?\d+(?:[ \t]+-?\d+){8} *\n", ("a SCALEPACK file", _AS_ROOT)),
     (r"(?:HEADER|CRYST1|ATOM  |HETATM|REMARK|TITLE |EXPDTA|COMPND|MODEL )", ("a PDB file", _MODEL)),
     (r"\s*<(?:!DOCTYPE|html|\?xml)", ("a page of the web, or XML", "get the data themselves")),
     (r"\{\s*HEADER_BYTES", ("an SMV image", "give it as -img or -mask")),
