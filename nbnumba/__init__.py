@@ -8,22 +8,10 @@
 ((64, 64), 'float32')
 """
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .errors import InputFileError, NbnumbaError, NbnumbaWarning, ResourceError, UsageError
-from .experiment import (
-    Background,
-    Beam,
-    Crystal,
-    Detector,
-    Experiment,
-    Goniometer,
-    Noise,
-    Sampling,
-    Scan,
-    StructureFactors,
-    changed,
-)
 from .version import __version__
 
 __all__ = [
@@ -50,14 +38,31 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import what needs NumPy and Numba only when it is used: ``nbnumba -h`` answers at once."""
-    if name in ("simulate", "simulate_many"):
-        from . import rendering
+if TYPE_CHECKING:
+    from .experiment import (
+        Background,
+        Beam,
+        Crystal,
+        Detector,
+        Experiment,
+        Goniometer,
+        Noise,
+        Sampling,
+        Scan,
+        StructureFactors,
+        changed,
+    )
+    from .image import Image
+    from .rendering import simulate, simulate_many
+else:
+    _HEAVY = {"Image": "image", "simulate": "rendering", "simulate_many": "rendering"}
 
-        return getattr(rendering, name)
-    if name == "Image":
-        from .image import Image
+    def __getattr__(name: str) -> Any:
+        """Import what is asked for, and with it NumPy and Numba where needed: ``nbnumba -h`` answers at once."""
+        if name in _HEAVY:
+            from .interruption import out_of_reach
 
-        return Image
-    raise AttributeError(f"module 'nbnumba' has no attribute {name!r}")
+            return getattr(out_of_reach(lambda: import_module(f".{_HEAVY[name]}", __name__)), name)
+        if name in __all__:
+            return getattr(import_module(".experiment", __name__), name)
+        raise AttributeError(f"module 'nbnumba' has no attribute {name!r}")

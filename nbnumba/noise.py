@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import typeof
 from numpy.typing import NDArray
 
+from .compiling import compiling
 from .kernels.noise import add_noise
 
 
@@ -39,5 +41,7 @@ def photon_counts(
         Added to every count inside the region.
     """
     counts = np.zeros(photons.shape, dtype=np.uint16)
-    photon_sum, overloads = add_noise(photons, roi, seed, float(adc_offset), counts)
+    args = (photons, roi, seed, float(adc_offset), counts)
+    compiling(lambda: add_noise.compile(tuple(map(typeof, args))))
+    photon_sum, overloads = add_noise(*args)
     return NoiseImage(counts, round(photon_sum), int(overloads))
