@@ -14,8 +14,10 @@ import warnings
 import nbnumba
 
 
+warnings.simplefilter("ignore")
+
+
 def image(pixels: int = 32, domains: int = 1) -> str:
-    warnings.simplefilter("ignore")
     words = f"-cell 70 80 90 75 85 95 -default_F 100 -N 5 -pixel 1 -detpixels {pixels} -mosaic 1 -oversample 1"
     experiment = nbnumba.Experiment.from_args([*words.split(), "-mosaic_domains", str(domains)])
     return hashlib.sha256(nbnumba.simulate(experiment, "cpu").photons.tobytes()).hexdigest()
