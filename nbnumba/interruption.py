@@ -70,6 +70,9 @@ def forget_signals() -> None:
 
 
 def _hear(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        # Python lets no other thread.
+        return
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
