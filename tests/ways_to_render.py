@@ -13,7 +13,6 @@ import warnings
 
 import nbnumba
 
-
 warnings.simplefilter("ignore")
 
 
