@@ -1,4 +1,4 @@
-"""The fast renderer: parallel over rows, a row in blocks of pixels, the innermost loop over the pixels of a block.
+"""The fast renderer: threads take rows, a row goes in blocks of pixels, the innermost loop over the pixels of a block.
 
 The loops are those of ``reference.py``: layer, slow and fast sub-pixel, source, orientation (φ and domain). What
 does not depend on the inner ones is hoisted: all orientations are one table, the scattering vector is made once
@@ -10,13 +10,11 @@ on its neighbours.
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
 from .background import background_intensity
-from .box import boxed, unboxed
 from .equation import inlined
 from .jit import compiled, internal
-from .memory import add_to, cubic_sum, look_up, read, read_back, write
+from .memory import add_to, cubic_sum, look_up, read, read_back, take, write
 from .orientation import oriented_cells
 from .pixel import flat_position, position, solid_angle
 from .plan import FLAT, GAUSS, ROUND, SQUARE, TOPHAT
@@ -552,9 +550,8 @@ def padded(count):
 
 
 @internal()
-def render_row(job, image, slow, done, stop):
+def render_row(plan, tables, image, slow, done, stop, shape, interpolate, single):
     """One row of the image, block by block; the number of samples outside the table."""
-    plan, tables, shape, interpolate, single = job
     detector = plan.detector
     rows = np.empty((21, BLOCK))
     block = Block(
@@ -579,12 +576,14 @@ def render_row(job, image, slow, done, stop):
     return outside
 
 
-@compiled(parallel=True)
-def render(plan, tables, image, done, stop, shape, interpolate, single):
-    """Fill ``image`` (slow, fast), float32.
+@compiled()
+def render(plan, tables, image, taken, done, stop, shape, interpolate, single):
+    """Fill rows of ``image`` (slow, fast), float32, until all are taken: the work of one thread of any number.
 
     Parameters
     ----------
+    taken : ndarray of int64 (1,)
+        Counts the rows that some thread has begun.
     done : ndarray of int64 (slow,)
         Counts the pixels of each row that are finished.
     stop : ndarray of int64 (1,)
@@ -599,7 +598,8 @@ def render(plan, tables, image, done, stop, shape, interpolate, single):
     """
     outside = 0.0
     first, last = plan.detector.roi[2], plan.detector.roi[3]
-    box = boxed((plan, tables, shape, interpolate, single))
-    for slow in prange(first, last + 1):
-        outside += render_row(unboxed(box), image, slow, done, stop)
+    slow = first + take(taken)
+    while slow <= last:
+        outside += render_row(plan, tables, image, slow, done, stop, shape, interpolate, single)
+        slow = first + take(taken)
     return outside

@@ -13,10 +13,11 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
+from numba.core.target_extension import target_override
 
 from . import bits
+from .cache import CACHE_FOLDER, Kept
 from .equation import EQUATIONS
-from .jit import CACHE_FOLDER
 
 if not hasattr(np, "row_stack"):
     # numba-cuda 0.30 looks it up at its first compilation; NumPy 2.5 has it no more.
@@ -116,14 +117,21 @@ def device_function(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """A kernel: what a launch runs in every thread; its machine code is kept in the cache folder."""
-    if is_simulator or CACHE_FOLDER is None:
-        return cuda.jit(function)
-    shared = config.CACHE_DIR
-    config.CACHE_DIR = CACHE_FOLDER
-    try:
-        return cuda.jit(cache=True)(function)
-    finally:
-        config.CACHE_DIR = shared
+    dispatcher = cuda.jit(function)
+    if not is_simulator and CACHE_FOLDER is not None:
+        dispatcher._cache = Kept(function, CACHE_FOLDER, _reduced, _rebuilt, lambda: target_override("cuda"))
+    return dispatcher
+
+
+def _reduced(compiled: Any) -> Any:
+    # Code that was made for one shape of launch, which the types do not tell.
+    return None if getattr(compiled, "launch_config_sensitive", False) else compiled._reduce_states()
+
+
+def _rebuilt(context: Any, state: Any) -> Any:
+    from numba.cuda.dispatcher import _Kernel
+
+    return _Kernel._rebuild(**state)
 
 
 def card_count() -> int:
@@ -164,7 +172,7 @@ def free_bytes() -> float:
 
 def never_compiled() -> bool:
     """Whether the cache folder has no kernel for a card yet."""
-    return not is_simulator and not (CACHE_FOLDER and any(Path(CACHE_FOLDER).rglob("cuda.render_pixels*")))
+    return not is_simulator and not (CACHE_FOLDER and any(Path(CACHE_FOLDER).glob("cuda.render_pixels*")))
 
 
 @cache

@@ -1,55 +1,13 @@
-"""Compilation of the loop nests and the folder in which compiled code is kept.
+"""Compilation of the loop nests; where what comes of it is kept is told in ``cache.py``."""
 
-Numba's own cache does not see an edit in a function that a cached one calls. So the folder's name holds a hash of
-all kernel sources, of the versions of Numba and Python, and of the processor: what is found there was compiled from
-this text.
-"""
-
-import hashlib
-import os
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Self
 
-import llvmlite.binding
 import numba
 from numba.core import event
 
-
-def cache_root() -> Path:
-    """The user's cache directory for nbnumba, whatever the platform."""
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "nbnumba"
-
-
-def _source_hash() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    cpu = llvmlite.binding.get_host_cpu_name() + llvmlite.binding.get_host_cpu_features().flatten()
-    digest.update(f"{numba.__version__} {sys.version} {cpu}".encode())
-    return digest.hexdigest()[:16]
-
-
-def _cache_folder() -> str | None:
-    """Where compiled kernels are kept; None where nothing can be written: they are compiled at every run."""
-    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or cache_root()) / f"kernels-{_source_hash()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK)
-    except OSError:
-        writable = False
-    return str(folder) if writable else None
-
-
-CACHE_FOLDER = _cache_folder()
+from .cache import CACHE_FOLDER, kept_for_cpu
 
 
 class Compilation(event.Listener):
@@ -89,12 +47,10 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """``njit`` with NumPy's division by zero, without the GIL, and kept in the cache folder."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        shared = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = CACHE_FOLDER or ""
-        try:
-            return numba.njit(cache=CACHE_FOLDER is not None, nogil=True, error_model="numpy", **options)(function)
-        finally:
-            numba.config.CACHE_DIR = shared
+        dispatcher = numba.njit(nogil=True, error_model="numpy", **options)(function)
+        if CACHE_FOLDER is not None and not numba.config.DISABLE_JIT:
+            dispatcher._cache = kept_for_cpu(function, CACHE_FOLDER)
+        return dispatcher
 
     return decorate
 

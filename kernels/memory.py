@@ -118,3 +118,14 @@ def add_to(typing_context, sums, index, value):
         return context.get_dummy_value()
 
     return types.void(sums, types.uint32, sums.dtype), codegen
+
+
+@intrinsic
+def take(typing_context, counter):
+    """take(counter): counter[0], which is one more from then on; no two threads get the same number."""
+
+    def codegen(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.atomic_rmw("add", data, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(counter), codegen

@@ -12,19 +12,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputFileError, NbnumbaError, NbnumbaWarning, ResourceError, UsageError
-from .experiment import (
-    Background,
-    Beam,
-    Crystal,
-    Detector,
-    Experiment,
-    Goniometer,
-    Noise,
-    Sampling,
-    Scan,
-    StructureFactors,
-    changed,
-)
 from .version import __version__
 
 __all__ = [
@@ -55,6 +42,19 @@ __all__ = [
 
 
 if TYPE_CHECKING:
+    from .experiment import (
+        Background,
+        Beam,
+        Crystal,
+        Detector,
+        Experiment,
+        Goniometer,
+        Noise,
+        Sampling,
+        Scan,
+        StructureFactors,
+        changed,
+    )
     from .image import Image
     from .prediction import Predictions, hkl_map, predict
     from .rendering import simulate, simulate_many
@@ -69,9 +69,13 @@ else:
     }
 
     def __getattr__(name: str) -> Any:
-        """Import what needs NumPy and Numba only when it is used: ``nbnumba -h`` answers at once."""
+        """Import what is asked for, and with it NumPy and Numba where needed: ``nbnumba -h`` answers at once."""
         if name in _HEAVY:
-            return getattr(import_module(f".{_HEAVY[name]}", __name__), name)
+            from .interruption import out_of_reach
+
+            return getattr(out_of_reach(lambda: import_module(f".{_HEAVY[name]}", __name__)), name)
+        if name in __all__:
+            return getattr(import_module(".experiment", __name__), name)
         raise AttributeError(f"module 'nbnumba' has no attribute {name!r}")
 
 

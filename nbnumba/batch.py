@@ -20,7 +20,8 @@ from .inputs import Inputs, read_inputs
 from .io.dump import write_dump
 from .io.files import check_writable, is_replaceable, replacing, together
 from .io.smv import smv_header
-from .kernels.jit import CACHE_FOLDER, Compilation
+from .kernels.cache import CACHE_FOLDER
+from .kernels.jit import Compilation
 from .options import Command, Outputs, Run
 from .rendering import Progress, Rendering, render
 from .report import as_json, describe, describe_image
@@ -124,7 +125,7 @@ def _tell(text: str) -> None:
 
 
 def _say_compiling() -> None:
-    kept = "" if CACHE_FOLDER else "; no folder can be written to keep them in, so every run will"
+    kept = "" if CACHE_FOLDER else "; there is no folder to keep them in, so every run will"
     _tell(f"compiling kernels for this machine, once for each kind of crystal{kept}")
 
 

@@ -3,10 +3,12 @@
 import io
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from importlib import import_module
+from typing import Any, TextIO
 
+from . import interruption
 from .errors import NbnumbaError
 
 COMMANDS = {
@@ -23,15 +25,34 @@ COMMANDS = {
 INTERRUPTED = 130
 
 
+class _PrintError(OSError):
+    """What the system refuses to print on stdout."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status."""
-    args = list(sys.argv[1:] if argv is None else argv)
+    """Run the command line, that of the process by default, and return its exit status.
+
+    The process's own command hears signals, and takes a closed stdout or stderr for one that nobody reads.
+    """
+    if argv is not None:
+        return _guarded(list(argv))
+    interruption.end_on_signals()
+    _open_closed_streams()
+    try:
+        return _guarded(sys.argv[1:])
+    finally:
+        interruption.forget_signals()
+
+
+def _guarded(args: list[str]) -> int:
+    """Turn what goes wrong into one line and an exit status."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Å, or a file name, in an encoding that lacks it; stderr escapes such letters of its own accord.
         sys.stdout.reconfigure(errors="replace")
     try:
-        status = _run(args)
-        print(end="", flush=True)
+        with redirect_stdout(_Printed(sys.stdout)):
+            status = _run(args)
+            print(end="", flush=True)
         return status
     except NbnumbaError as error:
         return _failed(error.exit_status, str(error))
@@ -39,14 +60,60 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(4, f"not enough memory: {str(error) or 'give fewer pixels or a smaller table'}")
     except OverflowError as error:
         return _failed(2, f"a value is too large to compute with ({error}): give smaller ones")
+    except interruption.Interrupted as error:
+        said = f"{interruption.SIGNALS[error.number]}; {interruption.NOTHING_LEFT}"
+        return _failed(128 + error.number, said)
     except KeyboardInterrupt:
-        return _failed(INTERRUPTED, "interrupted; nothing half written is left")
+        return _failed(INTERRUPTED, f"interrupted; {interruption.NOTHING_LEFT}")
     except BrokenPipeError:
         return 0
-    except OSError as error:
+    except _PrintError as error:
         return _failed(4, f"cannot print: {error.strerror or error}")
+    except OSError as error:
+        return _failed(4, f"the system refuses: {error}")
     finally:
         _drop_unprinted()
+
+
+class _Printed:
+    """stdout, such that its faults are told from those of files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Print."""
+        with _printing():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        """Print what is kept back."""
+        with _printing():
+            self._stream.flush()
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _PrintError(error.errno, error.strerror) from error
+
+
+def _open_closed_streams() -> None:
+    """Let nobody read what goes to a closed stdout or stderr, rather than a file that is opened in its place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
 
 
 def _failed(status: int, text: str) -> int:
@@ -68,6 +135,8 @@ def _run(args: list[str]) -> int:
     from . import options
 
     if args and args[0] in COMMANDS:
+        # These run programs and have folders to put away.
+        interruption.unwind_on_signals()
         return int(import_module(f".commands.{args[0].replace('-', '_')}", __package__).main(args[1:]))
     if options.wants_help(args) or not args:
         print(options.parser().format_help(), end="", file=sys.stdout if args else sys.stderr)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import typeof
 from numpy.typing import NDArray
 
 from .arrays import HoldsArrays
+from .compiling import compiling
 from .kernels.noise import add_noise
 from .kernels.random import MODULUS
 
@@ -42,5 +44,7 @@ def photon_counts(
     """
     counts = np.zeros(photons.shape, dtype=np.uint16)
     # The generator has no more states than that, and a compiled one takes no more bits.
-    photon_sum, overloads = add_noise(photons, roi, abs(seed) % MODULUS, float(adc_offset), counts)
+    args = (photons, roi, abs(seed) % MODULUS, float(adc_offset), counts)
+    compiling(lambda: add_noise.compile(tuple(map(typeof, args))))
+    photon_sum, overloads = add_noise(*args)
     return NoiseImage(counts, round(photon_sum), int(overloads))

@@ -818,7 +818,7 @@ exit status:
   2    an option or a value that cannot be
   3    an input file that cannot be read, or does not hold what it should
   4    memory, disk, output folder or device are not there
-  130  interrupted
+  130  interrupted (143 by SIGTERM, 129 by SIGHUP)
 """
 
 

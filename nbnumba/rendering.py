@@ -1,6 +1,5 @@
 """From a resolved experiment to photons, on the backend that is asked for."""
 
-import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,10 +11,12 @@ import numpy as np
 
 from . import gpu
 from .arrays import HoldsArrays
+from .compiling import compiling
 from .errors import DeviceError, NbnumbaWarning, UsageError
 from .experiment import Experiment
 from .image import Image
 from .inputs import read_inputs
+from .interruption import Worker
 from .kernels.plan import Plan
 from .resolve import Resolved, resolve
 from .seeds import fresh_seed, spawned_seed
@@ -301,19 +302,17 @@ def _render_cpu(
     threads = most if threads is None else int(threads)
     if threads > most:
         raise UsageError(f"-threads {threads}: this machine takes 1 to {most}")
-    tables = cpu.make_tables(plan, plan.factors.interpolate > 0)
-    variant = cpu.variant_of(plan, precision == "mixed")
     photons = np.zeros((plan.detector.slow_pixels, plan.detector.fast_pixels), np.float32)
     done = np.zeros(plan.detector.slow_pixels, np.int64)
     stop = np.zeros(1, np.int64)
-    args = (plan, tables, photons, done, stop, *variant)
-    cpu.render.compile(tuple(numba.typeof(arg) for arg in args))
 
-    def work() -> float:
-        numba.set_num_threads(threads)
-        return float(cpu.render(*args))
+    def prepare() -> Callable[[], float]:
+        tables = cpu.make_tables(plan, plan.factors.interpolate > 0)
+        args = (plan, tables, photons, np.zeros(1, np.int64), done, stop, *cpu.variant_of(plan, precision == "mixed"))
+        cpu.render.compile(tuple(numba.typeof(arg) for arg in args))
+        return lambda: cpu.render(*args)
 
-    outside = _run(work, done, stop, progress)
+    outside = sum(_run(compiling(prepare), threads, done, stop, progress))
     if plan.crystal.phi_carryover:
         _render_first_pixel(plan, photons)
     return Rendering(photons, f"cpu, {threads} threads"), outside
@@ -330,8 +329,8 @@ def _render_reference(resolved: Resolved, progress: Progress | None, backend: st
     stop = np.zeros(1, np.int64)
     memory = reference.fresh_memory(plan)
     args = (plan, memory, photons, done, stop, FOREVER)
-    reference.render.compile(tuple(numba.typeof(arg) for arg in args))
-    _run(lambda: reference.render(*args), done, stop, progress)
+    compiling(lambda: reference.render.compile(tuple(numba.typeof(arg) for arg in args)))
+    _run(lambda: reference.render(*args), 1, done, stop, progress)
     if memory.outside[0] and plan.factors.interpolate == 1:
         _warn_outside()
     return Rendering(photons, backend)
@@ -343,39 +342,30 @@ def _render_first_pixel(plan: Any, photons: np.ndarray) -> None:
 
     if len(plan.crystal.phi) > 1 and plan.crystal.phi[0] == 0.0:
         done = np.zeros(plan.detector.slow_pixels, np.int64)
-        reference.render(plan, reference.fresh_memory(plan), photons, done, np.zeros(1, np.int64), 1)
+        stop = np.zeros(1, np.int64)
+        compiling(lambda: reference.render(plan, reference.fresh_memory(plan), photons, done, stop, 1))
 
 
-_one_at_a_time = threading.Lock()
-"""Numba's plainest threading layer does not take two parallel calls at once."""
-
-
-def _run(work: Callable[[], Any], done: np.ndarray, stop: np.ndarray, progress: Progress | None) -> Any:
-    """Run a kernel in a thread of its own, so that this one can report progress and hear Ctrl-C."""
-    outcome: list[Any] = []
-
-    def target() -> None:
-        try:
-            outcome.append((work(), None))
-        except BaseException as error:
-            outcome.append((None, error))
-
-    with _one_at_a_time:
-        thread = threading.Thread(target=target, daemon=True)
-        thread.start()
-        try:
-            while thread.is_alive():
-                thread.join(POLL_S)
+def _run(
+    work: Callable[[], Any], threads: int, done: np.ndarray, stop: np.ndarray, progress: Progress | None
+) -> list[Any]:
+    """Run a kernel in threads of its own, so that this one can report progress and hear Ctrl-C; what each returns."""
+    workers = [Worker(work) for _ in range(threads)]
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            while worker.is_alive():
+                worker.join(POLL_S)
                 if progress is not None:
                     progress(int(done.sum()))
-        except BaseException:
-            stop[0] = 1
-            thread.join(1.0)
-            raise
-    result, error = outcome[0]
-    if error is not None:
-        raise error
-    return result
+    except BaseException:
+        stop[0] = 1
+        for worker in workers:
+            if worker.is_alive():
+                worker.join(1.0)
+        raise
+    return [worker.result() for worker in workers]
 
 
 def _warn_outside() -> None:

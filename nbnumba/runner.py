@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from .errors import InputFileError, NbnumbaError, UsageError
 from .io.files import read_bytes
 from .io.raw import read_raw
 from .io.smv import header_value
+from .options import FILE, OPTIONS, OUTPUT
 
 OWN = (sys.executable, "-m", "nbnumba")
 """The command that runs this very program."""
@@ -26,6 +27,13 @@ OWN = (sys.executable, "-m", "nbnumba")
 FLOAT_FILE, INT_FILE = "floatimage.bin", "intimage.img"
 STDOUT_FILE, STDERR_FILE = "stdout.txt", "stderr.txt"
 
+OUTPUT_NAMES, INPUT_NAMES = (
+    {name for option in OPTIONS if option.kind is FILE and (option.group == OUTPUT) is output for name in option.names}
+    for output in (True, False)
+)
+"""Options that name files, without dashes."""
+
+_VALUED_NAMES = {name for option in OPTIONS if option.values for name in option.names}
 _LAST_LINES = 3
 
 
@@ -84,6 +92,32 @@ def words_of(command: str) -> tuple[str, ...]:
     return (os.path.abspath(program), *(os.path.abspath(word) if os.path.isfile(word) else word for word in words[1:]))
 
 
+def separated(args: Sequence[str]) -> Iterator[str]:
+    """Options and their values in words of their own, which every program takes: not ``-hkl=P1.hkl``."""
+    for word in args:
+        name, equals, value = word.partition("=")
+        yield from (name, value) if equals and name_of(name) in _VALUED_NAMES else (word,)
+
+
+def name_of(word: str) -> str:
+    """An option's name without dashes; empty for a value."""
+    return word.lstrip("-") if word.startswith("-") else ""
+
+
+def outputs_of(args: Sequence[str]) -> set[str]:
+    """Names of the options that say where these options' outputs go."""
+    # The cache of -hkl is written beside it, read without it.
+    return OUTPUT_NAMES | {"dump"} if "hkl" in map(name_of, args) else OUTPUT_NAMES
+
+
+def _with_outputs_inside(args: Sequence[str]) -> Iterator[str]:
+    args = list(separated(args))
+    outputs, before = outputs_of(args), ""
+    for word in args:
+        yield os.path.basename(word) if name_of(before) in outputs else word
+        before = word
+
+
 def run(words: Sequence[str], args: Sequence[str], folder: Path) -> Finished:
     """Run a program in ``folder`` and keep what it prints and writes there.
 
@@ -92,7 +126,8 @@ def run(words: Sequence[str], args: Sequence[str], folder: Path) -> Finished:
     words : sequence of str
         The program and its first arguments, as :func:`words_of` gives them.
     args : sequence of str
-        nanoBragg's options. Float and integer image get names known here, whatever these say.
+        nanoBragg's options. Float and integer image get names known here, whatever these say, and other outputs stay
+        in the folder.
     folder : path
         Where it runs; exists.
 
@@ -101,7 +136,7 @@ def run(words: Sequence[str], args: Sequence[str], folder: Path) -> Finished:
     RunnerError
         It cannot be started, ends with another status than 0, or writes no image.
     """
-    line = [*words, *args, "-floatfile", FLOAT_FILE, "-intfile", INT_FILE]
+    line = [*words, *_with_outputs_inside(args), "-floatfile", FLOAT_FILE, "-intfile", INT_FILE]
     name = shlex.join(words)
     started = time.perf_counter()
     try:

@@ -1,8 +1,10 @@
 """How images are compared, and what the command tells of two programs or two files."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,6 +16,8 @@ from nbnumba.cli import main
 from nbnumba.commands.compare import main as compare_images
 from nbnumba.comparison import compare, correlation, find_peaks, match_peaks, resampled
 from nbnumba.runner import RunnerError, run
+
+ROOT = Path(__file__).resolve().parent.parent
 
 # A program that takes nanoBragg's options, and its own -n, -shift and -fail before them.
 STAND_IN = """
@@ -164,6 +168,37 @@ def test_a_cache_is_an_output_beside_its_list(stand_in: str, tmp_path: Path, arg
     echo = shlex.join([sys.executable, "-c", "import sys; sys.exit(' '.join(sys.argv))"])
     with pytest.raises(RunnerError, match=rf"-dump {re.escape(dump.format(tmp_path))} -floatfile"):
         compare_images(["-a", echo, "-b", stand_in, "--", *args, "-dump", "my.dump"])
+
+
+@pytest.mark.parametrize("attached", ["-{}={}", "--{}={}"])
+def test_values_may_be_attached_to_their_options(stand_in: str, tmp_path: Path, attached: str) -> None:
+    """Both programs get them as words of their own, inputs as they are found from any folder, outputs inside."""
+    (tmp_path / "a=b.hkl").write_text("0 0 1 5\n")
+    echo = shlex.join([sys.executable, "-c", "import sys; sys.exit(' '.join(sys.argv))"])
+    named = {"hkl": "a=b.hkl", "lambda": "1.5", "noisefile": "../n.img", "dump": "../d.bin", "nonoise": "1"}
+    line = [attached.format(*item) for item in named.items()]
+    dash = attached.partition("{")[0]
+    said = (
+        f"{dash}hkl {tmp_path}/a=b.hkl {dash}lambda 1.5 {dash}noisefile n.img {dash}dump d.bin {dash}nonoise=1 -float"
+    )
+    with pytest.raises(RunnerError, match=re.escape(said)):
+        compare_images(["-a", echo, "-b", stand_in, "--", *line])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names of any bytes")
+def test_file_names_that_are_no_text(stand_in: str, tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.img")
+    np.save(tmp_path / "b.npy", np.eye(4))
+    (tmp_path / name).write_bytes(np.eye(4, dtype=np.float32).tobytes())
+    (tmp_path / os.fsdecode(b"out\xfe")).mkdir()
+    command = [sys.executable, str(ROOT / "cli.py"), "compare", name, "b.npy", "-out", os.fsdecode(b"out\xfe")]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    (summary,) = tmp_path.rglob("summary.json")
+    assert json.loads(summary.read_text())["a"]["name"] == str(tmp_path / name)
+    spots = os.fsdecode(b"spots\xfd.txt")
+    (tmp_path / spots).write_text("5 6 100\n")
+    assert main(["compare", "-a", stand_in, "-b", stand_in, "--", "-hkl", spots]) == 0
 
 
 def test_comparisons_of_the_same_second_have_folders_of_their_own(

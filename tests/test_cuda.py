@@ -640,9 +640,7 @@ def test_kernels_in_the_cache_are_seen(monkeypatch: pytest.MonkeyPatch, tmp_path
         pytest.skip("the simulator compiles nothing")
     monkeypatch.setattr(provider, "CACHE_FOLDER", str(tmp_path))
     assert provider.never_compiled()
-    # numba-cuda keeps them in a folder of its own.
-    (tmp_path / "kernels_0123").mkdir()
-    (tmp_path / "kernels_0123" / "cuda.render_pixels-1.py311.nbi").touch()
+    (tmp_path / "cuda.render_pixels-0123.kernel").touch()
     assert not provider.never_compiled()
 
 

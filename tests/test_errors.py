@@ -566,6 +566,27 @@ def test_output_into_a_folder_that_is_not_there(option: str, capsys: pytest.Capt
     assert "create it or give another path" in said
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of 255 bytes")
+@pytest.mark.parametrize("option", [*OUTPUTS, "dump"])
+@pytest.mark.parametrize("name", ["{}", "{}/x", "there/{}"])
+def test_name_that_is_too_long_is_found_before_the_work(
+    option: str, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("x", "0 0 1 5\n")
+    put("there", None)
+    monkeypatch.setattr("nbnumba.batch.render", lambda *_: pytest.fail("rendered"))
+    path = name.format("é" * 128)
+    said = refused(f"{GOOD} -hkl x -{option} {path}", RESOURCE, capsys)
+    assert said == f"nbnumba: cannot write {path}: its name is too long; give a shorter one\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of 255 bytes")
+def test_longest_name_is_written() -> None:
+    name = "é" * 127 + "x"
+    assert main(shlex.split(f"{GOOD} -quiet -floatfile {name}")) == 0
+    assert len(Path(name).read_bytes()) == 4 * 8 * 8
+
+
 @pytest.mark.parametrize("option", [*OUTPUTS, "dump"])
 def test_output_that_is_a_folder(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     put("x", "0 0 1 5\n")

@@ -15,12 +15,15 @@ from nbnumba.cli import main
 from nbnumba.golden_suite_generator.suite import (
     DOUBLE,
     MIXED,
+    Case,
     SuiteError,
     Tolerance,
     cases_of,
+    check_program,
     summed,
     worst_ratio,
 )
+from nbnumba.runner import RunnerError
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -213,3 +216,15 @@ def test_worst_ratio_is_in_units_of_the_tolerance(tolerance: Tolerance) -> None:
 def test_blocks_are_summed() -> None:
     image = np.arange(16, dtype=np.float32).reshape(4, 4)
     assert summed(image, 2).tolist() == [[10.0, 18.0], [42.0, 50.0]]
+
+
+@pytest.mark.parametrize("words", [["-pgmfile", "../../outside"], ["--pgmfile={}/outside"], ["-dump=../../outside"]])
+def test_outputs_of_a_case_stay_in_its_folder(tmp_path: Path, words: list[str]) -> None:
+    """Where a table says otherwise too: the program is told another name."""
+    (tmp_path / "inputs").mkdir()
+    (tmp_path / "inputs" / "a.hkl").write_text("0 0 1 5\n1 0 0 7\n")
+    echo = "import sys; sys.exit(' '.join(sys.argv))"
+    args = ["-hkl", "a.hkl", *(word.format(tmp_path) for word in words)]
+    case = Case("away", tuple(args), (), ("spec",))
+    with pytest.raises(RunnerError, match=r"-hkl a\.hkl --?(pgmfile|dump) outside -floatfile"):
+        check_program(tmp_path, case, [sys.executable, "-c", echo], DOUBLE)

@@ -160,7 +160,8 @@ def test_a_set_flag_stops_the_renderers() -> None:
     stop, done = np.ones(1, np.int64), np.zeros(2, np.int64)
     image = np.zeros((2, 3), np.float32)
     reference.render(plan, reference.fresh_memory(plan), image, done, stop, 1 << 62)
-    cpu.render(plan, cpu.make_tables(plan, False), image, done, stop, *cpu.variant_of(plan, False))
+    taken = np.zeros(1, np.int64)
+    cpu.render(plan, cpu.make_tables(plan, False), image, taken, done, stop, *cpu.variant_of(plan, False))
     assert not image.any()
     assert not done.any()
 

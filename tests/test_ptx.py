@@ -197,3 +197,34 @@ def test_pairs_are_chosen_where_float64_would_be_waited_for(monkeypatch: pytest.
     of_bits, of_pairs = step("square, mixed"), step("square, mixed, slow float64")
     on_float64 = of_bits["DFMA"] + of_bits["DMUL"] + of_bits["DADD"]
     assert math.ceil(of_pairs.total() / on_float64) == kernels.SLOW_DOUBLE
+
+
+def half(x):
+    x[0] = 0.5 * x[0]
+
+
+def test_kernel_comes_back_from_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from numba.cuda import compiler, dispatcher
+    from numba.cuda.cudadrv import devices
+
+    class H200:
+        compute_capability = (9, 0)
+
+    class Context:
+        device = H200
+
+    for module in (compiler, dispatcher):
+        monkeypatch.setattr(module, "get_current_device", lambda: H200, raising=False)
+    monkeypatch.setattr(devices, "get_context", lambda devnum=None: Context)
+    monkeypatch.setattr(provider, "CACHE_FOLDER", str(tmp_path))
+    made, later = provider.kernel(half), provider.kernel(half)
+    signature = provider.types.void(provider.typeof(np.zeros(1)))
+    kernel = dispatcher._Kernel(half, signature.args, **made.targetoptions)
+    assert made._cache.load_overload(signature, made.targetctx) is None
+    made._cache.save_overload(signature, kernel)
+    again = later._cache.load_overload(signature, later.targetctx)
+    assert again.entry_name == kernel.entry_name
+    assert again._codelibrary.get_asm_str(cc=(9, 0)) == kernel._codelibrary.get_asm_str(cc=(9, 0))
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-1])
+    assert later._cache.load_overload(signature, later.targetctx) is None

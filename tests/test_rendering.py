@@ -171,3 +171,14 @@ def test_many_images_need_a_device() -> None:
 def test_what_depends_on_the_order_runs_on_the_reference_kernel() -> None:
     args = "-mode c -cell 70 80 90 -default_F 100 -N 3 -detpixels 8 -oversample 2 -oversample_polar".split()
     assert "C-11" in rendering.render(resolve(Experiment.from_args(args), Inputs()), "cpu").backend
+
+
+def test_a_system_without_threads_is_named(resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendering.render(resolved, "cpu")
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(ResourceError, match=r"can't start new thread: end other programs"):
+        rendering.render(resolved, "cpu")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 import shlex
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -426,3 +428,14 @@ def test_chain_knows_every_tap(tmp_path: Path) -> None:
     for number, name in enumerate(CHAIN):
         later = set(list(CHAIN)[number:]) & set(CHAIN[name])
         assert later <= ({"rot_b_angstroms"} if name == "k_frac" else set()), name
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names of any bytes")
+def test_provenance_gives_back_a_file_name_that_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"\xff.hkl")
+    Path(name).write_text("0 0 1 5\n0 0 2 7\n")
+    assert main(["trace", "-pixel", "3", "4", "--", *SMALL, "-hkl", name]) == 0
+    provenance = json.loads(Path("provenance.json").read_text("utf-8"))
+    assert name in provenance["arguments"]
+    assert list(provenance["inputs"]) == [name]

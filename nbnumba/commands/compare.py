@@ -23,8 +23,7 @@ from ..io.arrays import read_arrays
 from ..io.files import read_bytes, replacing
 from ..io.raw import read_raw, write_raw
 from ..io.smv import read_smv
-from ..options import FILE, OPTIONS, OUTPUT
-from ..runner import OWN, RunnerError, run, words_of
+from ..runner import INPUT_NAMES, OWN, RunnerError, name_of, outputs_of, run, separated, words_of
 
 PASSED, BELOW_THRESHOLD = 0, 3
 THRESHOLD = 0.9999999
@@ -33,11 +32,6 @@ _DECADES = 4
 _EPILOG = """\
 Exit status: 0 the correlation reaches the threshold; 1 usage; 2 a program failed; 3 below the threshold;
 4 the images differ in shape; 5 an image cannot be read. Everything is kept in a folder of its own."""
-
-_OUTPUT_NAMES, _INPUT_NAMES = (
-    {name for option in OPTIONS if option.kind is FILE and (option.group == OUTPUT) is output for name in option.names}
-    for output in (True, False)
-)
 
 
 class CompareUsageError(UsageError):
@@ -158,7 +152,7 @@ def _given_shape(options: argparse.Namespace) -> tuple[int, int] | None:
 
 def _folder(parent: Path, argv: Sequence[str]) -> Path:
     """Where this comparison is kept: named by the clock and a hash of its arguments."""
-    digest = hashlib.sha256("\0".join(argv).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(os.fsencode("\0".join(argv))).hexdigest()[:8]
     return parent.absolute() / f"compare-{time.strftime('%Y%m%d-%H%M%S')}-{digest}"
 
 
@@ -203,18 +197,11 @@ def _source_of_run(words: Sequence[str], args: Sequence[str], folder: Path) -> S
 
 
 def _rooted(args: Sequence[str]) -> Iterator[str]:
-    """The options such that input files are found from any folder and outputs stay in the folder of the run."""
-    # The cache of -hkl is written beside it, read without it.
-    outputs = _OUTPUT_NAMES | {"dump"} if "-hkl" in args else _OUTPUT_NAMES
-    before = ""
+    """The options such that input files are found from any folder."""
+    args = list(separated(args))
+    inputs, before = INPUT_NAMES - outputs_of(args), ""
     for word in args:
-        name = before.lstrip("-") if before.startswith("-") else ""
-        if name in _INPUT_NAMES - outputs and os.path.isfile(word):
-            yield os.path.abspath(word)
-        elif name in outputs:
-            yield os.path.basename(word)
-        else:
-            yield word
+        yield os.path.abspath(word) if name_of(before) in inputs and os.path.isfile(word) else word
         before = word
 
 

@@ -151,7 +151,9 @@ def _write_trace(path: Path, resolved: Resolved, trace: Trace) -> Path:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> Path:
-    return _write_bytes(path, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
+    # Bytes of a file name that are no UTF-8 become the escapes by which JSON gives them back.
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return _write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def _write_bytes(path: Path, content: bytes) -> Path:

@@ -7,15 +7,17 @@ import errno
 import gzip
 import io
 import os
+import re
 import secrets
 import select
 import stat
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from typing import BinaryIO
 
+from .. import interruption
 from ..errors import InputFileError, ResourceError
 from .formats import binary_format
 
@@ -58,6 +60,8 @@ _waiting: ContextVar[dict[str, Path] | None] = ContextVar("_waiting", default=No
 def together() -> Iterator[None]:
     """Keep back what :func:`replacing` writes in the block, until it ends well: all files appear, or none.
 
+    Signals wait until all have their names. Only what ends the program or the machine at once (SIGKILL, a power cut) in
+    that moment, or a system that refuses a second name after a first, leaves new files beside old ones, each complete.
     Devices and pipes are written directly all the same.
 
     Raises
@@ -69,32 +73,35 @@ def together() -> Iterator[None]:
     token = _waiting.set(waiting)
     try:
         yield
-        for temporary, path in waiting.items():
-            with _naming(path):
-                os.replace(temporary, os.path.realpath(path))
+        _put_in_place(waiting)
     finally:
         _waiting.reset(token)
         for temporary in waiting:
-            with suppress(OSError):
-                os.unlink(temporary)
+            _discard(temporary)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A binary file that takes the place of ``path`` when the block ends well, and leaves no trace otherwise.
 
-    It is written under a temporary name in the same folder. A device or pipe (``/dev/null``) is written directly.
+    It is written under a temporary name in the same folder, reaches the disk before it gets its own, and has the
+    permissions of a file that it replaces. A device or pipe (``/dev/null``, ``/dev/stdout``) is written directly.
 
     Raises
     ------
     ResourceError
         The file cannot be created or written, by the block or on closing.
     """
-    target = os.path.realpath(path)
-    with _naming(path):
-        _refuse_write_protected(target)
-        with _beside(path) if is_replaceable(target) else open(target, "wb") as file:
-            yield file
+    with _naming(path), _opened(path) as file:
+        yield file
+
+
+def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
+    descriptor, target = _descriptor(path), os.path.realpath(path)
+    if descriptor is not None:
+        return open(os.dup(descriptor), "wb")
+    _refuse_write_protected(target)
+    return _beside(path, target) if is_replaceable(path) else open(path, "wb")
 
 
 def check_writable(path: Path) -> None:
@@ -103,31 +110,36 @@ def check_writable(path: Path) -> None:
     Raises
     ------
     ResourceError
-        It is a folder or protected, or its folder is missing or takes no file.
+        It is a folder or protected, its name is too long, or its folder is missing or takes no file.
     """
-    name, target = os.fspath(path), os.path.realpath(path)
-    folder = os.path.dirname(target)
-    if os.path.isdir(target):
-        raise ResourceError(f"cannot write {name}: {_WHY_NOT_WRITTEN[errno.EISDIR]}")
-    if not os.path.isdir(folder):
-        raise ResourceError(f"cannot write {name}: there is no folder {folder}; create it or give another path")
+    if _descriptor(path) is not None:
+        return
     with _naming(path):
+        name, target = os.fspath(path), os.path.realpath(path)
+        folder = os.path.dirname(target)
+        _refuse_long_name(target)
+        if os.path.isdir(target):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not os.path.isdir(folder) and is_replaceable(path):
+            raise ResourceError(f"cannot write {name}: there is no folder {folder}; create it or give another path")
         _refuse_write_protected(target)
-    if is_replaceable(target):
-        # Permissions do not tell all: some file systems take no files, not even from root.
-        temporary = _temporary_beside(target)
-        try:
-            open(temporary, "xb").close()
-            os.unlink(temporary)
-        except OSError as error:
-            raise ResourceError(
-                f"cannot write {name}: the folder {folder} is not writable; give another path"
-            ) from error
+        if is_replaceable(path):
+            # Permissions do not tell all: some file systems take no files, not even from root.
+            temporary = _temporary_beside(target)
+            try:
+                open(temporary, "xb").close()
+                os.unlink(temporary)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG):
+                    raise
+                raise ResourceError(
+                    f"cannot write {name}: the folder {folder} is not writable; give another path"
+                ) from error
 
 
 def is_replaceable(path: Path) -> bool:
-    """Whether ``path`` is that of an ordinary file or of none yet, not of a device, pipe or folder."""
-    return os.path.isfile(path) or not os.path.exists(path)
+    """Whether ``path`` is that of an ordinary file or of none yet, not of a device, pipe, open file or folder."""
+    return _descriptor(path) is None and (os.path.isfile(path) or not os.path.exists(path))
 
 
 def read_bytes(path: Path, what: str, most: int = MOST_BYTES) -> bytes:
@@ -248,6 +260,22 @@ def _size(count: int) -> str:
     return f"{count >> 30} GiB" if count >= 1 << 30 else f"{count >> 20} MiB"
 
 
+def _descriptor(path: Path) -> int | None:
+    """The number of the open file that a path stands for, as ``/dev/stdout`` does: not to be replaced, nor emptied."""
+    name = os.fspath(path)
+    match = re.fullmatch(r"/(?:dev|proc/self)/fd/(\d+)", name)
+    return int(match[1]) if match else {"/dev/stdout": 1, "/dev/stderr": 2}.get(name)
+
+
+def _refuse_long_name(target: str) -> None:
+    # The temporary name may be shorter; that it can be made says nothing.
+    try:
+        os.lstat(target)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise
+
+
 def _refuse_write_protected(target: str) -> None:
     # A rename would replace it all the same.
     if os.path.exists(target) and not os.access(target, os.W_OK):
@@ -264,21 +292,58 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[BinaryIO]:
-    target = os.path.realpath(path)
+def _beside(path: Path, target: str) -> Iterator[BinaryIO]:
     temporary = _temporary_beside(target)
     waiting = _waiting.get()
+    interruption.unfinished.add(temporary)
     try:
         with open(temporary, "xb") as file:
+            with suppress(OSError):
+                os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode) & 0o777)
             yield file
+            _bring_to_disk(file)
         if waiting is None:
-            os.replace(temporary, target)
+            _put_in_place({temporary: path})
         else:
             waiting[temporary] = path
     except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
+        _discard(temporary)
         raise
+
+
+def _bring_to_disk(file: BinaryIO) -> None:
+    """Without it a power cut can leave an empty file under the name of a whole one."""
+    file.flush()
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        # Some file systems cannot.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+
+
+def _put_in_place(complete: dict[str, Path]) -> None:
+    """Give complete temporary files the names of the paths that are theirs."""
+    folders = set()
+    with interruption.undisturbed():
+        for temporary, path in complete.items():
+            with _naming(path):
+                os.replace(temporary, os.path.realpath(path))
+            interruption.unfinished.discard(temporary)
+            folders.add(os.path.dirname(temporary))
+    for folder in folders if os.name == "posix" else ():
+        with suppress(OSError):
+            number = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(number)
+            finally:
+                os.close(number)
+
+
+def _discard(temporary: str) -> None:
+    with suppress(OSError):
+        os.unlink(temporary)
+    interruption.unfinished.discard(temporary)
 
 
 def _temporary_beside(target: str) -> str:

@@ -1,0 +1,36 @@
+"""Compilation as its users meet it: it is not broken off, and what is wrong with its cache is told."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from typing import TypeVar
+
+from .errors import NbnumbaWarning
+from .interruption import in_the_middle, out_of_reach
+from .kernels.cache import untold_trouble
+
+T = TypeVar("T")
+
+if hasattr(os, "register_at_fork"):
+    # A process that was forked from the middle of a compilation would find the compiler locked for ever. Registered
+    # once Numba is imported: of such hooks the last one is the first to wait, and logging's would wait for a compiler
+    # that logs.
+    release = in_the_middle.release
+    os.register_at_fork(before=in_the_middle.acquire, after_in_parent=release, after_in_child=release)
+
+
+def compiling(work: Callable[[], T]) -> T:
+    """Do what compiles kernels, or loads them.
+
+    Warns
+    -----
+    NbnumbaWarning
+        They cannot be read or kept; once.
+    """
+    result = out_of_reach(work)
+    trouble = untold_trouble()
+    if trouble is not None:
+        warnings.warn(trouble, NbnumbaWarning, stacklevel=4)
+    return result
