@@ -21,6 +21,8 @@ from .units import angstrom_from_ev
 _POINTS_ALONG_EDGE = 9
 """Of a flat detector in front of the sample the corners scatter farthest; of others some point near one of these."""
 _SOURCES_AT_ONCE = 20_000
+_MISSED_FROM = 2.0
+"""Widths between two samples; at one width their sum is still that of the spot within 3 %."""
 _OUTSHINES = 2.0
 """F(0 0 0) is all electrons of the cell; of lysozyme in solvent 56 times the next F, in vacuum 14 times."""
 _NEIGHBOURS = 3
@@ -82,7 +84,7 @@ def _warn_of_needles(experiment: Experiment, lattice: Lattice, wavelength_angstr
     width = spot_width(experiment, lattice)
     detector = plan.detector
     between = detector.pixel / (plan.oversample * abs(detector.distance) * wavelength_angstrom)
-    if width < between:
+    if between > _MISSED_FROM * width:
         other = "" if experiment.crystal.gauss_width == "edges" else ", or -gauss_width edges"
         _warn(
             f"{experiment.crystal.shape} spots are {width:.2g} 1/Å wide, finer than the {between:.2g} 1/Å between "

@@ -175,7 +175,7 @@ def masked_image(tmp_path: Path, options: str) -> tuple[Image, np.ndarray]:
     open_pixels = np.ones((9, 12), np.uint16)
     open_pixels[2:4, 5] = 0
     write_smv(tmp_path / "mask.img", "{\nHEADER_BYTES=512;\nSIZE1=12;\nSIZE2=9;\n}", open_pixels)
-    image = simulated(f"{SMALL} {POLARIZED} {options} -mask {tmp_path / 'mask.img'} -roi 1 10 0 6")
+    image = simulated(f"{SMALL} -lambda 1 {POLARIZED} {options} -mask {tmp_path / 'mask.img'} -roi 1 10 0 6")
     measured = open_pixels != 0
     measured[:, [0, 11]] = False
     measured[7:] = False
