@@ -19,6 +19,7 @@ from .kernels.lattice_factor import GAUSS_WIDTH, TOPHAT_RADIUS_SQR
 from .kernels.maps import map_scattering_vectors, mean_depths, rotate_rows
 from .kernels.plan import FLAT, GAUSS, MIXED_AXES, ROUND, SQUARE, CrystalPlan, DetectorPlan
 from .kernels.vectors import Vector, rotated_about, unit
+from .reach import edge_resolution
 from .resolve import Resolved, resolve
 from .units import RTD, radians_from_degrees
 
@@ -311,12 +312,10 @@ def _slack(resolved: Resolved, stars: Array, reach: float) -> tuple[Array, float
 
 def _farthest(resolved: Resolved) -> float:
     """1/d in Å⁻¹ up to which reflections are looked for: that of the detector's farthest point, or of dmin."""
-    detector, dmin = resolved.plan.detector, resolved.experiment.sampling.dmin_angstrom
-    shortest = float(resolved.sources.wavelength_angstrom.min())
+    dmin = resolved.experiment.sampling.dmin_angstrom
     incident, _ = central_beam(resolved)
-    fast, slow = (np.linspace(0.0, n * detector.pixel, 33) for n in (detector.fast_pixels, detector.slow_pixels))
-    q = _scattering_vectors(detector, fast, slow, incident, shortest)
-    reach = MARGIN * float(np.linalg.norm(q, axis=2).max()) / 1e10
+    shortest = float(resolved.sources.wavelength_angstrom.min())
+    reach = MARGIN / edge_resolution(resolved.plan.detector, np.array([incident]), np.array([shortest]))
     if resolved.scan.oscillation_deg == 0.0:
         size = _size_spread(resolved.plan.crystal, _stars_at(resolved, 0.0))
         reach += 2.0 * float(np.sqrt(np.trace(size))) + _divergence(resolved) / shortest
@@ -391,7 +390,9 @@ def _size_spread(crystal: CrystalPlan, stars: Array) -> Array:
         axes = stars / np.array(crystal.cells)[:, np.newaxis]
         return axes.T @ axes * (1.0 if crystal.shape == SQUARE else SPHERE_ZERO**2 / crystal.fudge)
     radius_sqr = GAUSS_WIDTH * FAINT if crystal.shape == GAUSS else TOPHAT_RADIUS_SQR
-    spread: Array = np.identity(3) * (radius_sqr / crystal.fudge / float(np.prod(crystal.cells, dtype=float)) ** 2)
+    radius = np.sqrt(radius_sqr / crystal.fudge) / np.prod(crystal.cells, dtype=float)
+    axes = radius * np.linalg.solve(np.array([crystal.a_star, crystal.b_star, crystal.c_star]), stars)
+    spread: Array = axes.T @ axes
     return spread
 
 

@@ -228,7 +228,14 @@ def test_every_reflection_near_the_sphere_is_found(width: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "faintest"), [("-round_xtal", 0.0), ("-gauss_xtal -fudge 0.5", 0.1), ("-tophat_spots -fudge 0.1", 1.0)]
+    ("shape", "faintest"),
+    [
+        ("-round_xtal", 0.0),
+        ("-gauss_xtal -fudge 0.5", 0.1),
+        ("-tophat_spots -fudge 0.1", 1.0),
+        ("-gauss_xtal -gauss_width edges -phi 40", 0.1),
+        ("-tophat_spots -gauss_width edges -phi 40", 1.0),
+    ],
 )
 def test_a_shape_reaches_as_far_as_its_lattice_factor_does(shape: str, faintest: float) -> None:
     """The amplitude of the predicted reflection that is farthest from the sphere, where the sphere is nearest."""
