@@ -40,7 +40,7 @@ class Image(Oriented, HoldsArrays):
 
     @property
     def experiment(self) -> Experiment:
-        """The experiment, with what headers and the clock added to it."""
+        """With what headers gave and the seed that was drawn: simulated again, it gives the same image."""
         return self.resolved.experiment
 
     @property

@@ -39,7 +39,9 @@ def check_inputs(given: Experiment, experiment: Experiment, inputs: Inputs, beam
     Raises
     ------
     InputFileError
-        In mode spec: a matrix of direct axes, a source on the detector's side.
+        In mode spec: a matrix of direct axes, a source on the detector's side, in a file.
+    UsageError
+        The same in the experiment itself.
 
     Warns
     -----
@@ -52,6 +54,8 @@ def check_inputs(given: Experiment, experiment: Experiment, inputs: Inputs, beam
         _check_start(inputs)
     if inputs.matrix is not None:
         _check_matrix(experiment, inputs.matrix, wavelength)
+    if experiment.crystal.a_matrix is not None:
+        _check_a_matrix(experiment, np.array(experiment.crystal.a_matrix))
     if inputs.sources is not None:
         _check_sources(experiment, inputs.sources, beam)
 
@@ -102,11 +106,7 @@ def _check_start(inputs: Inputs) -> None:
 
 def _check_matrix(experiment: Experiment, matrix: MosflmMatrix, wavelength: float) -> None:
     path, by_cell = experiment.crystal.matrix_file, experiment.crystal.cell is not None
-    if np.linalg.det(matrix.elements / np.abs(matrix.elements).max()) < 0.0:
-        _warn(
-            f"{path}: a*, b*, c* are left-handed (a determinant below 0), so h k l are those of the mirror image: "
-            "check the signs and the order of its rows and columns"
-        )
+    _warn_of_left_hand(str(path), matrix.elements)
     if by_cell:  # Then the matrix gives directions alone.
         return
     at_one = orient_crystal(Crystal(), Beam(), matrix.elements, 1.0, (0.0, 0.0, 0.0), "spec").cell
@@ -123,6 +123,23 @@ def _check_matrix(experiment: Experiment, matrix: MosflmMatrix, wavelength: floa
         _warn(f"{path} gives its cell as {_words(matrix.cell)}, but {is_of}; {remedy}")
     elif matrix.cell is None and experiment.beam.wavelength_angstrom is None:
         _warn(f"-mat {path} without -lambda: its elements are divided by the default wavelength of {wavelength:g} Å")
+
+
+def _check_a_matrix(experiment: Experiment, elements: np.ndarray) -> None:
+    """The same of a matrix that the experiment holds, which no wavelength scales."""
+    _warn_of_left_hand("crystal.a_matrix", elements)
+    edges = orient_crystal(Crystal(), Beam(), elements, 1.0, (0.0, 0.0, 0.0), "spec").cell[:3]
+    if experiment.crystal.cell is None and max(edges) < SHORTEST_CELL_ANGSTROM:
+        text = f"crystal.a_matrix: it is that of a cell of {_words(edges)} Å, which no crystal has: "
+        _refuse_or_warn(experiment, UsageError(text + "give a*, b*, c* in 1/Å, not axes in Å"))
+
+
+def _warn_of_left_hand(name: str, elements: np.ndarray) -> None:
+    if np.linalg.det(elements / np.abs(elements).max()) < 0.0:
+        _warn(
+            f"{name}: a*, b*, c* are left-handed (a determinant below 0), so h k l are those of the mirror image: "
+            "check the signs and the order of its rows and columns"
+        )
 
 
 def _agree(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

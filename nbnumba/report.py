@@ -7,6 +7,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from .experiment import Experiment, changed
 from .image import Image
 from .resolve import Resolved
 from .statistics import Statistics
@@ -78,7 +79,7 @@ def as_json(
 ) -> dict[str, Any]:  # fmt: skip
     """The run as plain values for ``json.dump``; infinity, which JSON has no number for, is the text ``inf``."""
     report = {
-        "experiment": image.experiment.to_dict(),
+        "experiment": _as_text(image.experiment),
         "resolved": _resolved_values(image.resolved),
         "labels": {label: LABELS[label] for label in labels},
         "warnings": list(warnings),
@@ -89,6 +90,16 @@ def as_json(
         "versions": versions(),
     }
     return {name: _finite(value) for name, value in report.items()}
+
+
+def _as_text(experiment: Experiment) -> dict[str, Any]:
+    """The experiment as plain values, its mask in words where there is no file to name."""
+    mask = experiment.detector.mask
+    if mask is None:
+        return experiment.to_dict()
+    values = changed(experiment, detector={"mask": None}).to_dict()
+    values["detector"]["mask"] = f"in memory, {mask.fast_pixels} x {mask.slow_pixels} pixels (fast x slow)"
+    return values
 
 
 def _finite(value: Any) -> Any:

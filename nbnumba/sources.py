@@ -10,12 +10,11 @@ import numpy as np
 from .arrays import HoldsArrays
 from .errors import NbnumbaWarning, UsageError
 from .experiment import Beam, SourceRow
+from .io.sources import why_no_source
 from .kernels.vectors import Vector, cross, rotated_about, scaled, unit
 from .units import ANGSTROM_PER_METRE, METRES_PER_ANGSTROM, fraction_from_percent, radians_from_milliradians
 
 MOST_SOURCES = 1_000_000
-LARGEST = 1e50
-"""Beyond it, and below its inverse, squares and sums leave float64."""
 SOURCE_DISTANCE_M = 10.0
 """How far up the beam a source stands whose position is not given."""
 
@@ -132,16 +131,12 @@ def why_no_sources(rows: Sequence[SourceRow]) -> str | None:
     """Why rows of x, y, z, weight and wavelength in m are no sources; None if they are."""
     if not rows:
         return "is empty: give rows of x, y, z, weight, wavelength_m"
-    for number, (*position, weight, wavelength) in enumerate(rows):
-        given = [x for x in position if x is not None]
-        if len(given) not in (0, 3):
+    for number, row in enumerate(rows):
+        if len({value is None for value in row[:3]}) > 1:
             return f"row {number}: x, y and z belong together: give all three or none"
-        if given and not 1.0 / LARGEST < max(map(abs, given)) < LARGEST:
-            return f"row {number}: x y z = {' '.join(f'{x:g}' for x in given)} must point from the sample to the source"
-        if weight is not None and not 0.0 <= weight < LARGEST:
-            return f"row {number}: weight = {weight:g} must be 0 or more, and less than {LARGEST:g}"
-        if wavelength is not None and not 0.0 < wavelength < LARGEST:
-            return f"row {number}: wavelength = {wavelength:g} m must be above 0"
+        reason = why_no_source([math.nan if value is None else value for value in row])
+        if reason is not None:
+            return f"row {number}: {reason}"
     if all(row[3] == 0.0 for row in rows):
         return "has weights that sum to 0: at least one must be positive"
     return None

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nbnumba import Experiment, InputFileError, NbnumbaError, UsageError, changed, simulate
+from nbnumba import Experiment, InputFileError, NbnumbaError, NbnumbaWarning, UsageError, changed, simulate
 from nbnumba.inputs import read_inputs
 from nbnumba.kernels.vectors import rotated_xyz
 from nbnumba.options import parse
-from nbnumba.report import describe
+from nbnumba.report import as_json, describe
 from nbnumba.resolve import Resolved, resolve
 from nbnumba.testing.properties import xyz_angles_deg
 
@@ -236,9 +236,10 @@ def test_matrices_and_sources_survive_a_toml_document(tmp_path: Path) -> None:
         ({"beam": {"sources": []}}, "beam.sources is empty: give rows of x, y, z, weight, wavelength_m"),
         ({"beam": {"sources": [[-1, 0, 0]]}}, "beam.sources: [[-1, 0, 0]] is not rows of 5 numbers"),
         ({"beam": {"sources": [ROWS[0], [-1, None, 0, 1, 1e-10]]}}, "beam.sources row 1: x, y and z belong together"),
-        ({"beam": {"sources": [[0, 0, 0, 1, 1e-10]]}}, "beam.sources row 0: x y z = 0 0 0 must point from the sample"),
-        ({"beam": {"sources": [[-1, 0, 0, -2, 1e-10]]}}, "beam.sources row 0: weight = -2 must be 0 or more"),
-        ({"beam": {"sources": [[-1, 0, 0, 1, 0]]}}, "beam.sources row 0: wavelength = 0 m must be above 0"),
+        ({"beam": {"sources": [[0, 0, 0, 1, 1e-10]]}}, "beam.sources row 0: a source at 0 0 0 has no direction"),
+        ({"beam": {"sources": [[-1, 0, 0, -2, 1e-10]]}}, "beam.sources row 0: weight = -2 must not be negative"),
+        ({"beam": {"sources": [[-1, 0, 0, 1, 0]]}}, "beam.sources row 0: wavelength = 0 m must be positive"),
+        ({"beam": {"sources": [ROWS[0], [-1, 0, 0, 1, 0.98]]}}, "beam.sources row 1: wavelength = 0.98 is not in"),
         ({"beam": {"sources": [[-1, 0, 0, 0, None]]}}, "beam.sources has weights that sum to 0"),
         ({"beam": {"sources": [[-1, 0, 0, np.inf, None]]}}, "beam.sources inf: give a finite number"),
     ],
@@ -266,3 +267,24 @@ def test_mask_file_of_the_wrong_size_is_still_the_files_fault(mask: np.ndarray, 
     wrong: type[NbnumbaError] = InputFileError
     with pytest.raises(wrong, match="a mask of 10 x 12 pixels"):
         simulate(changed(OBLIQUE, detector={"mask_file": mask_file(tmp_path / "m.img", mask.T)}))
+
+
+@pytest.mark.filterwarnings("default::nbnumba.errors.NbnumbaWarning")
+def test_a_left_handed_matrix_is_told() -> None:
+    held = changed(OBLIQUE, crystal={"a_matrix": A_MATRIX[:, [1, 0, 2]]})
+    with pytest.warns(NbnumbaWarning, match=r"^crystal\.a_matrix: a\*, b\*, c\* are left-handed"):
+        resolved(held)
+
+
+def test_a_matrix_of_direct_axes_is_refused() -> None:
+    direct = changed(OBLIQUE, crystal={"cell": None, "a_matrix": np.linalg.inv(A_MATRIX).T})
+    with pytest.raises(UsageError, match=r"^crystal\.a_matrix: it is that of a cell of .* Å, which no crystal has"):
+        resolved(direct)
+    resolved(changed(direct, mode="c"))
+
+
+def test_a_report_says_that_its_mask_is_in_memory(mask: np.ndarray) -> None:
+    image = simulate(changed(OBLIQUE, detector={"mask": mask}), backend="cpu")
+    told = as_json(image, (), (), "cpu", {}, {})["experiment"]["detector"]
+    assert told["mask"] == f"in memory, {FAST} x {SLOW} pixels (fast x slow)"
+    assert told["fast_pixels"] == FAST

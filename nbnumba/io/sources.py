@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,23 @@ def source_rows(path: Path) -> Iterator[Row]:
     return rows(path, read_text(path, "the list of sources", MOST_SMALL_BYTES), separators=",;:!")
 
 
+def why_no_source(numbers: Sequence[float]) -> str | None:
+    """Why x, y, z, weight and wavelength in m, NaN for what is not given, are no source; None if they are."""
+    x, y, z, weight, wavelength = numbers
+    for name, value in zip(_COLUMNS.split(), numbers, strict=True):
+        if abs(value) > _LARGEST:
+            return f"{name} = {value:g} is too large; give at most {_LARGEST:g}"
+    if max(abs(x), abs(y), abs(z)) < 1.0 / _LARGEST:
+        return "a source at 0 0 0 has no direction; x y z must point from the sample to the source"
+    if weight < 0:
+        return f"weight = {weight:g} must not be negative"
+    if wavelength <= 0:
+        return f"wavelength = {wavelength:g} m must be positive"
+    if not (math.isnan(wavelength) or _SHORTEST_M <= wavelength <= _LONGEST_M):
+        return f"wavelength = {wavelength:g} is not in metres, as it must be: 1 Å is 1e-10"
+    return None
+
+
 def _source(row: Row) -> list[float]:
     given = row.floats(_COLUMNS)
     if len(given) < 3:
@@ -55,16 +72,8 @@ def _source(row: Row) -> list[float]:
             f"{len(given)} number{'s' * (len(given) > 1)} where a direction needs three: {_ROW}; of a spectrum too, as "
             "-10 0 0 1 1.5e-10 for a beam along x"
         )
-    x, y, z, weight, wavelength = values = given + [math.nan] * (5 - len(given))
-    for name, value in zip(_COLUMNS.split(), given, strict=False):
-        if abs(value) > _LARGEST:
-            raise row.error(f"{name} = {value:g} is too large; give at most {_LARGEST:g}")
-    if max(abs(x), abs(y), abs(z)) < 1.0 / _LARGEST:
-        raise row.error("a source at 0 0 0 has no direction; x y z must point from the sample to the source")
-    if weight < 0:
-        raise row.error(f"weight = {weight:g} must not be negative")
-    if wavelength <= 0:
-        raise row.error(f"wavelength = {wavelength:g} m must be positive")
-    if not (math.isnan(wavelength) or _SHORTEST_M <= wavelength <= _LONGEST_M):
-        raise row.error(f"wavelength = {wavelength:g} is not in metres, as it must be: 1 Å is 1e-10")
-    return values
+    numbers = given + [math.nan] * (5 - len(given))
+    reason = why_no_source(numbers)
+    if reason is not None:
+        raise row.error(reason)
+    return numbers
