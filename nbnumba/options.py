@@ -797,7 +797,7 @@ examples:
   a cube of 10 cells, every F the same:
     nbnumba -cell 70 80 90 -N 10 -default_F 100 -detpixels 512
   a crystal's own structure factors, orientation and mosaicity, and a picture:
-    nbnumba -hkl P1.hkl -mat A.mat -N 20 -mosaic 0.3 -png image.png
+    nbnumba -hkl P1.hkl -mat A.mat -lambda 0.9795 -N 20 -mosaic 0.3 -png image.png
   from coordinates, in a known flux, with the background of water:
     nbnumba -pdb model.pdb -misset random -N 30 -flux 1e12 -water 50
   nanoBragg's own numbers, defects included:

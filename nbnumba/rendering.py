@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Literal, get_args
 
+import numba
 import numpy as np
 
 from . import gpu
@@ -293,10 +294,6 @@ def _render_cuda(
 def _render_cpu(
     resolved: Resolved, precision: Precision, threads: int | None, progress: Progress | None
 ) -> tuple[Rendering, float]:
-    import numba
-
-    from .kernels import cpu
-
     plan = resolved.plan
     most = numba.config.NUMBA_NUM_THREADS
     threads = most if threads is None else int(threads)
@@ -307,6 +304,8 @@ def _render_cpu(
     stop = np.zeros(1, np.int64)
 
     def prepare() -> Callable[[], float]:
+        from .kernels import cpu
+
         tables = cpu.make_tables(plan, plan.factors.interpolate > 0)
         args = (plan, tables, photons, np.zeros(1, np.int64), done, stop, *cpu.variant_of(plan, precision == "mixed"))
         cpu.render.compile(tuple(numba.typeof(arg) for arg in args))
@@ -319,18 +318,21 @@ def _render_cpu(
 
 
 def _render_reference(resolved: Resolved, progress: Progress | None, backend: str) -> Rendering:
-    import numba
-
-    from .kernels import reference
-
     plan = resolved.plan
     photons = np.zeros((plan.detector.slow_pixels, plan.detector.fast_pixels), np.float32)
     done = np.zeros(plan.detector.slow_pixels, np.int64)
     stop = np.zeros(1, np.int64)
-    memory = reference.fresh_memory(plan)
-    args = (plan, memory, photons, done, stop, FOREVER)
-    compiling(lambda: reference.render.compile(tuple(numba.typeof(arg) for arg in args)))
-    _run(lambda: reference.render(*args), 1, done, stop, progress)
+
+    def prepare() -> tuple[Any, Callable[[], Any]]:
+        from .kernels import reference
+
+        memory = reference.fresh_memory(plan)
+        args = (plan, memory, photons, done, stop, FOREVER)
+        reference.render.compile(tuple(numba.typeof(arg) for arg in args))
+        return memory, lambda: reference.render(*args)
+
+    memory, work = compiling(prepare)
+    _run(work, 1, done, stop, progress)
     if memory.outside[0] and plan.factors.interpolate == 1:
         _warn_outside()
     return Rendering(photons, backend)
@@ -338,12 +340,15 @@ def _render_reference(resolved: Resolved, progress: Progress | None, backend: st
 
 def _render_first_pixel(plan: Any, photons: np.ndarray) -> None:
     """Mode c: the very first sample of an image finds the unrotated cell where its φ is 0 (C-9)."""
-    from .kernels import reference
-
     if len(plan.crystal.phi) > 1 and plan.crystal.phi[0] == 0.0:
-        done = np.zeros(plan.detector.slow_pixels, np.int64)
-        stop = np.zeros(1, np.int64)
-        compiling(lambda: reference.render(plan, reference.fresh_memory(plan), photons, done, stop, 1))
+
+        def work() -> None:
+            from .kernels import reference
+
+            done, stop = np.zeros(plan.detector.slow_pixels, np.int64), np.zeros(1, np.int64)
+            reference.render(plan, reference.fresh_memory(plan), photons, done, stop, 1)
+
+        compiling(work)
 
 
 def _run(

@@ -130,9 +130,8 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     # The reference decides before it makes cells of the crystal's size.
     between = _is_interpolated(merged.structure_factors.interpolate, merged.crystal.cells if mode_c else lattice.cells)
     if model is not None:
-        warn_of_other_cell(
-            lattice.cell, model.cell, merged.crystal.cell is None and merged.crystal.a_matrix is None, wavelength
-        )
+        by_matrix = inputs.matrix is not None and merged.crystal.cell is None
+        warn_of_other_cell(lattice.cell, model.cell, by_matrix, wavelength)
     table = _factor_table(merged, inputs, model, detector, sources, lattice, between)
     domains = mosaic_rotations(spread, domain_count, merged.crystal.mosaic_seed)
     recommended = _recommended_oversample(lattice, wavelength, geometry, mode_c)

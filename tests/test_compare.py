@@ -1,5 +1,6 @@
 """How images are compared, and what the command tells of two programs or two files."""
 
+import io
 import json
 import os
 import re
@@ -259,12 +260,20 @@ def test_image_files_of_every_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert main(["compare", "-detpixels_f", "40", "-detpixels_s", "30", "a.npy", other]) == 0
 
 
+def _saved(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
         pytest.param("absent.npy", None, id="absent"),
         pytest.param("text.npy", b"text", id="no-numpy-file"),
         pytest.param("raw.bin", bytes(4 * 24), id="not-square"),
+        pytest.param("huge.npy", _saved(np.full((8, 8), 1e300)), id="squares-that-overflow"),
+        pytest.param("low.npy", _saved(np.full((8, 8), -1e300)), id="squares-that-overflow-below"),
         pytest.param("short.img", b"{\nHEADER_BYTES=512;\nSIZE1=8;\nSIZE2=8;\n}", id="truncated"),
     ],
 )

@@ -12,6 +12,7 @@ import numba
 import numpy as np
 import pytest
 
+from nbnumba.kernels import cache
 from nbnumba.kernels.plan import (
     GAUSS,
     ROUND,
@@ -217,6 +218,7 @@ def test_kernel_comes_back_from_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_p
         monkeypatch.setattr(module, "get_current_device", lambda: H200, raising=False)
     monkeypatch.setattr(devices, "get_context", lambda devnum=None: Context)
     monkeypatch.setattr(provider, "CACHE_FOLDER", str(tmp_path))
+    monkeypatch.setattr(cache, "_first_trouble", None)
     made, later = provider.kernel(half), provider.kernel(half)
     signature = provider.types.void(provider.typeof(np.zeros(1)))
     kernel = dispatcher._Kernel(half, signature.args, **made.targetoptions)

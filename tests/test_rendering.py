@@ -1,6 +1,5 @@
 """Who renders, and what happens where a GPU cannot."""
 
-import contextlib
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -33,25 +32,12 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(resolved: Resolved, m
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
-def test_two_threads_of_python_render_one_after_the_other(
-    resolved: Resolved, backend: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Numba's plainest threading layer ends the process where two parallel calls meet."""
-    meeting, met = threading.Barrier(2), []
-
-    class Kernel:
-        def compile(self, signature: object) -> None:
-            pass
-
-        def __call__(self, *args: object) -> int:
-            with contextlib.suppress(threading.BrokenBarrierError):
-                met.append(meeting.wait(0.5))
-            return 0
-
-    monkeypatch.setattr(f"nbnumba.kernels.{backend}.render", Kernel())
-    with ThreadPoolExecutor(2) as pool:
-        assert len(list(pool.map(lambda _: rendering.render(resolved, backend), range(2)))) == 2
-    assert met == []
+def test_threads_of_python_render_at_once_each_its_own_image(resolved: Resolved, backend: Any) -> None:
+    others = [changed(resolved.experiment, scan={"phi_deg": float(phi)}) for phi in range(8)]
+    alone = [rendering.simulate(other, backend).photons for other in others]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda other: rendering.simulate(other, backend).photons, others))
+    np.testing.assert_array_equal(together, alone)
 
 
 @pytest.mark.parametrize(

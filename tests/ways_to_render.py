@@ -86,7 +86,8 @@ def in_a_pool(method: str) -> str:
 
 
 def after_interrupts() -> str:
-    """Ctrl-C again and again, from the first call on."""
+    """Ctrl-C again and again, from the first simulation on; the options are read before."""
+    nbnumba.Experiment.from_args(["-N", "1"])
 
     def press() -> None:
         os.kill(os.getpid(), signal.SIGINT)

@@ -29,6 +29,7 @@ PASSED, BELOW_THRESHOLD = 0, 3
 THRESHOLD = 0.9999999
 """Strong spots hide much: 1 - 6e-7 can be a wrong polarization. What mixed precision changes is below 1e-10."""
 _DECADES = 4
+_LARGEST_PIXEL = 1e100
 _EPILOG = """\
 Exit status: 0 the correlation reaches the threshold; 1 usage; 2 a program failed; 3 below the threshold;
 4 the images differ in shape; 5 an image cannot be read. Everything is kept in a folder of its own."""
@@ -245,6 +246,10 @@ def _finite(name: str, image: np.ndarray) -> Floats:
     if len(bad):
         slow, fast = bad[0]
         raise InputFileError(f"{len(bad)} pixels are not finite, the first at slow {slow} fast {fast} of {name}")
+    if max(float(image.max()), -float(image.min())) > _LARGEST_PIXEL:
+        raise InputFileError(
+            f"{name} has pixels beyond {_LARGEST_PIXEL:g}, whose squares are no numbers: scale it down"
+        )
     return image.astype(np.float64)
 
 
