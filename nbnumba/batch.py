@@ -216,7 +216,7 @@ def _check_outputs(command: Command) -> None:
         "-dump": _cache_to_write(command.experiment),
     }
     options: dict[str, str] = {}
-    inputs = {os.path.realpath(path) for path in _input_files(command)}
+    inputs = {os.path.realpath(path) for path in input_files(command)}
     for option, path in paths.items():
         if path is None:
             continue
@@ -228,7 +228,8 @@ def _check_outputs(command: Command) -> None:
             raise UsageError(f"{other} and {option} are both {path}: give each a file of its own")
 
 
-def _input_files(command: Command) -> Iterator[str]:
+def input_files(command: Command) -> Iterator[str]:
+    """The files that a command names to be read; the cache of structure factors, which may be written, is none."""
     if command.experiment_file is not None:
         yield command.experiment_file
     for noun in vars(command.experiment).values():

@@ -8,6 +8,7 @@ import numpy as np
 
 from .errors import NbnumbaWarning, UsageError
 from .experiment import Beam, Cell, Crystal, Matrix
+from .io.matrix import is_singular
 from .kernels.vectors import Vector, cross, dot, length, rotated_xyz, scaled
 from .units import METRES_PER_ANGSTROM, RTD, metres_from_mm, radians_from_degrees
 
@@ -15,10 +16,6 @@ SAME_EDGE, SAME_ANGLE_DEG = 0.005, 0.3
 """Two cells that differ by less, relatively and in degrees, may be those of one crystal at two temperatures."""
 WHOLE_WITHIN = 1e-9
 """So little more than a whole number of cells is rounding."""
-SINGULAR_BELOW = 1e-10
-"""Volume of three unit vectors: so close to one plane they span no cell."""
-SHORTEST = 1e-60
-"""Below it a volume is no number."""
 ROTATES_WITHIN = 1e-5
 """Lengths and cosines of the columns of a rotation, as people round them."""
 
@@ -192,12 +189,8 @@ def why_no_cell(cell: Cell) -> str | None:
 
 def why_no_axes(matrix: Matrix) -> str | None:
     """Why the columns of a matrix span no cell; None if they do."""
-    columns = _columns(matrix)
-    lengths = [length(column) for column in columns]
-    if min(lengths) >= SHORTEST:
-        a, b, c = (scaled(column, 1.0 / size) for column, size in zip(columns, lengths, strict=True))
-        if abs(dot(a, cross(b, c))) >= SINGULAR_BELOW:
-            return None
+    if not is_singular(np.array(matrix)):
+        return None
     return "is singular: its columns a*, b*, c* lie in one plane, or one of them is zero"
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..batch import with_cached_factors
+from ..batch import input_files, with_cached_factors
 from ..errors import NbnumbaWarning, ResourceError, UsageError
 from ..experiment import Experiment
 from ..inputs import read_inputs
@@ -68,7 +68,7 @@ def main(argv: list[str]) -> int:
         "commit": _commit(),
         "processor": _processor(),
         "environment": {name: value for name, value in sorted(os.environ.items()) if name.startswith(_VARIABLES)},
-        "inputs": {path: _sha256(Path(path)) for path in _input_files(command, experiment) if os.path.isfile(path)},
+        "inputs": {path: _sha256(Path(path)) for path in _input_files(command, experiment)},
         "outputs": {path.name: _sha256(path) for path in files},
         "warnings": told,
         "seconds": time.perf_counter() - began,
@@ -166,13 +166,9 @@ def _write_bytes(path: Path, content: bytes) -> Path:
 
 
 def _input_files(command: Command, experiment: Experiment) -> list[str]:
-    factors, detector = experiment.structure_factors, experiment.detector
-    cache = None if factors.hkl_file is not None else factors.dump_file
-    named = (
-        command.experiment_file, experiment.crystal.matrix_file, factors.hkl_file, cache, factors.coordinate_file,
-        experiment.beam.source_file, experiment.background.amorphous_file, detector.header_file, detector.mask_file,
-    )  # fmt: skip
-    return [path for path in named if path is not None and Path(path).is_file()]
+    factors = experiment.structure_factors
+    cache = [factors.dump_file] if factors.hkl_file is None and factors.dump_file is not None else []
+    return [path for path in [*input_files(command), *cache] if os.path.isfile(path)]
 
 
 def _sha256(path: Path) -> str:

@@ -53,7 +53,7 @@ def read_matrix(path: Path) -> MosflmMatrix:
     matrix = np.array(values).reshape(3, 3)
     if np.abs(matrix).max() > _LARGEST:
         raise InputFileError(f"{name}: an element above {_LARGEST:g}: a* in Å⁻¹ times λ in Å is some 0.01")
-    if _is_singular(matrix):
+    if is_singular(matrix):
         raise InputFileError(
             f"{name}: the A matrix is singular: columns a*, b*, c* lie in one plane; check that the "
             "file holds all three, or give -cell and -misset in its place"
@@ -74,7 +74,8 @@ def _cell(words: list[str]) -> Cell | None:
     return (a, b, c, alpha, beta, gamma) if is_cell else None
 
 
-def _is_singular(matrix: npt.NDArray[np.float64]) -> bool:
+def is_singular(matrix: npt.NDArray[np.float64]) -> bool:
+    """Whether its columns span no cell: one of them is zero, or they lie in one plane."""
     largest = np.abs(matrix).max()
     if largest < _ZERO_BELOW:
         return True
