@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
     options, args = _parsed(argv)
     folder = _folder(options.out)
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", NbnumbaWarning)
+        warnings.simplefilter("module", NbnumbaWarning)
         command = parse(args)
         experiment = with_cached_factors(command.experiment)
         resolved = resolve(experiment, read_inputs(experiment), seed=fresh_seed())
