@@ -3,7 +3,7 @@
 #   make test    the tests that take seconds; make slow: the others
 #   make lint    style and types
 #   make bench   speed, on this machine; make bench-gpu, make test-gpu: on its graphics card
-#   make docs    docs/options.md and the man page, build/man/nbnumba.1
+#   make docs    docs/options.md, docs/api.md and the man page, build/man/nbnumba.1
 #   make install an ordinary installation: .venv/bin/nbnumba
 #   make clean   forget all that was made here
 
@@ -48,6 +48,8 @@ docs: $(tools)
 	@mkdir -p build
 	$(bin)/python -m nbnumba.option_table > build/options.md
 	mv build/options.md docs/options.md
+	$(bin)/python -m nbnumba.api_page > build/api.md
+	mv build/api.md docs/api.md
 	$(bin)/python -c 'from setuptools import setup; setup()' -q build_manpages
 
 install: $(bin)/python

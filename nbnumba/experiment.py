@@ -102,7 +102,9 @@ class Mask:
     """
 
     slow_pixels: int
+    """Number of rows."""
     fast_pixels: int
+    """Length of a row."""
     rendered: bytes = field(repr=False)
     """A byte for each pixel, slow-major: 1 where it is rendered, else 0."""
 
@@ -124,13 +126,21 @@ class Beam(_Noun):
     wavelength_angstrom: float | None = None
     """Central wavelength (1 Å where neither this nor a header gives it)."""
     dispersion_percent: float = 0.0
+    """Width of the spectrum, as a percentage of the central wavelength."""
     dispersion_steps: int | None = None
+    """Wavelengths across the spectrum, alike in weight; None: 2 where it has a width, else 1."""
     horizontal_divergence_mrad: float | None = None
+    """Range of directions along the polarization axis, from end to end."""
     horizontal_divergence_step_mrad: float | None = None
+    """Angle between two of them."""
     horizontal_divergence_steps: int | None = None
+    """How many directions."""
     vertical_divergence_mrad: float | None = None
+    """Range of directions across beam and polarization axis, from end to end."""
     vertical_divergence_step_mrad: float | None = None
+    """Angle between two of them."""
     vertical_divergence_steps: int | None = None
+    """How many directions."""
     round_divergence: bool = True
     """Drop the corners of the divergence grid."""
     source_file: GivenFile = NOT_GIVEN
@@ -140,11 +150,15 @@ class Beam(_Noun):
     kahn_factor: float = 0.0
     """Degree of polarization K: 0 unpolarized, 1 fully polarized along the polarization axis."""
     polarization_correction: bool = True
+    """Multiply by the polarization factor (Kahn et al., J. Appl. Cryst. 15, 1982, 330)."""
     fluence_per_m2: float = DEFAULT_FLUENCE_PER_M2
+    """Photons per m²; by default the square of the electron radius times it is 1."""
     flux_per_s: float = 0.0
     """Photons per second; where given, flux · exposure / size² is the fluence."""
     exposure_s: float = 1.0
+    """Exposure time; counts beside a flux alone."""
     size_mm: float = 0.1
+    """Edge of the square beam, by which a flux becomes a fluence and to which a crystal's edges are clipped."""
     direction: GivenVector = NOT_GIVEN
     """Along which the beam travels, in the lab; convention "custom" only."""
     polarization_axis: GivenVector = NOT_GIVEN
@@ -167,42 +181,63 @@ class Detector(_Noun):
     """
 
     convention: Convention = "mosflm"
+    """Whose laboratory frame: the beam is along +x in mosflm and denzo, along +z in adxv, xds and dials."""
     pivot: Pivot | None = None
     """What stays put when the detector is rotated: the beam spot or the point nearest to the sample."""
     fast_pixels: int | None = None
+    """Pixels along fast; None: as many as the size holds."""
     slow_pixels: int | None = None
+    """Pixels along slow; None: as many as the size holds."""
     fast_size_mm: float | None = None
+    """Edge of the detector along fast, where no number of pixels is given (102.4 mm where nothing is)."""
     slow_size_mm: float | None = None
+    """The same along slow."""
     pixel_mm: float | None = None
+    """Edge of a pixel (0.1 mm where neither this nor a header gives it)."""
     distance_mm: float | None = None
-    """Sample to beam spot, along the beam."""
+    """Sample to beam spot, along the beam (100 mm where nothing gives a distance)."""
     close_distance_mm: float | None = None
     """Sample to the nearest point of the detector plane."""
     beam_x_mm: float | None = None
+    """Beam centre, x in the axes of the convention; None: the middle of the detector."""
     beam_y_mm: float | None = None
+    """Beam centre, y."""
     close_x_mm: float | None = None
+    """Point nearest to the sample, along fast from the outer corner of the first pixel."""
     close_y_mm: float | None = None
+    """The same along slow."""
     orgx_px: float | None = None
+    """Point nearest to the sample in pixels along fast, as in XDS: the centre of the first pixel is 1."""
     orgy_px: float | None = None
-    """Nearest point in pixels; the centre of the first pixel is (1, 1)."""
+    """The same along slow."""
     rotx_deg: float = 0.0
+    """Turn of the detector about the lab's x."""
     roty_deg: float = 0.0
+    """Then about the lab's y."""
     rotz_deg: float = 0.0
+    """Then about the lab's z."""
     twotheta_deg: float | None = None
+    """Then about the two-theta axis; None: by the header, else 0."""
     fast_axis: GivenVector = NOT_GIVEN
+    """Along which pixels are read fastest, before rotations; convention "custom" only, like the three below."""
     slow_axis: GivenVector = NOT_GIVEN
+    """Across it, along the columns."""
     normal_axis: GivenVector = NOT_GIVEN
+    """Normal of the detector plane, away from the sample."""
     twotheta_axis: GivenVector = NOT_GIVEN
+    """About which ``twotheta_deg`` turns."""
     origin_mm: GivenVector = NOT_GIVEN
     """Outer corner of the first pixel before rotations (pix0_vector); convention "custom" only."""
     curved: bool = False
-    """Every pixel at ``distance`` from the sample."""
+    """Every pixel at ``distance_mm`` from the sample."""
     point_pixel: bool = False
     """Solid angle 1/R², without pixel size and obliquity."""
     attenuation_depth_um: float | None = None
     """1/e depth of the sensor material; None: not given, inf: no absorption."""
     thickness_um: float = 0.0
+    """Of the sensor; 0: all photons are counted at its surface."""
     layers: int | None = None
+    """Into which the sensor is cut along its depth; None: 2 where it absorbs, else 1."""
     header_file: GivenFile = NOT_GIVEN
     """SMV image whose header describes the detector, beam and scan."""
     mask_file: GivenFile = NOT_GIVEN
@@ -236,7 +271,7 @@ class Goniometer(_Noun):
     """The axis about which the crystal turns."""
 
     spindle_axis: GivenVector = NOT_GIVEN
-    """Convention "custom" only."""
+    """Of the lab, right-handed; convention "custom" only."""
 
 
 @dataclass(frozen=True)
@@ -244,9 +279,13 @@ class Scan(_Noun):
     """The rotation during the exposure, sampled once in each step."""
 
     phi_deg: float | None = None
+    """Spindle angle at the start; None: by the header, else 0."""
     oscillation_deg: float | None = None
+    """From the start of the exposure to its end; None: by the header or by step and count, else 0."""
     step_deg: float | None = None
+    """From one sample to the next; None: oscillation / steps."""
     steps: int | None = None
+    """How many samples; None: by oscillation and step."""
     phi_sampling: Literal["start", "middle"] = "start"
     """Where in each step: sampled at their starts, as the reference does, a scan lies half a step too early."""
 
@@ -264,7 +303,7 @@ class Crystal(_Noun):
     u_matrix: GivenMatrix = NOT_GIVEN
     """Rotation that turns ``cell`` into the lab from where it stands by itself: a* along x, b* in the xy plane."""
     misset_deg: Taking[Vector | Literal["random"], Values[float] | Literal["random"]] = UNTURNED
-    """Rotation about the lab's x, then y, then z."""
+    """Rotation about the lab's x, then y, then z; "random": any, as likely as any other."""
     misset_seed: int | None = None
     """Seed of the random misset (that of the noise where not given)."""
     cells: Taking[tuple[int, int, int], Values[int]] = SINGLE
@@ -272,14 +311,18 @@ class Crystal(_Noun):
     size_mm: Taking[Sizes, Values[float | None]] = UNSIZED
     """Edges along a, b, c; where given, they set the number of cells."""
     shape: Shape = "square"
+    """Of the crystal: parallelepiped, ellipsoid, or spots that are Gaussian or have a sharp edge."""
     fudge: float = 1.0
     """Scale of the shape in reciprocal space (round, gauss and tophat)."""
     gauss_width: Literal["reference", "edges"] = "reference"
     """Width of gauss and tophat spots: some 0.9/(Na·Nb·Nc) Å⁻¹ in every direction, by the formula of the reference,
     which makes needles of large crystals; or that of the square crystal, some 0.9/N of an index along each edge."""
     mosaic_spread_deg: float | None = None
+    """Largest angle by which a domain is turned from the first, which stands unturned."""
     mosaic_domains: int | None = None
+    """How many blocks scatter, each for itself; None: 10 where there is a spread, else 1."""
     mosaic_seed: int = 12345678
+    """Seed of their rotations."""
 
 
 @dataclass(frozen=True)
@@ -287,6 +330,7 @@ class StructureFactors(_Noun):
     """F(hkl): from a list, from the cache of one, or from atomic coordinates."""
 
     hkl_file: GivenFile = NOT_GIVEN
+    """Lines of h, k, l and F in electrons, all of them: no symmetry is applied."""
     default_f: float = 0.0
     """F in electrons of every reflection without a value."""
     dump_file: GivenFile = NOT_GIVEN
@@ -294,6 +338,7 @@ class StructureFactors(_Noun):
     coordinate_file: GivenFile = NOT_GIVEN
     """PDB or mmCIF file to calculate F from."""
     solvent: bool = True
+    """Add bulk solvent to the F of ``coordinate_file``."""
     k_sol: float = 0.35
     """Bulk solvent density in e/Å³."""
     b_sol: float = 46.0
@@ -321,8 +366,11 @@ class Sampling(_Noun):
     oversample: int = 0
     """Sub-pixels along each edge; 0: as many as the crystal's size asks for."""
     oversample_thick: bool = False
+    """Absorption for each sub-pixel and source rather than once in a layer of a pixel."""
     oversample_polar: bool = False
+    """Polarization factor for each sub-pixel and source rather than once in a pixel."""
     oversample_omega: bool = False
+    """Solid angle for each sub-pixel rather than once in a pixel."""
     dmin_angstrom: float = 0.0
     """Samples of higher resolution are skipped."""
 
@@ -357,14 +405,23 @@ class Experiment(_Noun):
     """
 
     beam: Beam = field(default_factory=Beam)
+    """The X-rays."""
     detector: Detector = field(default_factory=Detector)
+    """Where photons are counted."""
     goniometer: Goniometer = field(default_factory=Goniometer)
+    """About which axis the crystal turns."""
     scan: Scan = field(default_factory=Scan)
+    """How far it turns."""
     crystal: Crystal = field(default_factory=Crystal)
+    """What it is, how large and how perfect."""
     structure_factors: StructureFactors = field(default_factory=StructureFactors)
+    """How strongly each reflection scatters."""
     background: Background = field(default_factory=Background)
+    """What scatters besides."""
     sampling: Sampling = field(default_factory=Sampling)
+    """How finely all this is sampled."""
     noise: Noise = field(default_factory=Noise)
+    """How photons are counted."""
     mode: Mode = "spec"
     """``spec``: the physics; ``c``: what the reference program does, defects included."""
     phi_carryover: Mode | None = None
@@ -382,6 +439,7 @@ class Experiment(_Noun):
         Returns
         -------
         Experiment
+            With the fields that the options set, its files not read yet.
 
         Raises
         ------
@@ -390,8 +448,14 @@ class Experiment(_Noun):
         InputFileError
             The file of ``-experiment`` cannot be read, or holds no experiment.
 
+        Warns
+        -----
+        NbnumbaWarning
+            An option that has no effect, or that nanoBragg reads as another.
+
         Examples
         --------
+        >>> from nbnumba import Experiment
         >>> Experiment.from_args(["-cell", "70", "80", "90", "-lambda", "1.5", "-N", "5"]).crystal.cells
         (5, 5, 5)
         """
@@ -419,6 +483,7 @@ class Experiment(_Noun):
 
         Examples
         --------
+        >>> from nbnumba import Crystal, Detector, Experiment
         >>> Experiment(crystal=Crystal(cells=(5, 5, 6)), mode="c", detector=Detector(pivot="beam")).to_args()
         ['-mode', 'c', '-Na', '5', '-Nb', '5', '-Nc', '6', '-pivot', 'beam']
         """
@@ -457,6 +522,7 @@ class Experiment(_Noun):
         Returns
         -------
         Experiment
+            What is not in ``values`` is as in ``Experiment()``.
 
         Raises
         ------
@@ -500,6 +566,7 @@ class Experiment(_Noun):
         Returns
         -------
         Experiment
+            What is not in the text is as in ``Experiment()``.
 
         Raises
         ------
@@ -519,12 +586,14 @@ def changed(experiment: Experiment, **changes: Any) -> Experiment:
     Parameters
     ----------
     experiment : Experiment
+        Stays as it is.
     **changes
         For a noun, a mapping of the fields to be replaced, or a whole noun; for any other field, its value.
 
     Returns
     -------
     Experiment
+        The copy, its values checked by type alone, as in every noun.
 
     Raises
     ------
@@ -533,6 +602,7 @@ def changed(experiment: Experiment, **changes: Any) -> Experiment:
 
     Examples
     --------
+    >>> from nbnumba import Experiment, changed
     >>> polarized = changed(Experiment(), beam={"kahn_factor": 0.9}, mode="c")
     >>> polarized.beam.kahn_factor, polarized.mode
     (0.9, 'c')
@@ -587,8 +657,12 @@ def _typed(noun: type, name: str, value: Any) -> Any:
     try:
         return _converted(kinds, value)
     except TypeError:
-        wanted = " or ".join(_words(kind) for kind in kinds if kind is not NoneType)
-        raise UsageError(f"{_path(noun, name)}: {_shown(value)} is not {wanted}") from None
+        raise UsageError(f"{_path(noun, name)}: {_shown(value)} is not {kinds_in_words(noun, name)}") from None
+
+
+def kinds_in_words(noun: type, name: str) -> str:
+    """What a noun's field takes, as its errors and the documentation say it."""
+    return " or ".join(_words(kind) for kind in _types(noun)[name] if kind is not NoneType)
 
 
 def _mask(value: Any) -> Any:

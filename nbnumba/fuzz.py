@@ -42,7 +42,9 @@ class Tolerance:
     """How far a pixel of b may lie from that of a: ``relative``·|pixel| + ``of_max``·max."""
 
     relative: float = 5e-7
+    """Of the pixel of a."""
     of_max: float = 1e-12
+    """Of the largest pixel of a."""
 
 
 TOLERANCE = Tolerance()
@@ -57,6 +59,7 @@ class Difference:
     text: str
     """The worst pixel, or the last words of the program that failed."""
     args: tuple[str, ...] = ()
+    """The command line, without the program's name."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Search:
     known: int
     """Of these, how many were left out since they have all the options of a difference found before."""
     differences: tuple[Difference, ...]
+    """Each on its shrunk command line."""
 
 
 # The programs ------------------------------------------------------------------------------------------------------
@@ -77,6 +81,16 @@ class Search:
 
 def program(command: str) -> Program:
     """The program that a command starts, each time in a new folder; :data:`OURSELVES` starts none.
+
+    Parameters
+    ----------
+    command : str
+        As typed: a program and its first arguments.
+
+    Returns
+    -------
+    callable
+        From nanoBragg's options to photons, shape (slow, fast).
 
     Raises
     ------
@@ -95,7 +109,23 @@ def program(command: str) -> Program:
 
 
 def ourselves(args: Sequence[str]) -> Array:
-    """Photons (slow, fast) by this package in mode ``c``, on the CPU."""
+    """Photons by this package in mode ``c``, on the CPU.
+
+    Parameters
+    ----------
+    args : sequence of str
+        nanoBragg's options.
+
+    Returns
+    -------
+    float32 array, shape (slow, fast)
+        Photons per pixel.
+
+    Raises
+    ------
+    UsageError, InputFileError, ResourceError
+        What is wrong with the options, their files or the machine.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NbnumbaWarning)
         experiment = parse(["-mode", "c", *args]).experiment
@@ -106,7 +136,27 @@ def ourselves(args: Sequence[str]) -> Array:
 
 
 def difference(a: Program, b: Program, args: Sequence[str], tolerance: Tolerance = TOLERANCE) -> Difference | None:
-    """Where two programs disagree on one command line; None where they do not, also where both fail."""
+    """Where two programs disagree on one command line.
+
+    Parameters
+    ----------
+    a, b : callable
+        See :data:`Program`; a is the one that differences are measured by.
+    args : sequence of str
+        nanoBragg's options.
+    tolerance : Tolerance
+        How far pixels may lie apart.
+
+    Returns
+    -------
+    Difference or None
+        None where they agree, also where both fail.
+
+    Raises
+    ------
+    RunnerError
+        A program cannot be started.
+    """
     found = _outcome(a, b, args, tolerance)
     return None if found is None or found.kind == "both failed" else found
 
@@ -178,10 +228,16 @@ def search(
     n, seed : int
         How many command lines, and which.
     tolerance : Tolerance
+        How far pixels may lie apart.
     progress : callable, optional
         Called with the number of command lines tried so far.
     keep : callable, optional
         Called with each difference as soon as it is shrunk: a search may take hours.
+
+    Returns
+    -------
+    Search
+        What was tried and found.
 
     Raises
     ------
@@ -325,7 +381,27 @@ def test_programs_agree() -> None:
 
 
 def as_test(found: Difference, a: str, b: str, tolerance: Tolerance) -> str:
-    """The source of a test that fails as long as the programs of two commands disagree on the command line."""
+    """The source of a test that fails as long as the programs of two commands disagree on the command line.
+
+    Parameters
+    ----------
+    found : Difference
+        What disagrees.
+    a, b : str
+        The commands, as :func:`program` takes them.
+    tolerance : Tolerance
+        How far pixels may lie apart.
+
+    Returns
+    -------
+    str
+        A module of Python for pytest.
+
+    Raises
+    ------
+    UsageError
+        A command cannot be found.
+    """
     commands = (command if command == OURSELVES else shlex.join(runner.words_of(command)) for command in (a, b))
     options = [shlex.join(option) for option in _options(found.args)]
     lines = "\n".join(f"    {text!r}" for text in _spaced(options))

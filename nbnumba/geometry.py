@@ -59,39 +59,63 @@ class Geometry:
     """
 
     convention: str
+    """Whose laboratory frame the vectors are in."""
     pivot: Pivot
+    """What stayed put when the detector was turned."""
     fast_pixels: int
+    """Pixels along fast."""
     slow_pixels: int
+    """Pixels along slow."""
     pixel_m: float
+    """Edge of a pixel."""
     size_m: tuple[float, float]
     """Edges along fast and slow: as given, not always a whole number of pixels."""
     beam: Vector
+    """Along which the beam travels."""
     polarization: Vector
+    """E-vector."""
     spindle: Vector
+    """About which the crystal turns."""
     twotheta_axis: Vector
+    """About which two-theta turns the detector."""
     rotations_rad: Vector
+    """Turns of the detector about the lab's x, then y, then z."""
     twotheta_rad: float
+    """The turn after them."""
     unrotated: tuple[Vector, Vector, Vector]
+    """Fast, slow and normal before all turns."""
     unrotated_origin_m: Vector
+    """Outer corner of the first pixel before them, where the pivot is the sample."""
     fast: Vector
+    """Fast axis, as it is."""
     slow: Vector
+    """Slow axis, as it is."""
     normal: Vector
+    """Normal, as it is."""
     origin_m: Vector
+    """Outer corner of the first pixel, from the sample."""
     ratio: float
     """Cosine between the beam and the detector normal."""
     distance_m: float
+    """Sample to beam spot."""
     close_distance_m: float
+    """Sample to the detector plane along its normal."""
     fbeam_m: float
+    """Where the beam meets the detector plane, along fast from the corner."""
     sbeam_m: float
-    """Where the beam meets the detector plane, along fast and slow from the corner."""
+    """The same along slow."""
     fclose_m: float
+    """Where the plane is nearest to the sample, along fast from the corner."""
     sclose_m: float
-    """Where the plane is nearest to the sample."""
+    """The same along slow."""
     xbeam_m: float
+    """Beam centre as given or by default, x in the axes of the convention."""
     ybeam_m: float
-    """Beam centre as given or by default, in the axes of the convention."""
+    """The same, y."""
     xclose_m: float
+    """Nearest point as given or by default, along fast."""
     yclose_m: float
+    """The same along slow."""
     placed_close_m: tuple[float, float, float]
     """Nearest point and its distance as they went into the placement (fast, slow, distance)."""
 

@@ -14,6 +14,7 @@ from .detector_counts import auto_gray_scale, auto_scale, gray_levels, scaled_co
 from .dials_header import MASKED, check_header
 from .experiment import Experiment
 from .geometry import Geometry, beam_center_of_fast_slow
+from .io.files import Path
 from .io.pgm import write_pgm
 from .io.raw import write_raw
 from .io.smv import HeaderStyle, SmvGeometry, smv_header, write_smv
@@ -29,7 +30,9 @@ class Image(Oriented, HoldsArrays):
     """Expected photons of every pixel, float32 (slow, fast), and what they were simulated from."""
 
     resolved: Resolved
+    """The experiment in SI, nothing left open."""
     photons: NDArray[np.float32]
+    """Expected photons, shape (slow, fast); 0 where masked and outside the region of interest."""
 
     @property
     def summary(self) -> str:
@@ -75,23 +78,47 @@ class Image(Oriented, HoldsArrays):
         return auto_scale(self.statistics_beside_beam.maximum)
 
     def noise(self, seed: int | None = None, adc_offset: float = 40.0) -> NoiseImage:
-        """The image as photons are counted: Poisson noise from ``seed``, that of the experiment by default."""
+        """The image as photons are counted: Poisson noise on the expected photons.
+
+        Parameters
+        ----------
+        seed : int, optional
+            The same one gives the same counts; that of the experiment by default.
+        adc_offset : float
+            Added to every count inside the region of interest.
+
+        Returns
+        -------
+        NoiseImage
+            Counts, uint16 (slow, fast), and how many photons and overloads are in them.
+        """
         if seed is None:
             seed = self.experiment.noise.seed or 0
         return photon_counts(self.photons, self._roi, seed, adc_offset)
 
-    def save_raw(self, path: str) -> None:
-        """float32, slow-major, without a header."""
-        write_raw(path, self.photons)
-
-    def save_smv(
-        self, path: str, scale: float | None = None, adc_offset: float = 40.0, header: HeaderStyle = "c"
-    ) -> None:
-        """SMV of photons · scale + adc_offset as uint16.
+    def save_raw(self, path: Path) -> None:
+        """Write the photons as native float32, fast axis fastest, without a header.
 
         Parameters
         ----------
-        path : str
+        path : str or path
+            File to be replaced.
+
+        Raises
+        ------
+        ResourceError
+            The file cannot be written.
+        """
+        write_raw(path, self.photons)
+
+    def save_smv(
+        self, path: Path, scale: float | None = None, adc_offset: float = 40.0, header: HeaderStyle = "c"
+    ) -> None:
+        """Write an SMV image of photons · scale + adc_offset as uint16.
+
+        Parameters
+        ----------
+        path : str or path
             File to be replaced.
         scale : float, optional
             Counts per photon; by default :attr:`int_scale`.
@@ -108,26 +135,45 @@ class Image(Oriented, HoldsArrays):
             behind or not across the beam, or a scan about another axis than fast.
         ResourceError
             The file cannot be written.
+
+        Warns
+        -----
+        NbnumbaWarning
+            What a header "dials" leaves out: polarization, sensor, mask, the number in a file's name.
         """
         check_header(self.resolved, header, adc_offset, [path])
         counts = scaled_counts(self.photons, scale or self.int_scale, adc_offset, self._roi)
         self._write_smv(path, counts, adc_offset, header)
 
     def save_noise(
-        self, path: str, seed: int | None = None, adc_offset: float = 40.0, header: HeaderStyle = "c"
+        self, path: Path, seed: int | None = None, adc_offset: float = 40.0, header: HeaderStyle = "c"
     ) -> NoiseImage:
-        """SMV of counted photons + adc_offset as uint16; returns what is in it.
+        """Write an SMV image of counted photons + adc_offset as uint16.
 
         Parameters
         ----------
-        path, adc_offset, header
-            As in :meth:`save_smv`.
+        path : str or path
+            File to be replaced.
         seed : int, optional
-            That of the experiment by default.
+            As in :meth:`noise`.
+        adc_offset : float
+            Count of no photons.
+        header : {"c", "dials"}
+            As in :meth:`save_smv`.
+
+        Returns
+        -------
+        NoiseImage
+            What is in the file.
 
         Raises
         ------
         UsageError, ResourceError
+            As in :meth:`save_smv`.
+
+        Warns
+        -----
+        NbnumbaWarning
             As in :meth:`save_smv`.
         """
         check_header(self.resolved, header, adc_offset, [path])
@@ -135,7 +181,7 @@ class Image(Oriented, HoldsArrays):
         self._write_smv(path, noise.counts, adc_offset, header)
         return noise
 
-    def _write_smv(self, path: str, counts: np.ndarray, adc_offset: float, header: HeaderStyle) -> None:
+    def _write_smv(self, path: Path, counts: np.ndarray, adc_offset: float, header: HeaderStyle) -> None:
         if header == "dials":
             counts[~self._measured] = MASKED
         write_smv(path, smv_header(self.smv_geometry, header, adc_offset), counts)
@@ -149,13 +195,37 @@ class Image(Oriented, HoldsArrays):
         mask = self.resolved.plan.detector.mask
         return measured & (mask != 0) if mask.size else measured
 
-    def save_pgm(self, path: str, scale: float | None = None) -> None:
-        """8-bit gray levels of photons · scale."""
+    def save_pgm(self, path: Path, scale: float | None = None) -> None:
+        """Write a portable gray map: the integer part of photons · scale, at most 255.
+
+        Parameters
+        ----------
+        path : str or path
+            File to be replaced.
+        scale : float, optional
+            Gray levels per photon; by default :meth:`pgm_scale`.
+
+        Raises
+        ------
+        ResourceError
+            The file cannot be written.
+        """
         scale = scale or self.pgm_scale()
         write_pgm(path, gray_levels(self.photons, scale, self._roi), scale)
 
     def pgm_scale(self, int_scale: float | None = None) -> float:
-        """The scale that shows five times the rmsd as white."""
+        """The scale by which five times the rmsd beside the direct beam becomes gray level 250.
+
+        Parameters
+        ----------
+        int_scale : float, optional
+            Taken where all pixels are alike; by default :attr:`int_scale`.
+
+        Returns
+        -------
+        float
+            Gray levels per photon.
+        """
         return auto_gray_scale(self.statistics_beside_beam.rmsd, int_scale or self.int_scale)
 
     def _repr_png_(self) -> bytes:
@@ -165,7 +235,18 @@ class Image(Oriented, HoldsArrays):
         return picture.getvalue()
 
     def save_png(self, path: str | PathLike[str] | BinaryIO) -> None:
-        """A picture on a logarithmic scale, with beam centre and resolution rings, into a path or a binary file."""
+        """Write a picture on a logarithmic scale, with beam centre and resolution rings.
+
+        Parameters
+        ----------
+        path : str, path or binary file
+            File to be replaced, or an open one to write into.
+
+        Raises
+        ------
+        ResourceError
+            The file cannot be written.
+        """
         from .picture import ring_curve, ring_spacings, save_png
 
         geometry, wavelength = self.geometry, self.resolved.wavelength_angstrom

@@ -40,7 +40,7 @@ class Oriented:
 
     @property
     def misset_deg(self) -> Vector:
-        """Rotation about the lab's x, then y, then z; of ``misset_deg="random"``, what was drawn."""
+        """Rotation in degrees about the lab's x, then y, then z; of ``misset_deg="random"``, what was drawn."""
         x, y, z = self.resolved.lattice.misset_rad
         return (x * RTD, y * RTD, z * RTD)
 
@@ -77,7 +77,14 @@ class Oriented:
         return _hkl_map(self.resolved, phi_deg)
 
     def resolution_map(self) -> Array:
-        """Resolution d in Å at each pixel's centre, shape (slow, fast): infinite where the direct beam falls."""
+        """The resolution that each pixel looks at: d = λ/(2 sin θ).
+
+        Returns
+        -------
+        float64 array, shape (slow, fast)
+            d in Å at each pixel's centre, for the mean direction and wavelength of the sources; infinite where the
+            direct beam falls.
+        """
         with np.errstate(divide="ignore"):
             spacing: Array = 1e10 / np.linalg.norm(_map_of_q(self.resolved), axis=2)
         return spacing

@@ -54,6 +54,7 @@ def simulate(
     Parameters
     ----------
     experiment : Experiment
+        What is simulated; its files are read now.
     backend : {"auto", "cpu", "cuda", "reference"}
         Who renders; "auto" takes a usable GPU, else the CPU.
     precision : {"double", "mixed"}
@@ -74,6 +75,11 @@ def simulate(
     ------
     UsageError, InputFileError, ResourceError
         What is wrong with the experiment, its files or the machine, in one line.
+
+    Warns
+    -----
+    NbnumbaWarning
+        What was assumed or adjusted.
 
     Examples
     --------
@@ -107,7 +113,7 @@ def simulate_many(
     ----------
     experiments : iterable of Experiment
         Taken one by one, while earlier ones are rendered.
-    backend, precision
+    backend, precision : str
         As in :func:`simulate`; where "auto" begins on GPUs and one of them fails, the CPU goes on.
     devices : sequence of int, or "all"
         GPUs that take turns, where GPUs render.
@@ -127,9 +133,14 @@ def simulate_many(
     UsageError, InputFileError, ResourceError
         As :func:`simulate`, at the experiment that is wrong; images before it were yielded.
 
+    Warns
+    -----
+    NbnumbaWarning
+        As :func:`simulate`; or a GPU failed, and the CPU goes on.
+
     Examples
     --------
-    >>> from nbnumba import Experiment, changed
+    >>> from nbnumba import Experiment, changed, simulate_many
     >>> still = Experiment.from_args(["-cell", "70", "80", "90", "-default_F", "100", "-detpixels", "32"])
     >>> turned = [changed(still, scan={"phi_deg": phi}) for phi in (10.0, 20.0)]
     >>> [image.experiment.scan.phi_deg for image in simulate_many(turned)]

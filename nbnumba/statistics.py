@@ -16,11 +16,15 @@ class Statistics:
     """Of the pixels in the region of interest that are not masked; in photons."""
 
     maximum: float
+    """Of the brightest pixel."""
     maximum_fast: int
+    """Its index along fast, of the first in raster order."""
     maximum_slow: int
-    """Pixel indices of the first maximum in raster order."""
+    """Its index along slow."""
     mean: float
+    """Σx/N."""
     rms: float
+    """√(Σx²/(N−1))."""
     rmsd: float
     """About the mean, over the whole region of interest, masked pixels counting as 0."""
     pixels: int

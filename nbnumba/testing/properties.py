@@ -33,7 +33,23 @@ TURN = (0.35, -0.6, 0.9)
 
 
 def render(experiment: Experiment) -> Array:
-    """Photons (slow, fast) by this package, on the CPU."""
+    """Photons by this package, on the CPU.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What is rendered.
+
+    Returns
+    -------
+    float32 array, shape (slow, fast)
+        Photons per pixel.
+
+    Raises
+    ------
+    UsageError, InputFileError, ResourceError
+        What is wrong with the experiment, its files or the machine.
+    """
     return rendering.render(_resolved(experiment), backend="cpu").photons
 
 
@@ -41,14 +57,40 @@ def render(experiment: Experiment) -> Array:
 
 
 def f_squared_scales_intensity(render: Render, experiment: Experiment) -> None:
-    """Twice the structure factor, four times the photons; the same F for every reflection is taken."""
+    """Twice the structure factor, four times the photons; the same F for every reflection is taken.
+
+    Parameters
+    ----------
+    render : callable
+        From an experiment to photons, shape (slow, fast).
+    experiment : Experiment
+        Without SMV header and mask.
+
+    Raises
+    ------
+    AssertionError
+        It does not hold: says where.
+    """
     single = _without_water(changed(_linear(experiment), structure_factors={"hkl_file": None, "default_f": 50.0}))
     double = changed(single, structure_factors={"default_f": 100.0})
     _assert_same(render(double), 4.0 * render(single).astype(float), "photons do not go with F²")
 
 
 def fluence_scales_intensity(render: Render, experiment: Experiment) -> None:
-    """Three times the fluence, three times the photons, water's included."""
+    """Three times the fluence, three times the photons, water's included.
+
+    Parameters
+    ----------
+    render : callable
+        From an experiment to photons, shape (slow, fast).
+    experiment : Experiment
+        Without SMV header and mask.
+
+    Raises
+    ------
+    AssertionError
+        It does not hold: says where.
+    """
     experiment = _linear(changed(experiment, beam={"flux_per_s": 0.0, "fluence_per_m2": 1e28}))
     brighter = changed(experiment, beam={"fluence_per_m2": 3e28})
     _assert_same(render(brighter), 3.0 * render(experiment).astype(float), "photons do not go with fluence")
@@ -58,6 +100,20 @@ def lengths_of_the_detector_may_be_scaled(render: Render, experiment: Experiment
     """A detector of ``factor`` times the size, that many times farther away, sees the same image.
 
     With the solid angle of a point, 1/R², the photons go down by factor².
+
+    Parameters
+    ----------
+    render : callable
+        From an experiment to photons, shape (slow, fast).
+    experiment : Experiment
+        Without SMV header and mask.
+    factor : float
+        How many times longer.
+
+    Raises
+    ------
+    AssertionError
+        It does not hold: says where.
     """
     experiment = _linear(experiment)
     distances = (experiment.detector.distance_mm, experiment.detector.close_distance_mm)
@@ -77,7 +133,22 @@ def lengths_of_the_detector_may_be_scaled(render: Render, experiment: Experiment
 
 
 def lengths_of_the_crystal_may_be_scaled(render: Render, experiment: Experiment, factor: float = 1.7) -> None:
-    """Cell, wavelength and resolution limit, all ``factor`` times longer, give the same image; needs a cell."""
+    """Cell, wavelength and resolution limit, all ``factor`` times longer, give the same image; needs a cell.
+
+    Parameters
+    ----------
+    render : callable
+        From an experiment to photons, shape (slow, fast).
+    experiment : Experiment
+        Without SMV header and mask.
+    factor : float
+        How many times longer.
+
+    Raises
+    ------
+    AssertionError
+        It does not hold: says where.
+    """
     crystal = experiment.crystal
     assert crystal.cell is not None
     a, b, c, *angles = crystal.cell
@@ -103,6 +174,22 @@ def roi_is_a_crop(render: Render, experiment: Experiment, roi: tuple[int, int, i
     """A region of interest holds the pixels of the whole image, to the last bit if ``exact``, and nothing outside.
 
     Not for mode ``c`` with interpolation, which may be switched off on the way to the region (C-10).
+
+    Parameters
+    ----------
+    render : callable
+        From an experiment to photons, shape (slow, fast).
+    experiment : Experiment
+        Without SMV header and mask.
+    roi : tuple of 4 ints
+        First and last fast, first and last slow pixel, all inclusive.
+    exact : bool
+        To the last bit, or within the rounding of float32.
+
+    Raises
+    ------
+    AssertionError
+        It does not hold: says where.
     """
     experiment = replace(experiment, phi_carryover="spec")
     whole = render(changed(experiment, detector={"roi": None}))
@@ -118,7 +205,20 @@ def roi_is_a_crop(render: Render, experiment: Experiment, roi: tuple[int, int, i
 
 
 def scan_is_the_mean_of_stills(render: Render, experiment: Experiment) -> None:
-    """The image of a scan is the mean of the images at the start of each of its steps."""
+    """The image of a scan is the mean of the images at the start of each of its steps.
+
+    Parameters
+    ----------
+    render : callable
+        From an experiment to photons, shape (slow, fast).
+    experiment : Experiment
+        Without SMV header and mask.
+
+    Raises
+    ------
+    AssertionError
+        It does not hold: says where.
+    """
     experiment = _linear(experiment)
     angles = np.degrees(sample_phi(experiment.scan).phi_rad)
     stills = [render(replace(experiment, scan=Scan(phi_deg=float(phi)))) for phi in angles]
@@ -135,6 +235,20 @@ def sources_average(render: Render, experiment: Experiment, folder: Path) -> Non
 
     The sources are those of the experiment's divergence and spectrum, written as lists into ``folder``. Polarization
     is left out, since the first source's counts for all.
+
+    Parameters
+    ----------
+    render : callable
+        From an experiment to photons, shape (slow, fast).
+    experiment : Experiment
+        Without SMV header and mask.
+    folder : path
+        Where lists of sources are written.
+
+    Raises
+    ------
+    AssertionError
+        It does not hold: says where.
     """
     experiment = _without_water(_linear(changed(experiment, beam={"polarization_correction": False})))
     sources = _resolved(experiment).sources
@@ -158,6 +272,20 @@ def subpixels_are_small_pixels(render: Render, experiment: Experiment, across: i
     """A pixel with all factors evaluated for each sub-pixel is the sum of ``across``² pixels of that size.
 
     Mode ``spec``, orthonormal detector axes.
+
+    Parameters
+    ----------
+    render : callable
+        From an experiment to photons, shape (slow, fast).
+    experiment : Experiment
+        Without SMV header and mask.
+    across : int
+        Sub-pixels along each edge.
+
+    Raises
+    ------
+    AssertionError
+        It does not hold: says where.
     """
     every = Sampling(across, True, True, True, experiment.sampling.dmin_angstrom)
     experiment = in_custom_axes(_without_water(replace(experiment, sampling=every)))
@@ -184,14 +312,40 @@ def subpixels_are_small_pixels(render: Render, experiment: Experiment, across: i
 
 
 def photons_are_not_negative(render: Render, experiment: Experiment) -> None:
-    """Every pixel is finite and 0 or more, where the detector faces the sample."""
+    """Every pixel is finite and 0 or more, where the detector faces the sample.
+
+    Parameters
+    ----------
+    render : callable
+        From an experiment to photons, shape (slow, fast).
+    experiment : Experiment
+        Without SMV header and mask.
+
+    Raises
+    ------
+    AssertionError
+        It does not hold: says where.
+    """
     image = render(_linear(experiment))
     assert np.isfinite(image).all(), f"{np.count_nonzero(~np.isfinite(image))} pixels are not finite"
     assert (image >= 0.0).all(), f"{np.count_nonzero(image < 0.0)} pixels are negative, the least is {image.min():g}"
 
 
 def polarization_is_within_its_bounds(render: Render, experiment: Experiment) -> None:
-    """The polarization factor lies between (1 − |K|)/2 and 1."""
+    """The polarization factor lies between (1 − |K|)/2 and 1.
+
+    Parameters
+    ----------
+    render : callable
+        From an experiment to photons, shape (slow, fast).
+    experiment : Experiment
+        Without SMV header and mask.
+
+    Raises
+    ------
+    AssertionError
+        It does not hold: says where.
+    """
     experiment = _linear(experiment)
     without = render(changed(experiment, beam={"polarization_correction": False})).astype(float)
     polarized = render(changed(experiment, beam={"polarization_correction": True}))
@@ -205,6 +359,18 @@ def intensity_stays_below_its_peak(render: Render, experiment: Experiment) -> No
     """No pixel gets more than r_e²·fluence·F²·(Na·Nb·Nc)² photons per steradian, water aside.
 
     The same F for every reflection is taken, and a detector that faces the sample.
+
+    Parameters
+    ----------
+    render : callable
+        From an experiment to photons, shape (slow, fast).
+    experiment : Experiment
+        Without SMV header and mask.
+
+    Raises
+    ------
+    AssertionError
+        It does not hold: says where.
     """
     experiment = _without_water(_linear(changed(experiment, structure_factors={"hkl_file": None, "default_f": 10.0})))
     resolved = _resolved(experiment)
@@ -229,6 +395,20 @@ def laboratory_may_be_turned(render: Render, experiment: Experiment, angles_rad:
 
     The turned experiment is described by vectors, so conventions and pivots are held to their definitions too. One
     mosaic domain is taken, since the others' rotations are drawn in the laboratory's frame.
+
+    Parameters
+    ----------
+    render : callable
+        From an experiment to photons, shape (slow, fast).
+    experiment : Experiment
+        Without SMV header and mask.
+    angles_rad : tuple of 3 floats
+        Rotation about the lab's x, then y, then z.
+
+    Raises
+    ------
+    AssertionError
+        It does not hold: says where.
     """
     experiment = changed(replace(experiment, mode="spec"), crystal={"mosaic_spread_deg": None, "mosaic_domains": None})
     turned = in_custom_axes(experiment, _matrix(angles_rad))
@@ -236,7 +416,22 @@ def laboratory_may_be_turned(render: Render, experiment: Experiment, angles_rad:
 
 
 def phi_is_a_misset(render: Render, experiment: Experiment, phi_deg: float = 33.0) -> None:
-    """A still at φ shows the crystal as a misset by the same rotation about the spindle does."""
+    """A still at φ shows the crystal as a misset by the same rotation about the spindle does.
+
+    Parameters
+    ----------
+    render : callable
+        From an experiment to photons, shape (slow, fast).
+    experiment : Experiment
+        Without SMV header and mask.
+    phi_deg : float
+        Spindle angle.
+
+    Raises
+    ------
+    AssertionError
+        It does not hold: says where.
+    """
     resolved = _resolved(experiment)
     spindle, phi = resolved.geometry.spindle, math.radians(phi_deg)
     turn = np.column_stack([rotated_about(axis, spindle, phi) for axis in np.identity(3).tolist()])
@@ -247,7 +442,20 @@ def phi_is_a_misset(render: Render, experiment: Experiment, phi_deg: float = 33.
 
 
 def orthogonal_cell_has_twofold_axes(render: Render, experiment: Experiment) -> None:
-    """With right angles and one F for all, half a turn about a, b or c before the misset changes nothing."""
+    """With right angles and one F for all, half a turn about a, b or c before the misset changes nothing.
+
+    Parameters
+    ----------
+    render : callable
+        From an experiment to photons, shape (slow, fast).
+    experiment : Experiment
+        Without SMV header and mask.
+
+    Raises
+    ------
+    AssertionError
+        It does not hold: says where.
+    """
     cell = experiment.crystal.cell
     assert cell is not None
     experiment = changed(
@@ -274,6 +482,16 @@ def in_custom_axes(experiment: Experiment, turn: Array | None = None) -> Experim
         With orthonormal detector axes.
     turn : float64 array (3, 3), optional
         Rotation of the whole laboratory, crystal included.
+
+    Returns
+    -------
+    Experiment
+        In convention "custom"; renders the same image where ``turn`` is not given.
+
+    Raises
+    ------
+    UsageError, InputFileError, ResourceError
+        What is wrong with the experiment or its files.
     """
     experiment = replace(experiment, mode="spec")
     resolved = _resolved(experiment)
@@ -310,7 +528,18 @@ def in_custom_axes(experiment: Experiment, turn: Array | None = None) -> Experim
 
 
 def xyz_angles_deg(rotation: Array) -> Vector:
-    """Angles of the rotations about x, then y, then z that make up a rotation matrix."""
+    """Angles of the rotations about x, then y, then z that make up a rotation matrix.
+
+    Parameters
+    ----------
+    rotation : float64 array, shape (3, 3)
+        Turns columns of x, y, z.
+
+    Returns
+    -------
+    tuple of 3 floats
+        Degrees.
+    """
     roty = math.atan2(-rotation[2, 0], math.hypot(rotation[0, 0], rotation[1, 0]))
     rotz = math.atan2(rotation[1, 0], rotation[0, 0])
     # What is left is about x; taken so, it makes up for whatever rotz is where x points along z.

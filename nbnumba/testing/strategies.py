@@ -42,12 +42,40 @@ Reflections = list[tuple[int, int, int, float]]
 
 
 def grid(low: float, high: float, per_unit: int = 100) -> st.SearchStrategy[float]:
-    """Multiples of 1/``per_unit`` from ``low`` to ``high``."""
+    """Multiples of 1/``per_unit`` from ``low`` to ``high``.
+
+    Parameters
+    ----------
+    low : float
+        The least.
+    high : float
+        The greatest.
+    per_unit : int
+        Values from one whole number to the next.
+
+    Returns
+    -------
+    SearchStrategy
+        Of float.
+    """
     return st.integers(round(low * per_unit), round(high * per_unit)).map(lambda n: n / per_unit)
 
 
 def vectors_near(axis: Vector, by: float = 0.05) -> st.SearchStrategy[Vector]:
-    """Vectors, not of unit length, that lean away from ``axis`` by a little or not at all."""
+    """Vectors, not of unit length, that lean away from ``axis`` by a little or not at all.
+
+    Parameters
+    ----------
+    axis : tuple of 3 floats
+        Near which they lie.
+    by : float
+        Most that a component is off.
+
+    Returns
+    -------
+    SearchStrategy
+        Of tuple of 3 floats.
+    """
     offsets = st.just((0.0, 0.0, 0.0)) | st.tuples(*[grid(-by, by)] * 3)
     return offsets.map(lambda offset: (axis[0] + offset[0], axis[1] + offset[1], axis[2] + offset[2]))
 
@@ -74,7 +102,13 @@ def _sampled_range(name: str) -> st.SearchStrategy[dict[str, Any]]:
 
 @st.composite
 def beams(draw: st.DrawFn) -> Beam:
-    """Wavelength, spectrum, divergence, polarization and fluence: 1 to 18 sources."""
+    """Wavelength, spectrum, divergence, polarization and fluence: 1 to 18 sources.
+
+    Returns
+    -------
+    SearchStrategy
+        Of Beam.
+    """
     divergence = draw(st.sampled_from(["none", "horizontal", "vertical", "both"]))
     given: dict[str, Any] = {}
     if divergence in ("horizontal", "both"):
@@ -97,7 +131,18 @@ def beams(draw: st.DrawFn) -> Beam:
 
 @st.composite
 def detectors(draw: st.DrawFn, mode: Mode = "spec") -> Detector:
-    """Flat and curved detectors of up to 12 × 12 pixels, in every convention, turned about either pivot."""
+    """Flat and curved detectors of up to 12 × 12 pixels, in every convention, turned about either pivot.
+
+    Parameters
+    ----------
+    mode : {"spec", "c"}
+        In mode c each convention has its own pivot, as in nanoBragg.
+
+    Returns
+    -------
+    SearchStrategy
+        Of Detector.
+    """
     pixel = draw(st.sampled_from([0.1, 0.4, 1.0]))
     fast_pixels, slow_pixels = draw(st.integers(2, 12)), draw(st.integers(2, 12))
     convention: Any = draw(st.sampled_from([*OWN_PIVOT, "custom"]))
@@ -167,7 +212,20 @@ def _sensors() -> st.SearchStrategy[dict[str, Any]]:
 
 @st.composite
 def rois(draw: st.DrawFn, fast_pixels: int, slow_pixels: int) -> tuple[int, int, int, int]:
-    """First and last fast, first and last slow pixel of a region of a detector."""
+    """First and last fast, first and last slow pixel of a region of a detector.
+
+    Parameters
+    ----------
+    fast_pixels : int
+        Of the detector.
+    slow_pixels : int
+        Of the detector.
+
+    Returns
+    -------
+    SearchStrategy
+        Of tuple of 4 ints.
+    """
     fast = sorted(draw(st.tuples(*[st.integers(0, fast_pixels - 1)] * 2)))
     slow = sorted(draw(st.tuples(*[st.integers(0, slow_pixels - 1)] * 2)))
     return (fast[0], fast[1], slow[0], slow[1])
@@ -175,7 +233,18 @@ def rois(draw: st.DrawFn, fast_pixels: int, slow_pixels: int) -> tuple[int, int,
 
 @st.composite
 def custom_axes(draw: st.DrawFn, experiment: Experiment) -> Experiment:
-    """The experiment with vectors of its own for beam, detector, two-theta, polarization and spindle."""
+    """The experiment with vectors of its own for beam, detector, two-theta, polarization and spindle.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Whose detector is of convention "custom".
+
+    Returns
+    -------
+    SearchStrategy
+        Of Experiment.
+    """
     fast, slow, normal = draw(st.sampled_from(FRAMES))
     longer = (1.25 * normal[0], 1.25 * normal[1], 1.25 * normal[2])
     anywhere = st.tuples(grid(-1, 1), grid(-1, 1), grid(0.5, 1))
@@ -193,7 +262,13 @@ def custom_axes(draw: st.DrawFn, experiment: Experiment) -> Experiment:
 
 
 def scans() -> st.SearchStrategy[Scan]:
-    """Stills and scans of up to 4 steps, some of which start at, or pass through, a φ of exactly 0."""
+    """Stills and scans of up to 4 steps, some of which start at, or pass through, a φ of exactly 0.
+
+    Returns
+    -------
+    SearchStrategy
+        Of Scan.
+    """
     start = st.none() | st.just(0.0) | grid(-180, 180)
     width = grid(0.1, 10)
     through_zero = st.tuples(width, st.integers(0, 3)).map(
@@ -216,7 +291,13 @@ def scans() -> st.SearchStrategy[Scan]:
 
 
 def cells() -> st.SearchStrategy[tuple[float, float, float, float, float, float]]:
-    """From cubic to triclinic: a, b, c in Å and α, β, γ in degrees."""
+    """From cubic to triclinic: a, b, c in Å and α, β, γ in degrees.
+
+    Returns
+    -------
+    SearchStrategy
+        Of tuple of 6 floats.
+    """
     edge, angle, right = grid(20, 120, 1), grid(70, 115, 2), st.just(90.0)
     return st.one_of(
         edge.map(lambda a: (a, a, a, 90.0, 90.0, 90.0)),
@@ -229,7 +310,13 @@ def cells() -> st.SearchStrategy[tuple[float, float, float, float, float, float]
 
 @st.composite
 def crystals(draw: st.DrawFn) -> Crystal:
-    """Every shape, 1 to 15 cells along an edge, any orientation, up to 3 mosaic domains."""
+    """Every shape, 1 to 15 cells along an edge, any orientation, up to 3 mosaic domains.
+
+    Returns
+    -------
+    SearchStrategy
+        Of Crystal.
+    """
     count = st.sampled_from([0, 1, 2]) | st.integers(3, 15)
     given: dict[str, Any] = {}
     if draw(st.booleans()):
@@ -254,7 +341,13 @@ def crystals(draw: st.DrawFn) -> Crystal:
 
 
 def samplings() -> st.SearchStrategy[Sampling]:
-    """One or two sub-pixels along an edge, with and without the factors of each, and resolution limits."""
+    """One or two sub-pixels along an edge, with and without the factors of each, and resolution limits.
+
+    Returns
+    -------
+    SearchStrategy
+        Of Sampling.
+    """
     return st.builds(
         Sampling,
         oversample=st.integers(1, 2),
@@ -266,12 +359,24 @@ def samplings() -> st.SearchStrategy[Sampling]:
 
 
 def backgrounds() -> st.SearchStrategy[Background]:
-    """No water, or so little that spots stand out."""
+    """No water, or so little that spots stand out.
+
+    Returns
+    -------
+    SearchStrategy
+        Of Background.
+    """
     return st.builds(Background, water_um=st.sampled_from([0.0, 0.0, 0.01, 0.1]))
 
 
 def structure_factors() -> st.SearchStrategy[StructureFactors]:
-    """The same F everywhere; a table needs a file, see :func:`reflections`."""
+    """The same F everywhere; a table needs a file, see :func:`reflections`.
+
+    Returns
+    -------
+    SearchStrategy
+        Of StructureFactors.
+    """
     return st.builds(StructureFactors, default_f=grid(1, 300, 1))
 
 
@@ -280,7 +385,13 @@ def structure_factors() -> st.SearchStrategy[StructureFactors]:
 
 @st.composite
 def reflections(draw: st.DrawFn) -> Reflections:
-    """A list of h, k, l, F over a box around the origin, with gaps in it."""
+    """A list of h, k, l, F over a box around the origin, with gaps in it.
+
+    Returns
+    -------
+    SearchStrategy
+        Of list of tuples (h, k, l, F).
+    """
     low = draw(st.tuples(*[st.integers(-12, 0)] * 3))
     high = draw(st.tuples(*[st.integers(0, 12)] * 3))
     random = np.random.default_rng(draw(st.integers(0, 10**6)))
@@ -291,7 +402,18 @@ def reflections(draw: st.DrawFn) -> Reflections:
 
 
 def source_rows(upstream: Vector = (-1.0, 0.0, 0.0)) -> st.SearchStrategy[list[list[float]]]:
-    """Rows of x, y, z in m, weight and wavelength in m, the last ones left out now and then."""
+    """Rows of x, y, z in m, weight and wavelength in m, the last ones left out now and then.
+
+    Parameters
+    ----------
+    upstream : tuple of 3 floats
+        Where sources are, seen from the sample.
+
+    Returns
+    -------
+    SearchStrategy
+        Of list of lists of floats.
+    """
     position = vectors_near(upstream, 0.1).map(lambda v: [10 * x for x in v])
     rest = st.tuples(grid(0.1, 5), grid(0.5, 2).map(lambda angstrom: angstrom * 1e-10)).map(list)
     row = st.tuples(position, rest, st.sampled_from([3, 4, 5])).map(lambda x: (x[0] + x[1])[: x[2]])
@@ -299,7 +421,13 @@ def source_rows(upstream: Vector = (-1.0, 0.0, 0.0)) -> st.SearchStrategy[list[l
 
 
 def amorphous_rows() -> st.SearchStrategy[list[tuple[float, float]]]:
-    """Rows of an abscissa in Å⁻¹ and F in electrons."""
+    """Rows of an abscissa in Å⁻¹ and F in electrons.
+
+    Returns
+    -------
+    SearchStrategy
+        Of list of tuples of 2 floats.
+    """
     row = st.tuples(grid(0, 2), grid(0, 10))
     return st.lists(row, min_size=1, max_size=6, unique_by=lambda point: point[0])
 
@@ -309,7 +437,18 @@ def amorphous_rows() -> st.SearchStrategy[list[tuple[float, float]]]:
 
 @st.composite
 def experiments(draw: st.DrawFn, mode: Mode = "spec") -> Experiment:
-    """Whole experiments without files."""
+    """Whole experiments without files.
+
+    Parameters
+    ----------
+    mode : {"spec", "c"}
+        In mode c each convention has its own pivot, as in nanoBragg.
+
+    Returns
+    -------
+    SearchStrategy
+        Of Experiment.
+    """
     experiment = Experiment(
         beam=draw(beams()),
         detector=draw(detectors(mode)),
@@ -339,5 +478,16 @@ def _sub_pixels_asked_for(experiment: Experiment) -> float:
 
 
 def command_lines(mode: Mode = "spec") -> st.SearchStrategy[list[str]]:
-    """Experiments as nanoBragg's options, for other programs that take them."""
+    """Experiments as nanoBragg's options, for other programs that take them.
+
+    Parameters
+    ----------
+    mode : {"spec", "c"}
+        In mode c each convention has its own pivot, as in nanoBragg.
+
+    Returns
+    -------
+    SearchStrategy
+        Of list of str.
+    """
     return experiments(mode).map(as_command_line)

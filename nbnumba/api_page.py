@@ -1,0 +1,174 @@
+"""The public names as a page of the documentation: ``python -m nbnumba.api_page`` prints it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from dataclasses import is_dataclass
+from functools import cached_property
+from importlib import import_module
+from types import FunctionType
+from typing import Any
+
+from .experiment import Experiment, kinds_in_words
+
+SECTIONS = {
+    "Simulating": ("nbnumba", "simulate simulate_many"),
+    "Describing an experiment": (
+        "nbnumba",
+        "Experiment changed Beam Detector Goniometer Scan Crystal StructureFactors Background Sampling Noise",
+    ),
+    "Images": ("nbnumba", "Image noise.NoiseImage statistics.Statistics geometry.Geometry"),
+    "Without rendering": ("nbnumba", "predict hkl_map Predictions"),
+    "Errors and warnings": ("nbnumba", "NbnumbaError UsageError InputFileError ResourceError NbnumbaWarning"),
+    "Properties of simulators": ("nbnumba.testing.properties", ""),
+    "Random experiments": ("nbnumba.testing.strategies", ""),
+    "Comparing two programs": (
+        "nbnumba.fuzz",
+        "search difference program ourselves as_test Search Difference Tolerance",
+    ),
+}
+"""What is public: a module and its names in the order of the page; without names, every function that it defines."""
+
+_HEAD = """\
+# API
+
+What a Python program may import, made from the docstrings by `make docs`. Images are indexed `[slow, fast]`; a field
+whose name ends in a unit is in that unit.
+"""
+
+_PROPERTIES = (property, cached_property)
+_MEMBERS = (*_PROPERTIES, staticmethod, classmethod, FunctionType)
+
+
+def names() -> dict[str, list[str]]:
+    """Full names of all that is public, by section."""
+    return {
+        section: [f"{module}.{name}" for name in listed.split() or _functions(import_module(module))]
+        for section, (module, listed) in SECTIONS.items()
+    }
+
+
+def _functions(module: Any) -> list[str]:
+    return [name for name, value in vars(module).items()
+            if inspect.isfunction(value) and value.__module__ == module.__name__ and name[0] != "_"]  # fmt: skip
+
+
+def target(name: str) -> Any:
+    """What a full name stands for: class, function, method or property."""
+    module, *path = re.fullmatch(r"([a-z_.]+)\.(?:(\w+)\.)?(\w+)", name).groups()  # type: ignore[union-attr]
+    found = import_module(module)
+    for part in filter(None, path):
+        found = inspect.getattr_static(found, part, None) or getattr(found, part)
+    return getattr(found, "__func__", found)
+
+
+def members(name: str) -> list[str]:
+    """Full names of a class's public methods and properties, its own before those of its bases; of others none."""
+    kinds = [kind for kind in getattr(target(name), "__mro__", ()) if kind.__module__.startswith("nbnumba")]
+    found = dict.fromkeys(key for kind in kinds for key, value in vars(kind).items()
+                          if key[0] != "_" and isinstance(value, _MEMBERS))  # fmt: skip
+    return [f"{name}.{key}" for key in found]
+
+
+def fields(kind: type) -> dict[str, tuple[str, str, str]]:
+    """Of the fields that a class declares: annotation, default, and the docstring that follows, as in its source."""
+    body = ast.parse(inspect.getsource(kind)).body[0].body  # type: ignore[attr-defined]
+    return {
+        node.target.id: (ast.unparse(node.annotation), _default(node.value), _sentence(after))
+        for node, after in zip(body, [*body[1:], None], strict=True)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+
+
+def _default(node: ast.expr | None) -> str:
+    text = "" if node is None else ast.unparse(node)
+    return {"NOT_GIVEN": "None"}.get(text, text)
+
+
+def _sentence(node: ast.stmt | None) -> str:
+    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return " ".join(node.value.value.split()) if is_text else ""  # type: ignore[union-attr]
+
+
+def markdown() -> str:
+    """The page, as a Markdown document."""
+    contents, body = [], []
+    for section, listed in names().items():
+        headings = [_heading(name) for name in listed]
+        links = ", ".join(f"[{heading.removeprefix('class ')}](#{_anchor(heading)})" for heading in headings)
+        contents.append(f"- [{section}](#{_anchor(section)}): {links}\n")
+        body.append(f"\n## {section}\n\n`from {SECTIONS[section][0]} import ...`\n")
+        body += [_entry(name, "###") + "".join(_entry(member, "####") for member in members(name)) for name in listed]
+    return f"{_HEAD}\n{''.join(contents)}{''.join(body)}"
+
+
+def _heading(name: str) -> str:
+    short = ".".join(part for part in re.split(r"\.(?=\w+$|[A-Z])", name)[1:])
+    return f"class {short}" if inspect.isclass(target(name)) else short
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def _entry(name: str, level: str) -> str:
+    thing = target(name)
+    text = re.sub(r":\w+:`~?([^`]+)`|``([^`]+)``", r"`\1\2`", inspect.getdoc(thing) or "")
+    prose, *sections = re.split(r"^(\w+)\n-{3,}\n", text, flags=re.MULTILINE)
+    parts = [_usage(name, thing), prose.strip(), _table(thing) if is_dataclass(thing) else ""]
+    for title, content in zip(sections[::2], sections[1::2], strict=True):
+        parts.append(f"**{title}**\n\n{_section(title, content.strip())}")
+    return f"\n{level} {_heading(name)}\n\n" + "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _usage(name: str, thing: Any) -> str:
+    """How a function is called, by names and defaults; their types are told below it."""
+    if isinstance(thing, _PROPERTIES):
+        return "*Property.*"
+    if inspect.isclass(thing):
+        return ""
+    bare = [parameter.replace(annotation=inspect.Parameter.empty)
+            for parameter in inspect.signature(thing).parameters.values()
+            if parameter.name not in ("self", "cls")]  # fmt: skip
+    return f"`{_heading(name)}{inspect.Signature(bare)}`"
+
+
+def _section(title: str, content: str) -> str:
+    if title == "Examples":
+        return f"```python\n{content}\n\n```"
+    if title in ("Notes", "See Also", "References"):
+        return content
+    items = re.findall(r"^(\S.*)((?:\n(?: .*)?)*)", content, flags=re.MULTILINE)
+    return "\n".join(f"- {_item(title, head)}: {' '.join(text.split())}" for head, text in items)
+
+
+def _item(title: str, head: str) -> str:
+    if title in ("Returns", "Yields"):
+        return head
+    name, _, kind = head.partition(" : ")
+    return f"`{name}`" + (f" ({kind})" if kind else "")
+
+
+def _table(kind: Any) -> str:
+    """The fields of a dataclass, each a row."""
+    rows = [
+        (
+            f"`{name}`",
+            kinds_in_words(kind, name) if kind.__module__ == Experiment.__module__ else f"`{annotation}`",
+            default and f"`{default}`",
+            text,
+        )
+        for name, (annotation, default, text) in fields(kind).items()
+    ]
+    head = "| field | value | default | meaning |\n|---|---|---|---|\n"
+    return (
+        head + "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows)
+        if rows
+        else ""
+    )
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")
