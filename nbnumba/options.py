@@ -464,7 +464,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(("printout_pixel",), OUTPUT, "print that of one pixel, fast then slow, from 0",
            ("outputs.print_pixels",), ("f", "s"), INDEX, "px", "none"),
 
-    Option(("experiment",), PROGRAM, "TOML file of an experiment, its file names from this folder on; options count as if they came after it",
+    Option(("experiment",), PROGRAM,
+           "TOML file of an experiment, its file names from this folder on; options count as if they came after it",
            ("experiment_file",), FILE_VALUE, FILE, default="none"),
     Option(("mode",), PROGRAM, "the physics, or what nanoBragg.c does, defects included",
            ("experiment.mode",), ("spec|c",), MODE, default="spec"),
