@@ -451,7 +451,7 @@ class Experiment(_Noun):
         Warns
         -----
         NbnumbaWarning
-            An option that has no effect, or that nanoBragg reads as another.
+            An option or value that nanoBragg itself would ignore, and as what it is read here.
 
         Examples
         --------
