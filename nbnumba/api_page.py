@@ -76,20 +76,22 @@ def fields(kind: type) -> dict[str, tuple[str, str, str]]:
     """Of the fields that a class declares: annotation, default, and the docstring that follows, as in its source."""
     body = ast.parse(inspect.getsource(kind)).body[0].body  # type: ignore[attr-defined]
     return {
-        node.target.id: (ast.unparse(node.annotation), _default(node.value), _sentence(after))
+        node.target.id: (ast.unparse(node.annotation), _default(kind, node), _sentence(after))
         for node, after in zip(body, [*body[1:], None], strict=True)
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     }
 
 
-def _default(node: ast.expr | None) -> str:
-    text = "" if node is None else ast.unparse(node)
-    return {"NOT_GIVEN": "None"}.get(text, text)
+def _default(kind: type, node: ast.AnnAssign) -> str:
+    """As one would write it: the value where the class has it, a new noun where one is made."""
+    name = node.target.id  # type: ignore[union-attr]
+    made = "" if node.value is None else re.sub(r"field\(default_factory=(\w+)\)", r"\1()", ast.unparse(node.value))
+    return repr(getattr(kind, name)) if hasattr(kind, name) else made
 
 
 def _sentence(node: ast.stmt | None) -> str:
     is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-    return " ".join(node.value.value.split()) if is_text else ""  # type: ignore[union-attr]
+    return _plain(" ".join(node.value.value.split())) if is_text else ""  # type: ignore[union-attr]
 
 
 def markdown() -> str:
@@ -99,7 +101,7 @@ def markdown() -> str:
         headings = [_heading(name) for name in listed]
         links = ", ".join(f"[{heading.removeprefix('class ')}](#{_anchor(heading)})" for heading in headings)
         contents.append(f"- [{section}](#{_anchor(section)}): {links}\n")
-        body.append(f"\n## {section}\n\n`from {SECTIONS[section][0]} import ...`\n")
+        body.append(f"\n## {section}\n\nIn `{SECTIONS[section][0]}`:\n")
         body += [_entry(name, "###") + "".join(_entry(member, "####") for member in members(name)) for name in listed]
     return f"{_HEAD}\n{''.join(contents)}{''.join(body)}"
 
@@ -115,7 +117,7 @@ def _anchor(heading: str) -> str:
 
 def _entry(name: str, level: str) -> str:
     thing = target(name)
-    text = re.sub(r":\w+:`~?([^`]+)`|``([^`]+)``", r"`\1\2`", inspect.getdoc(thing) or "")
+    text = _plain(inspect.getdoc(thing) or "")
     prose, *sections = re.split(r"^(\w+)\n-{3,}\n", text, flags=re.MULTILINE)
     parts = [_usage(name, thing), prose.strip(), _table(thing) if is_dataclass(thing) else ""]
     for title, content in zip(sections[::2], sections[1::2], strict=True):
@@ -123,12 +125,17 @@ def _entry(name: str, level: str) -> str:
     return f"\n{level} {_heading(name)}\n\n" + "\n\n".join(filter(None, parts)) + "\n"
 
 
+def _plain(text: str) -> str:
+    """Markdown for what reStructuredText has of its own in docstrings."""
+    return re.sub(r":\w+:`~?([^`]+)`|``([^`]+)``", r"`\1\2`", text)
+
+
 def _usage(name: str, thing: Any) -> str:
     """How a function is called, by names and defaults; their types are told below it."""
     if isinstance(thing, _PROPERTIES):
         return "*Property.*"
     if inspect.isclass(thing):
-        return ""
+        return f"`{name}`"
     bare = [parameter.replace(annotation=inspect.Parameter.empty)
             for parameter in inspect.signature(thing).parameters.values()
             if parameter.name not in ("self", "cls")]  # fmt: skip

@@ -303,7 +303,7 @@ class Crystal(_Noun):
     u_matrix: GivenMatrix = NOT_GIVEN
     """Rotation that turns ``cell`` into the lab from where it stands by itself: a* along x, b* in the xy plane."""
     misset_deg: Taking[Vector | Literal["random"], Values[float] | Literal["random"]] = UNTURNED
-    """Rotation about the lab's x, then y, then z; "random": any, as likely as any other."""
+    """Rotation about the lab's x, then y, then z; "random": any, in mode spec as likely as any other."""
     misset_seed: int | None = None
     """Seed of the random misset (that of the noise where not given)."""
     cells: Taking[tuple[int, int, int], Values[int]] = SINGLE
@@ -451,7 +451,7 @@ class Experiment(_Noun):
         Warns
         -----
         NbnumbaWarning
-            An option that has no effect, or that nanoBragg reads as another.
+            An option or value that nanoBragg itself would ignore, and as what it is read here.
 
         Examples
         --------

@@ -116,6 +116,10 @@ experiment = nbnumba.changed(nbnumba.Experiment(crystal=crystal), mode="c")
 image = nbnumba.simulate(experiment, backend="cpu")
 assert_type(image, nbnumba.Image)
 assert_type(image.photons, NDArray[np.float32])
+image.save_raw(Path("a.bin"))
+image.save_pgm(Path("a.pgm"))
+assert_type(image.save_noise(Path("a.img")).photons, int)
+image.save_raw(1)  # wrong
 assert_type([image.noise().photons for image in nbnumba.simulate_many([experiment])], list[int])
 image.save_sm("a.img")  # wrong
 nbnumba.simulate(experiment, backend="gpu")  # wrong
