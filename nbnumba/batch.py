@@ -276,7 +276,11 @@ def _write(image: Image, inputs: Inputs, command: Command, clock: Clock) -> tupl
         if cache is not None and inputs.table is not None:
             write_dump(cache, inputs.table.bounds, inputs.table.values)
         int_scale = outputs.scale or image.int_scale
-        scales = [f"counts = photons x {int_scale:g} + {outputs.adc_offset:g} in {outputs.int_file}"]
+        aside = outputs.scale is None and image.statistics_beside_beam is not image.statistics
+        scales = [
+            f"counts = photons x {int_scale:g} + {outputs.adc_offset:g} in {outputs.int_file}"
+            + (", by the brightest pixel beside the direct beam's spot" if aside else "")
+        ]
         image.save_raw(outputs.float_file)
         files[outputs.float_file] = "photons, float32"
         image.save_smv(outputs.int_file, int_scale, outputs.adc_offset, outputs.header)

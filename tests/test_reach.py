@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nbnumba import Experiment, NbnumbaWarning, UsageError, changed, simulate
+from nbnumba.cli import main
 from nbnumba.image import Image
 from nbnumba.inputs import read_inputs
 from nbnumba.options import parse
@@ -159,6 +160,16 @@ def test_scales_show_the_diffraction_not_the_direct_beam(lit: Any) -> None:
     assert image.statistics.maximum > 20.0 * aside.max()
     assert image.int_scale == pytest.approx(55000.0 / aside.max(), rel=1e-6)
     assert lit("-mode c").int_scale == pytest.approx(55000.0 / image.statistics.maximum, rel=1e-6)
+
+
+@pytest.mark.parametrize(("options", "is_said"), [("", True), ("-scale 2", False), ("-mode c", False)])
+def test_report_says_where_the_direct_beam_is_left_out(
+    options: str, is_said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("m.pdb").write_text(MODEL)
+    assert main(f"-pdb m.pdb -nosolvent -N 8 -detpixels 64 -pixel 1 -oversample 3 -nonoise {options}".split()) == 0
+    assert ("beside the direct beam's spot" in capsys.readouterr().out) == is_said
 
 
 def test_beamstop_is_a_disc_about_the_beam(lit: Any) -> None:
