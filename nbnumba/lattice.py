@@ -161,7 +161,8 @@ def reciprocal_axes(cell: Cell, mode: str) -> tuple[Vector, Vector, Vector]:
     cos_alpha_star = (math.cos(beta) * math.cos(gamma) - math.cos(alpha)) / (math.sin(beta) * math.sin(gamma))
     cos_beta_star = (math.cos(gamma) * math.cos(alpha) - math.cos(beta)) / (math.sin(gamma) * math.sin(alpha))
     cos_gamma_star = (math.cos(alpha) * math.cos(beta) - math.cos(gamma)) / (math.sin(alpha) * math.sin(beta))
-    x, y = cos_beta_star, (cos_alpha_star - cos_beta_star * cos_gamma_star) / sin_gamma_star
+    leaning = cos_alpha_star - cos_beta_star * cos_gamma_star
+    x, y = cos_beta_star, leaning / sin_gamma_star
     if mode == "c":
         z_of_c = c_star * volume / (a * b * c * sin_gamma_star)
     else:
@@ -169,7 +170,7 @@ def reciprocal_axes(cell: Cell, mode: str) -> tuple[Vector, Vector, Vector]:
     return (
         (a_star, 0.0, 0.0),
         (b_star * cos_gamma_star, b_star * sin_gamma_star, 0.0),
-        (c_star * x, c_star * (cos_alpha_star - cos_beta_star * cos_gamma_star) / sin_gamma_star, z_of_c),
+        (c_star * x, c_star * leaning / sin_gamma_star, z_of_c),
     )
 
 

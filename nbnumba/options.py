@@ -19,7 +19,6 @@ from typing import Any, Literal
 
 from .errors import InputFileError, UsageError
 from .experiment import OWN_PIVOT, Convention, Experiment, Mode, Pivot, changed
-from .io.files import read_text
 from .units import DEFAULT_FLUENCE_PER_M2, angstrom_from_ev
 
 # What is parsed --------------------------------------------------------------------------------------------------
@@ -550,6 +549,9 @@ def parse(args: Sequence[str]) -> Command:
 
 
 def _read_experiment(file: str) -> Experiment:
+    # Few commands read one, and what reads files takes longer to import than the help to print.
+    from .io.files import read_text
+
     try:
         return Experiment.from_toml(read_text(file, "the experiment"))
     except UsageError as error:

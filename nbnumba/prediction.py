@@ -21,7 +21,7 @@ from .kernels.plan import FLAT, GAUSS, MIXED_AXES, ROUND, SQUARE, CrystalPlan, D
 from .kernels.vectors import Vector, rotated_about, unit
 from .reach import edge_resolution
 from .resolve import Resolved, resolve
-from .units import RTD, radians_from_degrees
+from .units import ANGSTROM_PER_METRE, METRES_PER_ANGSTROM, RTD, radians_from_degrees
 
 Array = NDArray[np.float64]
 
@@ -86,7 +86,7 @@ class Oriented:
             direct beam falls.
         """
         with np.errstate(divide="ignore"):
-            spacing: Array = 1e10 / np.linalg.norm(_map_of_q(self.resolved), axis=2)
+            spacing: Array = ANGSTROM_PER_METRE / np.linalg.norm(_map_of_q(self.resolved), axis=2)
         return spacing
 
 
@@ -239,7 +239,7 @@ def _cell_at(resolved: Resolved, phi_deg: float | None) -> Array:
 
 def _stars_at(resolved: Resolved, phi_deg: float | None) -> Array:
     """Rows a*, b*, c* in Å⁻¹ at a spindle angle: what the rendered cell a, b, c is the inverse of."""
-    return np.asarray(np.linalg.inv(_cell_at(resolved, phi_deg) * 1e10), np.float64).T
+    return np.asarray(np.linalg.inv(_cell_at(resolved, phi_deg) * ANGSTROM_PER_METRE), np.float64).T
 
 
 def _hkl_map(resolved: Resolved, phi_deg: float | None) -> Array:
@@ -281,7 +281,7 @@ def _candidates(resolved: Resolved) -> Iterator[tuple[NDArray[np.int32], Array]]
     overestimated here.
     """
     stars = _stars_at(resolved, 0.0)
-    edges = np.linalg.norm(_cell_at(resolved, 0.0), axis=1) * 1e10
+    edges = np.linalg.norm(_cell_at(resolved, 0.0), axis=1) * ANGSTROM_PER_METRE
     reach = _farthest(resolved)
     incident, longest, shortest, fixed, by_length = _slack(resolved, stars, reach)
     h, k, l = (np.arange(-most, most + 1) for most in np.floor(reach * edges).astype(int).tolist())
@@ -333,7 +333,7 @@ def _scattering_vectors(
     detector: DetectorPlan, fast: Array, slow: Array, incident: Vector, wavelength_angstrom: float
 ) -> Array:
     q = np.empty((len(slow), len(fast), 3))
-    map_scattering_vectors(detector, fast, slow, incident, wavelength_angstrom * 1e-10, q)
+    map_scattering_vectors(detector, fast, slow, incident, wavelength_angstrom * METRES_PER_ANGSTROM, q)
     return q
 
 

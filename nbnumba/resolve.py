@@ -66,8 +66,6 @@ class Resolved(HoldsArrays):
     sources: Sources
     scan: PhiSampling
     wavelength_angstrom: float
-    edge_angstrom: float
-    """Smallest spacing whose scattering meets the detector, of the central wavelength and direction."""
     fluence_per_m2: float
     recommended_oversample: int
     steps: int
@@ -75,6 +73,12 @@ class Resolved(HoldsArrays):
     plan: Plan
     labels: tuple[str, ...]
     """Which differences between the modes this experiment meets (docs/modes.md)."""
+
+    @property
+    def edge_angstrom(self) -> float:
+        """Smallest spacing whose scattering meets the detector, of the central wavelength and direction."""
+        beam, wavelength = np.array([self.geometry.beam]), np.array([self.wavelength_angstrom])
+        return edge_resolution(self.plan.detector, beam, wavelength)
 
     @property
     def summary(self) -> str:
@@ -172,10 +176,9 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     )
     _check_polarization(plan)
     warn_of_blind_spots(merged, lattice, sources, plan)
-    edge = edge_resolution(detector, np.array([geometry.beam]), np.array([wavelength]))
     labels = _labels(experiment, merged, inputs, geometry, plan)
     return Resolved(
-        merged, geometry, lattice, sources, scan, wavelength, edge, fluence, recommended, steps, table, plan, labels
+        merged, geometry, lattice, sources, scan, wavelength, fluence, recommended, steps, table, plan, labels
     )
 
 

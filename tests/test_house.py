@@ -61,7 +61,7 @@ def test_import_contracts_are_kept() -> None:
 
 
 def test_set_up_converts_units_by_their_module_alone() -> None:
-    set_up = "resolve geometry lattice sources scan mosaic structure_factors fcalc".split()
+    set_up = "resolve geometry lattice sources scan mosaic structure_factors fcalc reach input_checks".split()
     own = re.compile(
         r"[*/] 1e-?10\b|/ 1000\.0|\* 0\.001|\* 1e-[36]|/ 100\.0|[/*] RTD|math\.(?:radians|pi / 180)|deg2rad"
     )
