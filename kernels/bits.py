@@ -98,7 +98,7 @@ def reciprocal(x):
 @inlined
 def unsigned(i):
     """An integer kept to 32 bits, unsigned: one below 0 becomes larger than any size."""
-    return np.uint32(i & 0xFFFFFFFF)
+    return np.uint32(int(i) & 0xFFFFFFFF)
 
 
 @inlined

@@ -73,6 +73,15 @@ def reciprocal_distance_sqr(crystal, dh, dk, dl):
     return (x * x + y * y + z * z) * volume * volume
 
 
+@inlined
+def triangle_distance_sqr(triangle, dh, dk, dl):
+    """The same by the upper triangle R of B = QR, whose columns B are the reciprocal axes: |B δ| = |R δ|."""
+    x = dh * triangle[0] + dk * triangle[1] + dl * triangle[2]
+    y = dk * triangle[3] + dl * triangle[4]
+    z = dl * triangle[5]
+    return x * x + y * y + z * z
+
+
 @equation
 def square_factors(crystal, h, k, l):
     """The interference of each axis of a parallelepiped; 1 along an axis of one cell."""

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numba
 import numpy as np
 
-from . import gpu
+from . import gpu, gpu_rendering
 from .arrays import HoldsArrays
 from .compiling import compiling
 from .errors import DeviceError, NbnumbaWarning, UsageError
@@ -189,7 +189,7 @@ def _on_gpus(
 
     going_on = True
     while going_on:
-        for photons, outside in gpu.render_many(plans(), precision, devices):
+        for photons, outside in gpu_rendering.render_many(plans(), precision, devices):
             if outside:
                 _warn_outside()
             yield Image(waiting.popleft(), photons)
@@ -296,7 +296,7 @@ def _render_cuda(
     resolved: Resolved, precision: Precision, progress: Progress | None, device: int
 ) -> tuple[Rendering, float]:
     plan = resolved.plan
-    cuda = gpu.render_cuda(plan, precision, device, progress)
+    cuda = gpu_rendering.render_cuda(plan, precision, (device,), progress)
     if plan.crystal.phi_carryover:
         _render_first_pixel(plan, cuda.photons)
     return Rendering(cuda.photons, f"cuda, device {device}"), cuda.outside
