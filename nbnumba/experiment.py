@@ -27,6 +27,7 @@ from .units import DEFAULT_FLUENCE_PER_M2
 Kept_co = TypeVar("Kept_co", covariant=True)
 Given_contra = TypeVar("Given_contra", contravariant=True)
 Item_co = TypeVar("Item_co", covariant=True)
+Noun = TypeVar("Noun", bound="_Noun")
 
 
 class Values(Protocol[Item_co]):
@@ -624,6 +625,13 @@ def _changed(noun: Any, changes: Mapping[str, Any]) -> Any:
         old = getattr(noun, name)
         given[name] = _changed(old, value) if isinstance(old, _Noun) and isinstance(value, Mapping) else value
     return replace(noun, **given)
+
+
+def with_right_values(noun: Noun, **values: Any) -> Noun:
+    """As ``dataclasses.replace``, for values that are of their fields' types already: none is looked at."""
+    copy = object.__new__(type(noun))
+    vars(copy).update(vars(noun), **values)
+    return copy
 
 
 def _unknown(noun: Any, name: Any) -> UsageError:

@@ -15,7 +15,7 @@ from .seeds import MISSET, uniform_deviates
 from .units import radians_from_degrees
 
 MOST_KEPT = 10_000
-"""Domains of a crystal, less than a megabyte, that are worth to be kept for the next frame."""
+"""Domains whose rotations stay in memory for the next frame: less than a megabyte."""
 
 
 def mosaic_rotations(spread_deg: float, domains: int, seed: int) -> NDArray[np.float64]:
@@ -37,6 +37,7 @@ def mosaic_rotations(spread_deg: float, domains: int, seed: int) -> NDArray[np.f
         return np.identity(3)[np.newaxis]
     if domains > MOST_KEPT:
         return _drawn(spread_deg, domains, seed)
+    # What was kept is nobody's to write to.
     return _kept(spread_deg, domains, seed).copy()
 
 
@@ -49,7 +50,7 @@ def _drawn(spread_deg: float, domains: int, seed: int) -> NDArray[np.float64]:
 
 
 _kept = lru_cache(maxsize=2)(_drawn)
-"""For the frames of a series, which have their domains in common."""
+"""The frames of a series mostly have their domains in common."""
 
 
 def random_misset(seed: int, mode: Mode = "spec") -> Vector:
