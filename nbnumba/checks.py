@@ -4,8 +4,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
-from pathlib import Path
+from dataclasses import is_dataclass
 from typing import Any
 
 from .errors import NbnumbaWarning, ResourceError, UsageError
@@ -29,6 +28,7 @@ TWINS = {
 }
 """Fields of a noun of which one alone may be given."""
 
+AT_LEAST = f"must be at least {SMALLEST:g}"
 MOST_DEGREES = 1e6
 """Far more than a mosaic spread can mean, far less than overflows a float32."""
 MOST_STEPS = 10_000_000
@@ -43,12 +43,10 @@ OPTION_OF = {target: f"-{option.names[0]}" for option in reversed(OPTIONS) for t
 
 def check_experiment(experiment: Experiment) -> None:
     """Raise a UsageError for the first value that makes no sense."""
-    for field, value in _numbers(experiment, ""):
-        name = OPTION_OF.get(field, field)
-        if not math.isfinite(value) and not (field == "detector.attenuation_depth_um" and value == math.inf):
-            raise UsageError(f"{name} {value!r}: give a finite number")
-        if LARGEST < abs(value) < math.inf:
-            raise UsageError(f"{name} {value!r}: give a number of at most {LARGEST:g}")
+    for noun, content in vars(experiment).items():
+        for name, value in _numbers(content) if is_dataclass(content) else ():
+            if not -LARGEST <= value <= LARGEST:
+                _refuse_number(f"{noun}.{name}", value)
     for noun, names in TWINS.items():
         given = [f"{noun}.{name}" for name in names if getattr(getattr(experiment, noun), name) is not None]
         if len(given) > 1:
@@ -73,6 +71,14 @@ def check_experiment(experiment: Experiment) -> None:
         )
 
 
+def _refuse_number(field: str, value: float) -> None:
+    option = OPTION_OF.get(field, field)
+    if not math.isfinite(value) and not (field == "detector.attenuation_depth_um" and value == math.inf):
+        raise UsageError(f"{option} {value!r}: give a finite number")
+    if LARGEST < abs(value) < math.inf:
+        raise UsageError(f"{option} {value!r}: give a number of at most {LARGEST:g}")
+
+
 def _rules(experiment: Experiment) -> Iterator[tuple[str, Any, bool, str]]:
     """Option, value, whether the value is right (where there is one), and what would be."""
     beam, detector, crystal = experiment.beam, experiment.detector, experiment.crystal
@@ -91,10 +97,11 @@ def _rules(experiment: Experiment) -> Iterator[tuple[str, Any, bool, str]]:
         "-fudge": crystal.fudge,
     }
     for option, value in positive.items():
-        yield option, value, value is not None and value > 0, "must be above 0"
-        yield option, value, value is not None and value >= SMALLEST, f"must be at least {SMALLEST:g}"
+        if value is not None:
+            yield option, value, value > 0, "must be above 0"
+            yield option, value, value >= SMALLEST, AT_LEAST
     for edge in () if crystal.cell is None else crystal.cell[:3]:
-        yield "-cell", edge, edge >= SMALLEST, f"must be at least {SMALLEST:g}"
+        yield "-cell", edge, edge >= SMALLEST, AT_LEAST
     not_negative = {
         "-fluence": beam.fluence_per_m2,
         "-flux": beam.flux_per_s,
@@ -119,7 +126,8 @@ def _rules(experiment: Experiment) -> Iterator[tuple[str, Any, bool, str]]:
         "-beamstop": detector.beamstop_mm,
     }
     for option, value in not_negative.items():
-        yield option, value, value is not None and value >= 0, "must be 0 or more"
+        if value is not None:
+            yield option, value, value >= 0, "must be 0 or more"
     yield "-beamsize", beam.size_mm, not 0 < beam.size_mm < SMALLEST, f"must be 0 or at least {SMALLEST:g}"
     steps = {
         "-mosaic_domains": crystal.mosaic_domains,
@@ -129,8 +137,9 @@ def _rules(experiment: Experiment) -> Iterator[tuple[str, Any, bool, str]]:
         "-vdivsteps": beam.vertical_divergence_steps,
     }
     for option, value in steps.items():
-        yield option, value, value is not None and value > 0, "must be above 0"
-        yield option, value, value is not None and value <= MOST_STEPS, f"must be at most {MOST_STEPS}"
+        if value is not None:
+            yield option, value, value > 0, "must be above 0"
+            yield option, value, value <= MOST_STEPS, f"must be at most {MOST_STEPS}"
     spread = crystal.mosaic_spread_deg
     yield "-mosaic", spread, spread is not None and spread <= MOST_DEGREES, f"must be at most {MOST_DEGREES:g} degrees"
     for size in crystal.size_mm:
@@ -198,21 +207,28 @@ def check_memory(fast_pixels: int, slow_pixels: int, masked: bool, table: tuple[
 def available_memory() -> int | None:
     """Bytes that a new array can take without swapping; None where the system does not say."""
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
+        with open("/proc/meminfo", "rb") as lines:
+            for line in lines:
+                if line.startswith(b"MemAvailable:"):
+                    return int(line.split()[1]) * 1024
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (OSError, ValueError, AttributeError):
         return None
 
 
-def _numbers(noun: Any, path: str) -> Iterator[tuple[str, float]]:
-    """Every number in the experiment with the path of its field."""
-    if is_dataclass(noun):
-        for item in fields(noun):
-            yield from _numbers(getattr(noun, item.name), f"{path}.{item.name}" if path else item.name)
-    elif isinstance(noun, tuple):
-        for value in noun:
-            yield from _numbers(value, path)
-    elif isinstance(noun, (int, float)) and not isinstance(noun, bool):
-        yield path, noun
+def _numbers(noun: Any) -> Iterator[tuple[str, float]]:
+    """Every number that a noun holds, with the name of its field."""
+    for name, value in vars(noun).items():
+        if type(value) is float or type(value) is int:
+            yield name, value
+        elif type(value) is tuple:
+            for number in _numbers_in(value):
+                yield name, number
+
+
+def _numbers_in(rows: tuple[Any, ...]) -> Iterator[float]:
+    for value in rows:
+        if type(value) is tuple:
+            yield from _numbers_in(value)
+        elif type(value) is float or type(value) is int:
+            yield value

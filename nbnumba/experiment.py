@@ -27,6 +27,7 @@ from .units import DEFAULT_FLUENCE_PER_M2
 Kept_co = TypeVar("Kept_co", covariant=True)
 Given_contra = TypeVar("Given_contra", contravariant=True)
 Item_co = TypeVar("Item_co", covariant=True)
+Noun = TypeVar("Noun", bound="_Noun")
 
 
 class Values(Protocol[Item_co]):
@@ -82,8 +83,11 @@ class _Noun:
 
     def __post_init__(self) -> None:
         noun: Any = type(self)
-        for name in _types(noun):
-            object.__setattr__(self, name, _typed(noun, name, getattr(self, name)))
+        for name, kept in _kept(noun).items():
+            value = getattr(self, name)
+            # Most values are right as they are: defaults, and what a copy takes over.
+            if type(value) not in kept and (type(value) is not str or value not in kept):
+                object.__setattr__(self, name, _typed(noun, name, value))
 
 
 class Array(Protocol):
@@ -623,6 +627,13 @@ def _changed(noun: Any, changes: Mapping[str, Any]) -> Any:
     return replace(noun, **given)
 
 
+def with_right_values(noun: Noun, **values: Any) -> Noun:
+    """As ``dataclasses.replace``, for values that are of their fields' types already: none is looked at."""
+    copy = object.__new__(type(noun))
+    vars(copy).update(vars(noun), **values)
+    return copy
+
+
 def _unknown(noun: Any, name: Any) -> UsageError:
     """What to say of a field that there is not: the nearest ones of the noun, else of others, else all of the noun."""
     name = name if isinstance(name, str) and name.isidentifier() else repr(name)
@@ -640,6 +651,16 @@ def _types(noun: type) -> dict[str, tuple[Any, ...]]:
     return {name: _alternatives(hint) for name, hint in get_type_hints(noun).items()}
 
 
+@cache
+def _kept(noun: type) -> dict[str, frozenset[Any]]:
+    """The types of which each of a noun's fields keeps a value as it is, and the words that it keeps."""
+    return {
+        name: frozenset(word for kind in kinds for word in (get_args(kind) if get_origin(kind) is Literal else (kind,)))
+        for name, kinds in _types(noun).items()
+    }
+
+
+@cache
 def _alternatives(hint: Any) -> tuple[Any, ...]:
     if get_origin(hint) is Taking:
         return _alternatives(get_args(hint)[0])
@@ -691,6 +712,8 @@ def _plain(value: Any) -> Any:
 
 def _converted(kinds: tuple[Any, ...], value: Any) -> Any:
     """The value in the first of the types that takes it; TypeError where none does."""
+    if type(value) in kinds:
+        return value
     plain = _plain(value)
     # TOML has no null.
     if NoneType in kinds and (plain is None or (plain == "none" and str not in kinds)):

@@ -9,7 +9,7 @@ import numpy as np
 
 from .arrays import HoldsArrays
 from .errors import InputFileError
-from .experiment import Experiment, Mask, Mode
+from .experiment import Experiment, Mask, Mode, with_right_values
 from .factor_provider import dumped_factors, listed_factors
 from .io.amorphous import read_amorphous
 from .io.matrix import MosflmMatrix, read_matrix
@@ -83,7 +83,8 @@ def with_headers(experiment: Experiment, inputs: Inputs, matching: Mode) -> Expe
     matching : {"spec", "c"}
         Whole keywords, or the last place where the text of a keyword occurs, as the reference does (C-14).
     """
-    experiment = replace(experiment, detector=replace(experiment.detector, pivot=experiment.detector.chosen_pivot))
+    detector = with_right_values(experiment.detector, pivot=experiment.detector.chosen_pivot)
+    experiment = with_right_values(experiment, detector=detector)
     if inputs.header is not None:
         experiment = _with_header(experiment, inputs.header, matching, y_from_top=False)
     if experiment.detector.mask is not None:

@@ -68,7 +68,10 @@ def warn_of_blind_spots(experiment: Experiment, lattice: Lattice, sources: Sourc
 
 def _warn_of_long_waves(lattice: Lattice, shortest_angstrom: float) -> None:
     """Bragg's law has no solution for λ > 2d."""
-    stars = np.array([lattice.a_star, lattice.b_star, lattice.c_star])
+    edges = (lattice.a_star, lattice.b_star, lattice.c_star)
+    if shortest_angstrom * min(length(star) for star in edges) < 1.0:  # λ < d, as nearly always
+        return
+    stars = np.array(edges)
     indices = np.array([hkl for hkl in itertools.product((-1, 0, 1), repeat=3) if any(hkl)])
     largest_spacing = 1.0 / float(np.linalg.norm(indices @ stars, axis=1).min())
     if shortest_angstrom > 2.0 * largest_spacing:

@@ -11,7 +11,7 @@ from . import units
 from .arrays import HoldsArrays
 from .checks import check_experiment, check_memory, warn_of_slips
 from .errors import InputFileError, NbnumbaWarning, UsageError
-from .experiment import Background, Beam, Crystal, Detector, Experiment
+from .experiment import Background, Beam, Crystal, Detector, Experiment, with_right_values
 from .factor_provider import model_factors, model_of
 from .geometry import Geometry, pixels_within, place_detector
 from .input_checks import check_inputs
@@ -106,7 +106,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     """
     merged = with_headers(experiment, inputs, experiment.mode)
     if merged.noise.seed is None:
-        merged = replace(merged, noise=replace(merged.noise, seed=seed))
+        merged = with_right_values(merged, noise=replace(merged.noise, seed=seed))
     check_experiment(merged)
     warn_of_slips(merged)
     geometry = place_detector(merged)

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import chisquare
 
 from nbnumba.kernels.random import seeded, uniform
-from nbnumba.mosaic import mosaic_rotations, random_misset
+from nbnumba.mosaic import MOST_KEPT, mosaic_rotations, random_misset
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -62,6 +62,15 @@ def test_domains_are_rotations_and_the_first_is_the_identity() -> None:
         rotations @ rotations.transpose(0, 2, 1), np.tile(np.identity(3), (50, 1, 1)), atol=1e-14
     )
     np.testing.assert_allclose(np.linalg.det(rotations), 1.0, rtol=1e-14)
+
+
+def test_rotations_are_the_callers_own_and_begin_alike_however_many() -> None:
+    first = mosaic_rotations(2.0, 50, 7)
+    expected = first.copy()
+    first[:] = 0.0
+    np.testing.assert_array_equal(mosaic_rotations(2.0, 50, 7), expected)
+    np.testing.assert_array_equal(mosaic_rotations(2.0, 1, 7), expected[:1])
+    np.testing.assert_array_equal(mosaic_rotations(2.0, MOST_KEPT + 1, 7)[:50], expected)
 
 
 def test_domains_stay_within_the_spread_and_point_everywhere() -> None:
