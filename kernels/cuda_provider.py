@@ -4,6 +4,8 @@ Numba has a CUDA target of its own; the package numba-cuda, where installed, tak
 a registry of functions of its own. Import this module only where a GPU is wanted.
 """
 
+import os
+import shutil
 from collections.abc import Callable
 from functools import cache
 from inspect import signature
@@ -24,7 +26,21 @@ if not hasattr(np, "row_stack"):
     # numba-cuda 0.30 looks it up at its first compilation; NumPy 2.5 has it no more.
     setattr(np, "row_stack", np.vstack)  # noqa: B010
 
-from numba import cuda as cuda
+
+def use_toolkit_of_nvcc() -> None:
+    """Let libraries also be looked for, after all other places, in the toolkit whose nvcc is on the PATH."""
+    nvcc = shutil.which("nvcc")
+    if nvcc is None or os.environ.get("CUDA_PATH") or os.environ.get("CUDA_HOME"):
+        return
+    toolkit = Path(nvcc).resolve().parents[1]
+    if (toolkit / "nvvm").is_dir():
+        os.environ["CUDA_HOME"] = str(toolkit)
+
+
+# Before the import that follows: who looks in CUDA_HOME remembers it.
+use_toolkit_of_nvcc()
+
+from numba import cuda as cuda  # noqa: E402
 
 SHARED_ALIGNMENT = 16
 """Of numbers in shared memory, in bytes: two of them are read at once."""
@@ -41,19 +57,20 @@ if not is_simulator:
     from numba.cuda.cudadrv import driver
 
     if hasattr(extending, "register_jitable"):
+        import numba_cuda
         from numba.cuda import config
         from numba.cuda import types as types
         from numba.cuda.extending import overload
         from numba.cuda.typing.typeof import typeof as typeof
 
-        name = "numba-cuda"
+        name = f"numba-cuda {numba_cuda.__version__}"
     else:
         from numba import typeof as typeof
         from numba import types as types
         from numba.core import config
         from numba.extending import overload
 
-        name = "Numba's CUDA target"
+        name = f"Numba's CUDA target, {numba.__version__}"
     # A region or a batch of small images is no mistake.
     config.CUDA_LOW_OCCUPANCY_WARNINGS = False
 
@@ -258,5 +275,26 @@ def compiler_error() -> str | None:
     try:
         nvvm.NVVM()
     except Exception as error:
-        return str(error).splitlines()[0]
+        return str(error).splitlines()[0].partition(": No such file")[0]
     return None
+
+
+def compiler_library() -> str:
+    """Path of the libnvvm that compiles kernels; raises where there is none."""
+    try:
+        from cuda.pathfinder import load_nvidia_dynamic_lib
+    except ImportError:
+        from numba.cuda.cudadrv.libs import get_cudalib
+
+        return str(get_cudalib("nvvm"))
+    return str(load_nvidia_dynamic_lib("nvvm").abs_path)
+
+
+def linker() -> str:
+    """What links compiled kernels: nvJitLink and its version or, where there is none, the driver."""
+    try:
+        from cuda.bindings import nvjitlink
+
+        return "nvJitLink {}.{}".format(*nvjitlink.version())
+    except Exception:
+        return "the driver's, since nvJitLink is missing"

@@ -13,6 +13,7 @@ from .errors import DeviceError
 
 INSTALL = "pip install 'nbnumba[cuda]'"
 INSTALL_OLDER = "pip install 'numba-cuda[cu12]'"
+OTHER_TOOLKIT = "set CUDA_HOME to the folder of a CUDA toolkit"
 NO_CARD = "the CUDA driver finds no card: check nvidia-smi and CUDA_VISIBLE_DEVICES"
 
 
@@ -53,7 +54,15 @@ def why_unusable(device: int = 0) -> str | None:
     if not 0 <= device < count:
         return f"there is no card number {device}: the driver finds {count}, numbered from 0"
     compiler = provider.compiler_error()
-    return _misfit(device) if compiler is None else f"no CUDA compiler ({compiler}): {INSTALL}"
+    if compiler is None:
+        return _misfit(device)
+    return f"no CUDA compiler ({compiler}; it was looked for in {_compiler_places()}): {INSTALL}, or {OTHER_TOOLKIT}"
+
+
+def _compiler_places() -> str:
+    """Where libnvvm is looked for, one place after the other, but for conda's."""
+    named = [f"{name}={os.environ[name]}" for name in ("CUDA_PATH", "CUDA_HOME") if os.environ.get(name)]
+    return f"the wheel nvidia-nvvm, the loader's folders and {' or '.join(named) or 'CUDA_HOME, which is not set'}"
 
 
 def _misfit(device: int) -> str | None:
@@ -93,24 +102,50 @@ def card_numbers() -> list[int]:
 
 def cards() -> Iterator[Card | str]:
     """The cards that the driver finds, or why one of them cannot be used; none where there is no driver."""
-    if not card_numbers() or cuda_provider().is_simulator:
-        return
+    if card_numbers() and not cuda_provider().is_simulator:
+        yield from map(_described, card_numbers())
+
+
+def _described(number: int) -> Card | str:
+    try:
+        return Card(number, *cuda_provider().describe(number))
+    except Exception as error:
+        return f"card {number} cannot be used ({_first_line(error)}): is it set aside for another process?"
+
+
+def usable_cards() -> tuple[list[int], list[str]]:
+    """Numbers of the cards that can render, the simulator's one too, and why each other one cannot."""
+    usable, reasons = [], []
     for number in card_numbers():
-        try:
-            yield Card(number, *cuda_provider().describe(number))
-        except Exception as error:
-            yield f"card {number} cannot be used ({_first_line(error)}): is it set aside for another process?"
+        card = None if cuda_provider().is_simulator else _described(number)
+        reason = card if isinstance(card, str) else why_unusable(number)
+        if reason is None:
+            usable.append(number)
+        else:
+            reasons.append(reason)
+    return usable, reasons
 
 
 def versions() -> dict[str, str]:
-    """Who provides CUDA, and the driver's version, as far as they can be had."""
+    """Who provides CUDA, and the versions and places of what it uses, or why that is not there."""
     try:
         provider = cuda_provider()
     except ImportError:
         return {}
     found = {"provider": provider.name}
-    with contextlib.suppress(Exception):
-        found["driver"] = _dotted(provider.driver_version())
+    if provider.is_simulator:
+        return found
+    questions: dict[str, Callable[[], str]] = {
+        "driver": lambda: _dotted(provider.driver_version()),
+        "toolkit": lambda: _dotted(provider.compiler_version()),
+        "compiler": lambda: provider.compiler_library(),
+        "linker": lambda: provider.linker(),
+    }
+    for what, ask in questions.items():
+        try:
+            found[what] = ask()
+        except Exception as error:
+            found[what] = f"none ({_first_line(error)})"
     return found
 
 
@@ -129,14 +164,37 @@ def on(device: int) -> Iterator[None]:
         raise DeviceError(_failure(error)) from error
 
 
+_FAILURES: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
+    (("OUT_OF_MEMORY",), (), "the GPU ran out of memory ({text}): close what else runs on it"),
+    (
+        ("UNSUPPORTED_PTX_VERSION",),
+        (),
+        "the driver cannot link what a newer compiler made ({text}): "
+        f"{INSTALL}, which brings nvJitLink, or install a newer driver",
+    ),
+    (
+        ("Missing libdevice",),
+        ("DynamicLibNotFoundError", "FunctionNotFoundError", "NvvmSupportError", "NvrtcSupportError"),
+        f"a library of CUDA is missing or of another release ({{text}}): {INSTALL}, or {OTHER_TOOLKIT}",
+    ),
+    (
+        ("INVALID_PTX", "INVALID_IMAGE", "NO_BINARY_FOR_GPU"),
+        ("NvvmError", "nvvmError", "LinkerError", "nvJitLinkError", "NvrtcError", "NVRTCError", "NumbaError"),
+        "a kernel does not compile for the GPU ({kind}: {text}): report it with what `nbnumba devices` prints",
+    ),
+    ((), ("Exception",), "the GPU failed ({text}): try again"),
+)
+"""What may be in an error's text, of which classes it may be, and what is said then; the first row that fits counts.
+
+Numba, numba-cuda and NVIDIA's packages below it each have classes of their own, which are not all installed.
+"""
+
+
 def _failure(error: Exception) -> str:
     text, kind = _first_line(error), type(error)
-    if "OUT_OF_MEMORY" in text:
-        return f"the GPU ran out of memory ({text}): close what else runs on it, or use -backend cpu"
-    compiler = ("NvvmError", "LinkerError", "NumbaError", "NvrtcError")
-    if any(base.__name__ in compiler for base in kind.__mro__):
-        return f"a kernel does not compile for the GPU ({kind.__name__}: {text}): use -backend cpu, and report it"
-    return f"the GPU failed ({text}): try again, or use -backend cpu"
+    classes = {base.__name__ for base in kind.__mro__}
+    said = next(said for words, names, said in _FAILURES if classes & {*names} or any(word in text for word in words))
+    return f"{said.format(text=text, kind=kind.__name__)}, or use -backend cpu"
 
 
 def cuda_provider() -> Any:
@@ -147,5 +205,6 @@ def cuda_provider() -> Any:
 def _first_line(error: BaseException) -> str:
     """What an error says first, without the driver's headline."""
     text = str(error).removeprefix("Error at driver init:")
-    said = [line.strip(" :.") for line in text.splitlines()]
+    # Where libraries are not found, a line names them, and then again for each place that has no such file.
+    said = [line.partition(": No such file")[0].strip(" :.") for line in text.splitlines()]
     return next((line for line in said if line), type(error).__name__)

@@ -50,8 +50,8 @@ class Run:
     """How the work is done; nothing here changes what is simulated."""
 
     backend: Literal["auto", "cpu", "cuda", "reference"] = "auto"
-    device: int = 0
-    """Number of the GPU, where one renders."""
+    device: int | Literal["all"] = 0
+    """Number of the GPU, where one renders, or all of them together."""
     precision: Literal["double", "mixed"] = "double"
     threads: int | None = None
     """None: one for each core."""
@@ -135,6 +135,7 @@ NUMBER_OR_INF = Kind("a number{unit}, 0 or more, or inf", _checked(_float, lambd
 INTEGER = Kind("a whole number{unit}", _integer)
 COUNT, COUNT_OR_ZERO = _whole(1), _whole(0)
 INDEX = COUNT_OR_ZERO
+DEVICE = Kind("the number of a GPU, or all", lambda word: "all" if word.lower() == "all" else INDEX.read(word))
 FILE = Kind("a file name", _checked(str, bool))
 MODE = _choice("spec", "c", c_parity="c")
 
@@ -471,8 +472,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(("backend",), PROGRAM, "what renders; auto: cuda where there is a usable GPU, else cpu",
            ("run.backend",), ("auto|cpu|cuda|reference",), _choice("auto", "cpu", "cuda", "reference"),
            default="auto"),
-    Option(("device",), PROGRAM, "number of the GPU, as `nbnumba devices` lists it",
-           ("run.device",), ("n",), _whole(0), default="0"),
+    Option(("device",), PROGRAM, "number of the GPU, as `nbnumba devices` lists it, or all, which share the image",
+           ("run.device",), ("n|all",), DEVICE, default="0"),
     Option(("precision",), PROGRAM, "arithmetic of the lattice factor",
            ("run.precision",), ("double|mixed",), _choice("double", "mixed"), default="double"),
     Option(("threads",), PROGRAM, "number of CPU threads", ("run.threads",), ("n",), COUNT, default="all cores"),

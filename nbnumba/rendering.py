@@ -24,6 +24,8 @@ from .seeds import fresh_seed, spawned_seed
 
 Backend = Literal["auto", "cpu", "cuda", "reference"]
 Precision = Literal["double", "mixed"]
+Device = int | Literal["all"]
+"""Number of the GPU that renders, or all of them together."""
 Progress = Callable[[int], None]
 """Called now and then with the number of pixels done."""
 
@@ -47,7 +49,7 @@ def simulate(
     precision: Precision = "double",
     threads: int | None = None,
     progress: Progress | None = None,
-    device: int = 0,
+    device: Device = 0,
 ) -> Image:
     """Simulate the diffraction image of an experiment.
 
@@ -63,8 +65,8 @@ def simulate(
         CPU threads; all cores by default. The image does not depend on it.
     progress : callable, optional
         Called with the number of pixels done so far.
-    device : int
-        Which GPU, where one renders.
+    device : int or "all"
+        Which GPU, where one renders; or all that can be used, each of which takes a share of the image.
 
     Returns
     -------
@@ -79,7 +81,7 @@ def simulate(
     Warns
     -----
     NbnumbaWarning
-        What was assumed or adjusted.
+        What was assumed or adjusted; or one of all GPUs cannot be used.
 
     Examples
     --------
@@ -89,7 +91,7 @@ def simulate(
     >>> image.photons.shape
     (32, 32)
     """
-    _check_how(backend, precision, threads, progress, [device])
+    _check_how(backend, precision, threads, progress, device)
     _check_experiment("simulate", experiment)
     resolved = resolve(experiment, read_inputs(experiment), seed=fresh_seed())
     rendering = render(resolved, backend, precision, threads, progress, device)
@@ -116,7 +118,7 @@ def simulate_many(
     backend, precision : str
         As in :func:`simulate`; where "auto" begins on GPUs and one of them fails, the CPU goes on.
     devices : sequence of int, or "all"
-        GPUs that take turns, where GPUs render.
+        GPUs that take turns, where GPUs render; or all that can be used.
     threads : int, optional
         CPU threads, where the CPU renders; all cores by default.
     seed : int, optional
@@ -147,19 +149,19 @@ def simulate_many(
     [10.0, 20.0]
     """
     numbers = _numbers(devices)
-    _check_how(backend, precision, threads, None, numbers)
+    _check_how(backend, precision, threads, None)
     if not isinstance(experiments, Iterable):
         raise UsageError(f"simulate_many: {type(experiments).__name__} is no list of Experiments")
     if seed is not None and not _is_whole(seed):
         raise UsageError(f"seed {seed!r}: give a whole number")
-    on_gpu, _ = _takes_gpu(backend, numbers[0] if numbers else 0)
+    cards, _ = _chosen_cards(backend, numbers)
     in_turn = _resolved_in_turn(experiments, fresh_seed() if seed is None else int(seed))
-    if not on_gpu:
+    if not cards:
         yield from _one_by_one(in_turn, backend, precision, threads)
         return
     waiting: deque[Resolved] = deque()
     try:
-        yield from _on_gpus(in_turn, waiting, precision, numbers)
+        yield from _on_gpus(in_turn, waiting, precision, cards)
     except DeviceError as error:
         if backend == "cuda":
             raise
@@ -217,23 +219,23 @@ def render(
     precision: Precision = "double",
     threads: int | None = None,
     progress: Progress | None = None,
-    device: int = 0,
+    device: Device = 0,
 ) -> Rendering:
     """Photons of a resolved experiment; Ctrl-C ends it within a fraction of a second."""
-    _check_how(backend, precision, threads, progress, [device])
+    _check_how(backend, precision, threads, progress, device)
     plan = resolved.plan
     if backend == "reference" or plan.running_product:
         why = "" if backend == "reference" else ": oversampled factors of mode c multiply in serial order (C-11)"
         return _render_reference(resolved, progress, "reference" + why)
-    on_gpu, why = _takes_gpu(backend, device)
-    if on_gpu:
+    cards, why = _chosen_cards(backend, "all" if device == "all" else [device])
+    if cards:
         try:
-            rendering, outside = _render_cuda(resolved, precision, progress, device)
+            rendering, outside = _render_cuda(resolved, precision, progress, cards)
         except DeviceError as error:
             if backend == "cuda":
                 raise
-            on_gpu, why = False, f": {error}"
-    if not on_gpu:
+            cards, why = [], f": {error}"
+    if not cards:
         rendering, outside = _render_cpu(resolved, precision, threads, progress)
         rendering = replace(rendering, backend=rendering.backend + why)
     if not outside:
@@ -246,32 +248,43 @@ def render(
     return rendering
 
 
-def _check_how(backend: Any, precision: Any, threads: Any, progress: Any, devices: Sequence[Any]) -> None:
+def _check_how(backend: Any, precision: Any, threads: Any, progress: Any, device: Any = 0) -> None:
     """Raise a UsageError for what no rendering can be told, before any work is done."""
     for name, value, known in (("backend", backend, get_args(Backend)), ("precision", precision, get_args(Precision))):
         if not isinstance(value, str) or value not in known:
             raise UsageError(f"{name} {value!r}: give {', '.join(known[:-1])} or {known[-1]}")
-    counts = [("threads", threads, 1)] if threads is not None else []
-    for name, value, least in [*counts, *(("device", device, 0) for device in devices)]:
-        if not _is_whole(value) or value < least:
-            raise UsageError(f"{name} {value!r}: give a whole number, {least} or more")
+    if threads is not None:
+        _check_whole("threads", threads, 1)
+    if not _is_all(device):
+        _check_whole("device", device, 0, ", or 'all'")
     if progress is not None and not callable(progress):
         raise UsageError(f"progress {progress!r}: give a function that takes the number of pixels done")
+
+
+def _check_whole(name: str, value: Any, least: int, otherwise: str = "") -> None:
+    if not _is_whole(value) or value < least:
+        raise UsageError(f"{name} {value!r}: give a whole number, {least} or more{otherwise}")
 
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
-def _numbers(devices: Any) -> list[int]:
+def _is_all(value: Any) -> bool:
+    return isinstance(value, str) and value == "all"
+
+
+def _numbers(devices: Any) -> list[int] | Literal["all"]:
     """The GPUs that are named, or all of them."""
-    if isinstance(devices, str) and devices == "all":
-        return gpu.card_numbers()
+    if _is_all(devices):
+        return "all"
     if isinstance(devices, str) or not isinstance(devices, Iterable):
         raise UsageError(f"devices {devices!r}: give the numbers of GPUs in a list, or 'all'")
     numbers = list(devices)
     if not numbers:
         raise UsageError("simulate_many: devices is empty: name a GPU, or 'all'")
+    for number in numbers:
+        _check_whole("device", number, 0)
     return numbers
 
 
@@ -280,26 +293,44 @@ def _check_experiment(what: str, experiment: Any) -> None:
         raise UsageError(f"{what}: {type(experiment).__name__} is no Experiment")
 
 
-def _takes_gpu(backend: Backend, device: int) -> tuple[bool, str]:
-    """Whether a GPU renders, and why not where one seems to be there; asked for in vain, it is an error."""
+def _chosen_cards(backend: Backend, devices: list[int] | Literal["all"]) -> tuple[list[int], str]:
+    """The GPUs that render, and why none where one seems to be there; asked for in vain, it is an error.
+
+    Warns
+    -----
+    NbnumbaWarning
+        Of all GPUs some cannot be used.
+    """
     if backend in ("cpu", "reference"):
-        return False, ""
+        return [], ""
     if backend == "auto" and not gpu.seems_present():
-        return False, ": no GPU with NVIDIA's driver is here"
-    reason = gpu.why_unusable(device)
-    if reason is not None and backend == "cuda":
-        raise DeviceError(f"-backend cuda: {reason}")
-    return reason is None, "" if reason is None else f": {reason}"
+        return [], ": no GPU with NVIDIA's driver is here"
+    cards, reasons = gpu.usable_cards() if devices == "all" else _named_cards(devices)
+    if cards:
+        for reason in reasons:
+            warnings.warn(f"not every GPU renders: {reason}", NbnumbaWarning, stacklevel=3)
+        return cards, ""
+    why = reasons[0] if reasons else gpu.why_unusable()
+    if backend == "cuda":
+        raise DeviceError(f"-backend cuda: {why}")
+    return [], f": {why}"
+
+
+def _named_cards(devices: list[int]) -> tuple[list[int], list[str]]:
+    """All of them or, where the first cannot be used, none, and why."""
+    reason = gpu.why_unusable(devices[0])
+    return (devices, []) if reason is None else ([], [reason])
 
 
 def _render_cuda(
-    resolved: Resolved, precision: Precision, progress: Progress | None, device: int
+    resolved: Resolved, precision: Precision, progress: Progress | None, cards: Sequence[int]
 ) -> tuple[Rendering, float]:
     plan = resolved.plan
-    cuda = gpu_rendering.render_cuda(plan, precision, (device,), progress)
+    cuda = gpu_rendering.render_cuda(plan, precision, cards, progress)
     if plan.crystal.phi_carryover:
         _render_first_pixel(plan, cuda.photons)
-    return Rendering(cuda.photons, f"cuda, device {device}"), cuda.outside
+    numbers = ", ".join(map(str, cards))
+    return Rendering(cuda.photons, f"cuda, {'device' if len(cards) == 1 else 'devices'} {numbers}"), cuda.outside
 
 
 def _render_cpu(

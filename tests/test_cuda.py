@@ -341,7 +341,7 @@ def test_says_what_is_missing(
             raise provider
         return provider
 
-    monkeypatch.setattr(gpu, "_provider", provide)
+    monkeypatch.setattr(gpu, "cuda_provider", provide)
     reason = gpu.why_unusable(device)
     assert (reason is None) == (not says)
     assert all(part in str(reason) for part in says)
@@ -356,7 +356,7 @@ def test_says_what_is_missing(
 def test_a_card_that_cannot_be_used_hides_no_other(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(gpu, "_provider", lambda: fake_provider(3, lost=1))
+    monkeypatch.setattr(gpu, "cuda_provider", lambda: fake_provider(3, lost=1))
     assert devices.main([]) == 0
     printed = capsys.readouterr().out
     assert "Fake 0" in printed
@@ -388,7 +388,7 @@ def test_failures_of_the_card_are_one_line(
 
     provider = fake_provider(to_device=fail)
     provider.cuda.stream = lambda: 0
-    monkeypatch.setattr(gpu, "_provider", lambda: provider)
+    monkeypatch.setattr(gpu, "cuda_provider", lambda: provider)
     resolved = resolved_from(STILL)
     with pytest.raises(DeviceError, match=says) as caught:
         render(resolved.plan)
@@ -403,7 +403,7 @@ def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch)
     plan = resolved_from([*STILL, "-detpixels", "1024"]).plan
 
     def capacity(free: float) -> int:
-        monkeypatch.setattr(gpu, "_provider", lambda: fake_provider(free=free))
+        monkeypatch.setattr(gpu, "cuda_provider", lambda: fake_provider(free=free))
         return gpu._capacity(plan, 0, 1, 1 << 20, 1, False)
 
     assert capacity(1e12) == 1 << 20
@@ -438,7 +438,7 @@ def test_memory_that_is_asked_for_is_what_is_taken(monkeypatch: pytest.MonkeyPat
     def on_a_card_with(free: float) -> int:
         provider = fake_provider(free=free, to_device=lambda array, stream=0: kept(array))
         provider.cuda.device_array = lambda size, kind: kept(np.empty(size, kind))
-        monkeypatch.setattr(gpu, "_provider", lambda: provider)
+        monkeypatch.setattr(gpu, "cuda_provider", lambda: provider)
         taken.clear()
         gpu.Job(plan, precision)
         return sum(taken)
@@ -517,7 +517,7 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> Launches:
     """Of a machine with three cards."""
     kernels = pytest.importorskip("nbnumba.kernels.cuda")
     launches = Launches()
-    monkeypatch.setattr(gpu, "_provider", lambda: launches.provider(3))
+    monkeypatch.setattr(gpu, "cuda_provider", lambda: launches.provider(3))
     monkeypatch.setattr(kernels, "render_pixels", launches)
     monkeypatch.setattr(kernels, "add_parts", MagicMock())
     return launches

@@ -107,8 +107,10 @@ def test_sanitizer_finds_nothing(check: str, precision: str, tmp_path: Path) -> 
     sanitizer = shutil.which("compute-sanitizer")
     if sanitizer is None:
         pytest.skip("no compute-sanitizer: it comes with the CUDA toolkit")
+    # Calls of the API by which the provider finds out what there is may fail: they are no faults of a kernel.
+    tool = [sanitizer, "--tool", check, "--report-api-errors", "no", "--error-exitcode", "9"]
     done = subprocess.run(
-        [sanitizer, "--tool", check, "--error-exitcode", "9", sys.executable, "-m", "nbnumba", *CRYSTAL, "-N", "10",
+        [*tool, sys.executable, "-m", "nbnumba", *CRYSTAL, "-N", "10",
          "-detpixels", "64", "-mosaic", "0.5", "-mosaic_domains", "300", "-backend", "cuda", "-precision", precision,
          "-floatfile", str(tmp_path / "image.bin"), "-nopgm", "-noprogress"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,

@@ -156,6 +156,7 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("backend", ("reference",), "run.backend", "reference"),
     ("precision", ("mixed",), "run.precision", "mixed"),
     ("device", ("1",), "run.device", 1),
+    ("device", ("ALL",), "run.device", "all"),
     ("threads", ("2",), "run.threads", 2),
     ("pdb model", ("m.pdb",), "structure_factors.coordinate_file", "m.pdb"),
     ("k_sol", ("0.4",), "structure_factors.k_sol", 0.4),

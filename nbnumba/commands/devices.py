@@ -6,7 +6,7 @@ from .. import gpu
 
 
 def main(argv: list[str]) -> int:
-    """Print the provider of CUDA, the driver, the cards, and whether they can render."""
+    """Print the provider of CUDA and what it uses, the cards, and whether they can render."""
     argparse.ArgumentParser(prog="nbnumba devices", description=__doc__).parse_args(argv)
     for what, version in gpu.versions().items():
         print(f"{what:10s}{version}")
