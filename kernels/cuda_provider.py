@@ -5,8 +5,9 @@ a registry of functions of its own. Import this module only where a GPU is wante
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
+from threading import RLock
 from types import FunctionType
 from typing import Any
 
@@ -27,6 +28,8 @@ from numba import cuda as cuda
 
 LANES = 128
 """Instructions that a multiprocessor issues in a clock, over its threads."""
+FIRST_USE = RLock()
+"""Held by the thread that starts the driver or loads a kernel."""
 
 is_simulator = bool(numba.config.ENABLE_CUDASIM)
 name = "Numba's simulator" if is_simulator else cuda.__name__
@@ -134,6 +137,25 @@ def _rebuilt(context: Any, state: Any) -> Any:
     return _Kernel._rebuild(**state)
 
 
+def _one_at_a_time(work: Callable[..., Any]) -> Callable[..., Any]:
+    """Do what numba-cuda fails at where two threads begin it at once: starting the driver, loading a kernel."""
+
+    @wraps(work)
+    def alone(*args: Any) -> Any:
+        with FIRST_USE:
+            return work(*args)
+
+    return alone
+
+
+if not is_simulator:
+    from numba.cuda.codegen import CUDACodeLibrary
+
+    # It is asked before every launch, and loads the kernel the first time.
+    CUDACodeLibrary.get_cufunc = _one_at_a_time(CUDACodeLibrary.get_cufunc)
+
+
+@_one_at_a_time
 def card_count() -> int:
     """How many cards the driver finds; raises where there is no driver."""
     return len(cuda.gpus)
@@ -166,7 +188,8 @@ def free_bytes() -> float:
     """Free memory of the current card, once what waits to be given back is."""
     context = cuda.current_context()
     if not is_simulator:
-        context.deallocations.clear()
+        # The context's own list is of streams and modules.
+        context.memory_manager.deallocations.clear()
     return float(context.get_memory_info().free)
 
 
