@@ -7,9 +7,10 @@ a registry of functions of its own. Import this module only where a GPU is wante
 import os
 import shutil
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from inspect import signature
 from pathlib import Path
+from threading import RLock
 from types import FunctionType
 from typing import Any
 
@@ -47,6 +48,8 @@ SHARED_ALIGNMENT = 16
 
 LANES = 128
 """Instructions that a multiprocessor issues in a clock, over its threads."""
+FIRST_USE = RLock()
+"""Held by the thread that starts the driver or loads a kernel."""
 
 is_simulator = bool(numba.config.ENABLE_CUDASIM)
 name = "Numba's simulator" if is_simulator else cuda.__name__
@@ -197,6 +200,25 @@ def copy_to_host(array: np.ndarray, there: Any, stream: Any) -> None:
         driver.device_to_host(array, there, array.nbytes, stream=stream)
 
 
+def _one_at_a_time(work: Callable[..., Any]) -> Callable[..., Any]:
+    """Do what numba-cuda fails at where two threads begin it at once: starting the driver, loading a kernel."""
+
+    @wraps(work)
+    def alone(*args: Any) -> Any:
+        with FIRST_USE:
+            return work(*args)
+
+    return alone
+
+
+if not is_simulator:
+    from numba.cuda.codegen import CUDACodeLibrary
+
+    # It is asked before every launch, and loads the kernel the first time.
+    CUDACodeLibrary.get_cufunc = _one_at_a_time(CUDACodeLibrary.get_cufunc)
+
+
+@_one_at_a_time
 def card_count() -> int:
     """How many cards the driver finds; raises where there is no driver."""
     return len(cuda.gpus)
@@ -229,7 +251,8 @@ def free_bytes() -> float:
     """Free memory of the current card, once what waits to be given back is."""
     context = cuda.current_context()
     if not is_simulator:
-        context.deallocations.clear()
+        # The context's own list is of streams and modules.
+        context.memory_manager.deallocations.clear()
     return float(context.get_memory_info().free)
 
 
