@@ -98,8 +98,8 @@ def steps_of(tiny: bool, simulator: bool, site: Path, path: str) -> list[Step]:
         Step("environment", 20, module("light_probe", "environment")),
         Step("image", 60, module("light_probe", "image", *small)),
         Step("golden, features", 70, gpu_tests(featured), of_tests, no_card),
-        Step("other tests", 80, gpu_tests("not golden and not sanitizer"), of_tests, no_card),
-        Step("kernels", 100, module("light_times", "kernels", "-seconds", TIME_LEFT, *small)),
+        Step("other tests", 75, gpu_tests("not golden and not sanitizer"), of_tests, no_card),
+        Step("kernels", 90, module("light_times", "kernels", "-seconds", TIME_LEFT, *small)),
         Step("around them", 30, module("light_times", "around", *small)),
         Step("golden, all", 50, gpu_tests("golden"), of_tests, no_card),
         *(Step(f"ncu, {precision}", 15, profiled(precision), of_profile, no_card or missing("ncu", path))
@@ -198,8 +198,17 @@ def carried_out(step: Step, seconds: float, logs: Path, environment: Mapping[str
             ended = status_of(words, seconds, file.fileno(), environment)
         except OSError as error:
             ended = str(error)
-    lines = tuple(step.shown(log.read_text(errors="replace")))
-    return Outcome(step.name, ended, time.monotonic() - began, lines, ended == "ok")
+    text = log.read_text(errors="replace")
+    lines, last = list(step.shown(text)), last_line(text)
+    if ended != "ok" and last not in lines:
+        lines.append(last)
+    return Outcome(step.name, ended, time.monotonic() - began, tuple(lines), ended == "ok")
+
+
+def last_line(log: str) -> str:
+    """Most often the error, in what a program leaves behind."""
+    lines = [line for line in log.splitlines() if line.strip()]
+    return lines[-1].removeprefix(MARK) if lines else "not a word"
 
 
 def status_of(words: Sequence[str], seconds: float, log: int, environment: Mapping[str, str]) -> str:

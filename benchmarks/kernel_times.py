@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,8 +61,8 @@ def launcher_of(plan: Plan, precision: str, most_registers: int | None = None) -
     ``most_registers``: of a thread; None for the kernel as it is.
     """
     from nbnumba.kernels import cuda as kernels
-    from nbnumba.kernels import cuda_provider as provider
 
+    provider = _provider()
     job = gpu.Job(plan, precision)
     kernel = _kernel_of(job.variant, most_registers)
     job.kernels = SimpleNamespace(**{**vars(kernels), "render_pixels": kernel})
@@ -93,8 +94,8 @@ def launcher_of(plan: Plan, precision: str, most_registers: int | None = None) -
 def _kernel_of(variant: Any, most_registers: int | None) -> Any:
     """The kernel for one variant alone, so that what it says of its code is of this one."""
     from nbnumba.kernels import cuda as kernels
-    from nbnumba.kernels import cuda_provider as provider
 
+    provider = _provider()
     if provider.is_simulator:
         return kernels.render_pixels
     function = kernels.render_pixels.py_func
@@ -111,8 +112,7 @@ def _only(of_signatures: dict[Any, int]) -> int:
 
 def time_queued(launcher: Launcher, rounds: int) -> CardTime:
     """Time an image on the current card, after two that do not count."""
-    from nbnumba.kernels.cuda_provider import cuda
-
+    cuda = _provider().cuda
     launcher.launch()
     cuda.synchronize()
     began = time.perf_counter()
@@ -125,20 +125,16 @@ def time_queued(launcher: Launcher, rounds: int) -> CardTime:
     queued, late = [], []
     for _ in range(2 * rounds):
         milliseconds, in_time = _behind_sleep(launcher, images, asleep_ms)
-        if in_time:
-            queued.append(milliseconds)
-        else:
-            late.append(milliseconds)
-            asleep_ms *= 2
+        (queued if in_time else late).append(milliseconds)
+        asleep_ms *= 1 if in_time else 2
         if len(queued) == rounds:
             break
-    return CardTime(queued or late[:rounds], 1e3 * host_s, not queued)
+    return CardTime(queued or late, 1e3 * host_s, not queued)
 
 
 def _behind_sleep(launcher: Launcher, images: int, asleep_ms: int) -> tuple[float, bool]:
     """Milliseconds an image, and whether all were queued before the card began with the first."""
-    from nbnumba.kernels import cuda_provider as provider
-
+    provider = _provider()
     before, after = provider.cuda.event(), provider.cuda.event()
     if not provider.is_simulator:
         _sleeper()[1, 1](asleep_ms)
@@ -154,7 +150,7 @@ def _behind_sleep(launcher: Launcher, images: int, asleep_ms: int) -> tuple[floa
 
 @cache
 def _sleeper() -> Any:
-    from nbnumba.kernels.cuda_provider import cuda
+    cuda = _provider().cuda
 
     @cuda.jit
     def sleep(milliseconds):
@@ -165,3 +161,7 @@ def _sleeper() -> Any:
     sleep[1, 1](0)
     cuda.synchronize()
     return sleep
+
+
+def _provider() -> Any:
+    return import_module("nbnumba.kernels.cuda_provider")

@@ -80,7 +80,9 @@ def image(pixels: int) -> bool:
     if reason is not None:
         row(f"no card to use: {reason}")
         return False
-    row(", ".join([*(f"{name} {value}" for name, value in gpu.versions().items()), *map(str, gpu.cards())]))
+    row(", ".join(f"{name} {value}" for name, value in gpu.versions().items()))
+    for card in gpu.cards():
+        row(str(card))
     resolved = resolved_of([*STILL.split(), "-detpixels", str(pixels)], ROOT)
     wanted, good = render(resolved, "reference").photons, True
     for precision, tolerance in TOLERANCES.items():

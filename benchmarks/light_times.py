@@ -75,7 +75,7 @@ def kernels(seconds: float, tiny: bool) -> None:
     if provider.is_simulator:
         row("simulator: these times mean nothing; limits of registers and clocks: skipped")
     else:
-        with named_failures("clocks"), gpu.on(0):
+        with gpu.on(0), named_failures("clocks"):
             row(f"clocks under load: {clocks(resolved[CASES[0]])}")
 
 
@@ -117,7 +117,7 @@ def around(tiny: bool) -> None:
     for pixels in (4,) if tiny else (128, 512, 1024, 2048):
         with named_failures(f"images of {pixels}²"):
             row(f"{pixels}² in a row, mixed: {images_per_second(pixels, 2 if tiny else 200 if pixels < 2000 else 50)}")
-    with named_failures("costs of the host"), gpu.on(0):
+    with gpu.on(0), named_failures("costs of the host"):
         costs = host_microseconds(1 << 10 if tiny else 6_224_001)
         row(f"host, µs: {', '.join(f'{name} {value:.0f}' for name, value in costs.items())}")
 
