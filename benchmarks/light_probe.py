@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from .first_light import ROOT, row
@@ -87,8 +86,8 @@ def image(pixels: int) -> bool:
     wanted, good = render(resolved, "reference").photons, True
     for precision, tolerance in TOLERANCES.items():
         try:
-            first_s, first = timed(gpu.render_cuda, resolved.plan, precision)
-            again_s, again = timed(gpu.render_cuda, resolved.plan, precision)
+            first_s, first = timed(render, resolved, "cuda", precision)
+            again_s, again = timed(render, resolved, "cuda", precision)
         except DeviceError as error:
             row(f"{precision}: {error}")
             good = False
@@ -109,15 +108,15 @@ def timed(work: Callable[..., Any], *args: object) -> tuple[float, Any]:
     return time.perf_counter() - began, result
 
 
-def render(precision: str, pixels: int) -> bool:
+def rendered(precision: str, pixels: int) -> bool:
     """One image twice, for tools that watch it."""
-    from nbnumba import gpu
+    from nbnumba.rendering import render
 
     from .measure import resolved_of
 
-    plan = resolved_of([*MOSAIC.split(), "-detpixels", str(pixels)], Path.cwd()).plan
+    resolved = resolved_of([*MOSAIC.split(), "-detpixels", str(pixels)], ROOT)
     for _ in range(2):
-        print("photons:", gpu.render_cuda(plan, precision).photons.sum(dtype=float))
+        print("photons:", render(resolved, "cuda", precision).photons.sum(dtype=float))
     return True
 
 
@@ -136,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif options.piece == "image":
         good = image(8 if options.tiny else 64)
     else:
-        good = render(options.precision, options.pixels)
+        good = rendered(options.precision, options.pixels)
     return 0 if good else 1
 
 

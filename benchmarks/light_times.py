@@ -17,6 +17,7 @@ import numpy as np
 from nbnumba import changed, gpu, simulate_many
 from nbnumba.kernels import cuda_provider as provider
 from nbnumba.options import parse
+from nbnumba.rendering import render
 from nbnumba.resolve import Resolved
 
 from .cases import all_cases, write_inputs
@@ -126,9 +127,9 @@ def whole_images(name: str, resolved: Resolved) -> str:
     """Milliseconds of an image in each precision, and how far the two are from each other."""
     images, told = {}, []
     for precision in TOLERANCES:
-        gpu.render_cuda(resolved.plan, precision)
+        render(resolved, "cuda", precision)
         began = time.perf_counter()
-        images[precision] = gpu.render_cuda(resolved.plan, precision).photons
+        images[precision] = render(resolved, "cuda", precision).photons
         told.append(f"{precision} {1e3 * (time.perf_counter() - began):.2f} ms")
     worst = agreement_of(images["mixed"], images["double"], TOLERANCES["mixed"]).worst
     return f"{name}, whole image: {', '.join(told)}; mixed against double {worst:.2f} of the tolerance"
