@@ -2,7 +2,9 @@
 #   make demo    an image to look at, in demo/
 #   make test    the tests that take seconds; make slow: the others
 #   make lint    style and types
-#   make bench   speed, on this machine; make bench-gpu, make test-gpu: on its graphics card
+#   make bench   speed, on this machine
+#   make test-gpu, make bench-gpu, make first-light: on its graphics card; without a network, by a Python that has all
+#                that is needed: make first-light NO_INSTALL=1 PYTHON=python3
 #   make docs    docs/options.md, docs/api.md and the man page, build/man/nbnumba.1
 #   make install an ordinary installation: .venv/bin/nbnumba
 #   make clean   forget all that was made here
@@ -17,9 +19,15 @@ venv = .venv
 bin = $(venv)/bin
 editable = $(venv)/editable.stamp
 tools = $(venv)/tools.stamp
+ifdef NO_INSTALL
+python_on_card = $(PYTHON)
+else
+python_on_card = $(bin)/python
+tools_on_card = $(tools)
+endif
 sources = pyproject.toml setup.cfg nbnumba/version.py
 
-.PHONY: demo test slow lint bench bench-gpu test-gpu docs install clean
+.PHONY: demo test slow lint bench bench-gpu test-gpu first-light docs install clean
 
 demo: $(editable)
 	$(bin)/nbnumba demo
@@ -38,11 +46,14 @@ lint: $(tools)
 bench: $(tools)
 	$(bin)/python -m benchmarks
 
-bench-gpu: $(tools)
-	$(bin)/python -m benchmarks.gpu
+bench-gpu: $(tools_on_card)
+	$(python_on_card) -m benchmarks.gpu
 
-test-gpu: $(tools)
-	$(bin)/python -m pytest -q -m gpu
+test-gpu: $(tools_on_card)
+	$(python_on_card) -m pytest -q -m gpu tests/test_gpu.py
+
+first-light: $(tools_on_card)
+	$(python_on_card) -m benchmarks.first_light
 
 docs: $(tools)
 	@mkdir -p build

@@ -92,8 +92,8 @@ def measure(only: Sequence[str] | None, rounds: int, quick: bool) -> Report:
     results, scaling, figures = [], {}, []
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
         folder = Path(name)
-        write_inputs(folder)
-        about = machine(reference)
+        factors = write_inputs(folder)
+        about = machine(reference) | {"structure_factors": factors}
         peaks = (peak_per_second(np.float64), peak_per_second(np.float32))
         for case in only or cases:
             progress(case)
@@ -119,6 +119,7 @@ def markdown(report: Report) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in report.machine["versions"].items())
     double, single = (f"{peak / 1e9:.3g}" for peak in report.peaks)
     yield f"{report.title}. {versions}. Load at the start: {report.machine['load']}."
+    yield f"Structure factors: {report.machine['structure_factors']}."
     yield f"Peak of a core: {double} (float64) and {single} (float32) Gflop/s."
     yield from kernel_table(report)
     yield from command_table(report)

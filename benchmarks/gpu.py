@@ -1,8 +1,8 @@
 """How fast a GPU renders, beside what its arithmetic units would allow: ``python -m benchmarks.gpu``.
 
-Kernels alone, timed by events on the card; whole commands, start-up included, in turn with those of a nanoBraggCUDA
-where NB_CUDA_BIN names one; many images in a row. The cases are those of ``python -m benchmarks``, and one with many
-wavelengths and domains.
+Kernels alone, timed by events on the card (see ``benchmarks/kernel_times.py``); whole commands, start-up included, in
+turn with those of a nanoBraggCUDA where NB_CUDA_BIN names one; many images in a row. The cases are those of
+``python -m benchmarks``, and one with many wavelengths and domains.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from statistics import median
 
 from nbnumba import changed, gpu, simulate_many
 from nbnumba.errors import NbnumbaWarning
-from nbnumba.kernels.plan import SQUARE, Plan
 from nbnumba.options import parse
 from nbnumba.rendering import Precision
 from nbnumba.resolve import Resolved
@@ -30,6 +29,7 @@ from nbnumba.runner import OWN, RunnerError, run, words_of
 
 from .__main__ import RESULTS, progress, shown, table
 from .cases import LYSOZYME_HKL, Case, all_cases, write_inputs
+from .kernel_times import CardTime, launcher_of, time_queued
 from .measure import NO_EXTRAS, TOLERANCES, agreement_of, in_turn, resolved_of, steps_of
 
 SPECTRA = Case(
@@ -45,8 +45,8 @@ MANY = Case(
     "many", "", tuple("-cell 70 80 90 75 85 95 -default_F 100 -lambda 1 -distance 200 -detpixels 512 -N 10".split())
 )
 MANY_IMAGES = 500
-ARITHMETIC = ("DOUBLE", "SINGLE", "BITS", "PAIRS")
-"""Names of the kernels' kinds of arithmetic, by number."""
+COMMAND_ROUNDS = 2
+"""Of whole commands where there is nothing to hold them against: they are mostly the start of Python."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,15 @@ class Kernel:
     case: str
     precision: str
     arithmetic: str
-    milliseconds: list[float]
+    taken: CardTime
     picoseconds_a_step: float
     floor: float | None
     """The same if every unit of the card were busy all the time; None where the instructions are not counted."""
+
+    @property
+    def milliseconds(self) -> str:
+        """The median, and whether it is the card's."""
+        return shown(median(self.taken.milliseconds)) + (" GAPS" if self.taken.gaps else "")
 
 
 @dataclass(frozen=True)
@@ -72,46 +77,12 @@ class Command:
     """In units of the tolerance of each precision."""
 
 
-def arithmetic_and_floor(plan: Plan, precision: str) -> tuple[str, float]:
-    """What the kernel for the current card calculates in; ps of a step if all units of the card were always busy."""
-    from nbnumba.kernels import cuda as kernels
-    from nbnumba.kernels.cuda_provider import instructions_per_second, singles_per_double
-
-    chosen = kernels.chosen_arithmetic(plan, precision, singles_per_double())
-    least_s = kernels.least_seconds_per_step(chosen, singles_per_double(), instructions_per_second())
-    return ARITHMETIC[chosen], 1e12 * least_s
-
-
-def kernel_milliseconds(plan: Plan, precision: str, rounds: int) -> list[float]:
-    """Between two events on the card, around all launches of an image, cut as in a series of images."""
-    from numba import cuda
-
-    job = gpu.Job(plan, precision)
-
-    def launch() -> None:
-        for piece in job.pieces(gpu.Pace(job.work_of_launch)):
-            job.launch(piece)
-
-    launch()
-    milliseconds = []
-    for _ in range(rounds):
-        before, after = cuda.event(), cuda.event()
-        before.record()
-        launch()
-        after.record()
-        after.synchronize()
-        milliseconds.append(before.elapsed_time(after))
-    return milliseconds
-
-
 def measure_kernel(case: Case, resolved: Resolved, precision: Precision, rounds: int) -> Kernel:
     """One case in one precision."""
-    plan = resolved.plan
-    arithmetic, floor = arithmetic_and_floor(plan, precision)
-    milliseconds = kernel_milliseconds(plan, precision, rounds)
-    picoseconds = 1e9 * median(milliseconds) / steps_of(resolved)
-    counted = plan.crystal.shape == SQUARE and not plan.factors.interpolate
-    return Kernel(case.name, precision, arithmetic, milliseconds, picoseconds, floor if counted else None)
+    launcher = launcher_of(resolved.plan, precision)
+    taken = time_queued(launcher, rounds)
+    picoseconds = 1e9 * median(taken.milliseconds) / steps_of(resolved)
+    return Kernel(case.name, precision, launcher.arithmetic, taken, picoseconds, launcher.floor_ps)
 
 
 def measure_command(case: Case, folder: Path, rival: Sequence[str], rounds: int, device: int) -> Command:
@@ -157,18 +128,19 @@ def measure(only: Sequence[str] | None, rounds: int, images: int, device: int) -
     """All figures, or those of some cases alone."""
     rival = words_of(os.environ["NB_CUDA_BIN"]) if os.environ.get("NB_CUDA_BIN") else ()
     chosen, kernels, commands = cases(), [], []
+    command_rounds = rounds if rival else min(rounds, COMMAND_ROUNDS)
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
         folder = Path(name)
-        write_inputs(folder)
+        factors = write_inputs(folder)
         for case in (chosen[name] for name in only or chosen):
             progress(case.name)
             resolved = resolved_of(case.args, folder)
             with gpu.on(device):
                 kernels += [measure_kernel(case, resolved, precision, rounds) for precision in TOLERANCES]
-            commands.append(measure_command(case, folder, rival, rounds, device))
+            commands.append(measure_command(case, folder, rival, command_rounds, device))
     progress("many images")
     many = {precision: images_per_second(precision, images) for precision in TOLERANCES}
-    return {"kernels": kernels, "commands": commands, "images_per_second": many}
+    return {"structure_factors": factors, "kernels": kernels, "commands": commands, "images_per_second": many}
 
 
 def cases() -> Mapping[str, Case]:
@@ -178,12 +150,22 @@ def cases() -> Mapping[str, Case]:
 
 def markdown(figures: Mapping[str, object]) -> Iterator[str]:
     """The figures as tables."""
-    head = ("case", "precision", "arithmetic", "ms", "ps/step", "floor")
+    yield f"Structure factors: {figures['structure_factors']}."
+    head = ("case", "precision", "arithmetic", "ms", "ps/step", "floor", "host, ms")
     rows = [
-        (k.case, k.precision, k.arithmetic, shown(median(k.milliseconds)), shown(k.picoseconds_a_step), shown(k.floor))
+        (
+            k.case,
+            k.precision,
+            k.arithmetic,
+            k.milliseconds,
+            *map(shown, (k.picoseconds_a_step, k.floor, k.taken.host_ms)),
+        )
         for k in figures["kernels"]
     ]
     yield from table("Kernels, by events on the card", head, rows)
+    if any(k.taken.gaps for k in figures["kernels"]):
+        yield ""
+        yield "GAPS: the card waited for the host, whose time this is."
     rows = [
         (
             c.case,
@@ -219,7 +201,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, and write the tables and every single time."""
     parser = argparse.ArgumentParser("python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("-only", nargs="+", metavar="NAME", choices=cases(), help="these cases and nothing else")
-    parser.add_argument("-rounds", type=int, default=5, metavar="n", help="rounds (default: 5)")
+    parser.add_argument(
+        "-rounds",
+        type=int,
+        default=5,
+        metavar="n",
+        help="rounds (default: 5; of whole commands without NB_CUDA_BIN at most 2)",
+    )
     parser.add_argument(
         "-images", type=int, default=MANY_IMAGES, metavar="n", help=f"in a row (default: {MANY_IMAGES})"
     )

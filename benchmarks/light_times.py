@@ -1,0 +1,204 @@
+"""First light's times: ``python -m benchmarks.light_times kernels``, or ``around`` for what surrounds them."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from nbnumba import changed, gpu, simulate_many
+from nbnumba.kernels import cuda_provider as provider
+from nbnumba.options import parse
+from nbnumba.rendering import render
+from nbnumba.resolve import Resolved
+
+from .cases import all_cases, write_inputs
+from .first_light import row
+from .kernel_times import launcher_of, time_queued
+from .measure import TOLERANCES, agreement_of, resolved_of, steps_of
+
+CASES = "domains gauss still large sources oversampled layers round tophat interpolated".split()
+LIMITED = ("domains", "gauss", "still")
+"""Also with fewer registers."""
+LIMITS = (128, 96, 80, 64)
+"""Of registers a thread."""
+ROUNDS = 3
+TINY = "-detpixels 4 -mosaic_domains 1 -phisteps 1 -N 5".split()
+SMALL = "-cell 70 80 90 75 85 95 -default_F 100 -lambda 1 -distance 200 -N 10"
+
+
+def resolved_cases(names: Sequence[str], tiny: bool) -> dict[str, Resolved]:
+    """Cases by name; says whose structure factors they have."""
+    with tempfile.TemporaryDirectory(prefix="first-light-") as name:
+        folder, cases = Path(name), all_cases()
+        row(f"structure factors: {write_inputs(folder)}")
+        return {name: resolved_of([*cases[name].args, *(TINY if tiny else ())], folder) for name in names}
+
+
+@contextmanager
+def named_failures(name: str) -> Iterator[None]:
+    """What fails is a line of the table; the rest goes on."""
+    try:
+        yield
+    except Exception as error:
+        row(f"{name}: FAILED: {type(error).__name__}: {next(iter(str(error).splitlines()), '')[:120]}")
+
+
+# Kernels ---------------------------------------------------------------------------------------------------------
+
+
+def kernels(seconds: float, tiny: bool) -> None:
+    """A line for each kernel: all as they are, then some with fewer registers, then clocks under load."""
+    ends = time.monotonic() + 0.9 * seconds
+    resolved = resolved_cases(CASES[:1] if tiny else CASES, tiny)
+    limits = () if provider.is_simulator else LIMITS
+    wanted = [(name, precision, None) for name in resolved for precision in TOLERANCES]
+    wanted += [
+        (name, precision, most) for name in LIMITED for most in limits for precision in TOLERANCES if name in resolved
+    ]
+    row("case         precision arithmetic limit  regs local        ms ps/step  floor  host ms  launches, grid")
+    with gpu.on(0):
+        for name, precision, most_registers in wanted:
+            what = f"{name:12} {precision:9} {'' if most_registers is None else most_registers:>3}"
+            if time.monotonic() > ends:
+                row(f"{what}: no time left for this and what would follow")
+                break
+            with named_failures(what):
+                row(kernel_line(name, resolved[name], precision, most_registers))
+    if provider.is_simulator:
+        row("simulator: these times mean nothing; limits of registers and clocks: skipped")
+    else:
+        with gpu.on(0), named_failures("clocks"):
+            row(f"clocks under load: {clocks(resolved[CASES[0]])}")
+
+
+def kernel_line(name: str, resolved: Resolved, precision: str, most_registers: int | None) -> str:
+    launcher = launcher_of(resolved.plan, precision, most_registers)
+    taken = time_queued(launcher, ROUNDS)
+    milliseconds = median(taken.milliseconds)
+    registers, local = launcher.code() or ("-", "-")
+    floor = "-" if launcher.floor_ps is None else f"{launcher.floor_ps:.2f}"
+    return (
+        f"{name:12} {precision:9} {launcher.arithmetic:10} {most_registers or 'as is':>5} {registers:>5} {local:>5} "
+        f"{milliseconds:9.4f} {1e9 * milliseconds / steps_of(resolved):7.2f} {floor:>6} {taken.host_ms:8.3f}  "
+        f"{launcher.launches}, {launcher.grid}{' GAPS' if taken.gaps else ''}"
+    )
+
+
+def clocks(resolved: Resolved) -> str:
+    """What the card's tool says of its clocks after a second of work, while the work goes on."""
+    launcher = launcher_of(resolved.plan, "double")
+    query = "--query-gpu=clocks.sm,clocks.max.sm,clocks.mem,power.draw,temperature.gpu"
+    ends, asked = time.monotonic() + 1.0, None
+    while asked is None or asked.poll() is None:
+        for _ in range(20):
+            launcher.launch()
+        provider.cuda.synchronize()
+        if asked is None and time.monotonic() > ends:
+            asked = subprocess.Popen(["nvidia-smi", query, "--format=csv,noheader"], stdout=subprocess.PIPE, text=True)
+    return asked.communicate()[0].strip()
+
+
+# Around them -----------------------------------------------------------------------------------------------------
+
+
+def around(tiny: bool) -> None:
+    """What a user waits for besides kernels."""
+    with named_failures("whole images"):
+        for name, resolved in resolved_cases(("domains",) if tiny else ("still", "domains", "large"), tiny).items():
+            row(whole_images(name, resolved))
+    for pixels in (4,) if tiny else (128, 512, 1024, 2048):
+        with named_failures(f"images of {pixels}²"):
+            row(f"{pixels}² in a row, mixed: {images_per_second(pixels, 2 if tiny else 200 if pixels < 2000 else 50)}")
+    with gpu.on(0), named_failures("costs of the host"):
+        costs = host_microseconds(1 << 10 if tiny else 6_224_001)
+        row(f"host, µs: {', '.join(f'{name} {value:.0f}' for name, value in costs.items())}")
+
+
+def whole_images(name: str, resolved: Resolved) -> str:
+    """Milliseconds of an image in each precision, and how far the two are from each other."""
+    images, told = {}, []
+    for precision in TOLERANCES:
+        render(resolved, "cuda", precision)
+        began = time.perf_counter()
+        images[precision] = render(resolved, "cuda", precision).photons
+        told.append(f"{precision} {1e3 * (time.perf_counter() - began):.2f} ms")
+    worst = agreement_of(images["mixed"], images["double"], TOLERANCES["mixed"]).worst
+    return f"{name}, whole image: {', '.join(told)}; mixed against double {worst:.2f} of the tolerance"
+
+
+def images_per_second(pixels: int, count: int) -> str:
+    """Of small images in a row on one card, after a first few."""
+    still, first = parse([*SMALL.split(), "-detpixels", str(pixels)]).experiment, 8
+    images = simulate_many((changed(still, scan={"phi_deg": 0.1 * n}) for n in range(first + count)), "cuda", "mixed")
+    for _ in range(first):
+        next(images)
+    began = time.perf_counter()
+    for _ in images:
+        pass
+    each_s = (time.perf_counter() - began) / count
+    return f"{1 / each_s:.0f} images/s, {1e3 * each_s:.2f} ms each"
+
+
+def host_microseconds(pixels: int) -> dict[str, float]:
+    """Small costs that every image pays."""
+    cuda = provider.cuda
+    small, there = np.zeros(1 << 10), cuda.device_array(1 << 10, np.float64)
+    image, pageable = cuda.device_array(pixels, np.float32), np.zeros(pixels, np.float32)
+    pinned = cuda.pinned_array(pixels, np.float32)
+
+    def microseconds(work: Callable[[], object], times: int) -> float:
+        work()
+        cuda.synchronize()
+        began = time.perf_counter()
+        for _ in range(times):
+            work()
+        cuda.synchronize()
+        return 1e6 * (time.perf_counter() - began) / times
+
+    megabytes = f"{4e-6 * pixels:.0f} MB"
+    return {
+        "free memory asked": microseconds(provider.free_bytes, 50),
+        "card judged": microseconds(gpu.why_unusable, 50),
+        "8 KB there": microseconds(lambda: there.copy_to_device(small), 50),
+        f"{megabytes} back to pinned memory": microseconds(lambda: image.copy_to_host(pinned), 5),
+        f"{megabytes} back to pageable": microseconds(lambda: image.copy_to_host(pageable), 5),
+        "16 MB taken and given back": microseconds(taken_and_given_back, 10),
+    }
+
+
+def taken_and_given_back() -> None:
+    provider.cuda.device_array(1 << 22, np.float32)
+    provider.free_bytes()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser("python -m benchmarks.light_times", description=__doc__)
+    pieces = parser.add_subparsers(dest="piece", required=True)
+    kernels_parser = pieces.add_parser("kernels", help="on the card, behind a kernel that sleeps")
+    kernels_parser.add_argument("-seconds", type=float, default=120.0, metavar="s", help="in all (default: 120)")
+    around_parser = pieces.add_parser("around", help="whole images and what the host costs")
+    for piece in (kernels_parser, around_parser):
+        piece.add_argument("-tiny", action="store_true", help="images of a few pixels")
+    options = parser.parse_args(argv)
+    reason = gpu.why_unusable()
+    if reason is not None:
+        row(f"no card to use: {reason}")
+        return 1
+    if options.piece == "kernels":
+        kernels(options.seconds, options.tiny)
+    else:
+        around(options.tiny)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
