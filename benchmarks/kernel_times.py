@@ -14,7 +14,8 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
-from nbnumba import gpu
+from nbnumba.gpu_rendering import Job, Pace, Place
+from nbnumba.kernels import cuda_tables
 from nbnumba.kernels.plan import SQUARE, Plan
 
 ARITHMETIC = ("DOUBLE", "SINGLE", "BITS", "PAIRS")
@@ -63,10 +64,10 @@ def launcher_of(plan: Plan, precision: str, most_registers: int | None = None) -
     from nbnumba.kernels import cuda as kernels
 
     provider = _provider()
-    job = gpu.Job(plan, precision)
+    job = Job([plan], precision, Place())
     kernel = _kernel_of(job.variant, most_registers)
     job.kernels = SimpleNamespace(**{**vars(kernels), "render_pixels": kernel})
-    pieces = list(job.pieces(gpu.Pace(job.work_of_launch)))
+    pieces = list(job.pieces(Pace(job.work_of_launch)))
 
     def launch() -> None:
         for piece in pieces:
@@ -77,13 +78,13 @@ def launcher_of(plan: Plan, precision: str, most_registers: int | None = None) -
             return None
         return _only(kernel.get_regs_per_thread()), _only(kernel.get_local_mem_per_thread())
 
-    chosen, ratio = len(job.variant[2]), provider.singles_per_double()
-    least_s = kernels.least_seconds_per_step(chosen, ratio, provider.instructions_per_second())
+    chosen, ratio = len(job.variant[-1]), provider.singles_per_double()
+    least_s = cuda_tables.least_seconds_per_step(chosen, ratio, provider.instructions_per_second())
     counted = plan.crystal.shape == SQUARE and not plan.factors.interpolate
     return Launcher(
         launch,
         len(pieces),
-        f"{-(-pieces[0].count // kernels.THREADS)} x {pieces[0].parts}, {job.rows_of_part} rows",
+        f"{-(-pieces[0].count // cuda_tables.THREADS)} x {pieces[0].parts}, {job.rows_of_part} rows",
         ARITHMETIC[chosen],
         1e12 * least_s if counted else None,
         code,

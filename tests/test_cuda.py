@@ -22,7 +22,7 @@ import numba
 import numpy as np
 import pytest
 
-from nbnumba import gpu, rendering, simulate, simulate_many
+from nbnumba import gpu, gpu_rendering, rendering, simulate, simulate_many
 from nbnumba.cli import main
 from nbnumba.commands import devices
 from nbnumba.errors import DeviceError
@@ -121,7 +121,7 @@ def work(out: str) -> None:
         rows = job["rows_of_part"]
         cuda_provider.singles_per_double = lambda ratio=job["singles_per_double"]: ratio
         kernels.rows_per_part = (lambda *image, rows=rows: rows) if rows else chosen
-        rendering = gpu.render_cuda(plan, job["precision"])
+        rendering = gpu_rendering.render_cuda(plan, job["precision"])
         windows[f"photons{n}"] = rendering.photons[slow0 : slow1 + 1, fast0 : fast1 + 1]
         windows[f"outside{n}"] = rendering.outside
     np.savez(out, **windows)
@@ -379,7 +379,7 @@ class LinkerError(RuntimeError):
         (LinkerError("ptxas died\nmore"), "does not compile .*ptxas died"),
     ],
 )
-@pytest.mark.parametrize("render", [gpu.render_cuda, lambda plan: list(gpu.render_many([plan, plan]))])
+@pytest.mark.parametrize("render", [gpu_rendering.render_cuda, lambda plan: list(gpu_rendering.render_many([plan, plan]))])
 def test_failures_of_the_card_are_one_line(
     monkeypatch: pytest.MonkeyPatch, render: Callable[..., object], failure: Exception, says: str
 ) -> None:
@@ -404,7 +404,7 @@ def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch)
 
     def capacity(free: float) -> int:
         monkeypatch.setattr(gpu, "cuda_provider", lambda: fake_provider(free=free))
-        return gpu._capacity(plan, 0, 1, 1 << 20, 1, False)
+        return gpu_rendering._capacity(plan, 0, 1, 1 << 20, 1, False)
 
     assert capacity(1e12) == 1 << 20
     assert capacity(20 * (1 << 18) + 1000) == 1 << 18
@@ -412,7 +412,7 @@ def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch)
         capacity(1e5)
     long = plan._replace(factors=plan.factors._replace(table=np.broadcast_to(np.zeros(1), (2000, 2000, 2000))))
     with pytest.raises(DeviceError, match="too long"):
-        gpu._capacity(long, 0, 1, 1 << 20, 1, False)
+        gpu_rendering._capacity(long, 0, 1, 1 << 20, 1, False)
 
 
 @pytest.mark.parametrize("precision", ["double", "mixed"])
@@ -440,7 +440,7 @@ def test_memory_that_is_asked_for_is_what_is_taken(monkeypatch: pytest.MonkeyPat
         provider.cuda.device_array = lambda size, kind: kept(np.empty(size, kind))
         monkeypatch.setattr(gpu, "cuda_provider", lambda: provider)
         taken.clear()
-        gpu.Job(plan, precision)
+        gpu_rendering.Job(plan, precision)
         return sum(taken)
 
     pytest.importorskip("nbnumba.kernels.cuda")
@@ -458,18 +458,18 @@ def test_memory_that_is_asked_for_is_what_is_taken(monkeypatch: pytest.MonkeyPat
 def test_launches_cover_the_image_and_stay_short(pixels: int, parts: int, ns: float) -> None:
     """On a card that takes ``ns`` for each part of a pixel; the first launches may be too short or too long."""
     job = types.SimpleNamespace(
-        pixels=pixels, parts=parts, capacity=min(pixels * parts, gpu.MOST_PIXELS),
+        pixels=pixels, parts=parts, capacity=min(pixels * parts, gpu_rendering.MOST_PIXELS),
         kernels=types.SimpleNamespace(THREADS=128, MOST_PARTS=65535),
     )  # fmt: skip
-    pace, done, seconds = gpu.Pace(1 << 14), np.zeros(pixels, int), []
-    for piece in gpu.Job.pieces(job, pace):  # type: ignore[arg-type]
+    pace, done, seconds = gpu_rendering.Pace(1 << 14), np.zeros(pixels, int), []
+    for piece in gpu_rendering.Job.pieces(job, pace):  # type: ignore[arg-type]
         there = slice(piece.first, piece.first + piece.count)
         assert (done[there] == piece.first_part).all()
         done[there] += piece.parts
         seconds.append(piece.work * ns * 1e-9)
         pace.took(piece.work, seconds[-1])
     assert (done == parts).all()
-    assert max(seconds[3:], default=0.0) <= 2 * gpu.LAUNCH_S
+    assert max(seconds[3:], default=0.0) <= 2 * gpu_rendering.LAUNCH_S
 
 
 class OnCard(np.ndarray):
@@ -570,7 +570,7 @@ def test_cards_take_turns_in_the_order_that_is_asked_for(
 def test_crystals_that_no_whole_numbers_serve_have_float32_alone(
     launches: Launches, options: str, variant: tuple[int, ...]
 ) -> None:
-    gpu.render_cuda(resolved_from([*STILL, *options.split()]).plan, "mixed")
+    gpu_rendering.render_cuda(resolved_from([*STILL, *options.split()]).plan, "mixed")
     assert set(launches) == {(0, variant)}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nbnumba import gpu, rendering
+from nbnumba import gpu, gpu_rendering, rendering
 from nbnumba.experiment import Experiment
 from nbnumba.inputs import read_inputs
 from nbnumba.resolve import Resolved, resolve
@@ -68,7 +68,7 @@ def test_golden_image(case: dict, mode: str, precision: str) -> None:
 def test_cells_up_to_a_thousand(cells: int, precision: str) -> None:
     resolved = resolved_from([*CRYSTAL, "-nointerpolate", "-N", str(cells), "-detpixels", "256", "-oversample", "2"])
     wanted = rendering.render(resolved, "cpu").photons
-    assert_close(gpu.render_cuda(resolved.plan, precision).photons, wanted, precision)
+    assert_close(gpu_rendering.render_cuda(resolved.plan, precision).photons, wanted, precision)
 
 
 @pytest.mark.parametrize("precision", TOLERANCE)
@@ -76,7 +76,7 @@ def test_many_orientations_in_parts(precision: str) -> None:
     resolved = resolved_from(
         [*CRYSTAL, "-N", "10", "-detpixels", "64", "-mosaic", "0.5", "-mosaic_domains", "500", "-phi", "1", "-osc", "1"]
     )
-    first, again = (gpu.render_cuda(resolved.plan, precision).photons for _ in range(2))
+    first, again = (gpu_rendering.render_cuda(resolved.plan, precision).photons for _ in range(2))
     assert first.tobytes() == again.tobytes()
     assert_close(first, rendering.render(resolved, "cpu").photons, precision)
 
@@ -84,7 +84,7 @@ def test_many_orientations_in_parts(precision: str) -> None:
 def test_large_image_is_cut_into_launches() -> None:
     resolved = resolved_from([*CRYSTAL, "-N", "10", "-detpixels", "4096", "-pixel", "0.05", "-oversample", "1"])
     done: list[int] = []
-    found = gpu.render_cuda(resolved.plan, progress=done.append)
+    found = gpu_rendering.render_cuda(resolved.plan, progress=done.append)
     assert done == sorted(done)
     assert done[-1] == 4096 * 4096
     assert len(done) > 2
@@ -96,9 +96,9 @@ def test_many_images_are_those_of_one_at_a_time() -> None:
         resolved_from([*CRYSTAL, "-N", "10", "-detpixels", "128", "-phi", str(phi), "-osc", "0"]).plan
         for phi in range(8)
     ]
-    many = [photons for photons, _ in gpu.render_many(iter(plans))]
+    many = [photons for photons, _ in gpu_rendering.render_many(iter(plans))]
     for plan, photons in zip(plans, many, strict=True):
-        assert photons.tobytes() == gpu.render_cuda(plan).photons.tobytes()
+        assert photons.tobytes() == gpu_rendering.render_cuda(plan).photons.tobytes()
 
 
 @pytest.mark.parametrize("precision", TOLERANCE)

@@ -134,7 +134,7 @@ TOLERANCES = {"double": (5e-7, 1e-12), "mixed": (5e-6, 1e-8)}
 SIMULATE = """
 import json, sys, warnings
 import numpy as np
-from nbnumba import gpu
+from nbnumba import gpu_rendering
 from nbnumba.inputs import read_inputs
 from nbnumba.options import parse
 from nbnumba.resolve import resolve
@@ -143,7 +143,7 @@ warnings.simplefilter("ignore")
 images = {}
 for number, (args, precision) in enumerate(json.load(sys.stdin)):
     experiment = parse(args).experiment
-    images[str(number)] = gpu.render_cuda(resolve(experiment, read_inputs(experiment)).plan, precision).photons
+    images[str(number)] = gpu_rendering.render_cuda(resolve(experiment, read_inputs(experiment)).plan, precision).photons
 np.savez(sys.argv[1], **images)
 """
 """The simulator must be chosen before Numba is imported."""
