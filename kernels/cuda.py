@@ -52,7 +52,8 @@ def sum_orientations(tables, image, rows, start, stop, q, shape, interpolate, ar
 @device_function
 def amorphous_intensity(tables, image, stol):
     """Photons per steradian from amorphous material at sin θ/λ."""
-    background = BackgroundPlan(image.scale, image.form_factor, tables.stol, tables.stol_factor, image.in_sum)
+    stol_table, factor_table = tables.amorphous[0], tables.amorphous[1]
+    background = BackgroundPlan(image.scale, image.form_factor, stol_table, factor_table, image.in_sum)
     return background_intensity(background, stol)
 
 
@@ -139,21 +140,9 @@ def pixel_value(tables, image, rows, start, stop, slow, fast, surface, shape, in
 
 @kernel
 def render_pixels(
-    tables,
-    first,
-    count,
-    first_part,
-    rows_of_part,
-    parts,
-    photons,
-    outside,
-    picture,
-    counts,
-    surface,
-    shape,
-    interpolate,
+    tables, first, count, first_part, rows_of_part, parts, photons, picture, outside, surface, shape, interpolate,
     arithmetic,
-):
+):  # fmt: skip
     """Photons of a run of pixels of the roi in raster order, by parts of the table of orientations.
 
     To be launched with a grid of (blocks for the pixels, parts, images) and ``THREADS`` threads.
@@ -172,12 +161,10 @@ def render_pixels(
         Of the whole table of orientations.
     photons : device array of float64 (images · parts in this launch · count or more)
         Written, one part after the other, where there are several parts.
-    outside : device array of int64, of the same shape
-        Samples outside the table; written where F is interpolated, else left alone, of whatever shape.
     picture : device array of float32 (images · count or more)
         Written where there is a single part.
-    counts : device array of int64, of the same shape
-        As ``outside``, where there is a single part.
+    outside : device array of int64, as long as what is written
+        Samples outside the table; written where F is interpolated.
     surface, shape, interpolate, arithmetic : tuple
         Of :func:`choice`.
     """
@@ -199,18 +186,13 @@ def render_pixels(
     value, beyond = pixel_value(tables, image, rows, start, stop, slow, fast, surface, shape, interpolate, arithmetic)
     if pixel < count:
         rendered = not image.masked or tables.mask[slow, fast] != 0
-        value = value if rendered else 0.0
-        beyond = beyond if rendered else 0
+        at = (cuda.blockIdx.z * cuda.gridDim.y + cuda.blockIdx.y) * count + pixel
         if parts == 1:
-            at = cuda.blockIdx.z * count + pixel
-            picture[at] = value
-            if len(interpolate) > 0:
-                counts[at] = beyond
+            picture[at] = value if rendered else 0.0
         else:
-            at = (cuda.blockIdx.z * cuda.gridDim.y + cuda.blockIdx.y) * count + pixel
-            photons[at] = value
-            if len(interpolate) > 0:
-                outside[at] = beyond
+            photons[at] = value if rendered else 0.0
+        if len(interpolate) > 0:
+            outside[at] = beyond if rendered else 0
 
 
 @kernel

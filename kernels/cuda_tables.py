@@ -92,9 +92,8 @@ class Tables(NamedTuple):
     """F in h, k, l order, flat, with a margin of default_F all round; float32 unless the arithmetic is ``DOUBLE``."""
     mask: np.ndarray
     """uint8 (slow, fast), 0 where a pixel is not rendered; (0, 0) without one."""
-    stol: np.ndarray
-    stol_factor: np.ndarray
-    """Of amorphous material, as in BackgroundPlan."""
+    amorphous: np.ndarray
+    """sin θ/λ and F of amorphous material (2, n), as in BackgroundPlan."""
 
 
 def choice(code):

@@ -4,8 +4,9 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -149,12 +150,19 @@ def versions() -> dict[str, str]:
     return found
 
 
+_usable: dict[int, Callable[[], Any]] = {}
+"""By card, the provider with which it could be used."""
+
+
 @contextlib.contextmanager
 def on(device: int) -> Iterator[None]:
     """The card made current, and whatever goes wrong on it said in one line."""
-    reason = why_unusable(device)
-    if reason is not None:
-        raise DeviceError(reason)
+    # A card that could be used is not asked again: in a series that would be for every image.
+    if _usable.get(device) is not cuda_provider:
+        reason = why_unusable(device)
+        if reason is not None:
+            raise DeviceError(reason)
+        _usable[device] = cuda_provider
     try:
         with cuda_provider().cuda.gpus[device]:
             yield
@@ -197,6 +205,7 @@ def _failure(error: Exception) -> str:
     return f"{said.format(text=text, kind=kind.__name__)}, or use -backend cpu"
 
 
+@cache
 def cuda_provider() -> Any:
     """The module through which all goes that is CUDA; an ImportError without a package for it."""
     return importlib.import_module("nbnumba.kernels.cuda_provider")

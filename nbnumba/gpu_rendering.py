@@ -34,6 +34,9 @@ COMPARED_BYTES = 1 << 20
 """Up to so many an array is compared with the one that the card has, to stay there if it is the same."""
 PINNED = ("window", "counts")
 """Arrays of a place that lie in the host's memory, page-locked: the card reaches them by itself."""
+LENT_BYTES, MOST_LENT = 1 << 20, 4
+"""A finished image of so many bytes or more is not copied out of page-locked memory, as long as not more of a place's
+images than that are in somebody's hands."""
 SPARE_BYTES = 1 << 30
 """Of the memory that is kept on a card from one single image to the next."""
 POLL_S = 0.05
@@ -302,6 +305,10 @@ class Place:
         """Give the memory back; to be called on the card."""
         self.arrays: dict[str, Any] = {}
         self.sent: dict[str, np.ndarray] = {}
+        self.windows: list[np.ndarray] = []
+        """Page-locked memory of images that nobody holds any more."""
+        self.lent = 0
+        """How many windows were made to be lent."""
         self.factors: _Factors | None = None
         self.job: Job | None = None
         self.stream: Any = None
@@ -343,7 +350,7 @@ class Place:
             job.launch(piece)
             if piece.stop == job.parts:
                 size, pinned = len(plans) * job.pixels, gpu.cuda_provider().cuda.pinned_array
-                window = self.space("window", size, np.float32, pinned)
+                window = self.space("window", size, np.float32, self._window)
                 counts = self.space("counts", size, np.int64, pinned) if job.interpolates else None
                 job.start_fetching(piece, window, counts)
         other.factors = self.factors
@@ -357,8 +364,40 @@ class Place:
         for number, plan in enumerate(job.plans):
             there = slice(number * job.pixels, (number + 1) * job.pixels)
             outside = int(self.arrays["counts"][there].sum()) if job.interpolates else 0
-            images.append((_placed(plan, self.arrays["window"][there], copy=True), outside))
+            images.append((self._image(plan, there), outside))
         return images
+
+    def _window(self, size: int, kind: type) -> np.ndarray:
+        """Page-locked memory for one image: such as came back, or new."""
+        while self.windows:
+            window = self.windows.pop()
+            if window.size >= size:
+                return window
+            self.lent -= 1
+        return gpu.cuda_provider().cuda.pinned_array(size, kind)
+
+    def _image(self, plan: Plan, there: slice) -> np.ndarray:
+        """A finished image, to be kept by whoever takes it: lent, if it is all of the window, else copied out."""
+        window = self.arrays["window"]
+        detector = plan.detector
+        whole = window.size == detector.slow_pixels * detector.fast_pixels and window.nbytes >= LENT_BYTES
+        if not whole or not (self.windows or self.lent < MOST_LENT):
+            return _placed(plan, window[there], copy=True)
+        if not self.windows:
+            self.lent += 1
+        del self.arrays["window"]
+        return _placed(plan, np.asarray(_Lent(window, self.windows)))
+
+
+class _Lent:
+    """Page-locked memory of an image, which goes back when nobody holds the image or a part of it any more."""
+
+    def __init__(self, window: np.ndarray, windows: list[np.ndarray]) -> None:
+        self.__array_interface__ = window.__array_interface__
+        self._window, self._windows = window, windows
+
+    def __del__(self) -> None:
+        self._windows.append(self._window)
 
 
 _spare_places: dict[int, list[Place]] = defaultdict(list)
@@ -468,8 +507,7 @@ class Job:
             cells=place.put("cells", np.concatenate(cells).ravel()),
             factors=place.factors.on_card,
             mask=place.put("mask", plan.detector.mask),
-            stol=place.put("stol", plan.background.stol),
-            stol_factor=place.put("stol_factor", plan.background.stol_factor),
+            amorphous=place.put("amorphous", np.stack([plan.background.stol, plan.background.stol_factor])),
         )
         band = min(self.stop - self.first, self.capacity)
         several = self.parts > 1
@@ -504,7 +542,7 @@ class Job:
         blocks = -(-piece.count // THREADS)
         kernels.render_pixels[(blocks, piece.parts, images), THREADS, self.stream](
             self.tables, piece.first, piece.count, piece.first_part, self.rows_of_part, self.parts,
-            self.photons, self.outside, self.picture, self.beyond, *self.variant,
+            self.photons, self.picture, self.outside if self.parts > 1 else self.beyond, *self.variant,
         )  # fmt: skip
         if self.parts > 1:
             kernels.add_parts[(blocks, 1, images), THREADS, self.stream](
@@ -549,9 +587,11 @@ def _capacity(job: Job, arithmetic: int) -> int:
     around = images * (8 * cuda_tables.SOURCE * len(plan.sources.weight) + cuda_tables.IMAGE.itemsize)
     fixed = table + 8 * cuda_tables.ROW * rows + around + plan.detector.mask.nbytes
     of_pixel = images * ((20 if several else 4) + ((16 if several else 8) if job.interpolates else 0))
-    # What the place holds already is used again.
-    free = gpu.cuda_provider().free_bytes() + job.place.nbytes
     capacity = min((job.stop - job.first) * job.parts, MOST_PIXELS)
+    # What the place holds already is used again.
+    if table == 0 and fixed + capacity * of_pixel <= job.place.nbytes:
+        return capacity
+    free = gpu.cuda_provider().free_bytes() + job.place.nbytes
     fewest = FEWEST_PIXELS if images == 1 else capacity
     while fixed + capacity * of_pixel > free:
         if capacity <= fewest:
