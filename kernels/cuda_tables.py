@@ -104,7 +104,7 @@ def choice(code):
 def variant_of(plan, arithmetic):
     """Surface of the detector, shape, interpolation and arithmetic, each as :func:`choice` has it."""
     if plan.crystal.shape not in SHAPES:
-        raise NotImplementedError(f"kernels/cuda.py knows no crystal of shape {plan.crystal.shape}")
+        raise NotImplementedError(f"kernels/cuda_steps.py knows no crystal of shape {plan.crystal.shape}")
     interpolates = int(plan.factors.interpolate > 0)
     return tuple(map(choice, (plan.detector.surface, plan.crystal.shape, interpolates, arithmetic)))
 
@@ -127,16 +127,6 @@ def chosen_arithmetic(plan, precision, singles_per_double=2):
     return PAIRS if singles_per_double >= SLOW_DOUBLE and most_index < MOST_PAIR_INDEX else BITS
 
 
-def samples_around(plan):
-    """Layers × sub-pixels × sources: how often a thread goes through its orientations."""
-    return plan.detector.layers * plan.oversample**2 * len(plan.sources.weight)
-
-
-def orientations_of(plan):
-    """Spindle angles × mosaic domains."""
-    return len(plan.crystal.phi) * len(plan.crystal.domains)
-
-
 def image_numbers(plan, first_source=0, first_row=0):
     """The record of an image, as a tuple.
 
@@ -150,7 +140,7 @@ def image_numbers(plan, first_source=0, first_row=0):
         detector.surface, detector.handedness, detector.point_pixel, detector.layers, detector.layer_step,
         detector.attenuation,
         fast0, slow0, fast1 - fast0 + 1, int(detector.mask.size > 0),
-        first_source, len(plan.sources.weight), first_row, orientations_of(plan),
+        first_source, len(plan.sources.weight), first_row, len(crystal.phi) * len(crystal.domains),
         crystal.cells, crystal.fudge, _triangle(crystal),
         tuple(n + 2 for n in factors.table.shape), tuple(n - 1 for n in factors.first), factors.default,
         background.scale, background.form_factor, background.in_sum,
@@ -198,8 +188,8 @@ def padded_factors(plan, arithmetic):
 def rows_per_part(pixels, orientations, samples):
     """How many orientations a thread sums, so that ``pixels`` give enough threads and none runs for too long.
 
-    ``samples``: of :func:`samples_around`. The bits of an image depend on the answer, so it depends on nothing but the
-    image.
+    ``samples``: layers × sub-pixels × sources. The bits of an image depend on the answer, so it depends on nothing but
+    the image.
     """
     chunks = -(-orientations // ROWS)
     parts = min(chunks, max(1, ENOUGH_THREADS // pixels))

@@ -8,7 +8,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -78,7 +78,8 @@ def render_cuda(
     DeviceError
         No usable card, too little memory on it, or a failure of the driver, in one line.
     """
-    window = np.empty(_pixels_of(plan), np.float32)
+    devices = list(dict.fromkeys(devices))
+    window = np.empty(_cut(plan).pixels, np.float32)
     edges = [len(window) * n // len(devices) for n in range(len(devices) + 1)]
     bands = [
         _Band(plan, precision, device, window, first, stop)
@@ -94,8 +95,8 @@ def render_cuda(
     return CudaRendering(_placed(plan, window), sum(band.outside for band in bands))
 
 
-@dataclass
-class _Band:
+@dataclass(eq=False, repr=False)
+class _Band(HoldsArrays):
     """A run of an image's pixels, which one card renders."""
 
     plan: Plan
@@ -179,6 +180,7 @@ def render_many(
     DeviceError
         As :func:`render_cuda`; images that were yielded before are good.
     """
+    devices = list(dict.fromkeys(devices))
     places = {device: (Place(), Place()) for device in devices}
     under_way: deque[tuple[int, Place]] = deque()
     waiting, failure = _batches(plans, precision), None
@@ -217,13 +219,19 @@ def _finished(device: int, place: "Place") -> list[tuple[np.ndarray, int]]:
 
 
 def _batches(plans: Iterable[Plan], precision: str) -> Iterator[list[Plan]]:
-    """Plans in order, several together where one launch can render them."""
+    """Plans in order, several together where one launch can render them and neither fills the card twice nor lasts."""
     batch: list[Plan] = []
+    kind: tuple[Any, ...] = ()
+    samples = 0
     try:
         for plan in plans:
-            if batch and (len(batch) == _most_together(batch[0]) or not _alike(batch[0], plan, precision)):
+            cut, kind_before = _cut(plan), kind
+            kind = _kind(plan, cut, precision)
+            samples += cut.samples
+            fits = len(batch) < cut.most_together and samples <= MOST_SAMPLES_TOGETHER and kind == kind_before
+            if batch and not (fits and _share_tables(batch[0], plan)):
                 yield batch
-                batch = []
+                batch, samples = [], cut.samples
             batch.append(plan)
     except Exception:
         if batch:
@@ -233,34 +241,49 @@ def _batches(plans: Iterable[Plan], precision: str) -> Iterator[list[Plan]]:
         yield batch
 
 
-def _most_together(plan: Plan) -> int:
-    """How many such images make a launch that fills a card."""
-    pixels, orientations, around = _pixels_of(plan), cuda_tables.orientations_of(plan), cuda_tables.samples_around(plan)
-    parts = -(-orientations // cuda_tables.rows_per_part(pixels, orientations, around))
-    if parts > MOST_PARTS:
-        return 1
-    enough = min(
-        cuda_tables.ENOUGH_THREADS // (pixels * parts), MOST_SAMPLES_TOGETHER // (pixels * orientations * around)
-    )
-    return max(1, min(MOST_TOGETHER, enough))
+def _kind(plan: Plan, cut: "_Cut", precision: str) -> tuple[Any, ...]:
+    """What is the same for images that share a launch, their tables apart: as many threads, the same kernel."""
+    # Whatever the card, what is alike for one with slow float64 is alike for all.
+    arithmetic = cuda_tables.chosen_arithmetic(plan, precision, cuda_tables.SLOW_DOUBLE)
+    return cut.pixels, cut.rows_of_part, cut.parts, cuda_tables.variant_of(plan, arithmetic), plan.factors.default
 
 
-def _alike(plan: Plan, other: Plan, precision: str) -> bool:
-    """Whether two images can share a launch: as many threads, the same kernel, the same tables."""
-
-    def kind(plan: Plan) -> tuple[Any, ...]:
-        # Whatever the card, what is alike for one with slow float64 is alike for all.
-        arithmetic = cuda_tables.chosen_arithmetic(plan, precision, cuda_tables.SLOW_DOUBLE)
-        sizes = _pixels_of(plan), cuda_tables.orientations_of(plan), cuda_tables.samples_around(plan)
-        return sizes, cuda_tables.variant_of(plan, arithmetic), plan.factors.table.shape, plan.factors.default
-
+def _share_tables(plan: Plan, other: Plan) -> bool:
     return (
         plan.factors.table is other.factors.table
-        and kind(plan) == kind(other)
         and _same(plan.detector.mask, other.detector.mask)
         and _same(plan.background.stol, other.background.stol)
         and _same(plan.background.stol_factor, other.background.stol_factor)
     )
+
+
+class _Cut(NamedTuple):
+    """How an image is shared out to threads."""
+
+    pixels: int
+    """Of the region of interest."""
+    rows_of_part: int
+    """Orientations that a thread sums."""
+    parts: int
+    """Threads of a pixel."""
+    samples: int
+    """Of the image."""
+
+    @property
+    def most_together(self) -> int:
+        """How many such images fill a card in one launch."""
+        if self.parts > MOST_PARTS:
+            return 1
+        return max(1, min(MOST_TOGETHER, cuda_tables.ENOUGH_THREADS // (self.pixels * self.parts)))
+
+
+def _cut(plan: Plan) -> _Cut:
+    fast0, fast1, slow0, slow1 = plan.detector.roi
+    pixels = (fast1 - fast0 + 1) * (slow1 - slow0 + 1)
+    orientations = len(plan.crystal.phi) * len(plan.crystal.domains)
+    around = plan.detector.layers * plan.oversample**2 * len(plan.sources.weight)
+    rows = cuda_tables.rows_per_part(pixels, orientations, around)
+    return _Cut(pixels, rows, -(-orientations // rows), pixels * orientations * around)
 
 
 def _same(array: np.ndarray, other: np.ndarray) -> bool:
@@ -269,12 +292,6 @@ def _same(array: np.ndarray, other: np.ndarray) -> bool:
         return True
     alike = array.dtype == other.dtype and array.shape == other.shape and array.nbytes <= COMPARED_BYTES
     return alike and (array.nbytes == 0 or array.tobytes() == other.tobytes())
-
-
-def _pixels_of(plan: Plan) -> int:
-    """Of the region of interest."""
-    fast0, fast1, slow0, slow1 = plan.detector.roi
-    return (fast1 - fast0 + 1) * (slow1 - slow0 + 1)
 
 
 # A card's memory --------------------------------------------------------------------------------------------------
@@ -472,16 +489,13 @@ class Job:
         place.stream = place.stream or gpu.cuda_provider().cuda.stream()
         self.stream = place.stream
         self.interpolates = plan.factors.interpolate > 0
-        self.pixels = _pixels_of(plan)
+        cut = _cut(plan)
+        self.pixels, self.rows_of_part, self.parts = cut.pixels, cut.rows_of_part, cut.parts
         self.first, self.stop = first, self.pixels if stop is None else stop
-        orientations, around = cuda_tables.orientations_of(plan), cuda_tables.samples_around(plan)
-        self.rows_of_part = cuda_tables.rows_per_part(self.pixels, orientations, around)
-        self.parts = -(-orientations // self.rows_of_part)
         ratio = gpu.cuda_provider().singles_per_double()
         arithmetic = cuda_tables.chosen_arithmetic(plan, precision, ratio)
         step_s = cuda_tables.least_seconds_per_step(arithmetic, ratio, gpu.cuda_provider().instructions_per_second())
-        samples_of_part = around * min(orientations, self.rows_of_part)
-        self.work_of_launch = max(1, int(LAUNCH_S / step_s / samples_of_part))
+        self.work_of_launch = max(1, int(LAUNCH_S / step_s * cut.pixels * cut.parts / cut.samples))
         """Parts of pixels in a launch whose time is not taken, since others wait behind it."""
         self.variant = cuda_tables.variant_of(plan, arithmetic)
         self._move(arithmetic)
@@ -498,9 +512,8 @@ class Job:
             place.factors = _Factors(plan.factors.table, plan.factors.default, arithmetic, on_card)
         sources = [cuda_tables.source_rows(plan) for plan in self.plans]
         cells = [cuda_tables.orientation_rows(plan, arithmetic) for plan in self.plans]
-        numbers = [
-            cuda_tables.image_numbers(plan, n * len(sources[0]), n * len(cells[0])) for n, plan in enumerate(self.plans)
-        ]
+        first_sources, first_rows = ([0, *np.cumsum([*map(len, rows)])] for rows in (sources, cells))
+        numbers = [*map(cuda_tables.image_numbers, self.plans, first_sources, first_rows)]
         self.tables = cuda_tables.Tables(
             images=place.put("images", np.array(numbers, cuda_tables.IMAGE)),
             sources=place.put("sources", np.concatenate(sources)),
@@ -579,12 +592,13 @@ def _capacity(job: Job, arithmetic: int) -> int:
     """How many parts of pixels the card can buffer; a DeviceError, before anything is allocated, where too few."""
     plan, images, several = job.plans[0], len(job.plans), job.parts > 1
     shape = tuple(n + 2 for n in plan.factors.table.shape)
-    rows = images * cuda_tables.orientations_of(plan)
+    rows = sum(len(plan.crystal.phi) * len(plan.crystal.domains) for plan in job.plans)
     longest = max(math.prod(shape), cuda_tables.ROW * rows)
     if longest >= MOST_NUMBERS:
         raise DeviceError(f"a table of {longest} numbers is too long for the GPU: -backend cpu")
     table = 0 if job.place.factors is not None else math.prod(shape) * (4 if arithmetic else 8)
-    around = images * (8 * cuda_tables.SOURCE * len(plan.sources.weight) + cuda_tables.IMAGE.itemsize)
+    around = 8 * cuda_tables.SOURCE * sum(len(plan.sources.weight) for plan in job.plans)
+    around += images * cuda_tables.IMAGE.itemsize
     fixed = table + 8 * cuda_tables.ROW * rows + around + plan.detector.mask.nbytes
     of_pixel = images * ((20 if several else 4) + ((16 if several else 8) if job.interpolates else 0))
     capacity = min((job.stop - job.first) * job.parts, MOST_PIXELS)

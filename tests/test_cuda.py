@@ -5,6 +5,7 @@ The simulator must be chosen before Numba is imported, so this file, run as a pr
 
 import json
 import os
+import re
 import subprocess
 import sys
 import types
@@ -28,8 +29,8 @@ from nbnumba.commands import devices
 from nbnumba.errors import DeviceError
 from nbnumba.experiment import Experiment
 from nbnumba.inputs import read_inputs
-from nbnumba.kernels import bits
-from nbnumba.kernels.plan import ROUND, SQUARE, TOPHAT
+from nbnumba.kernels import bits, cuda_tables
+from nbnumba.kernels.plan import FLAT, GAUSS, ROUND, SQUARE, TOPHAT, Plan
 from nbnumba.resolve import Resolved, resolve
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -110,17 +111,16 @@ def simulated(jobs: list[Job], folder: Path) -> list[tuple[np.ndarray, int]]:
 
 
 def work(out: str) -> None:
-    from nbnumba.kernels import cuda as kernels
     from nbnumba.kernels import cuda_provider
 
-    chosen = kernels.rows_per_part
+    chosen = cuda_tables.rows_per_part
     windows = {}
     for n, job in enumerate(json.load(sys.stdin)):
         fast0, fast1, slow0, slow1 = job["roi"]
         plan = resolved_from([*job["args"], "-roi", *map(str, job["roi"])]).plan
         rows = job["rows_of_part"]
         cuda_provider.singles_per_double = lambda ratio=job["singles_per_double"]: ratio
-        kernels.rows_per_part = (lambda *image, rows=rows: rows) if rows else chosen
+        cuda_tables.rows_per_part = (lambda *image, rows=rows: rows) if rows else chosen
         rendering = gpu_rendering.render_cuda(plan, job["precision"])
         windows[f"photons{n}"] = rendering.photons[slow0 : slow1 + 1, fast0 : fast1 + 1]
         windows[f"outside{n}"] = rendering.outside
@@ -293,7 +293,13 @@ def fake_provider(
         instructions_per_second=lambda: 1e13,
         free_bytes=lambda: free,
         never_compiled=lambda: False,
-        cuda=types.SimpleNamespace(gpus=defaultdict(nullcontext), to_device=to_device),
+        copy_to_card=lambda there, array, stream: there.copy_to_device(array),
+        copy_to_host=lambda array, there, stream: np.copyto(array, there[: len(array)]),
+        cuda=types.SimpleNamespace(
+            gpus=defaultdict(nullcontext),
+            to_device=to_device,
+            stream=lambda: types.SimpleNamespace(synchronize=lambda: None),
+        ),
     )
 
 
@@ -379,7 +385,9 @@ class LinkerError(RuntimeError):
         (LinkerError("ptxas died\nmore"), "does not compile .*ptxas died"),
     ],
 )
-@pytest.mark.parametrize("render", [gpu_rendering.render_cuda, lambda plan: list(gpu_rendering.render_many([plan, plan]))])
+@pytest.mark.parametrize(
+    "render", [gpu_rendering.render_cuda, lambda plan: list(gpu_rendering.render_many([plan, plan]))]
+)
 def test_failures_of_the_card_are_one_line(
     monkeypatch: pytest.MonkeyPatch, render: Callable[..., object], failure: Exception, says: str
 ) -> None:
@@ -387,7 +395,6 @@ def test_failures_of_the_card_are_one_line(
         raise failure
 
     provider = fake_provider(to_device=fail)
-    provider.cuda.stream = lambda: 0
     monkeypatch.setattr(gpu, "cuda_provider", lambda: provider)
     resolved = resolved_from(STILL)
     with pytest.raises(DeviceError, match=says) as caught:
@@ -402,17 +409,48 @@ def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch)
     """Less room, smaller pieces; too little for the tables, an error."""
     plan = resolved_from([*STILL, "-detpixels", "1024"]).plan
 
-    def capacity(free: float) -> int:
-        monkeypatch.setattr(gpu, "cuda_provider", lambda: fake_provider(free=free))
-        return gpu_rendering._capacity(plan, 0, 1, 1 << 20, 1, False)
+    def capacity(plan: Plan, free: float) -> int:
+        monkeypatch.setattr(gpu, "cuda_provider", lambda: fake_provider(free=free, to_device=lambda array, stream=0: 0))
+        job = types.SimpleNamespace(
+            plans=[plan], parts=1, first=0, stop=1 << 20, interpolates=False, place=gpu_rendering.Place()
+        )
+        return gpu_rendering._capacity(job, cuda_tables.DOUBLE)  # type: ignore[arg-type]
 
-    assert capacity(1e12) == 1 << 20
-    assert capacity(20 * (1 << 18) + 1000) == 1 << 18
+    assert capacity(plan, 1e12) == 1 << 20
+    assert capacity(plan, 4 * (1 << 18) + 2000) == 1 << 18
     with pytest.raises(DeviceError, match=r"GiB free, this image needs .*-backend cpu"):
-        capacity(1e5)
+        capacity(plan, 1e5)
     long = plan._replace(factors=plan.factors._replace(table=np.broadcast_to(np.zeros(1), (2000, 2000, 2000))))
     with pytest.raises(DeviceError, match="too long"):
-        gpu_rendering._capacity(long, 0, 1, 1 << 20, 1, False)
+        capacity(long, 1e12)
+
+
+@pytest.mark.parametrize(("gib", "fits"), [(1.0, True), (0.6, False)])
+def test_a_table_that_is_too_large_is_told_the_size_that_would_fit(
+    monkeypatch: pytest.MonkeyPatch, gib: float, fits: bool
+) -> None:
+    monkeypatch.setattr(gpu, "cuda_provider", lambda: fake_provider(free=gib * 2**30))
+    plan = resolved_from(STILL).plan
+
+    def capacity(shape: tuple[int, ...]) -> int:
+        table = np.broadcast_to(np.zeros(1), shape)
+        job = types.SimpleNamespace(
+            plans=[plan._replace(factors=plan.factors._replace(table=table))],
+            parts=1, first=0, stop=256, interpolates=False, place=gpu_rendering.Place(),
+        )  # fmt: skip
+        return gpu_rendering._capacity(job, cuda_tables.DOUBLE)  # type: ignore[arg-type]
+
+    if fits:
+        assert capacity((400, 500, 600)) == 256
+        return
+    with pytest.raises(DeviceError, match=r"402 x 502 x 602 F: one of .* would fit; .*-backend cpu") as caught:
+        capacity((400, 500, 600))
+    fitting = re.search(r"one of (\d+) x (\d+) x (\d+) would", str(caught.value))
+    assert fitting is not None
+    told = tuple(int(n) - 2 for n in fitting.groups())
+    assert capacity(told) == 256
+    with pytest.raises(DeviceError):
+        capacity(tuple(int(1.01 * n) + 1 for n in told))
 
 
 @pytest.mark.parametrize("precision", ["double", "mixed"])
@@ -440,7 +478,7 @@ def test_memory_that_is_asked_for_is_what_is_taken(monkeypatch: pytest.MonkeyPat
         provider.cuda.device_array = lambda size, kind: kept(np.empty(size, kind))
         monkeypatch.setattr(gpu, "cuda_provider", lambda: provider)
         taken.clear()
-        gpu_rendering.Job(plan, precision)
+        gpu_rendering.Job([plan], precision, gpu_rendering.Place())
         return sum(taken)
 
     pytest.importorskip("nbnumba.kernels.cuda")
@@ -458,8 +496,7 @@ def test_memory_that_is_asked_for_is_what_is_taken(monkeypatch: pytest.MonkeyPat
 def test_launches_cover_the_image_and_stay_short(pixels: int, parts: int, ns: float) -> None:
     """On a card that takes ``ns`` for each part of a pixel; the first launches may be too short or too long."""
     job = types.SimpleNamespace(
-        pixels=pixels, parts=parts, capacity=min(pixels * parts, gpu_rendering.MOST_PIXELS),
-        kernels=types.SimpleNamespace(THREADS=128, MOST_PARTS=65535),
+        plans=[None], first=0, stop=pixels, parts=parts, capacity=min(pixels * parts, gpu_rendering.MOST_PIXELS)
     )  # fmt: skip
     pace, done, seconds = gpu_rendering.Pace(1 << 14), np.zeros(pixels, int), []
     for piece in gpu_rendering.Job.pieces(job, pace):  # type: ignore[arg-type]
@@ -484,14 +521,15 @@ class OnCard(np.ndarray):
         self[...] = array
 
 
-class Launches(list[tuple[int, tuple[int, ...]]]):
-    """As if there were cards: the number of that on which a kernel is launched, and which variant of it."""
+class Launches(list[tuple[int, int, tuple[int, ...]]]):
+    """As if there were cards: the number of that on which a kernel is launched, for how many images, which variant."""
 
     def __init__(self) -> None:
         self.current: list[int] = []
 
-    def __getitem__(self, grid: object) -> Callable[..., None]:  # type: ignore[override]
-        return lambda *args: self.append((self.current[-1], tuple(len(choice) for choice in args[-3:])))
+    def __getitem__(self, launch: Any) -> Callable[..., None]:  # type: ignore[override]
+        (_, _, images), _, _ = launch
+        return lambda *args: self.append((self.current[-1], images, tuple(len(choice) for choice in args[-4:])))
 
     @contextmanager
     def on(self, card: int) -> Iterator[None]:
@@ -523,8 +561,8 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> Launches:
     return launches
 
 
-PRECISIONS = {"double": (SQUARE, 0, 0), "mixed": (SQUARE, 0, 2)}
-"""Shape, interpolation and arithmetic of the kernel that serves them where float64 is fast."""
+PRECISIONS = {"double": (FLAT, SQUARE, 0, 0), "mixed": (FLAT, SQUARE, 0, 2)}
+"""Surface, shape, interpolation and arithmetic of the kernel that serves them where float64 is fast."""
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -533,64 +571,129 @@ def test_the_card_and_the_precision_that_are_asked_for_are_used(
     launches: Launches, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, device: int, precision: Any
 ) -> None:
     simulate(Experiment.from_args(STILL), "cuda", precision, device=device)
-    assert set(launches) == {(device, PRECISIONS[precision])}
+    assert set(launches) == {(device, 1, PRECISIONS[precision])}
     launches.clear()
     monkeypatch.chdir(tmp_path)
     options = ["-backend", "cuda", "-device", str(device), "-precision", precision]
     assert main([*STILL, *options, "-quiet", "-report", "report.json"]) == 0
-    assert set(launches) == {(device, PRECISIONS[precision])}
+    assert set(launches) == {(device, 1, PRECISIONS[precision])}
     assert json.loads(Path("report.json").read_text())["backend"] == f"cuda, device {device}"
 
 
 def test_by_default_the_first_card_renders_in_double_precision(launches: Launches) -> None:
     simulate(Experiment.from_args(STILL), "cuda")
     list(simulate_many([Experiment.from_args(STILL)], "cuda"))
-    assert set(launches) == {(0, PRECISIONS["double"])}
+    assert set(launches) == {(0, 1, PRECISIONS["double"])}
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize(("devices", "turns"), [([2, 1], [2, 1, 2, 1, 2]), ([1], [1] * 5), ("all", [0, 1, 2, 0, 1])])
 def test_cards_take_turns_in_the_order_that_is_asked_for(
-    launches: Launches, devices: Any, turns: list[int], precision: Any
+    launches: Launches, monkeypatch: pytest.MonkeyPatch, devices: Any, turns: list[int], precision: Any
 ) -> None:
+    monkeypatch.setattr(gpu_rendering, "MOST_TOGETHER", 1)
     images = list(simulate_many([Experiment.from_args(STILL)] * 5, "cuda", precision, devices))
     assert len(images) == 5
-    assert list(launches) == [(card, PRECISIONS[precision]) for card in turns]
+    assert list(launches) == [(card, 1, PRECISIONS[precision]) for card in turns]
+
+
+@pytest.mark.parametrize(
+    ("series", "together"),
+    [
+        (["-phi 1"] * 40, [16, 16, 8]),
+        (["-phi 1", "-phi 2 -distance 150 -lambda 1.1 -N 6", "-misset 1 2 3 -mosaic_seed 4"], [3]),
+        (["-phi 1", "-phi 2 -detpixels 17", "-phi 3"], [1, 1, 1]),
+        (["-phi 1", "-phi 2 -default_F 50"], [1, 1]),
+        (["-phi 1", "-phi 2 -gauss_xtal", "-phi 3 -gauss_xtal"], [1, 2]),
+        (["-oversample 1", "-osc 1 -phisteps 2 -oversample 1 -dispersion 1 -dispsteps 3"], [2]),
+        (["-phi 1", "-mosaic 1 -mosaic_domains 129"], [1, 1]),
+        (["-roi 0 4 0 4", "-roi 3 7 2 6"], [2]),
+        (["-detpixels 160"] * 11, [10, 1]),
+        (["-detpixels 513"] * 2, [1, 1]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::nbnumba.NbnumbaWarning")
+def test_small_images_that_are_alike_share_a_launch(launches: Launches, series: list[str], together: list[int]) -> None:
+    list(simulate_many([Experiment.from_args([*STILL, *words.split()]) for words in series], "cuda"))
+    assert [images for _, images, _ in launches] == together
 
 
 @pytest.mark.parametrize(
     ("options", "variant"),
     [
-        ("-round_xtal", (ROUND, 0, 1)),
-        ("-tophat_spots -hkl small.hkl -interpolate", (TOPHAT, 1, 1)),
-        ("-hkl small.hkl -interpolate", (SQUARE, 1, 1)),
-        ("-N 301 -oversample 1", (SQUARE, 0, 1)),
+        ("-round_xtal", (FLAT, ROUND, 0, 0)),
+        ("-tophat_spots -hkl small.hkl -interpolate", (FLAT, TOPHAT, 1, 0)),
+        ("-hkl small.hkl -interpolate", (FLAT, SQUARE, 1, 0)),
+        ("-gauss_xtal", (FLAT, GAUSS, 0, 1)),
+        ("-N 301 -oversample 1", (FLAT, SQUARE, 0, 1)),
+        ("-curved_det", (1, SQUARE, 0, 2)),
     ],
 )
-def test_crystals_that_no_whole_numbers_serve_have_float32_alone(
-    launches: Launches, options: str, variant: tuple[int, ...]
-) -> None:
+def test_mixed_is_what_saves_time_and_else_double(launches: Launches, options: str, variant: tuple[int, ...]) -> None:
     gpu_rendering.render_cuda(resolved_from([*STILL, *options.split()]).plan, "mixed")
-    assert set(launches) == {(0, variant)}
+    assert set(launches) == {(0, 1, variant)}
 
 
 def test_many_images_are_those_of_one_at_a_time(tmp_path: Path) -> None:
-    """In the simulator: places are used again, a table of F changes, one image is larger than the others."""
-    more = ["-phi 10", "-phi 20 -roi 3 9 2 5", "-phi 30 -default_F 50", "-phi 40 -roi 0 4 0 4", "-phi 50"]
-    series = [[*STILL, *words.split()] for words in more]
+    """In the simulator: images share launches, places are used again, a table of F changes, one image is larger."""
+    parts = "-roi 5 8 5 8 -mosaic 1 -mosaic_domains 150"
+    between = "-roi 2 5 2 5 -hkl small.hkl -interpolate"
+    more = [
+        "-phi 10", "-phi 20 -distance 130 -lambda 1.1 -dispersion 1 -dispsteps 2", "-osc 1 -phisteps 3",
+        "-phi 20 -roi 3 9 2 5", "-phi 30 -default_F 50", "-phi 40 -roi 0 4 0 4", f"-phi 50 {parts}",
+        f"-phi 60 {parts} -N 6", f"-phi 10 {between}", f"-phi 20 {between}", "-phi 50",
+    ]  # fmt: skip
+    series = [[*STILL, "-oversample", "1", *words.split()] for words in more]
     out = tmp_path / "many.npz"
     script = (
-        "import sys, json, numpy as np, nbnumba; series = json.loads(sys.argv[1]);"
-        "images = nbnumba.simulate_many(map(nbnumba.Experiment.from_args, series), 'cuda', devices='all');"
-        "np.savez(sys.argv[2], *[image.photons for image in images])"
+        "import sys, json, numpy as np, nbnumba; from nbnumba import gpu_rendering\n"
+        "from nbnumba.inputs import read_inputs; from nbnumba.resolve import resolve\n"
+        "series = [nbnumba.Experiment.from_args(words) for words in json.loads(sys.argv[1])]\n"
+        "plans = [resolve(one, read_inputs(one)).plan for one in series]\n"
+        "many = list(gpu_rendering.render_many(plans, devices=(0, 0)))\n"
+        "single = [gpu_rendering.render_cuda(plan) for plan in plans]\n"
+        "np.savez(sys.argv[2], outside=[n for _, n in many], same=[\n"
+        "    a.tobytes() == b.photons.tobytes() and n == b.outside for (a, n), b in zip(many, single, strict=True)\n"
+        "], **{f'image{n}': photons for n, (photons, _) in enumerate(many)})\n"
     )
-    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
-    subprocess.run([sys.executable, "-c", script, json.dumps(series), str(out)], env=environment, check=True)
+    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    line = [sys.executable, "-W", "ignore", "-c", script, json.dumps(series), str(out)]
+    subprocess.run(line, env=environment, check=True, cwd=GOLDEN / "inputs")
     with np.load(out) as found:
-        assert len(found.files) == len(series)
-        for name, args in zip(found.files, series, strict=True):
+        assert found["same"].all()
+        assert found["outside"][-3:-1].min() > 0
+        for number, args in enumerate(series):
             wanted = on_cpu(args)
-            assert excess(found[name], wanted, wanted.max(), "double") <= 1.0
+            assert excess(found[f"image{number}"], wanted, wanted.max(), "double") <= 1.0
+
+
+def test_a_large_image_is_lent_and_its_memory_comes_back(launches: Launches, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While somebody holds a part of an image no other image is written there; too many in hand are copied."""
+    made: list[np.ndarray] = []
+
+    def pinned_array(size: int, kind: type) -> np.ndarray:
+        made.append(np.zeros(size, kind))
+        return made[-1]
+
+    def provide() -> types.SimpleNamespace:
+        provider = launches.provider(1)
+        provider.cuda.pinned_array = pinned_array
+        return provider
+
+    monkeypatch.setattr(gpu, "cuda_provider", provide)
+    plan = resolved_from([*STILL, "-detpixels", "512", "-pixel", "0.03"]).plan
+
+    def places_of(images: Iterator[tuple[np.ndarray, int]]) -> Iterator[int]:
+        for photons, _ in images:
+            yield next((n for n, window in enumerate(made) if np.shares_memory(window, photons)), -1)
+
+    assert set(places_of(gpu_rendering.render_many([plan] * 12))) == {0, 1, 2, 3}
+    made.clear()
+    kept = [photons[5:7] for photons, _ in gpu_rendering.render_many([plan] * 30)]
+    holders = [{n for n, window in enumerate(made) if np.shares_memory(window, rows)} for rows in kept]
+    lent = [holder for holder in holders if holder]
+    assert len(lent) == 2 * gpu_rendering.MOST_LENT
+    assert len(set.union(*lent)) == len(lent)
 
 
 def test_an_error_in_a_series_takes_no_image_with_it() -> None:
@@ -616,9 +719,8 @@ def test_an_error_in_a_series_takes_no_image_with_it() -> None:
 @pytest.mark.parametrize("arithmetic", range(4))
 def test_an_untimed_launch_is_reckoned_by_the_card(arithmetic: int, ratio: int) -> None:
     """A step takes as long as its instructions, or as those on float64, of which a card for screens does few."""
-    kernels = pytest.importorskip("nbnumba.kernels.cuda")
-    every, on_float64 = kernels.INSTRUCTIONS[arithmetic]
-    seconds = kernels.least_seconds_per_step(arithmetic, ratio, 1e12)
+    every, on_float64 = cuda_tables.INSTRUCTIONS[arithmetic]
+    seconds = cuda_tables.least_seconds_per_step(arithmetic, ratio, 1e12)
     assert seconds == max(every, ratio * on_float64) / 1e12
 
 
@@ -626,12 +728,11 @@ def test_an_untimed_launch_is_reckoned_by_the_card(arithmetic: int, ratio: int) 
 @pytest.mark.parametrize("orientations", [1, 200, 5000])
 @pytest.mark.parametrize("samples", [1, 500, 6480, 200_000])
 def test_no_thread_runs_for_long(pixels: int, orientations: int, samples: int) -> None:
-    kernels = pytest.importorskip("nbnumba.kernels.cuda")
-    rows = kernels.rows_per_part(pixels, orientations, samples)
-    assert rows % kernels.FEWEST_ROWS == 0
-    assert rows <= kernels.ROWS or rows % kernels.ROWS == 0
-    assert rows == kernels.FEWEST_ROWS or rows * samples <= kernels.MOST_SAMPLES
-    assert rows < orientations + kernels.ROWS
+    rows = cuda_tables.rows_per_part(pixels, orientations, samples)
+    assert rows % cuda_tables.FEWEST_ROWS == 0
+    assert rows <= cuda_tables.ROWS or rows % cuda_tables.ROWS == 0
+    assert rows == cuda_tables.FEWEST_ROWS or rows * samples <= cuda_tables.MOST_SAMPLES
+    assert rows < orientations + cuda_tables.ROWS
 
 
 def test_kernels_in_the_cache_are_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_cuda import fake_provider
 
-from nbnumba import Experiment, NbnumbaWarning, gpu, rendering, simulate, simulate_many
+from nbnumba import Experiment, NbnumbaWarning, gpu, gpu_rendering, rendering, simulate, simulate_many
 from nbnumba.cli import main
 from nbnumba.errors import DeviceError, UsageError
 from nbnumba.kernels.plan import Plan
@@ -30,16 +30,16 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """The cards that every image is rendered on; the machine seems to have some."""
     rendered: list[list[int]] = []
 
-    def render_cuda(plan: Plan, precision: str, cards: Any, progress: object) -> gpu.CudaRendering:
+    def render_cuda(plan: Plan, precision: str, cards: Any, progress: object) -> gpu_rendering.CudaRendering:
         rendered.append(np.atleast_1d(cards).tolist())
-        return gpu.CudaRendering(np.ones((16, 16), np.float32), 0)
+        return gpu_rendering.CudaRendering(np.ones((16, 16), np.float32), 0)
 
     def render_many(plans: Any, precision: str, cards: list[int]) -> Any:
         for plan in plans:
             yield render_cuda(plan, precision, cards, None).photons, 0
 
-    monkeypatch.setattr(gpu, "render_cuda", render_cuda)
-    monkeypatch.setattr(gpu, "render_many", render_many)
+    monkeypatch.setattr(gpu_rendering, "render_cuda", render_cuda)
+    monkeypatch.setattr(gpu_rendering, "render_many", render_many)
     monkeypatch.setattr(gpu, "seems_present", lambda: True)
     return rendered
 

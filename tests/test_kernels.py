@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from nbnumba.experiment import Beam, Crystal, Detector, Experiment, Sampling, Scan, StructureFactors, changed
 from nbnumba.golden_suite_generator.suite import MIXED, worst_ratio
 from nbnumba.inputs import read_inputs
-from nbnumba.kernels import cpu, orientation, reference
+from nbnumba.kernels import cpu, cuda_tables, orientation, reference
 from nbnumba.kernels.polynomials import cos_pi, exp_clamped, sin_pi
 from nbnumba.kernels.structure_factor import cubic_weights, interpolated_factor, nearest_factor
 from nbnumba.kernels.vectors import rotated_about
@@ -68,9 +68,8 @@ def test_a_shape_that_a_kernel_does_not_know_is_no_other_one(shape: int) -> None
         render(replace(known, plan=plan), backend="cpu")
     with pytest.raises(NotImplementedError, match=r"lattice_factor\.py knows no crystal of this shape"):
         render(replace(known, plan=plan), backend="reference")
-    cuda = pytest.importorskip("nbnumba.kernels.cuda")
-    with pytest.raises(NotImplementedError, match=f"cuda.py knows no crystal of shape {shape}"):
-        cuda.variant_of(plan, cuda.DOUBLE)
+    with pytest.raises(NotImplementedError, match=f"cuda_steps.py knows no crystal of shape {shape}"):
+        cuda_tables.variant_of(plan, cuda_tables.DOUBLE)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

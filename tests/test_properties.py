@@ -143,7 +143,8 @@ warnings.simplefilter("ignore")
 images = {}
 for number, (args, precision) in enumerate(json.load(sys.stdin)):
     experiment = parse(args).experiment
-    images[str(number)] = gpu_rendering.render_cuda(resolve(experiment, read_inputs(experiment)).plan, precision).photons
+    plan = resolve(experiment, read_inputs(experiment)).plan
+    images[str(number)] = gpu_rendering.render_cuda(plan, precision).photons
 np.savez(sys.argv[1], **images)
 """
 """The simulator must be chosen before Numba is imported."""
