@@ -14,7 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property, reduce
 from operator import and_
 from pathlib import Path
@@ -185,9 +185,9 @@ class Instruction:
 class Loop:
     """Of instructions, those of the loops inside it among them."""
 
-    places: frozenset[int]
+    places: frozenset[int] = field(repr=False)
     """Their numbers in the kernel."""
-    instructions: tuple[Instruction, ...]
+    instructions: tuple[Instruction, ...] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.places)
