@@ -20,10 +20,12 @@ try:
     from nbnumba.kernels import cuda_provider as provider
 except ImportError as error:
     pytest.skip(f"no CUDA package: {error}", allow_module_level=True)
-if provider.name != "numba-cuda":
+if not provider.name.startswith("numba-cuda"):
     pytest.skip(f"{provider.name} asks a driver for other functions", allow_module_level=True)
 if provider.compiler_error() is not None:
     pytest.skip(f"no CUDA compiler: {provider.compiler_error()}", allow_module_level=True)
+
+import sass
 
 STILL = "-cell 70 80 90 75 85 95 -default_F 100 -lambda 1 -distance 200 -N 10 -detpixels 64".split()
 CUDA = ["-backend", "cuda", "-precision", "mixed"]
@@ -130,6 +132,16 @@ print(image.photons.shape, image.photons.dtype, sum(image.photons.ravel() != ima
     assert sum(call.numbers("grid")[0] * call.numbers("block")[0] for call in renders) >= 60000
     assert all(call.number("parameters") > 30 for call in renders)
     assert sum(call.number("bytes") for call in run.named("cuMemcpyDtoH", "cuMemcpyDtoHAsync")) == 4 * 60000
+
+
+def test_the_kernel_that_is_launched_is_the_one_whose_code_is_inspected(machine: Machine, tmp_path: Path) -> None:
+    program = """
+from nbnumba.kernels import cuda
+simulate(still, "cuda", "mixed")
+print(cuda.render_pixels.signatures)
+"""
+    run = machine.good(program, tmp_path)
+    assert run.out == f"{[sass.types_of(sass.VARIANTS['square, mixed'])]}\n"
 
 
 @pytest.mark.parametrize("count", [1, 2])
