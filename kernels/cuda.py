@@ -13,7 +13,7 @@ from .background import background_intensity
 from .bits import unsigned
 from .cuda_provider import SHARED_ALIGNMENT, adopt_equations, can_align, cuda, device_function, kernel
 from .cuda_steps import smaller, sum_by_bits, sum_samples
-from .cuda_tables import BITS, ROW, ROWS, STAGED
+from .cuda_tables import BITS, ROW, ROWS, STAGED, THREADS
 from .pixel import capture_fraction, flat_position, position, solid_angle
 from .plan import FLAT, BackgroundPlan
 from .polarization import polarization_in_frame
@@ -25,8 +25,12 @@ from .vectors import length, scaled
 def stage(cells, rows, start, count):
     """Copy rows of the table of orientations into the block's shared memory; every thread takes part."""
     cuda.syncthreads()
-    for i in range(cuda.threadIdx.x, ROW * count, cuda.blockDim.x):
-        rows[unsigned(i)] = cells[unsigned(ROW * start + i)]
+    number, first = ROW * count, ROW * start
+    # As many turns for every count: unrolled, all loads of a thread are under way at once.
+    for turn in range(STAGED // THREADS):
+        i = turn * THREADS + cuda.threadIdx.x
+        if i < number:
+            rows[np.uint64(i)] = cells[np.uint64(first + i)]
     cuda.syncthreads()
 
 
