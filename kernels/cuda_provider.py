@@ -115,6 +115,15 @@ if not is_simulator:
         return lambda x: _approximate_reciprocal(x)
 
     @extending.intrinsic
+    def estimated_reciprocal(typing_context, x):
+        def codegen(context, builder, signature, arguments):
+            double = ir.DoubleType()
+            instruction = ir.InlineAsm(ir.FunctionType(double, [double]), "rcp.approx.ftz.f64 $0, $1;", "=d,d")
+            return builder.call(instruction, arguments)
+
+        return types.float64(types.float64), codegen
+
+    @extending.intrinsic
     def pair_at(typing_context, numbers, at):
         def codegen(context, builder, signature, arguments):
             array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -135,6 +144,10 @@ if is_simulator:
     def pair_at(numbers, at):
         """Two neighbouring numbers of shared memory, the first at an even place: one instruction."""
         return numbers[at], numbers[at + 1]
+
+    def estimated_reciprocal(x):
+        """1/x for a float64 that is not denormal, to some 20 bits."""
+        return 1.0 / x
 
 
 def adopt_equations(scope: dict[str, Any]) -> None:

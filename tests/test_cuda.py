@@ -724,6 +724,26 @@ def test_an_untimed_launch_is_reckoned_by_the_card(arithmetic: int, ratio: int) 
     assert seconds == max(every, ratio * on_float64) / 1e12
 
 
+def test_a_reciprocal_that_is_estimated_becomes_that_of_a_division(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The estimate has 20 bits: those of the number's high word, and of its own."""
+    steps = pytest.importorskip("nbnumba.kernels.cuda_steps")
+
+    def high_bits(x: np.ndarray) -> np.ndarray:
+        return (x.view(np.int64) & ~0xFFFFFFFF).view(np.float64)
+
+    monkeypatch.setattr(steps, "estimated_reciprocal", lambda x: high_bits(1.0 / high_bits(x)))
+    random = np.random.default_rng(1)
+    x = (
+        random.uniform(1.0, 2.0, 10_000)
+        * 2.0 ** random.integers(-600, 600, 10_000)
+        * random.choice([-1.0, 1.0], 10_000)
+    )
+    found = steps.reciprocal_double.py_func(x)
+    np.testing.assert_allclose(found, 1.0 / x, rtol=3 * np.finfo(float).eps)
+    one_step_less = high_bits(1.0 / high_bits(x))
+    assert np.abs(one_step_less * (2.0 - x * one_step_less) * x - 1.0).max() > 1e-13
+
+
 @pytest.mark.parametrize("pixels", [1, 1000, 1 << 22])
 @pytest.mark.parametrize("orientations", [1, 200, 5000])
 @pytest.mark.parametrize("samples", [1, 500, 6480, 200_000])
