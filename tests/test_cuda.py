@@ -636,14 +636,16 @@ def test_mixed_is_what_saves_time_and_else_double(launches: Launches, options: s
 
 def test_many_images_are_those_of_one_at_a_time(tmp_path: Path) -> None:
     """In the simulator: images share launches, places are used again, a table of F changes, one image is larger."""
-    parts = "-roi 5 8 5 8 -mosaic 1 -mosaic_domains 150"
+    parts = "-roi 5 8 5 8 -mosaic 1 -mosaic_domains 129"
     between = "-roi 2 5 2 5 -hkl small.hkl -interpolate"
     more = [
         "-phi 10", "-phi 20 -distance 130 -lambda 1.1 -dispersion 1 -dispsteps 2", "-osc 1 -phisteps 3",
-        "-phi 20 -roi 3 9 2 5", "-phi 30 -default_F 50", "-phi 40 -roi 0 4 0 4", f"-phi 50 {parts}",
+        "-phi 20 -roi 0 15 0 9", "-phi 30 -default_F 50", "-phi 40 -roi 0 4 0 4", f"-phi 50 {parts}",
         f"-phi 60 {parts} -N 6", f"-phi 10 {between}", f"-phi 20 {between}", "-phi 50",
     ]  # fmt: skip
-    series = [[*STILL, "-oversample", "1", *words.split()] for words in more]
+    # A block's threads all count, pixels or none.
+    one_block = "-oversample 1 -roi 2 11 2 11".split()
+    series = [[*STILL, *one_block, *words.split()] for words in more]
     out = tmp_path / "many.npz"
     script = (
         "import sys, json, numpy as np, nbnumba; from nbnumba import gpu_rendering\n"
