@@ -260,13 +260,17 @@ def instructions_per_second() -> float:
     return LANES * card.MULTIPROCESSOR_COUNT * card.CLOCK_RATE * 1e3
 
 
-def free_bytes() -> float:
-    """Free memory of the current card, once what waits to be given back is."""
-    context = cuda.current_context()
+def give_back() -> None:
+    """Free at once what nobody holds any more of the current card's memory; it would wait until some more comes."""
     if not is_simulator:
         # The context's own list is of streams and modules.
-        context.memory_manager.deallocations.clear()
-    return float(context.get_memory_info().free)
+        cuda.current_context().memory_manager.deallocations.clear()
+
+
+def free_bytes() -> float:
+    """Free memory of the current card."""
+    give_back()
+    return float(cuda.current_context().get_memory_info().free)
 
 
 def never_compiled() -> bool:

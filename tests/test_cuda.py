@@ -293,6 +293,7 @@ def fake_provider(
         instructions_per_second=lambda: 1e13,
         free_bytes=lambda: free,
         never_compiled=lambda: False,
+        give_back=lambda: None,
         copy_to_card=lambda there, array, stream: there.copy_to_device(array),
         copy_to_host=lambda array, there, stream: np.copyto(array, there[: len(array)]),
         cuda=types.SimpleNamespace(
@@ -630,8 +631,9 @@ def test_small_images_that_are_alike_share_a_launch(launches: Launches, series: 
     ],
 )
 def test_mixed_is_what_saves_time_and_else_double(launches: Launches, options: str, variant: tuple[int, ...]) -> None:
-    gpu_rendering.render_cuda(resolved_from([*STILL, *options.split()]).plan, "mixed")
+    said = rendering.render(resolved_from([*STILL, *options.split()]), "cuda", "mixed").backend
     assert set(launches) == {(0, 1, variant)}
+    assert ("in double" in said) == (variant[-1] == cuda_tables.DOUBLE)
 
 
 def test_many_images_are_those_of_one_at_a_time(tmp_path: Path) -> None:
