@@ -11,7 +11,7 @@ import numpy as np
 
 from .background import background_intensity
 from .bits import unsigned
-from .cuda_provider import SHARED_ALIGNMENT, adopt_equations, can_align, cuda, device_function, kernel
+from .cuda_provider import SHARED_ALIGNMENT, adopt_equations, can_align, cuda, device_function, kernel, record_of
 from .cuda_steps import smaller, sum_by_bits, sum_samples
 from .cuda_tables import BITS, ROW, ROWS, STAGED, THREADS
 from .pixel import capture_fraction, flat_position, position, solid_angle
@@ -176,7 +176,7 @@ def render_pixels(
         rows = cuda.shared.array(STAGED, np.float64, alignment=SHARED_ALIGNMENT)
     else:
         rows = cuda.shared.array(STAGED, np.float64)
-    image = tables.images[cuda.blockIdx.z]
+    image = record_of(tables.images[cuda.blockIdx.z])
     pixel = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
     start = image.first_row + (first_part + cuda.blockIdx.y) * rows_of_part
     stop = smaller(start + rows_of_part, image.first_row + image.rows)

@@ -11,7 +11,7 @@ from functools import cache, wraps
 from inspect import signature
 from pathlib import Path
 from threading import RLock
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import numba
@@ -115,6 +115,13 @@ if not is_simulator:
         return lambda x: _approximate_reciprocal(x)
 
     @extending.intrinsic
+    def record_of(typing_context, record):
+        def codegen(context, builder, signature, arguments):
+            return arguments[0]
+
+        return record(record), codegen
+
+    @extending.intrinsic
     def estimated_reciprocal(typing_context, x):
         def codegen(context, builder, signature, arguments):
             double = ir.DoubleType()
@@ -145,6 +152,10 @@ if is_simulator:
         """Two neighbouring numbers of shared memory, the first at an even place: one instruction."""
         return numbers[at], numbers[at + 1]
 
+    def record_of(record):
+        """A record whose fields a kernel reads. The simulator's own are slow, and their integers overflow."""
+        return SimpleNamespace(**{name: record[name].tolist() for name in record.dtype.names})
+
     def estimated_reciprocal(x):
         """1/x for a float64 that is not denormal, to some 20 bits."""
         return 1.0 / x
@@ -171,8 +182,9 @@ def _is_in(value: Any, twins: dict[Any, Any]) -> bool:
 
 
 def device_function(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that runs on the device, called by a kernel."""
-    return cuda.jit(device=True)(function)
+    """A function that runs on the device, called by a kernel of its module if it needs ``cuda``."""
+    # The simulator would spend more time on such a call than on most functions, and needs to know of kernels alone.
+    return function if is_simulator else cuda.jit(device=True)(function)
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:

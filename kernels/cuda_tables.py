@@ -47,7 +47,7 @@ instructions, none of them on float64, a step of the other waits for 12 on float
 
 VECTOR = ("f8", 3)
 WHOLE = "i4"
-_FIELDS = np.dtype(
+IMAGE = np.dtype(
     [
         # The detector, by the names of DetectorPlan.
         ("pixel", "f8"), ("fast", *VECTOR), ("slow", *VECTOR), ("normal", *VECTOR), ("origin", *VECTOR),
@@ -71,8 +71,7 @@ _FIELDS = np.dtype(
     ],
     align=True,
 )  # fmt: skip
-IMAGE = np.dtype((np.record, _FIELDS))
-"""The scalars of an image: SI, as in Plan. Records, since the simulator reads the fields of no other structure."""
+"""The scalars of an image: SI, as in Plan."""
 
 SOURCE = 11
 """Numbers of a source: direction of travel, 1/λ, weight, and the directions of its electric and magnetic fields."""
