@@ -140,15 +140,23 @@ def _render_together(bands: Sequence[_Band], progress: Callable[[int], None] | N
     try:
         for worker in workers:
             worker.start()
-        while any(worker.is_alive() for worker in workers):
+        working = workers
+        while working:
             time.sleep(POLL_S)
+            ended = [worker for worker in working if not worker.is_alive()]
+            working = [worker for worker in working if worker not in ended]
+            # What goes wrong on one card ends the others.
+            for worker in ended:
+                worker.result()
             if progress is not None:
                 progress(sum(band.done for band in bands))
-        for worker in workers:
-            worker.result()
-    finally:
+    except BaseException:
         for band in bands:
             band.abandoned = True
+        for worker in workers:
+            if worker.is_alive():
+                worker.join(1.0)
+        raise
 
 
 @contextlib.contextmanager
@@ -325,7 +333,7 @@ class Place:
         self.windows: list[np.ndarray] = []
         """Page-locked memory of images that nobody holds any more."""
         self.lent = 0
-        """How many windows were made to be lent."""
+        """How many of its images are in somebody's hands, or have come back as windows."""
         self.factors: _Factors | None = None
         self.job: Job | None = None
         self.stream: Any = None
@@ -388,20 +396,20 @@ class Place:
         """Page-locked memory for one image: such as came back, or new."""
         while self.windows:
             window = self.windows.pop()
+            self.lent -= 1
             if window.size >= size:
                 return window
-            self.lent -= 1
         return gpu.cuda_provider().cuda.pinned_array(size, kind)
 
     def _image(self, plan: Plan, there: slice) -> np.ndarray:
         """A finished image, to be kept by whoever takes it: lent, if it is all of the window, else copied out."""
         window = self.arrays["window"]
         detector = plan.detector
-        whole = window.size == detector.slow_pixels * detector.fast_pixels and window.nbytes >= LENT_BYTES
-        if not whole or not (self.windows or self.lent < MOST_LENT):
+        whole = window[there].size == window.size == detector.slow_pixels * detector.fast_pixels
+        in_hands = self.lent - len(self.windows)
+        if not whole or window.nbytes < LENT_BYTES or in_hands >= MOST_LENT:
             return _placed(plan, window[there], copy=True)
-        if not self.windows:
-            self.lent += 1
+        self.lent += 1
         del self.arrays["window"]
         return _placed(plan, np.asarray(_Lent(window, self.windows)))
 
