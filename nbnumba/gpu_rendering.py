@@ -330,6 +330,8 @@ class Place:
         """Give the memory back; to be called on the card."""
         self.arrays: dict[str, Any] = {}
         self.sent: dict[str, np.ndarray] = {}
+        self.room: tuple[tuple[int, ...], int] | None = None
+        """What the last job asked for, and the capacity that it got."""
         self.windows: list[np.ndarray] = []
         """Page-locked memory of images that nobody holds any more."""
         self.lent = 0
@@ -342,6 +344,11 @@ class Place:
     def nbytes(self) -> int:
         """Memory that it holds on the card, structure factors apart."""
         return sum(array.nbytes for name, array in self.arrays.items() if name not in PINNED)
+
+    def give_back(self) -> None:
+        """Hold no more on the card than structure factors."""
+        self.arrays = {name: array for name, array in self.arrays.items() if name in PINNED}
+        self.sent, self.room = {}, None
 
     def put(self, name: str, array: np.ndarray) -> Any:
         """A host array, copied to the card unless it is there."""
@@ -607,18 +614,24 @@ def _capacity(job: Job, arithmetic: int) -> int:
     table = 0 if job.place.factors is not None else math.prod(shape) * (4 if arithmetic else 8)
     around = 8 * cuda_tables.SOURCE * sum(len(plan.sources.weight) for plan in job.plans)
     around += images * cuda_tables.IMAGE.itemsize
-    fixed = table + 8 * cuda_tables.ROW * rows + around + plan.detector.mask.nbytes
+    fixed = 8 * cuda_tables.ROW * rows + around + plan.detector.mask.nbytes
     of_pixel = images * ((20 if several else 4) + ((16 if several else 8) if job.interpolates else 0))
-    capacity = min((job.stop - job.first) * job.parts, MOST_PIXELS)
-    # What the place holds already is used again.
-    if table == 0 and fixed + capacity * of_pixel <= job.place.nbytes:
-        return capacity
-    free = gpu.cuda_provider().free_bytes() + job.place.nbytes
+    most = min((job.stop - job.first) * job.parts, MOST_PIXELS)
+    place, asked = job.place, (fixed, of_pixel, most)
+    if table == 0 and place.room is not None and place.room[0] == asked:
+        # As for the job before it: all that it needs is there.
+        return place.room[1]
+    free, capacity, fixed = gpu.cuda_provider().free_bytes(), most, fixed + table
+    if fixed + capacity * of_pixel > free:
+        # What is there need not be of use, and would be in the way.
+        place.give_back()
+        free = gpu.cuda_provider().free_bytes()
     fewest = FEWEST_PIXELS if images == 1 else capacity
     while fixed + capacity * of_pixel > free:
         if capacity <= fewest:
             raise DeviceError(_too_little(free, fixed + capacity * of_pixel, table, shape))
         capacity //= 2
+    place.room = asked, capacity
     return capacity
 
 

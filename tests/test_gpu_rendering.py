@@ -2,13 +2,15 @@
 
 import threading
 import time
+import types
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from test_cuda import STILL, Launches, launches, resolved_from
+from test_cuda import STILL, Launches, OnCard, launches, resolved_from
 
-from nbnumba import gpu_rendering
+from nbnumba import gpu, gpu_rendering
 from nbnumba.errors import DeviceError
 
 __all__ = ["launches"]
@@ -56,3 +58,47 @@ def test_an_error_on_one_card_ends_the_others(launches: Launches, monkeypatch: p
         gpu_rendering.render_cuda(resolved_from(STILL).plan, devices=(0, 1, 2))
     assert turns[0] < 99
     assert threading.active_count() <= before
+
+
+class Memory:
+    """Of a card: what arrays take, and what is left."""
+
+    def __init__(self, total: int) -> None:
+        self.free = total
+
+    def array(self, size: int, kind: type) -> np.ndarray:
+        return self.copied(np.zeros(size, kind))
+
+    def copied(self, array: np.ndarray, stream: object = None) -> np.ndarray:
+        if array.nbytes > self.free:
+            raise RuntimeError("CUDA_ERROR_OUT_OF_MEMORY")
+        self.free -= array.nbytes
+        taken = array.copy().view(OnCard)
+        weakref.finalize(taken, self.given_back, array.nbytes)
+        return taken
+
+    def given_back(self, nbytes: int) -> None:
+        self.free += nbytes
+
+
+def test_memory_that_is_of_no_use_to_the_next_image_is_not_in_its_way(
+    launches: Launches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a card that has room for each image, but not for the pixels of one beside the orientations of the other."""
+    memory = Memory(10_000_000)
+
+    def provide() -> types.SimpleNamespace:
+        provider = launches.provider(1)
+        provider.cuda.device_array, provider.cuda.to_device = memory.array, memory.copied
+        provider.free_bytes = lambda: memory.free
+        return provider
+
+    monkeypatch.setattr(gpu, "cuda_provider", provide)
+    monkeypatch.setattr(gpu_rendering, "_spare_places", {0: []})
+    wide, deep = (
+        resolved_from([*STILL, "-oversample", "1", *words.split()]).plan
+        for words in ("-detpixels 1400", "-roi 0 0 0 0 -mosaic 1 -mosaic_domains 100 -osc 1 -phisteps 1000")
+    )
+    for plan in (wide, deep, wide, deep):
+        gpu_rendering.render_cuda(plan)
+    assert memory.free < 10_000_000 - 8_000_000
