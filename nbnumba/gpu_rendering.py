@@ -27,7 +27,7 @@ FIRST_SHARE = 8
 FEWEST_PIXELS, MOST_PIXELS = 1 << 16, 1 << 22
 """In a launch, each as often as there are parts of its orientations in it; fewer would leave a large card idle."""
 MOST_NUMBERS = 1 << 32
-"""In a table: kernels count them in 32 bits."""
+"""In a table, or pixels in an image: kernels count them in 32 bits."""
 MOST_TOGETHER, MOST_SAMPLES_TOGETHER = 16, 1 << 30
 """Images in a launch, and samples if there are several: such a launch is never cut."""
 COMPARED_BYTES = 1 << 20
@@ -608,9 +608,9 @@ def _capacity(job: Job, arithmetic: int) -> int:
     plan, images, several = job.plans[0], len(job.plans), job.parts > 1
     shape = tuple(n + 2 for n in plan.factors.table.shape)
     rows = sum(len(plan.crystal.phi) * len(plan.crystal.domains) for plan in job.plans)
-    longest = max(math.prod(shape), cuda_tables.ROW * rows)
+    longest = max(math.prod(shape), cuda_tables.ROW * rows, job.stop)
     if longest >= MOST_NUMBERS:
-        raise DeviceError(f"a table of {longest} numbers is too long for the GPU: -backend cpu")
+        raise DeviceError(f"a table or image of {longest} numbers is too long for the GPU: -backend cpu")
     table = 0 if job.place.factors is not None else math.prod(shape) * (4 if arithmetic else 8)
     around = 8 * cuda_tables.SOURCE * sum(len(plan.sources.weight) for plan in job.plans)
     around += images * cuda_tables.IMAGE.itemsize

@@ -102,3 +102,9 @@ def test_memory_that_is_of_no_use_to_the_next_image_is_not_in_its_way(
     for plan in (wide, deep, wide, deep):
         gpu_rendering.render_cuda(plan)
     assert memory.free < 10_000_000 - 8_000_000
+
+
+def test_an_image_of_more_pixels_than_kernels_count_is_refused() -> None:
+    job = types.SimpleNamespace(plans=[resolved_from(STILL).plan], parts=1, stop=1 << 32)
+    with pytest.raises(DeviceError, match="image of 4294967296 numbers is too long"):
+        gpu_rendering._capacity(job, 0)  # type: ignore[arg-type]
