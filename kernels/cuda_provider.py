@@ -115,6 +115,15 @@ if not is_simulator:
         return lambda x: _approximate_reciprocal(x)
 
     @extending.intrinsic
+    def estimated_reciprocal(typing_context, x):
+        def codegen(context, builder, signature, arguments):
+            double = ir.DoubleType()
+            instruction = ir.InlineAsm(ir.FunctionType(double, [double]), "rcp.approx.ftz.f64 $0, $1;", "=d,d")
+            return builder.call(instruction, arguments)
+
+        return types.float64(types.float64), codegen
+
+    @extending.intrinsic
     def pair_at(typing_context, numbers, at):
         def codegen(context, builder, signature, arguments):
             array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -135,6 +144,10 @@ if is_simulator:
     def pair_at(numbers, at):
         """Two neighbouring numbers of shared memory, the first at an even place: one instruction."""
         return numbers[at], numbers[at + 1]
+
+    def estimated_reciprocal(x):
+        """1/x for a float64 that is not denormal, to some 20 bits."""
+        return 1.0 / x
 
 
 def adopt_equations(scope: dict[str, Any]) -> None:
@@ -247,13 +260,17 @@ def instructions_per_second() -> float:
     return LANES * card.MULTIPROCESSOR_COUNT * card.CLOCK_RATE * 1e3
 
 
-def free_bytes() -> float:
-    """Free memory of the current card, once what waits to be given back is."""
-    context = cuda.current_context()
+def give_back() -> None:
+    """Free at once what nobody holds any more of the current card's memory; it would wait until some more comes."""
     if not is_simulator:
         # The context's own list is of streams and modules.
-        context.memory_manager.deallocations.clear()
-    return float(context.get_memory_info().free)
+        cuda.current_context().memory_manager.deallocations.clear()
+
+
+def free_bytes() -> float:
+    """Free memory of the current card."""
+    give_back()
+    return float(cuda.current_context().get_memory_info().free)
 
 
 def never_compiled() -> bool:

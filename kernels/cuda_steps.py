@@ -20,7 +20,7 @@ from .bits import (
     words_of_steps,
     wrapped,
 )
-from .cuda_provider import adopt_equations, device_function, pair_at
+from .cuda_provider import adopt_equations, device_function, estimated_reciprocal, pair_at
 from .cuda_tables import BITS, DOUBLE, ROW
 from .lattice_factor import (
     GAUSS_WIDTH,
@@ -165,6 +165,14 @@ def row_amplitude(numerator, denominator):
 
 
 @device_function
+def reciprocal_double(x):
+    """1/x for a float64 that is not denormal, to the last bit or so: Newton's steps, without a division's branches."""
+    estimate = estimated_reciprocal(x)
+    estimate += estimate * (1.0 - x * estimate)
+    return estimate + estimate * (1.0 - x * estimate)
+
+
+@device_function
 def lattice_amplitude(image, dh, dk, dl, shape, arithmetic):
     """F_latt at a distance dh, dk, dl from the nearest reflection, but for its sign."""
     na, nb, nc = float(image.cells[0]), float(image.cells[1]), float(image.cells[2])
@@ -174,14 +182,15 @@ def lattice_amplitude(image, dh, dk, dl, shape, arithmetic):
         mk -= (mk + ROUND_TO_WHOLE) - ROUND_TO_WHOLE
         ml -= (ml + ROUND_TO_WHOLE) - ROUND_TO_WHOLE
         if len(arithmetic) == DOUBLE:
-            amplitude = sin_pi(mh) * sin_pi(mk) * sin_pi(ml) / (sin_pi(dh) * sin_pi(dk) * sin_pi(dl))
+            amplitude = sin_pi(mh) * sin_pi(mk) * sin_pi(ml) * reciprocal_double(sin_pi(dh) * sin_pi(dk) * sin_pi(dl))
         else:
             amplitude = float(row_amplitude(mh, dh) * row_amplitude(mk, dk) * row_amplitude(ml, dl))
     elif len(shape) == ROUND:
         radius = math.sqrt(index_distance_sqr(image, dh, dk, dl) * image.fudge)
         turn = radius - ((radius + ROUND_TO_WHOLE) - ROUND_TO_WHOLE)
         angle = math.pi * (radius if radius > 1e-9 else 1e-9)
-        closed = 3.0 * (sin_pi(turn) / angle - cos_pi(turn)) / (angle * angle)
+        inverse = reciprocal_double(angle)
+        closed = 3.0 * (sin_pi(turn) * inverse - cos_pi(turn)) * (inverse * inverse)
         amplitude = na * nb * nc * SPHERE_VOLUME * (sphere_series(angle * angle) if angle < SERIES_BELOW else closed)
     elif len(shape) == GAUSS:
         exponent = triangle_distance_sqr(image.triangle, dh, dk, dl) * (image.fudge * (-1.0 / GAUSS_WIDTH))

@@ -39,7 +39,7 @@ DOUBLE, SINGLE, BITS, PAIRS = 0, 1, 2, 3
 """Arithmetic of the lattice factor: float64; float64 up to the last reduction, then float32; float64 for h, k, l, then
 integers and float32; pairs of float32 for h, k, l too."""
 
-INSTRUCTIONS = {DOUBLE: (156, 98), SINGLE: (111, 31), BITS: (98, 12), PAIRS: (156, 0)}
+INSTRUCTIONS = {DOUBLE: (139, 95), SINGLE: (111, 31), BITS: (98, 12), PAIRS: (156, 0)}
 """Of a step of a square crystal: all, and those on float64 (tests/test_ptx.py counts them)."""
 SLOW_DOUBLE = 13
 """From so many float32 operations in the time of a float64 one ``PAIRS`` should beat ``BITS``: a step of one has 156

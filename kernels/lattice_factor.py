@@ -52,7 +52,7 @@ def sphere_amplitude(x):
 @inlined
 def sphere_series(square):
     """The same for a small x, given x²: the closed form loses its digits there."""
-    return 1.0 + square * (-1 / 10 + square * (1 / 280 + square * (-1 / 15120 + square / 1330560)))
+    return 1.0 + square * (-1 / 10 + square * (1 / 280 + square * (-1 / 15120 + square * (1 / 1330560))))
 
 
 @inlined

@@ -324,10 +324,14 @@ class Place:
     """Memory on a card, and what goes on in it: used again for one image after another."""
 
     def __init__(self) -> None:
-        self.clear()
+        self._forget()
 
     def clear(self) -> None:
         """Give the memory back; to be called on the card."""
+        self._forget()
+        gpu.cuda_provider().give_back()
+
+    def _forget(self) -> None:
         self.arrays: dict[str, Any] = {}
         self.sent: dict[str, np.ndarray] = {}
         self.room: tuple[tuple[int, ...], int] | None = None

@@ -18,6 +18,7 @@ from .experiment import Experiment
 from .image import Image
 from .inputs import read_inputs
 from .interruption import Worker
+from .kernels import cuda_tables
 from .kernels.plan import Plan
 from .resolve import Resolved, resolve
 from .seeds import fresh_seed, spawned_seed
@@ -330,7 +331,10 @@ def _render_cuda(
     if plan.crystal.phi_carryover:
         _render_first_pixel(plan, cuda.photons)
     numbers = ", ".join(map(str, cards))
-    return Rendering(cuda.photons, f"cuda, {'device' if len(cards) == 1 else 'devices'} {numbers}"), cuda.outside
+    backend = f"cuda, {'device' if len(cards) == 1 else 'devices'} {numbers}"
+    if precision == "mixed" and cuda_tables.chosen_arithmetic(plan, precision) == cuda_tables.DOUBLE:
+        backend += ", in double: mixed saves nothing for these spots"
+    return Rendering(cuda.photons, backend), cuda.outside
 
 
 def _render_cpu(

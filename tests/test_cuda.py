@@ -293,6 +293,7 @@ def fake_provider(
         instructions_per_second=lambda: 1e13,
         free_bytes=lambda: free,
         never_compiled=lambda: False,
+        give_back=lambda: None,
         copy_to_card=lambda there, array, stream: there.copy_to_device(array),
         copy_to_host=lambda array, there, stream: np.copyto(array, there[: len(array)]),
         cuda=types.SimpleNamespace(
@@ -630,20 +631,23 @@ def test_small_images_that_are_alike_share_a_launch(launches: Launches, series: 
     ],
 )
 def test_mixed_is_what_saves_time_and_else_double(launches: Launches, options: str, variant: tuple[int, ...]) -> None:
-    gpu_rendering.render_cuda(resolved_from([*STILL, *options.split()]).plan, "mixed")
+    said = rendering.render(resolved_from([*STILL, *options.split()]), "cuda", "mixed").backend
     assert set(launches) == {(0, 1, variant)}
+    assert ("in double" in said) == (variant[-1] == cuda_tables.DOUBLE)
 
 
 def test_many_images_are_those_of_one_at_a_time(tmp_path: Path) -> None:
     """In the simulator: images share launches, places are used again, a table of F changes, one image is larger."""
-    parts = "-roi 5 8 5 8 -mosaic 1 -mosaic_domains 150"
+    parts = "-roi 5 8 5 8 -mosaic 1 -mosaic_domains 129"
     between = "-roi 2 5 2 5 -hkl small.hkl -interpolate"
     more = [
         "-phi 10", "-phi 20 -distance 130 -lambda 1.1 -dispersion 1 -dispsteps 2", "-osc 1 -phisteps 3",
-        "-phi 20 -roi 3 9 2 5", "-phi 30 -default_F 50", "-phi 40 -roi 0 4 0 4", f"-phi 50 {parts}",
+        "-phi 20 -roi 0 15 0 9", "-phi 30 -default_F 50", "-phi 40 -roi 0 4 0 4", f"-phi 50 {parts}",
         f"-phi 60 {parts} -N 6", f"-phi 10 {between}", f"-phi 20 {between}", "-phi 50",
     ]  # fmt: skip
-    series = [[*STILL, "-oversample", "1", *words.split()] for words in more]
+    # A block's threads all count, pixels or none.
+    one_block = "-oversample 1 -roi 2 11 2 11".split()
+    series = [[*STILL, *one_block, *words.split()] for words in more]
     out = tmp_path / "many.npz"
     script = (
         "import sys, json, numpy as np, nbnumba; from nbnumba import gpu_rendering\n"
@@ -722,6 +726,26 @@ def test_an_untimed_launch_is_reckoned_by_the_card(arithmetic: int, ratio: int) 
     every, on_float64 = cuda_tables.INSTRUCTIONS[arithmetic]
     seconds = cuda_tables.least_seconds_per_step(arithmetic, ratio, 1e12)
     assert seconds == max(every, ratio * on_float64) / 1e12
+
+
+def test_a_reciprocal_that_is_estimated_becomes_that_of_a_division(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The estimate has 20 bits: those of the number's high word, and of its own."""
+    steps = pytest.importorskip("nbnumba.kernels.cuda_steps")
+
+    def high_bits(x: np.ndarray) -> np.ndarray:
+        return (x.view(np.int64) & ~0xFFFFFFFF).view(np.float64)
+
+    monkeypatch.setattr(steps, "estimated_reciprocal", lambda x: high_bits(1.0 / high_bits(x)))
+    random = np.random.default_rng(1)
+    x = (
+        random.uniform(1.0, 2.0, 10_000)
+        * 2.0 ** random.integers(-600, 600, 10_000)
+        * random.choice([-1.0, 1.0], 10_000)
+    )
+    found = steps.reciprocal_double.py_func(x)
+    np.testing.assert_allclose(found, 1.0 / x, rtol=3 * np.finfo(float).eps)
+    one_step_less = high_bits(1.0 / high_bits(x))
+    assert np.abs(one_step_less * (2.0 - x * one_step_less) * x - 1.0).max() > 1e-13
 
 
 @pytest.mark.parametrize("pixels", [1, 1000, 1 << 22])

@@ -152,7 +152,8 @@ for image in simulate_many(series, "cuda", "mixed", "all"):
     print(image.experiment.scan.phi_deg, *image.photons.shape)
 for card in gpu.card_numbers():
     with gpu.on(card):
-        assert provider.free_bytes() == provider.cuda.current_context().get_memory_info().total
+        memory = provider.cuda.current_context().get_memory_info()
+        assert memory.free == memory.total
 """
     run = machine.good(program, tmp_path, count=count)
     assert [line.split() for line in run.out.splitlines()] == [[f"{n}.0", "64", f"{60 + n}"] for n in range(7)]
@@ -170,6 +171,48 @@ for card in gpu.card_numbers():
     assert sum(call.number("bytes") for call in back) == sum(4 * 64 * (60 + n) for n in range(7))
     assert {call.said["locked"] for call in back} == {"1"}
     assert run.named("cuMemcpyDtoH") == []
+
+
+def test_small_images_share_launches_and_what_is_there_is_not_sent(machine: Machine, tmp_path: Path) -> None:
+    program = """
+series = (changed(still, detector={"distance_mm": 100.0 + n}, scan={"phi_deg": 1.0 * n}) for n in range(64))
+print(len(list(simulate_many(series, "cuda", "mixed"))))
+"""
+    run = machine.good(program, tmp_path)
+    assert run.out == "64\n"
+    assert [call.numbers("grid") for call in run.named("cuLaunchKernel")] == [[32, 1, 16]] * 4
+    back = run.named("cuMemcpyDtoHAsync")
+    assert [call.number("bytes") for call in back] == [16 * 4 * 64 * 64] * 4
+    # Once both places have their memory, records and orientations alone are sent.
+    before, after = [at for at, call in enumerate(run.calls) if call.name == "cuLaunchKernel"][-2:]
+    between = [call.name for call in run.calls[before:after]]
+    assert between.count("cuMemcpyHtoDAsync") == 2
+    assert not {"cuMemAlloc", "cuMemHostAlloc", "cuMemcpyHtoD"} & {*between}
+
+
+def test_single_images_find_the_memory_of_the_one_before(machine: Machine, tmp_path: Path) -> None:
+    program = """
+for n in range(4):
+    simulate(changed(still, scan={"phi_deg": 1.0 * n}), "cuda", "mixed")
+"""
+    run = machine.good(program, tmp_path)
+    names = [call.name for call in run.calls]
+    assert names.count("cuMemcpyDtoHAsync") == 4
+    assert "cuMemAlloc" not in names[names.index("cuMemcpyDtoHAsync") :]
+
+
+def test_a_large_image_of_a_series_is_not_copied_on_the_host(machine: Machine, tmp_path: Path) -> None:
+    """It lies where the card put it, until nobody holds it any more."""
+    program = """
+large = changed(still, detector={"fast_pixels": 600, "slow_pixels": 500})
+series = (changed(large, scan={"phi_deg": 1.0 * n}) for n in range(9))
+for image in simulate_many(series, "cuda", "mixed"):
+    print(image.photons.ctypes.data)
+"""
+    run = machine.good(program, tmp_path)
+    windows = {int(call.said["address"], 0) for call in run.named("cuMemHostAlloc")}
+    assert {int(word) for word in run.out.split()} <= windows
+    assert len(windows) <= 4
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -40,17 +40,17 @@ STEPS = {
     "square, mixed": (100, 12),
     "square, mixed, slow float64": (160, 0),
     "square, mixed, many cells": (114, 31),
-    "square, double": (157, 98),
+    "square, double": (144, 95),
     "gauss, mixed": (76, 34),
     "gauss, double": (124, 52),
-    "round": (250, 100),
+    "round": (178, 82),
     "tophat": (66, 34),
 }
 """At most so many instructions in a step, and on float64."""
 SOURCE, INTERPOLATED_SOURCE, SUBPIXEL = 360, 390, 340
 """At most so many instructions around the orientations, and around the sources, of a flat detector."""
 FEWEST_BLOCKS = 4
-"""At once on a multiprocessor."""
+"""At once on a multiprocessor; one less where a curved detector, too, is in the way."""
 
 
 def code_of(name: str, capability: tuple[int, int] = HOPPER) -> Code:
@@ -135,7 +135,8 @@ def test_nothing_of_a_loop_is_kept_in_memory_for_want_of_registers(name: str) ->
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_registers_allow_several_blocks_at_once(name: str) -> None:
-    assert code_of(name).blocks >= FEWEST_BLOCKS
+    fewest = FEWEST_BLOCKS if name in FLAT_ONES else FEWEST_BLOCKS - 1
+    assert code_of(name).blocks >= fewest
 
 
 @pytest.mark.parametrize("name", FLAT_ONES)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import nbnumba
-from nbnumba import Experiment, NbnumbaWarning, ResourceError, changed, gpu, rendering, simulate_many
+from nbnumba import Experiment, NbnumbaWarning, ResourceError, changed, gpu, gpu_rendering, rendering, simulate_many
 from nbnumba.errors import DeviceError, UsageError
 from nbnumba.inputs import Inputs
 from nbnumba.resolve import Resolved, resolve
@@ -112,7 +112,7 @@ def test_auto_goes_on_on_the_cpu_where_a_gpu_fails(resolved: Resolved, monkeypat
 
     monkeypatch.setattr(gpu, "seems_present", lambda: True)
     monkeypatch.setattr(gpu, "why_unusable", lambda device=0: None)
-    monkeypatch.setattr(gpu, "render_cuda", fail)
+    monkeypatch.setattr(gpu_rendering, "render_cuda", fail)
     found = rendering.render(resolved, "auto")
     assert found.backend.endswith("the GPU has not enough memory")
     np.testing.assert_array_equal(found.photons, rendering.render(resolved, "cpu").photons)
@@ -130,7 +130,7 @@ def test_many_images_go_on_on_the_cpu_where_a_gpu_fails(resolved: Resolved, monk
 
     monkeypatch.setattr(gpu, "seems_present", lambda: True)
     monkeypatch.setattr(gpu, "why_unusable", lambda device=0: None)
-    monkeypatch.setattr(gpu, "render_many", one_then_none)
+    monkeypatch.setattr(gpu_rendering, "render_many", one_then_none)
     series = [changed(resolved.experiment, scan={"phi_deg": float(phi)}) for phi in range(5)]
     with pytest.warns(NbnumbaWarning, match="the CPU goes on: the GPU failed"):
         images = list(simulate_many(series))
@@ -143,7 +143,7 @@ def test_many_images_go_on_on_the_cpu_where_a_gpu_fails(resolved: Resolved, monk
 def test_faults_of_an_experiment_are_no_faults_of_a_gpu(resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "seems_present", lambda: True)
     monkeypatch.setattr(gpu, "why_unusable", lambda device=0: None)
-    monkeypatch.setattr(gpu, "render_many", lambda plans, *args: ((None, 0) for _ in plans))
+    monkeypatch.setattr(gpu_rendering, "render_many", lambda plans, *args: ((None, 0) for _ in plans))
     wrong = changed(resolved.experiment, crystal={"cell": (70.0, 80.0, 90.0, 10.0, 20.0, 90.0)})
     with pytest.raises(UsageError):
         list(simulate_many([wrong]))
