@@ -1,4 +1,4 @@
-"""Rendering on CUDA cards: what there is, what is missing, and how an image is cut into launches."""
+"""CUDA cards: what there is, what is missing, and what is said where one fails."""
 
 import contextlib
 import importlib

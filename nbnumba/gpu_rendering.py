@@ -27,7 +27,7 @@ FIRST_SHARE = 8
 FEWEST_PIXELS, MOST_PIXELS = 1 << 16, 1 << 22
 """In a launch, each as often as there are parts of its orientations in it; fewer would leave a large card idle."""
 MOST_NUMBERS = 1 << 32
-"""In a table: kernels count them in 32 bits."""
+"""In a table, or pixels in an image: kernels count them in 32 bits."""
 MOST_TOGETHER, MOST_SAMPLES_TOGETHER = 16, 1 << 30
 """Images in a launch, and samples if there are several: such a launch is never cut."""
 COMPARED_BYTES = 1 << 20
@@ -140,15 +140,23 @@ def _render_together(bands: Sequence[_Band], progress: Callable[[int], None] | N
     try:
         for worker in workers:
             worker.start()
-        while any(worker.is_alive() for worker in workers):
+        working = workers
+        while working:
             time.sleep(POLL_S)
+            ended = [worker for worker in working if not worker.is_alive()]
+            working = [worker for worker in working if worker not in ended]
+            # What goes wrong on one card ends the others.
+            for worker in ended:
+                worker.result()
             if progress is not None:
                 progress(sum(band.done for band in bands))
-        for worker in workers:
-            worker.result()
-    finally:
+    except BaseException:
         for band in bands:
             band.abandoned = True
+        for worker in workers:
+            if worker.is_alive():
+                worker.join(1.0)
+        raise
 
 
 @contextlib.contextmanager
@@ -326,10 +334,12 @@ class Place:
     def _forget(self) -> None:
         self.arrays: dict[str, Any] = {}
         self.sent: dict[str, np.ndarray] = {}
+        self.room: tuple[tuple[int, ...], int] | None = None
+        """What the last job asked for, and the capacity that it got."""
         self.windows: list[np.ndarray] = []
         """Page-locked memory of images that nobody holds any more."""
         self.lent = 0
-        """How many windows were made to be lent."""
+        """How many of its images are in somebody's hands, or have come back as windows."""
         self.factors: _Factors | None = None
         self.job: Job | None = None
         self.stream: Any = None
@@ -338,6 +348,11 @@ class Place:
     def nbytes(self) -> int:
         """Memory that it holds on the card, structure factors apart."""
         return sum(array.nbytes for name, array in self.arrays.items() if name not in PINNED)
+
+    def give_back(self) -> None:
+        """Hold no more on the card than structure factors."""
+        self.arrays = {name: array for name, array in self.arrays.items() if name in PINNED}
+        self.sent, self.room = {}, None
 
     def put(self, name: str, array: np.ndarray) -> Any:
         """A host array, copied to the card unless it is there."""
@@ -392,20 +407,20 @@ class Place:
         """Page-locked memory for one image: such as came back, or new."""
         while self.windows:
             window = self.windows.pop()
+            self.lent -= 1
             if window.size >= size:
                 return window
-            self.lent -= 1
         return gpu.cuda_provider().cuda.pinned_array(size, kind)
 
     def _image(self, plan: Plan, there: slice) -> np.ndarray:
         """A finished image, to be kept by whoever takes it: lent, if it is all of the window, else copied out."""
         window = self.arrays["window"]
         detector = plan.detector
-        whole = window.size == detector.slow_pixels * detector.fast_pixels and window.nbytes >= LENT_BYTES
-        if not whole or not (self.windows or self.lent < MOST_LENT):
+        whole = window[there].size == window.size == detector.slow_pixels * detector.fast_pixels
+        in_hands = self.lent - len(self.windows)
+        if not whole or window.nbytes < LENT_BYTES or in_hands >= MOST_LENT:
             return _placed(plan, window[there], copy=True)
-        if not self.windows:
-            self.lent += 1
+        self.lent += 1
         del self.arrays["window"]
         return _placed(plan, np.asarray(_Lent(window, self.windows)))
 
@@ -597,24 +612,30 @@ def _capacity(job: Job, arithmetic: int) -> int:
     plan, images, several = job.plans[0], len(job.plans), job.parts > 1
     shape = tuple(n + 2 for n in plan.factors.table.shape)
     rows = sum(len(plan.crystal.phi) * len(plan.crystal.domains) for plan in job.plans)
-    longest = max(math.prod(shape), cuda_tables.ROW * rows)
+    longest = max(math.prod(shape), cuda_tables.ROW * rows, job.stop)
     if longest >= MOST_NUMBERS:
-        raise DeviceError(f"a table of {longest} numbers is too long for the GPU: -backend cpu")
+        raise DeviceError(f"a table or image of {longest} numbers is too long for the GPU: -backend cpu")
     table = 0 if job.place.factors is not None else math.prod(shape) * (4 if arithmetic else 8)
     around = 8 * cuda_tables.SOURCE * sum(len(plan.sources.weight) for plan in job.plans)
     around += images * cuda_tables.IMAGE.itemsize
-    fixed = table + 8 * cuda_tables.ROW * rows + around + plan.detector.mask.nbytes
+    fixed = 8 * cuda_tables.ROW * rows + around + plan.detector.mask.nbytes
     of_pixel = images * ((20 if several else 4) + ((16 if several else 8) if job.interpolates else 0))
-    capacity = min((job.stop - job.first) * job.parts, MOST_PIXELS)
-    # What the place holds already is used again.
-    if table == 0 and fixed + capacity * of_pixel <= job.place.nbytes:
-        return capacity
-    free = gpu.cuda_provider().free_bytes() + job.place.nbytes
+    most = min((job.stop - job.first) * job.parts, MOST_PIXELS)
+    place, asked = job.place, (fixed, of_pixel, most)
+    if table == 0 and place.room is not None and place.room[0] == asked:
+        # As for the job before it: all that it needs is there.
+        return place.room[1]
+    free, capacity, fixed = gpu.cuda_provider().free_bytes(), most, fixed + table
+    if fixed + capacity * of_pixel > free:
+        # What is there need not be of use, and would be in the way.
+        place.give_back()
+        free = gpu.cuda_provider().free_bytes()
     fewest = FEWEST_PIXELS if images == 1 else capacity
     while fixed + capacity * of_pixel > free:
         if capacity <= fewest:
             raise DeviceError(_too_little(free, fixed + capacity * of_pixel, table, shape))
         capacity //= 2
+    place.room = asked, capacity
     return capacity
 
 
