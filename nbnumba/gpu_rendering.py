@@ -69,7 +69,7 @@ def render_cuda(
         Without ``running_product``: what depends on the order of samples is the reference renderer's.
     precision : {"double", "mixed"}
     devices : sequence of int
-        Cards; each renders a band of the image.
+        Cards; each renders a run of the image's pixels.
     progress : callable, optional
         Called now and then with the number of pixels done.
 
@@ -380,7 +380,8 @@ class Place:
 
         ``other`` may hold the same factors.
         """
-        self.factors = self.factors or other.factors
+        # Where they serve no more, neither place keeps them while others are moved.
+        self.factors, other.factors = self.factors or other.factors, None
         job = self.job = Job(plans, precision, self)
         for piece in job.pieces(Pace(job.work_of_launch)):
             job.launch(piece)
@@ -448,7 +449,9 @@ def _spare_place(device: int) -> Iterator[Place]:
     try:
         yield place
     except BaseException:
-        place.clear()
+        # On a card that is lost this, too, may fail.
+        with contextlib.suppress(Exception):
+            place.clear()
         raise
     with _spare_lock:
         factors = 0 if place.factors is None else place.factors.on_card.nbytes

@@ -115,7 +115,7 @@ def simulate_many(
     Parameters
     ----------
     experiments : iterable of Experiment
-        Taken one by one, while earlier ones are rendered.
+        Taken one by one, while earlier ones are rendered; on a GPU some dozens of small ones before the first image.
     backend, precision : str
         As in :func:`simulate`; where "auto" begins on GPUs and one of them fails, the CPU goes on.
     devices : sequence of int, or "all"

@@ -215,6 +215,22 @@ for image in simulate_many(series, "cuda", "mixed"):
     assert len(windows) <= 4
 
 
+def test_all_cards_render_an_image_together(machine: Machine, tmp_path: Path) -> None:
+    program = """
+image = simulate(changed(still, detector={"fast_pixels": 301, "slow_pixels": 200}), "cuda", "mixed", device="all")
+print(sum(image.photons.ravel() != image.photons.ravel()))
+"""
+    run = machine.good(program, tmp_path, count=3)
+    assert run.out == "60200\n"
+    launches = run.named("cuLaunchKernel")
+    threads = dict.fromkeys(range(3), 0)
+    for call in launches:
+        threads[call.number("card")] += call.numbers("grid")[0] * call.numbers("block")[0]
+    assert min(threads.values()) >= 60200 // 3
+    back = run.named("cuMemcpyDtoHAsync")
+    assert sum(call.number("bytes") for call in back) == 4 * 60200
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_threads_may_be_the_first_to_use_cards_at_once(machine: Machine, tmp_path: Path, count: int) -> None:
     program = f"""
