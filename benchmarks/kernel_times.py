@@ -14,7 +14,8 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
-from nbnumba.gpu_rendering import Job, Pace, Place
+from nbnumba.gpu_launches import Job, Pace
+from nbnumba.gpu_memory import Place
 from nbnumba.kernels import cuda_tables
 from nbnumba.kernels.plan import SQUARE, Plan
 

@@ -5,6 +5,7 @@ that are alike in size and variant are rendered together, each from a record of 
 """
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -164,10 +165,15 @@ def source_rows(plan):
     rows[:, :3] = plan.sources.incident
     rows[:, 3] = 1.0 / plan.sources.wavelength
     rows[:, 4] = plan.sources.weight
-    for row in rows:
-        electric, magnetic = polarization_frame(tuple(row[:3]), plan.polarization_axis)
-        row[5:8], row[8:] = electric, magnetic
+    rows[:, 5:] = _fields(rows[:, :3].tobytes(), plan.polarization_axis)
     return rows
+
+
+@lru_cache(maxsize=8)
+def _fields(incident, axis):
+    """Directions of the electric and the magnetic field of sources (n, 6); the same for all images of a series."""
+    directions = np.frombuffer(incident).reshape(-1, 3)
+    return np.array([np.ravel(polarization_frame(tuple(direction), axis)) for direction in directions])
 
 
 def orientation_rows(plan, arithmetic):

@@ -23,7 +23,7 @@ import numba
 import numpy as np
 import pytest
 
-from nbnumba import gpu, gpu_rendering, rendering, simulate, simulate_many
+from nbnumba import gpu, gpu_launches, gpu_memory, gpu_rendering, rendering, simulate, simulate_many
 from nbnumba.cli import main
 from nbnumba.commands import devices
 from nbnumba.errors import DeviceError
@@ -413,9 +413,9 @@ def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch)
     def capacity(plan: Plan, free: float) -> int:
         monkeypatch.setattr(gpu, "cuda_provider", lambda: fake_provider(free=free, to_device=lambda array, stream=0: 0))
         job = types.SimpleNamespace(
-            plans=[plan], parts=1, first=0, stop=1 << 20, interpolates=False, place=gpu_rendering.Place()
+            plans=[plan], parts=1, first=0, stop=1 << 20, interpolates=False, place=gpu_memory.Place()
         )
-        return gpu_rendering._capacity(job, cuda_tables.DOUBLE)  # type: ignore[arg-type]
+        return gpu_launches._capacity(job, cuda_tables.DOUBLE)  # type: ignore[arg-type]
 
     assert capacity(plan, 1e12) == 1 << 20
     assert capacity(plan, 4 * (1 << 18) + 2000) == 1 << 18
@@ -437,9 +437,9 @@ def test_a_table_that_is_too_large_is_told_the_size_that_would_fit(
         table = np.broadcast_to(np.zeros(1), shape)
         job = types.SimpleNamespace(
             plans=[plan._replace(factors=plan.factors._replace(table=table))],
-            parts=1, first=0, stop=256, interpolates=False, place=gpu_rendering.Place(),
+            parts=1, first=0, stop=256, interpolates=False, place=gpu_memory.Place(),
         )  # fmt: skip
-        return gpu_rendering._capacity(job, cuda_tables.DOUBLE)  # type: ignore[arg-type]
+        return gpu_launches._capacity(job, cuda_tables.DOUBLE)  # type: ignore[arg-type]
 
     if fits:
         assert capacity((400, 500, 600)) == 256
@@ -479,7 +479,7 @@ def test_memory_that_is_asked_for_is_what_is_taken(monkeypatch: pytest.MonkeyPat
         provider.cuda.device_array = lambda size, kind: kept(np.empty(size, kind))
         monkeypatch.setattr(gpu, "cuda_provider", lambda: provider)
         taken.clear()
-        gpu_rendering.Job([plan], precision, gpu_rendering.Place())
+        gpu_launches.Job([plan], precision, gpu_memory.Place())
         return sum(taken)
 
     pytest.importorskip("nbnumba.kernels.cuda")
@@ -497,17 +497,17 @@ def test_memory_that_is_asked_for_is_what_is_taken(monkeypatch: pytest.MonkeyPat
 def test_launches_cover_the_image_and_stay_short(pixels: int, parts: int, ns: float) -> None:
     """On a card that takes ``ns`` for each part of a pixel; the first launches may be too short or too long."""
     job = types.SimpleNamespace(
-        plans=[None], first=0, stop=pixels, parts=parts, capacity=min(pixels * parts, gpu_rendering.MOST_PIXELS)
+        plans=[None], first=0, stop=pixels, parts=parts, capacity=min(pixels * parts, gpu_launches.MOST_PIXELS)
     )  # fmt: skip
-    pace, done, seconds = gpu_rendering.Pace(1 << 14), np.zeros(pixels, int), []
-    for piece in gpu_rendering.Job.pieces(job, pace):  # type: ignore[arg-type]
+    pace, done, seconds = gpu_launches.Pace(1 << 14), np.zeros(pixels, int), []
+    for piece in gpu_launches.Job.pieces(job, pace):  # type: ignore[arg-type]
         there = slice(piece.first, piece.first + piece.count)
         assert (done[there] == piece.first_part).all()
         done[there] += piece.parts
         seconds.append(piece.work * ns * 1e-9)
         pace.took(piece.work, seconds[-1])
     assert (done == parts).all()
-    assert max(seconds[3:], default=0.0) <= 2 * gpu_rendering.LAUNCH_S
+    assert max(seconds[3:], default=0.0) <= 2 * gpu_launches.LAUNCH_S
 
 
 class OnCard(np.ndarray):
@@ -592,7 +592,7 @@ def test_by_default_the_first_card_renders_in_double_precision(launches: Launche
 def test_cards_take_turns_in_the_order_that_is_asked_for(
     launches: Launches, monkeypatch: pytest.MonkeyPatch, devices: Any, turns: list[int], precision: Any
 ) -> None:
-    monkeypatch.setattr(gpu_rendering, "MOST_TOGETHER", 1)
+    monkeypatch.setattr(gpu_launches, "MOST_TOGETHER", 1)
     images = list(simulate_many([Experiment.from_args(STILL)] * 5, "cuda", precision, devices))
     assert len(images) == 5
     assert list(launches) == [(card, 1, PRECISIONS[precision]) for card in turns]
@@ -696,7 +696,7 @@ def test_a_large_image_is_lent_and_its_memory_comes_back(launches: Launches, mon
     kept = [photons[5:7] for photons, _ in gpu_rendering.render_many([plan] * 30)]
     holders = [{n for n, window in enumerate(made) if np.shares_memory(window, rows)} for rows in kept]
     lent = [holder for holder in holders if holder]
-    assert len(lent) == 2 * gpu_rendering.MOST_LENT
+    assert len(lent) == 2 * gpu_memory.MOST_LENT
     assert len(set.union(*lent)) == len(lent)
 
 

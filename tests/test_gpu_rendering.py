@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_cuda import STILL, Launches, OnCard, launches, resolved_from
 
-from nbnumba import gpu, gpu_rendering
+from nbnumba import gpu, gpu_launches, gpu_memory, gpu_rendering
 from nbnumba.errors import DeviceError
 
 __all__ = ["launches"]
@@ -29,12 +29,12 @@ def test_a_region_after_whole_frames_comes_back_in_their_memory(launches: Launch
 def test_images_that_are_let_go_at_once_are_all_lent(launches: Launches, monkeypatch: pytest.MonkeyPatch) -> None:
     lent: list[int] = []
 
-    class Lent(gpu_rendering._Lent):
+    class Lent(gpu_memory._Lent):
         def __init__(self, window: np.ndarray, windows: list[np.ndarray]) -> None:
             super().__init__(window, windows)
             lent.append(id(window))
 
-    monkeypatch.setattr(gpu_rendering, "_Lent", Lent)
+    monkeypatch.setattr(gpu_memory, "_Lent", Lent)
     images = gpu_rendering.render_many([resolved_from(FRAME).plan] * 12)
     for _ in range(12):
         next(images)
@@ -94,7 +94,7 @@ def test_memory_that_is_of_no_use_to_the_next_image_is_not_in_its_way(
         return provider
 
     monkeypatch.setattr(gpu, "cuda_provider", provide)
-    monkeypatch.setattr(gpu_rendering, "_spare_places", {0: []})
+    monkeypatch.setattr(gpu_memory, "_spare_places", {0: []})
     wide, deep = (
         resolved_from([*STILL, "-oversample", "1", *words.split()]).plan
         for words in ("-detpixels 1400", "-roi 0 0 0 0 -mosaic 1 -mosaic_domains 100 -osc 1 -phisteps 1000")
@@ -107,4 +107,4 @@ def test_memory_that_is_of_no_use_to_the_next_image_is_not_in_its_way(
 def test_an_image_of_more_pixels_than_kernels_count_is_refused() -> None:
     job = types.SimpleNamespace(plans=[resolved_from(STILL).plan], parts=1, stop=1 << 32)
     with pytest.raises(DeviceError, match="image of 4294967296 numbers is too long"):
-        gpu_rendering._capacity(job, 0)  # type: ignore[arg-type]
+        gpu_launches._capacity(job, 0)  # type: ignore[arg-type]
