@@ -17,7 +17,7 @@ from .cuda_tables import BITS, ROW, ROWS, STAGED, THREADS
 from .pixel import capture_fraction, flat_position, position, solid_angle
 from .plan import FLAT, BackgroundPlan
 from .polarization import polarization_in_frame
-from .scattering import beyond_resolution, sin_theta_over_lambda
+from .scattering import beyond_resolution, scattering_vector_of, sin_theta_over_lambda
 from .vectors import length, scaled
 
 
@@ -104,12 +104,7 @@ def pixel_value(tables, image, rows, start, stop, slow, fast, surface, shape, in
                     source = tables.sources[unsigned(image.first_source + number)]
                     first_sample = first_of_pixel and number == 0
                     incident = (source[0], source[1], source[2])
-                    wavenumber = source[3]
-                    q = (
-                        (diffracted[0] - incident[0]) * wavenumber,
-                        (diffracted[1] - incident[1]) * wavenumber,
-                        (diffracted[2] - incident[2]) * wavenumber,
-                    )
+                    q = scattering_vector_of(diffracted, incident, source[3])
                     kept = True
                     if image.dmin > 0.0:
                         kept = not beyond_resolution(sin_theta_over_lambda(q), image.dmin)

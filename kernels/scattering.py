@@ -16,6 +16,16 @@ def scattering_vector(diffracted, incident, wavelength):
 
 
 @equation
+def scattering_vector_of(diffracted, incident, wavenumber):
+    """The same from 1/λ: three multiplications instead of divisions."""
+    return (
+        (diffracted[0] - incident[0]) * wavenumber,
+        (diffracted[1] - incident[1]) * wavenumber,
+        (diffracted[2] - incident[2]) * wavenumber,
+    )
+
+
+@equation
 def sin_theta_over_lambda(q):
     """sin θ/λ in 1/m: half the length of q."""
     return 0.5 * math.sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2])
