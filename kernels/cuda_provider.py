@@ -101,14 +101,21 @@ if not is_simulator:
     def _wrapped(i):
         return lambda i: np.int32(i)
 
-    @extending.intrinsic
-    def _approximate_reciprocal(typing_context, x):
-        def codegen(context, builder, signature, arguments):
-            single = ir.FloatType()
-            instruction = ir.InlineAsm(ir.FunctionType(single, [single]), "rcp.approx.ftz.f32 $0, $1;", "=f,f")
-            return builder.call(instruction, arguments)
+    def _instruction(name, number, of_llvm, constraint):
+        """An instruction of PTX that makes a number of one, as a function for kernels."""
 
-        return types.float32(types.float32), codegen
+        @extending.intrinsic
+        def made(typing_context, x):
+            def codegen(context, builder, signature, arguments):
+                kind, places = ir.FunctionType(of_llvm, [of_llvm]), f"={constraint},{constraint}"
+                return builder.call(ir.InlineAsm(kind, f"{name} $0, $1;", places), arguments)
+
+            return number(number), codegen
+
+        return made
+
+    _approximate_reciprocal = _instruction("rcp.approx.ftz.f32", types.float32, ir.FloatType(), "f")
+    estimated_reciprocal = _instruction("rcp.approx.ftz.f64", types.float64, ir.DoubleType(), "d")
 
     @overload(bits.reciprocal, target="cuda")
     def _reciprocal(x):
@@ -120,15 +127,6 @@ if not is_simulator:
             return arguments[0]
 
         return record(record), codegen
-
-    @extending.intrinsic
-    def estimated_reciprocal(typing_context, x):
-        def codegen(context, builder, signature, arguments):
-            double = ir.DoubleType()
-            instruction = ir.InlineAsm(ir.FunctionType(double, [double]), "rcp.approx.ftz.f64 $0, $1;", "=d,d")
-            return builder.call(instruction, arguments)
-
-        return types.float64(types.float64), codegen
 
     @extending.intrinsic
     def pair_at(typing_context, numbers, at):
