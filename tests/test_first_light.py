@@ -197,7 +197,7 @@ def test_make_needs_no_network_where_told(target: str) -> None:
     make = shutil.which("make")
     if make is None:
         pytest.skip("no make")
-    words = [make, "-n", "-B", target, "NO_INSTALL=1", "PYTHON=some/python"]
+    words = [make, "--no-print-directory", "-n", "-B", target, "NO_INSTALL=1", "PYTHON=some/python"]
     said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     (line,) = said.splitlines()
     assert line.startswith("some/python -m ")
