@@ -14,6 +14,8 @@
  *   NO_CARD_FREE        bytes of these that are free (all)
  *   NO_CARD_LARGEST     bytes of the largest allocation that succeeds (any): a card whose memory others take meanwhile
  *   NO_CARD_FILL        byte that fills new memory (255: an image that no kernel wrote is NaN)
+ *   NO_CARD_COPY        0: nothing is copied from a card to page-locked memory, as if it were doing that by itself while
+ *                       the host goes on (1)
  *   NO_CARD_LOG         file to which a line is added for every call that matters: its name, then key=value, then,
  *                       of calls that are refused, "refused: why"
  */
@@ -90,7 +92,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static FILE *log_file;
 static bool initialized;
-static int card_count, capability_major, capability_minor, ratio, fill;
+static int card_count, capability_major, capability_minor, ratio, fill, copies_to_locked;
 static size_t total_bytes, free_bytes_at_start, largest_allocation;
 static Card cards[MOST_CARDS];
 static Held held[MOST_HELD];
@@ -114,6 +116,7 @@ static void read_settings(void) {
     card_count = count < MOST_CARDS ? (int)count : MOST_CARDS;
     ratio = (int)setting("NO_CARD_RATIO", 2);
     fill = (int)setting("NO_CARD_FILL", 255);
+    copies_to_locked = (int)setting("NO_CARD_COPY", 1);
     total_bytes = setting("NO_CARD_TOTAL", (size_t)80 << 30);
     free_bytes_at_start = setting("NO_CARD_FREE", total_bytes);
     largest_allocation = setting("NO_CARD_LARGEST", SIZE_MAX);
@@ -430,7 +433,7 @@ static Status copied(const char *call, Address on_card, void *on_host, size_t by
     const char *why = wrong_with_copy(on_card, on_host, bytes, stream);
     bool locked = find_around(HOST_MEMORY, (uintptr_t)on_host);
     if (!why && to_card) memcpy((void *)on_card, on_host, bytes);
-    if (!why && !to_card) memcpy(on_host, (void *)on_card, bytes);
+    if (!why && !to_card && (copies_to_locked || !locked)) memcpy(on_host, (void *)on_card, bytes);
     pthread_mutex_unlock(&mutex);
     if (why) return refused(INVALID_VALUE, call, why);
     tell("%s card=%d address=%#llx bytes=%zu stream=%p locked=%d", call, current()->number, on_card, bytes, stream,
