@@ -1,8 +1,8 @@
 """What the host does around the kernels of a series of images: ``python -m benchmarks.host``.
 
-Images of 128² and 1024² pass through ``simulate_many`` over a driver without a card, whose kernels take no time, nor the
-way of an image to page-locked memory. What is left is the host's: it bounds how many small images a second any card can
-give. Needs a C compiler and numba-cuda.
+Images of 128² and 1024² pass through ``simulate_many`` over a driver without a card, whose kernels take no time, nor
+the way of an image to page-locked memory. What is left is the host's: it bounds how many small images a second any card
+can give. Needs a C compiler and numba-cuda.
 """
 
 from __future__ import annotations
