@@ -12,7 +12,6 @@ import json
 import os
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from nbnumba import changed, gpu, simulate_many
+from nbnumba import gpu, simulate_many
 from nbnumba.errors import NbnumbaWarning
 from nbnumba.options import parse
 from nbnumba.rendering import Precision
@@ -29,6 +28,7 @@ from nbnumba.runner import OWN, RunnerError, run, words_of
 
 from .__main__ import RESULTS, progress, shown, table
 from .cases import LYSOZYME_HKL, Case, all_cases, write_inputs
+from .in_a_row import seconds_each, turning, whole_launches
 from .kernel_times import CardTime, launcher_of, time_queued
 from .measure import NO_EXTRAS, TOLERANCES, agreement_of, in_turn, resolved_of, steps_of
 
@@ -112,16 +112,9 @@ def seconds_of(program: Sequence[str], options: Sequence[str], folder: Path) -> 
 
 
 def images_per_second(precision: Precision, count: int) -> float:
-    """Of small images in a row, on all cards, after a first few."""
-    still = parse(MANY.args).experiment
-    series = (changed(still, scan={"phi_deg": 0.1 * n}) for n in range(count + 8))
-    images = simulate_many(series, "cuda", precision, "all")
-    for _ in range(8):
-        next(images)
-    began = time.perf_counter()
-    for _ in images:
-        pass
-    return count / (time.perf_counter() - began)
+    """Of small images in a row, on all cards."""
+    images = simulate_many(turning(parse(MANY.args).experiment), "cuda", precision, "all")
+    return 1.0 / seconds_each(images, whole_launches(count))
 
 
 def measure(only: Sequence[str] | None, rounds: int, images: int, device: int) -> dict[str, object]:

@@ -11,49 +11,35 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import count, islice, repeat
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from pathlib import Path
 
-from nbnumba import Experiment, changed, gpu, simulate_many
+from nbnumba import Experiment, gpu, simulate_many
 from nbnumba.errors import NbnumbaWarning
 from nbnumba.inputs import read_inputs
 from nbnumba.resolve import resolve
 
 from . import no_card
 from .__main__ import shown, table
+from .in_a_row import seconds_each, turning, whole_launches
 
 STILL = "-cell 70 80 90 75 85 95 -default_F 100 -lambda 1 -distance 200 -N 10 -detpixels"
 PIXELS = (128, 1024)
-UNCOUNTED = 8
-
-
-def series(still: Experiment) -> Iterator[Experiment]:
-    """Images of a crystal that turns, without end."""
-    return (changed(still, scan={"phi_deg": 0.1 * number}) for number in count())
 
 
 def least_ms(make: Callable[[], Iterable[object]], images: int, rounds: int) -> float:
-    """Milliseconds for one of ``images`` things that are made in turn, after a first few; of the fastest round."""
-    seconds = []
-    for _ in range(rounds):
-        made = iter(make())
-        next(islice(made, UNCOUNTED, UNCOUNTED), None)
-        began = time.perf_counter()
-        for _ in islice(made, images):
-            pass
-        seconds.append(time.perf_counter() - began)
-    return 1e3 * min(seconds) / images
+    """Milliseconds for one of ``images`` things that are made in turn; of the fastest round."""
+    return 1e3 * min(seconds_each(make(), images) for _ in range(rounds))
 
 
 def figures(pixels: int, images: int, rounds: int) -> dict[str, float]:
     """Milliseconds an image: all, what setting it up takes of these, and the rest."""
     still = Experiment.from_args([*STILL.split(), str(pixels)])
     parts: dict[str, Callable[[], Iterable[object]]] = {
-        "all": lambda: simulate_many(series(still), "cuda", "mixed"),
-        "changed": lambda: series(still),
+        "all": lambda: simulate_many(turning(still), "cuda", "mixed"),
+        "changed": lambda: turning(still),
         "read and resolved": lambda: (resolve(each, read_inputs(each), seed=1) for each in repeat(still)),
     }
     ms = {name: least_ms(make, images, rounds) for name, make in parts.items()}
@@ -87,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.exit("nothing to measure over: no C compiler, cc or gcc, builds the driver")
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
         no_card.build(Path(folder))
-        work = f"from benchmarks import host; host.show({options.images}, {options.rounds})"
+        work = f"from benchmarks import host; host.show({whole_launches(options.images)}, {options.rounds})"
         return subprocess.run(
             [sys.executable, "-c", work], env=no_card.environment(Path(folder), copy=0), check=False
         ).returncode

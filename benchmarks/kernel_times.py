@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
+from nbnumba import gpu
 from nbnumba.gpu_launches import Job, Pace
 from nbnumba.gpu_memory import Place
 from nbnumba.kernels import cuda_tables
@@ -64,7 +64,7 @@ def launcher_of(plan: Plan, precision: str, most_registers: int | None = None) -
     """
     from nbnumba.kernels import cuda as kernels
 
-    provider = _provider()
+    provider = gpu.cuda_provider()
     job = Job([plan], precision, Place())
     kernel = _kernel_of(job.variant, most_registers)
     job.kernels = SimpleNamespace(**{**vars(kernels), "render_pixels": kernel})
@@ -97,7 +97,7 @@ def _kernel_of(variant: Any, most_registers: int | None) -> Any:
     """The kernel for one variant alone, so that what it says of its code is of this one."""
     from nbnumba.kernels import cuda as kernels
 
-    provider = _provider()
+    provider = gpu.cuda_provider()
     if provider.is_simulator:
         return kernels.render_pixels
     function = kernels.render_pixels.py_func
@@ -114,7 +114,7 @@ def _only(of_signatures: dict[Any, int]) -> int:
 
 def time_queued(launcher: Launcher, rounds: int) -> CardTime:
     """Time an image on the current card, after two that do not count."""
-    cuda = _provider().cuda
+    cuda = gpu.cuda_provider().cuda
     launcher.launch()
     cuda.synchronize()
     began = time.perf_counter()
@@ -136,7 +136,7 @@ def time_queued(launcher: Launcher, rounds: int) -> CardTime:
 
 def _behind_sleep(launcher: Launcher, images: int, asleep_ms: int) -> tuple[float, bool]:
     """Milliseconds an image, and whether all were queued before the card began with the first."""
-    provider = _provider()
+    provider = gpu.cuda_provider()
     before, after = provider.cuda.event(), provider.cuda.event()
     if not provider.is_simulator:
         _sleeper()[1, 1](asleep_ms)
@@ -152,7 +152,7 @@ def _behind_sleep(launcher: Launcher, images: int, asleep_ms: int) -> tuple[floa
 
 @cache
 def _sleeper() -> Any:
-    cuda = _provider().cuda
+    cuda = gpu.cuda_provider().cuda
 
     @cuda.jit
     def sleep(milliseconds):
@@ -163,7 +163,3 @@ def _sleeper() -> Any:
     sleep[1, 1](0)
     cuda.synchronize()
     return sleep
-
-
-def _provider() -> Any:
-    return import_module("nbnumba.kernels.cuda_provider")
