@@ -57,7 +57,7 @@ first-light: $(tools_on_card)
 
 docs: $(tools)
 	@mkdir -p build
-	$(bin)/python -m nbnumba.option_table > build/options.md
+	$(bin)/python -m nbnumba.nanobragg.option_table > build/options.md
 	mv build/options.md docs/options.md
 	$(bin)/python -m nbnumba.api_page > build/api.md
 	mv build/api.md docs/api.md

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from nbnumba.comparison.programs import words_of
 from nbnumba.errors import NbnumbaError
-from nbnumba.runner import words_of
 
 from .cases import LARGE_CASE, ROOT, SCALING_CASE, all_cases, write_inputs
 from .measure import (

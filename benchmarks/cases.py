@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nbnumba.options import parse
+from nbnumba.nanobragg.options import parse
 
 ROOT = Path(__file__).resolve().parent.parent
 PILATUS_DATA = Path(os.environ.get("NB_PILATUS_DATA", ROOT.parent / "shared" / "data" / "pilatus"))
@@ -127,7 +127,7 @@ def write_inputs(folder: Path) -> str:
 
 
 def _lysozyme_factors() -> tuple[npt.NDArray[np.integer], npt.NDArray[np.floating]]:
-    from nbnumba.fcalc import structure_factors_from_coordinates
+    from nbnumba.structure_factors.fcalc import structure_factors_from_coordinates
 
     with as_file(files("nbnumba") / "data" / "1hel.pdb") as coordinates:
         hkl, amplitudes, _ = structure_factors_from_coordinates(coordinates, LYSOZYME_DMIN_ANGSTROM, True, 0.35, 46.0)

@@ -19,12 +19,13 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from nbnumba import gpu, simulate_many
+from nbnumba import simulate_many
+from nbnumba.comparison.programs import OWN, RunnerError, run, words_of
 from nbnumba.errors import NbnumbaWarning
-from nbnumba.options import parse
-from nbnumba.rendering import Precision
-from nbnumba.resolve import Resolved
-from nbnumba.runner import OWN, RunnerError, run, words_of
+from nbnumba.nanobragg.options import parse
+from nbnumba.render.cuda import cards as gpu
+from nbnumba.render.rendering import Precision
+from nbnumba.setup.resolve import Resolved
 
 from .__main__ import RESULTS, progress, shown, table
 from .cases import LYSOZYME_HKL, Case, all_cases, write_inputs

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from pathlib import Path
 
-from nbnumba import Experiment, gpu, simulate_many
+from nbnumba import Experiment, simulate_many
 from nbnumba.errors import NbnumbaWarning
-from nbnumba.inputs import read_inputs
-from nbnumba.resolve import resolve
+from nbnumba.render.cuda import cards as gpu
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.resolve import resolve
 
 from . import no_card
 from .__main__ import shown, table

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import count, islice
 
 from nbnumba import Experiment, changed
-from nbnumba.gpu_launches import MOST_TOGETHER
+from nbnumba.render.cuda.launches import MOST_TOGETHER
 
 UNCOUNTED = 2 * MOST_TOGETHER
 

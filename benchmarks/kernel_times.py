@@ -13,11 +13,11 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
-from nbnumba import gpu
-from nbnumba.gpu_launches import Job, Pace
-from nbnumba.gpu_memory import Place
-from nbnumba.kernels import cuda_tables
+from nbnumba.kernels.cuda import tables as cuda_tables
 from nbnumba.kernels.plan import SQUARE, Plan
+from nbnumba.render.cuda import cards as gpu
+from nbnumba.render.cuda.launches import Job, Pace
+from nbnumba.render.cuda.memory import Place
 
 ARITHMETIC = ("DOUBLE", "SINGLE", "BITS", "PAIRS")
 """Names of the kernels' kinds of arithmetic, by number."""
@@ -62,7 +62,7 @@ def launcher_of(plan: Plan, precision: str, most_registers: int | None = None) -
 
     ``most_registers``: of a thread; None for the kernel as it is.
     """
-    from nbnumba.kernels import cuda as kernels
+    from nbnumba.kernels.cuda import render as kernels
 
     provider = gpu.cuda_provider()
     job = Job([plan], precision, Place())
@@ -95,7 +95,7 @@ def launcher_of(plan: Plan, precision: str, most_registers: int | None = None) -
 @cache
 def _kernel_of(variant: Any, most_registers: int | None) -> Any:
     """The kernel for one variant alone, so that what it says of its code is of this one."""
-    from nbnumba.kernels import cuda as kernels
+    from nbnumba.kernels.cuda import render as kernels
 
     provider = gpu.cuda_provider()
     if provider.is_simulator:

@@ -69,9 +69,9 @@ def libnvvm() -> str:
 
 def image(pixels: int) -> bool:
     """Hold a small image against the reference renderer's; whether it is right, and the same again."""
-    from nbnumba import gpu
     from nbnumba.errors import DeviceError
-    from nbnumba.rendering import render
+    from nbnumba.render.cuda import cards as gpu
+    from nbnumba.render.rendering import render
 
     from .measure import TOLERANCES, agreement_of, resolved_of
 
@@ -110,7 +110,7 @@ def timed(work: Callable[..., Any], *args: object) -> tuple[float, Any]:
 
 def rendered(precision: str, pixels: int) -> bool:
     """One image twice, for tools that watch it."""
-    from nbnumba.rendering import render
+    from nbnumba.render.rendering import render
 
     from .measure import resolved_of
 

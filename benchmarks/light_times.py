@@ -14,11 +14,12 @@ from statistics import median
 
 import numpy as np
 
-from nbnumba import gpu, simulate_many
-from nbnumba.kernels import cuda_provider as provider
-from nbnumba.options import parse
-from nbnumba.rendering import render
-from nbnumba.resolve import Resolved
+from nbnumba import simulate_many
+from nbnumba.kernels.cuda import provider
+from nbnumba.nanobragg.options import parse
+from nbnumba.render.cuda import cards as gpu
+from nbnumba.render.rendering import render
+from nbnumba.setup.resolve import Resolved
 
 from .cases import all_cases, write_inputs
 from .first_light import row

@@ -25,18 +25,18 @@ import numpy as np
 import numpy.typing as npt
 
 import nbnumba
-from nbnumba.comparison import correlation
+from nbnumba.comparison.images import correlation
+from nbnumba.comparison.programs import OWN, run
 from nbnumba.errors import NbnumbaWarning
+from nbnumba.formats.hkl import read_hkl
 from nbnumba.golden_suite_generator.suite import DOUBLE, MIXED, Tolerance, worst_ratio
-from nbnumba.inputs import read_inputs
-from nbnumba.io.hkl import read_hkl
-from nbnumba.kernels.jit import compiled
-from nbnumba.kernels.memory import read_back, write
-from nbnumba.noise import photon_counts
-from nbnumba.options import parse
-from nbnumba.rendering import Precision, render
-from nbnumba.resolve import Resolved, resolve
-from nbnumba.runner import OWN, run
+from nbnumba.kernels.compile.jit import compiled
+from nbnumba.kernels.compile.memory import read_back, write
+from nbnumba.nanobragg.options import parse
+from nbnumba.render.rendering import Precision, render
+from nbnumba.response.counting import photon_counts
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.resolve import Resolved, resolve
 
 from .cases import LYSOZYME_HKL, ROOT, TINY_STILL, Case
 
@@ -307,7 +307,7 @@ def measure_parts(folder: Path, rounds: int) -> list[Figure]:
     }
     with as_file(files("nbnumba") / "data" / "1hel.pdb") as coordinates:
         if find_spec("gemmi"):
-            from nbnumba.fcalc import structure_factors_from_coordinates
+            from nbnumba.structure_factors.fcalc import structure_factors_from_coordinates
 
             parts["fcalc"] = lambda: structure_factors_from_coordinates(coordinates, 2.0, True, 0.35, 46.0)
         photon_counts(dim[:1, :1], (0, 0, 0, 0), 1, 40.0)

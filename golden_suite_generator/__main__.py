@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from nbnumba.comparison.programs import words_of
 from nbnumba.errors import NbnumbaError, UsageError
-from nbnumba.runner import words_of
 
 from .cases import CASES
 from .suite import (

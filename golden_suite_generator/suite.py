@@ -26,14 +26,14 @@ import numpy as np
 import numpy.typing as npt
 
 import nbnumba
+from nbnumba.comparison.programs import INT_FILE, Finished, RunnerError, run
 from nbnumba.errors import InputFileError, NbnumbaWarning, ResourceError, UsageError
 from nbnumba.experiment import Mode
-from nbnumba.io.arrays import read_arrays
-from nbnumba.io.files import read_bytes, read_text, replacing
-from nbnumba.io.smv import read_smv, smv_header
-from nbnumba.options import parse
-from nbnumba.rendering import Backend, Precision, simulate
-from nbnumba.runner import INT_FILE, Finished, RunnerError, run
+from nbnumba.formats.arrays import read_arrays
+from nbnumba.formats.files import read_bytes, read_text, replacing
+from nbnumba.formats.smv import read_smv, smv_header
+from nbnumba.nanobragg.options import parse
+from nbnumba.render.rendering import Backend, Precision, simulate
 
 AS_RECORDED = "as recorded"
 """In place of a mode: the arguments that were recorded, whatever they mean to the program."""

@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .background import background_intensity
-from .jit import compiled
-from .lattice_factor import lattice_factor
-from .orientation import turn_cell, unrotated_cell
-from .pixel import capture_fraction, position, solid_angle
-from .polarization import polarization_factor
-from .scattering import beyond_resolution, nearest_index, scattering_vector, sin_theta_over_lambda
-from .structure_factor import can_interpolate, interpolated_factor, nearest_factor
-from .vectors import dot, length, rotated_by, scaled
+from .compile.jit import compiled
+from .equations.background import background_intensity
+from .equations.lattice_factor import lattice_factor
+from .equations.orientation import turn_cell, unrotated_cell
+from .equations.pixel import capture_fraction, position, solid_angle
+from .equations.polarization import polarization_factor
+from .equations.scattering import beyond_resolution, nearest_index, scattering_vector, sin_theta_over_lambda
+from .equations.structure_factor import can_interpolate, interpolated_factor, nearest_factor
+from .equations.vectors import dot, length, rotated_by, scaled
 
 
 class Memory(NamedTuple):

@@ -57,15 +57,15 @@ if TYPE_CHECKING:
     )
     from .image import Image
     from .prediction import Predictions, hkl_map, predict
-    from .rendering import simulate, simulate_many
+    from .render.rendering import simulate, simulate_many
 else:
     _HEAVY = {
         "Image": "image",
         "Predictions": "prediction",
         "hkl_map": "prediction",
         "predict": "prediction",
-        "simulate": "rendering",
-        "simulate_many": "rendering",
+        "simulate": "render.rendering",
+        "simulate_many": "render.rendering",
     }
 
     def __getattr__(name: str) -> Any:

@@ -19,13 +19,13 @@ SECTIONS = {
         "nbnumba",
         "Experiment changed Beam Detector Goniometer Scan Crystal StructureFactors Background Sampling Noise",
     ),
-    "Images": ("nbnumba", "Image noise.NoiseImage statistics.Statistics geometry.Geometry"),
+    "Images": ("nbnumba", "Image response.counting.NoiseImage statistics.Statistics setup.geometry.Geometry"),
     "Without rendering": ("nbnumba", "predict hkl_map Predictions"),
     "Errors and warnings": ("nbnumba", "NbnumbaError UsageError InputFileError ResourceError NbnumbaWarning"),
     "Properties of simulators": ("nbnumba.testing.properties", ""),
     "Random experiments": ("nbnumba.testing.strategies", ""),
     "Comparing two programs": (
-        "nbnumba.fuzz",
+        "nbnumba.comparison.fuzz",
         "search difference program ourselves as_test Search Difference Tolerance",
     ),
 }

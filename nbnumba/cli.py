@@ -132,7 +132,7 @@ def _drop_unprinted() -> None:
 
 
 def _run(args: list[str]) -> int:
-    from . import options
+    from .nanobragg import options
 
     if args and args[0] in COMMANDS:
         # These run programs and have folders to put away.
@@ -147,6 +147,6 @@ def _run(args: list[str]) -> int:
         print(f"nbnumba {__version__}")
         return 0
     command = options.parse(args)
-    from .batch import run
+    from .commands.simulate import run
 
     return run(command)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from .errors import NbnumbaWarning
 from .interruption import in_the_middle, out_of_reach
-from .kernels.cache import untold_trouble
+from .kernels.compile.cache import untold_trouble
 
 T = TypeVar("T")
 

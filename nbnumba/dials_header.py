@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from typing import get_args
 
 from .errors import NbnumbaWarning, UsageError
-from .geometry import Geometry
-from .io.files import Path, is_replaceable
-from .io.smv import HeaderStyle
+from .formats.files import Path, is_replaceable
+from .formats.smv import HeaderStyle
+from .kernels.equations.vectors import Vector, cross, dot, length
 from .kernels.plan import FLAT
-from .kernels.vectors import Vector, cross, dot, length
 from .prediction import central_beam
-from .resolve import Resolved
+from .setup.geometry import Geometry
+from .setup.resolve import Resolved
 
 ROUNDING = 1e-6
 """A direction that is off by less moves no spot by a hundredth of a pixel."""

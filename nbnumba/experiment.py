@@ -1,7 +1,7 @@
 """What is simulated, in the words and units of the field: frozen, comparable, and free of arithmetic.
 
 ``None`` in a field means "not given": an image header, another field or a default then decides, in
-:func:`nbnumba.resolve.resolve`, which is also where values are checked. Every length, angle and count
+:func:`nbnumba.setup.resolve.resolve`, which is also where values are checked. Every length, angle and count
 carries its unit in its name. A noun takes lists, NumPy's scalars and arrays, and paths for tuples, numbers and
 texts, and keeps tuples, numbers and texts; what is not of a field's type is a :class:`UsageError` that names the field.
 """
@@ -124,7 +124,7 @@ class Beam(_Noun):
     """The X-rays: spectrum, divergence, polarization and how many photons.
 
     Each of the three samplings (two divergences and the dispersion) is given by any of range, step and
-    count; :func:`nbnumba.sources.sampled` says how the missing ones follow.
+    count; :func:`nbnumba.setup.sources.sampled` says how the missing ones follow.
     """
 
     wavelength_angstrom: float | None = None
@@ -463,7 +463,7 @@ class Experiment(_Noun):
         >>> Experiment.from_args(["-cell", "70", "80", "90", "-lambda", "1.5", "-N", "5"]).crystal.cells
         (5, 5, 5)
         """
-        from .options import parse
+        from .nanobragg.options import parse
 
         command = parse(args)
         for note in command.notes:
@@ -491,7 +491,7 @@ class Experiment(_Noun):
         >>> Experiment(crystal=Crystal(cells=(5, 5, 6)), mode="c", detector=Detector(pivot="beam")).to_args()
         ['-mode', 'c', '-Na', '5', '-Nb', '5', '-Nc', '6', '-pivot', 'beam']
         """
-        from .options import as_args
+        from .nanobragg.options import as_args
 
         return as_args(self)
 

@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import HoldsArrays
-from .detector_counts import auto_gray_scale, auto_scale, gray_levels, scaled_counts
 from .dials_header import MASKED, check_header
 from .experiment import Experiment
-from .geometry import Geometry, beam_center_of_fast_slow
-from .io.files import Path
-from .io.pgm import write_pgm
-from .io.raw import write_raw
-from .io.smv import HeaderStyle, SmvGeometry, smv_header, write_smv
-from .noise import NoiseImage, photon_counts
+from .formats.files import Path
+from .formats.pgm import write_pgm
+from .formats.raw import write_raw
+from .formats.smv import HeaderStyle, SmvGeometry, smv_header, write_smv
 from .prediction import Oriented
-from .reach import pixels_of_direct_beam
-from .resolve import Resolved
+from .response.counting import NoiseImage, photon_counts
+from .response.integers import auto_gray_scale, auto_scale, gray_levels, scaled_counts
+from .setup.geometry import Geometry, beam_center_of_fast_slow
+from .setup.reach import pixels_of_direct_beam
+from .setup.resolve import Resolved
 from .statistics import Statistics, image_statistics
 
 
@@ -247,7 +247,7 @@ class Image(Oriented, HoldsArrays):
         ResourceError
             The file cannot be written.
         """
-        from .picture import ring_curve, ring_spacings, save_png
+        from .formats.png import ring_curve, ring_spacings, save_png
 
         geometry, wavelength = self.geometry, self.resolved.wavelength_angstrom
         rings = [

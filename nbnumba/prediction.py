@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from .arrays import HoldsArrays
 from .errors import NbnumbaWarning, UsageError
 from .experiment import Experiment, StructureFactors, changed
-from .factor_provider import model_of
-from .inputs import read_inputs
-from .kernels.lattice_factor import GAUSS_WIDTH, TOPHAT_RADIUS_SQR
-from .kernels.maps import map_scattering_vectors, mean_depths, rotate_rows
+from .kernels.equations.lattice_factor import GAUSS_WIDTH, TOPHAT_RADIUS_SQR
+from .kernels.equations.maps import map_scattering_vectors, mean_depths, rotate_rows
+from .kernels.equations.vectors import Vector, rotated_about, unit
 from .kernels.plan import FLAT, GAUSS, MIXED_AXES, ROUND, SQUARE, CrystalPlan, DetectorPlan
-from .kernels.vectors import Vector, rotated_about, unit
-from .reach import edge_resolution
-from .resolve import Resolved, resolve
+from .setup.inputs import read_inputs
+from .setup.reach import edge_resolution
+from .setup.resolve import Resolved, resolve
+from .structure_factors.provider import model_of
 from .units import ANGSTROM_PER_METRE, METRES_PER_ANGSTROM, RTD, radians_from_degrees
 
 Array = NDArray[np.float64]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .detector_counts import Roi, bands
+from .response.integers import Roi, bands
 
 
 @dataclass(frozen=True)

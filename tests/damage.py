@@ -125,8 +125,8 @@ def examples() -> dict[str, bytes]:
     import gemmi
 
     from nbnumba import Experiment, simulate
-    from nbnumba.io.dump import write_dump
-    from nbnumba.io.smv import smv_header
+    from nbnumba.formats.dump import write_dump
+    from nbnumba.formats.smv import smv_header
 
     experiment = Experiment.from_args(SUITE_CASE["args"])  # type: ignore[arg-type]
     image = simulate(experiment)
@@ -279,7 +279,7 @@ FORMATS = {
 
 
 def _input_options() -> list[Any]:
-    from nbnumba.options import FILE, OPTIONS, OUTPUT
+    from nbnumba.nanobragg.options import FILE, OPTIONS, OUTPUT
 
     return [option for option in OPTIONS if option.kind is FILE and option.group != OUTPUT]
 
@@ -312,7 +312,7 @@ def _word(rng: random.Random, option: Any) -> str:
 
 def of_options(rng: random.Random) -> Case:
     """A good command line and one to three options of any value, or of too few or too many."""
-    from nbnumba.options import OPTIONS
+    from nbnumba.nanobragg.options import OPTIONS
 
     args = ["-show", *QUICK, *CRYSTAL, *DETECTOR]
     for option in rng.sample(OPTIONS, rng.choice((1, 1, 2, 3))):
@@ -412,8 +412,8 @@ def _of_toml(text: str) -> int:
     """Resolve an experiment, as the command does, and return its status."""
     from nbnumba import Experiment
     from nbnumba.errors import NbnumbaError, NbnumbaWarning
-    from nbnumba.inputs import read_inputs
-    from nbnumba.resolve import resolve
+    from nbnumba.setup.inputs import read_inputs
+    from nbnumba.setup.resolve import resolve
 
     try:
         with warnings.catch_warnings():
@@ -454,7 +454,7 @@ def _is_help(tried: Case) -> bool:
 
 
 def _names_something(tried: Case, line: str) -> bool:
-    from nbnumba.options import FILE, OPTIONS
+    from nbnumba.nanobragg.options import FILE, OPTIONS
 
     known = {name for option in OPTIONS for name in option.names}
     takes_file = {name for option in OPTIONS if option.kind is FILE for name in option.names}
@@ -510,7 +510,7 @@ def _good(*kinds: str) -> dict[str, bytes]:
 
 def _work(pipe: Connection, trying: Trying, start: Callable[[], None]) -> None:
     """Try what comes through the pipe, each in an emptied folder, and send back what is wrong with it."""
-    from nbnumba import checks
+    from nbnumba.setup import checks
 
     resource.setrlimit(resource.RLIMIT_DATA, (3 * MOST_BYTES, 3 * MOST_BYTES))
     checks.available_memory = lambda: MEMORY_OF_THE_MACHINE

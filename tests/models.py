@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from nbnumba.fcalc import structure_factors_from_coordinates
+from nbnumba.structure_factors.fcalc import structure_factors_from_coordinates
 
 LYSOZYME = Path(str(resources.files("nbnumba") / "data" / "1hel.pdb"))
 K_SOL, B_SOL = 0.35, 46.0

@@ -24,13 +24,13 @@ from unittest.mock import patch
 
 import numpy as np
 
-from nbnumba.inputs import read_inputs
-from nbnumba.kernels import cuda as kernels
-from nbnumba.kernels import cuda_provider as provider
-from nbnumba.kernels import cuda_tables
+from nbnumba.kernels.cuda import provider
+from nbnumba.kernels.cuda import render as kernels
+from nbnumba.kernels.cuda import tables as cuda_tables
 from nbnumba.kernels.plan import FLAT, GAUSS, ROUND, SPHERE, SQUARE, TOPHAT, Plan
-from nbnumba.options import parse
-from nbnumba.resolve import resolve
+from nbnumba.nanobragg.options import parse
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.resolve import resolve
 
 HOPPER = (9, 0)
 """Compute capability of an H100 or H200."""
@@ -104,7 +104,7 @@ def choices_of(variant: Variant) -> tuple[Any, ...]:
 
 
 def types_of(variant: Variant) -> tuple[Any, ...]:
-    """Of all arguments with which ``nbnumba/gpu_rendering.py`` launches the kernel."""
+    """Of all arguments with which ``nbnumba/render/cuda/images.py`` launches the kernel."""
     plan, arithmetic = plan_of(variant), arithmetic_of(variant)
     tables = cuda_tables.Tables(
         np.array([cuda_tables.image_numbers(plan)], cuda_tables.IMAGE),
@@ -213,7 +213,7 @@ class Loop:
 
 
 class Nest(NamedTuple):
-    """The loops around a step, as in ``pixel_value`` of ``kernels/cuda.py``; each holds those before it."""
+    """The loops around a step, as in ``pixel_value`` of ``kernels/cuda/render.py``; each holds those before it."""
 
     step: Loop
     orientations: Loop

@@ -17,10 +17,11 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks.cases import LYSOZYME_CASES, LYSOZYME_HKL, SCALING_CASE, Case, all_cases
 from benchmarks.measure import OPERATIONS, resolved_of, steps_of
-from nbnumba.fcalc import structure_factors_from_coordinates
-from nbnumba.kernels import polynomials, simd
-from nbnumba.kernels.vectors import dot
-from nbnumba.runner import OWN
+from nbnumba.comparison.programs import OWN
+from nbnumba.kernels.compile import polynomials
+from nbnumba.kernels.cpu import simd
+from nbnumba.kernels.equations.vectors import dot
+from nbnumba.structure_factors.fcalc import structure_factors_from_coordinates
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -61,7 +62,7 @@ SIMULATED = """
 import sys
 from benchmarks import gpu as benchmark
 from benchmarks.cases import Case
-from nbnumba import gpu
+from nbnumba.render.cuda import cards as gpu
 
 small = "-cell 70 80 90 -default_F 100 -detpixels 6 -pixel 1 -oversample 1 -N 5".split()
 gpu.cards = lambda: iter([gpu.Card(0, "simulated", (9, 0), 1, 1)])

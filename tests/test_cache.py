@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from nbnumba.kernels import cache, jit
+from nbnumba.kernels.compile import cache, jit
 
 ROOT = Path(__file__).resolve().parent.parent
 GOOD = "-cell 70 80 90 -N 3 -default_F 100 -detpixels 16 -pixel 1 -backend cpu -quiet -seed 1"
 OUTPUTS = ("floatimage.bin", "intimage.img", "image.pgm", "noiseimage.img")
-STEMS = ("cpu.make_tables", "noise.add_noise", "cpu.render-")
+STEMS = ("cpu.render.make_tables", "counting.poisson.add_noise", "cpu.render.render-")
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs owners and permissions")
 
@@ -235,7 +235,7 @@ def test_every_kernel_source_decides_the_folder(tmp_path: Path) -> None:
     """Code that was compiled from another text is never met."""
     sources = Path(shutil.copytree(ROOT / "kernels", tmp_path / "kernels"))
     names = {cache.source_hash(sources)}
-    files = sorted(sources.glob("*.py"))
+    files = sorted(sources.rglob("*.py"))
     for file in files:
         with open(file, "a") as source:
             source.write("# edited\n")
@@ -278,7 +278,7 @@ def own_copy(file: Path) -> Path:
 def test_command_tells_of_damage_and_renders(tmp_path: Path) -> None:
     expected, _ = rendered(tmp_path)
     kernels = linked_cache(tmp_path / "cache")
-    for file in kernels.glob("noise.add_noise*"):
+    for file in kernels.glob("counting.poisson.add_noise*"):
         flip(own_copy(file), random.Random(2))
     found, said = rendered(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
     assert found == expected

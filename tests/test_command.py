@@ -18,7 +18,7 @@ import pytest
 import nbnumba
 from nbnumba.cli import main
 from nbnumba.errors import UsageError
-from nbnumba.io.smv import header_value, read_smv, smv_header
+from nbnumba.formats.smv import header_value, read_smv, smv_header
 
 ROOT = Path(__file__).parent.parent
 CLI = (sys.executable, str(ROOT / "cli.py"))
@@ -363,7 +363,7 @@ def test_file_that_cannot_be_written_is_told_before_the_work(
 ) -> None:
     Path("P1.hkl").write_text(HKL)
     Path("Fdump.bin").mkdir()
-    monkeypatch.setattr("nbnumba.batch.render", lambda *_: pytest.fail("rendered"))
+    monkeypatch.setattr("nbnumba.commands.simulate.render", lambda *_: pytest.fail("rendered"))
     assert main(shlex.split(f"{CELL} -quiet -hkl P1.hkl {options}")) == 4
     assert said in capsys.readouterr().err
     assert files() == {"P1.hkl", "Fdump.bin"}

@@ -15,8 +15,8 @@ import pytest
 
 from nbnumba.cli import main
 from nbnumba.commands.compare import main as compare_images
-from nbnumba.comparison import compare, correlation, find_peaks, match_peaks, resampled
-from nbnumba.runner import RunnerError, run
+from nbnumba.comparison.images import compare, correlation, find_peaks, match_peaks, resampled
+from nbnumba.comparison.programs import RunnerError, run
 
 ROOT = Path(__file__).resolve().parent.parent
 

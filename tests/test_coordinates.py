@@ -13,8 +13,8 @@ import pytest
 from models import LYSOZYME, atom_record, calculated, cryst1
 
 from nbnumba.errors import InputFileError, NbnumbaWarning
-from nbnumba.fcalc import structure_factors_from_coordinates
-from nbnumba.io.coordinates import read_model
+from nbnumba.formats.coordinates import read_model
+from nbnumba.structure_factors.fcalc import structure_factors_from_coordinates
 
 CRYST1 = cryst1(30, 31, 32)
 
@@ -373,7 +373,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_files_that_are_too_large_are_not_read(tmp_path: Path, packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nbnumba.io.coordinates.MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("nbnumba.formats.coordinates.MOST_BYTES", 1 << 20)
     content = b"REMARK\n" * (1 << 18)
     path = written(tmp_path, gzip.compress(content) if packed else content, "large.pdb")
     with pytest.raises(InputFileError, match=r"large\.pdb.* more than 1 MiB"):

@@ -23,15 +23,21 @@ import numba
 import numpy as np
 import pytest
 
-from nbnumba import gpu, gpu_launches, gpu_memory, gpu_rendering, rendering, simulate, simulate_many
+from nbnumba import simulate, simulate_many
 from nbnumba.cli import main
 from nbnumba.commands import devices
 from nbnumba.errors import DeviceError
 from nbnumba.experiment import Experiment
-from nbnumba.inputs import read_inputs
-from nbnumba.kernels import bits, cuda_tables
+from nbnumba.kernels.cuda import bits
+from nbnumba.kernels.cuda import tables as cuda_tables
 from nbnumba.kernels.plan import FLAT, GAUSS, ROUND, SQUARE, TOPHAT, Plan
-from nbnumba.resolve import Resolved, resolve
+from nbnumba.render import rendering
+from nbnumba.render.cuda import cards as gpu
+from nbnumba.render.cuda import images as gpu_rendering
+from nbnumba.render.cuda import launches as gpu_launches
+from nbnumba.render.cuda import memory as gpu_memory
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.resolve import Resolved, resolve
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = {case["name"]: case for case in json.loads((GOLDEN / "cases.json").read_text())["cases"]}
@@ -111,7 +117,7 @@ def simulated(jobs: list[Job], folder: Path) -> list[tuple[np.ndarray, int]]:
 
 
 def work(out: str) -> None:
-    from nbnumba.kernels import cuda_provider
+    from nbnumba.kernels.cuda import provider as cuda_provider
 
     chosen = cuda_tables.rows_per_part
     windows = {}
@@ -482,7 +488,7 @@ def test_memory_that_is_asked_for_is_what_is_taken(monkeypatch: pytest.MonkeyPat
         gpu_launches.Job([plan], precision, gpu_memory.Place())
         return sum(taken)
 
-    pytest.importorskip("nbnumba.kernels.cuda")
+    pytest.importorskip("nbnumba.kernels.cuda.render")
     plan = resolved_from([*STILL, "-oversample", "1", *much.split()]).plan
     needed = on_a_card_with(1e12)
     assert on_a_card_with(1.05 * needed) == needed
@@ -554,7 +560,7 @@ class Launches(list[tuple[int, int, tuple[int, ...]]]):
 @pytest.fixture
 def launches(monkeypatch: pytest.MonkeyPatch) -> Launches:
     """Of a machine with three cards."""
-    kernels = pytest.importorskip("nbnumba.kernels.cuda")
+    kernels = pytest.importorskip("nbnumba.kernels.cuda.render")
     launches = Launches()
     monkeypatch.setattr(gpu, "cuda_provider", lambda: launches.provider(3))
     monkeypatch.setattr(kernels, "render_pixels", launches)
@@ -650,8 +656,8 @@ def test_many_images_are_those_of_one_at_a_time(tmp_path: Path) -> None:
     series = [[*STILL, *one_block, *words.split()] for words in more]
     out = tmp_path / "many.npz"
     script = (
-        "import sys, json, numpy as np, nbnumba; from nbnumba import gpu_rendering\n"
-        "from nbnumba.inputs import read_inputs; from nbnumba.resolve import resolve\n"
+        "import sys, json, numpy as np, nbnumba; from nbnumba.render.cuda import images as gpu_rendering\n"
+        "from nbnumba.setup.inputs import read_inputs; from nbnumba.setup.resolve import resolve\n"
         "series = [nbnumba.Experiment.from_args(words) for words in json.loads(sys.argv[1])]\n"
         "plans = [resolve(one, read_inputs(one)).plan for one in series]\n"
         "many = list(gpu_rendering.render_many(plans, devices=(0, 0)))\n"
@@ -730,7 +736,7 @@ def test_an_untimed_launch_is_reckoned_by_the_card(arithmetic: int, ratio: int) 
 
 def test_a_reciprocal_that_is_estimated_becomes_that_of_a_division(monkeypatch: pytest.MonkeyPatch) -> None:
     """The estimate has 20 bits: those of the number's high word, and of its own."""
-    steps = pytest.importorskip("nbnumba.kernels.cuda_steps")
+    steps = pytest.importorskip("nbnumba.kernels.cuda.steps")
 
     def high_bits(x: np.ndarray) -> np.ndarray:
         return (x.view(np.int64) & ~0xFFFFFFFF).view(np.float64)
@@ -760,7 +766,7 @@ def test_no_thread_runs_for_long(pixels: int, orientations: int, samples: int) -
 
 
 def test_kernels_in_the_cache_are_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    provider = pytest.importorskip("nbnumba.kernels.cuda_provider")
+    provider = pytest.importorskip("nbnumba.kernels.cuda.provider")
     if provider.is_simulator:
         pytest.skip("the simulator compiles nothing")
     monkeypatch.setattr(provider, "CACHE_FOLDER", str(tmp_path))

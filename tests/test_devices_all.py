@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from test_cuda import fake_provider
 
-from nbnumba import Experiment, NbnumbaWarning, gpu, gpu_rendering, rendering, simulate, simulate_many
+from nbnumba import Experiment, NbnumbaWarning, simulate, simulate_many
 from nbnumba.cli import main
 from nbnumba.errors import DeviceError, UsageError
 from nbnumba.kernels.plan import Plan
+from nbnumba.render import rendering
+from nbnumba.render.cuda import cards as gpu
+from nbnumba.render.cuda import images as gpu_rendering
 
 STILL = "-cell 70 80 90 -default_F 100 -N 5 -detpixels 16 -pixel 1".split()
 

@@ -10,11 +10,11 @@ import pytest
 
 from nbnumba import Experiment, NbnumbaWarning, UsageError, cli, simulate
 from nbnumba.dials_header import MASKED, check_header, in_dxtbx_frame
+from nbnumba.formats.smv import header_value, read_smv, smv_header, write_smv
 from nbnumba.image import Image, smv_geometry
-from nbnumba.inputs import read_inputs
-from nbnumba.io.smv import header_value, read_smv, smv_header, write_smv
-from nbnumba.kernels.vectors import rotated_about, scaled, unit
-from nbnumba.resolve import Resolved, resolve
+from nbnumba.kernels.equations.vectors import rotated_about, scaled, unit
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.resolve import Resolved, resolve
 
 CRYSTAL = "-cell 40 50 60 -default_F 100 -N 3"
 SMALL = f"{CRYSTAL} -detpixels_f 12 -detpixels_s 9 -pixel 2 -distance 80"
@@ -204,7 +204,7 @@ def test_without_an_offset_dials_counts_pixels_that_are_masked(tmp_path: Path) -
 
 def test_the_command_refuses_before_it_renders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("nbnumba.batch.render", lambda *args: pytest.fail("rendered"))
+    monkeypatch.setattr("nbnumba.commands.simulate.render", lambda *args: pytest.fail("rendered"))
     assert cli.main(shlex.split(f"{SMALL} -twotheta 4 -header dials")) == 2
     assert "-twotheta 4" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from nbnumba.cli import COMMANDS
-from nbnumba.option_table import markdown
-from nbnumba.options import OPTIONS, parser
-from nbnumba.report import LABELS
+from nbnumba.commands.report import LABELS
+from nbnumba.nanobragg.option_table import markdown
+from nbnumba.nanobragg.options import OPTIONS, parser
 
 ROOT = Path(__file__).parent.parent
 

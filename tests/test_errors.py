@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nbnumba.checks import check_memory
 from nbnumba.cli import main
 from nbnumba.errors import ResourceError, UsageError
 from nbnumba.experiment import Crystal, Detector, Experiment, changed
+from nbnumba.setup.checks import check_memory
 
 CRYSTAL = "-cell 70 80 90 -N 3 -default_F 100 "
 DETECTOR = "-detpixels 8 -pixel 1 "
@@ -530,9 +530,9 @@ def test_all_that_a_run_holds_counts(
     size: tuple[int, int], masked: bool, table: tuple[int, int, int], orientations: int, needed: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("nbnumba.checks.available_memory", lambda: needed + 1000)
+    monkeypatch.setattr("nbnumba.setup.checks.available_memory", lambda: needed + 1000)
     check_memory(*size, masked, table, orientations)
-    monkeypatch.setattr("nbnumba.checks.available_memory", lambda: needed - 1000)
+    monkeypatch.setattr("nbnumba.setup.checks.available_memory", lambda: needed - 1000)
     with pytest.raises(ResourceError, match="the run needs"):
         check_memory(*size, masked, table, orientations)
 
@@ -552,7 +552,7 @@ def test_what_fails_in_the_midst_of_a_run_has_its_status(
     def fail(*_: object) -> None:
         raise failure
 
-    monkeypatch.setattr("nbnumba.batch.render", fail)
+    monkeypatch.setattr("nbnumba.commands.simulate.render", fail)
     assert said in refused(f"{GOOD} -quiet", status, capsys)
 
 
@@ -574,7 +574,7 @@ def test_name_that_is_too_long_is_found_before_the_work(
 ) -> None:
     put("x", "0 0 1 5\n")
     put("there", None)
-    monkeypatch.setattr("nbnumba.batch.render", lambda *_: pytest.fail("rendered"))
+    monkeypatch.setattr("nbnumba.commands.simulate.render", lambda *_: pytest.fail("rendered"))
     path = name.format("é" * 128)
     said = refused(f"{GOOD} -hkl x -{option} {path}", RESOURCE, capsys)
     assert said == f"nbnumba: cannot write {path}: its name is too long; give a shorter one\n"

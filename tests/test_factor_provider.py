@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nbnumba import Experiment, changed, factor_provider, simulate_many
-from nbnumba.factor_provider import listed_factors, model_factors, model_of
+from nbnumba import Experiment, changed, simulate_many
+from nbnumba.structure_factors import provider as factor_provider
+from nbnumba.structure_factors.provider import listed_factors, model_factors, model_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:-oversample .* is coarse")
 ATOM = "ATOM      1  C   GLY A   1       5.000   5.000   5.000  1.00 {:5.2f}           C\n"
@@ -38,7 +39,7 @@ def settle(path: Path) -> None:
 @pytest.fixture
 def calculations(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every calculation from coordinates, by its arguments."""
-    from nbnumba import fcalc
+    from nbnumba.structure_factors import fcalc
 
     made: list[Any] = []
     calculate = fcalc.structure_factors

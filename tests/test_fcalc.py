@@ -11,8 +11,8 @@ import pytest
 from models import K_SOL, LYSOZYME, Factors, atom_record, calculated, cryst1
 
 from nbnumba.errors import InputFileError, NbnumbaWarning, ResourceError
-from nbnumba.fcalc import of_atoms, of_solvent_mask, structure_factors_from_coordinates
-from nbnumba.io.coordinates import read_model
+from nbnumba.formats.coordinates import read_model
+from nbnumba.structure_factors.fcalc import of_atoms, of_solvent_mask, structure_factors_from_coordinates
 
 CCTBX = Path(__file__).parent / "data" / "lysozyme_low_resolution.txt"
 
@@ -177,14 +177,14 @@ def test_too_many_reflections_are_refused_before_they_are_made() -> None:
 
 def test_a_map_of_several_cells_is_refused_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     structure = random_structure((3.1, 33.0, 28.0, 90, 90, 90), "P 1", anisotropic=False)
-    monkeypatch.setattr("nbnumba.fcalc.MOST_MAP_POINTS", 2 * 3.1 * 33.0 * 28.0)
+    monkeypatch.setattr("nbnumba.structure_factors.fcalc.MOST_MAP_POINTS", 2 * 3.1 * 33.0 * 28.0)
     with pytest.raises(ResourceError, match="points, more than the limit"):
         of_atoms(structure, np.zeros((1, 3), np.int32), 3.0)
 
 
 def test_the_largest_cell_to_low_resolution_is_a_small_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A million points at most here; 0.6 Å would be a hundred million."""
-    monkeypatch.setattr("nbnumba.fcalc.MOST_FINE_POINTS", 1 << 20)
+    monkeypatch.setattr("nbnumba.structure_factors.fcalc.MOST_FINE_POINTS", 1 << 20)
     path = tmp_path / "large.pdb"
     path.write_text(cryst1(280, 290, 300) + atom_record())
     factors = calculated(path, dmin=40.0, solvent=True)

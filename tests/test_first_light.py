@@ -17,9 +17,9 @@ from benchmarks import first_light, kernel_times
 from benchmarks.cases import LYSOZYME_HKL, TINY_STILL, write_inputs
 from benchmarks.first_light import Step
 from benchmarks.measure import resolved_of
-from nbnumba.io.hkl import read_hkl
-from nbnumba.kernels.cache import cache_root
-from nbnumba.rendering import render
+from nbnumba.formats.hkl import read_hkl
+from nbnumba.kernels.compile.cache import cache_root
+from nbnumba.render.rendering import render
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -179,7 +179,7 @@ def test_without_gemmi_random_factors_stand_in(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "gemmi", None)
-    monkeypatch.delitem(sys.modules, "nbnumba.fcalc", raising=False)
+    monkeypatch.delitem(sys.modules, "nbnumba.structure_factors.fcalc", raising=False)
     for folder in ("once", "again"):
         (tmp_path / folder).mkdir()
         whose = write_inputs(tmp_path / folder)

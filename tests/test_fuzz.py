@@ -15,11 +15,11 @@ import pytest
 
 from nbnumba.cli import main
 from nbnumba.commands.fuzz import main as fuzz
+from nbnumba.comparison.fuzz import TOLERANCE, Difference, Program, as_test, difference, ourselves, program, search
+from nbnumba.comparison.programs import RunnerError
 from nbnumba.errors import ResourceError
 from nbnumba.experiment import Experiment, changed
-from nbnumba.fuzz import TOLERANCE, Difference, Program, as_test, difference, ourselves, program, search
-from nbnumba.options import parse
-from nbnumba.runner import RunnerError
+from nbnumba.nanobragg.options import parse
 from nbnumba.testing.properties import render
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbnumba.errors.NbnumbaWarning")

@@ -14,12 +14,12 @@ import pytest
 from agreement import assert_matches, tolerance
 
 from nbnumba.experiment import changed
+from nbnumba.formats.smv import read_smv, smv_header
 from nbnumba.image import Image
-from nbnumba.inputs import read_inputs
-from nbnumba.io.smv import read_smv, smv_header
-from nbnumba.options import Command, parse
-from nbnumba.rendering import render
-from nbnumba.resolve import Resolved, resolve
+from nbnumba.nanobragg.options import Command, parse
+from nbnumba.render.rendering import render
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.resolve import Resolved, resolve
 
 HERE = Path(__file__).parent
 INPUTS = HERE / "golden" / "inputs"

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from nbnumba.cli import main
+from nbnumba.comparison.programs import RunnerError
 from nbnumba.golden_suite_generator.suite import (
     DOUBLE,
     MIXED,
@@ -23,7 +24,6 @@ from nbnumba.golden_suite_generator.suite import (
     summed,
     worst_ratio,
 )
-from nbnumba.runner import RunnerError
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"

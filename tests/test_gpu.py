@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nbnumba import gpu, gpu_rendering, rendering
 from nbnumba.experiment import Experiment
-from nbnumba.inputs import read_inputs
-from nbnumba.resolve import Resolved, resolve
+from nbnumba.render import rendering
+from nbnumba.render.cuda import cards as gpu
+from nbnumba.render.cuda import images as gpu_rendering
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.resolve import Resolved, resolve
 
 pytestmark = pytest.mark.gpu
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from test_cuda import fake_provider
 
-from nbnumba import gpu
 from nbnumba.commands import devices
 from nbnumba.errors import DeviceError
+from nbnumba.render.cuda import cards as gpu
 
 MEMORY, OLD_DRIVER, LIBRARY = "ran out of memory", "the driver cannot link", "library of CUDA is missing"
 COMPILER, OTHER = "does not compile", "the GPU failed"
@@ -101,7 +101,7 @@ def test_without_a_compiler_it_is_said_where_it_was_looked_for(
 
 @pytest.fixture
 def provider() -> types.ModuleType:
-    provider = importlib.import_module("nbnumba.kernels.cuda_provider")
+    provider = importlib.import_module("nbnumba.kernels.cuda.provider")
     if provider.is_simulator:
         pytest.skip("the simulator compiles nothing")
     return provider

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from test_cuda import STILL, Launches, OnCard, launches, resolved_from
 
-from nbnumba import gpu, gpu_launches, gpu_memory, gpu_rendering
 from nbnumba.errors import DeviceError
+from nbnumba.render.cuda import cards as gpu
+from nbnumba.render.cuda import images as gpu_rendering
+from nbnumba.render.cuda import launches as gpu_launches
+from nbnumba.render.cuda import memory as gpu_memory
 
 __all__ = ["launches"]
 

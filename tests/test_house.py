@@ -61,11 +61,11 @@ def test_import_contracts_are_kept() -> None:
 
 
 def test_set_up_converts_units_by_their_module_alone() -> None:
-    set_up = "resolve geometry lattice sources scan mosaic structure_factors fcalc reach input_checks".split()
     own = re.compile(
         r"[*/] 1e-?10\b|/ 1000\.0|\* 0\.001|\* 1e-[36]|/ 100\.0|[/*] RTD|math\.(?:radians|pi / 180)|deg2rad"
     )
-    found = {name: own.findall((ROOT / "nbnumba" / f"{name}.py").read_text()) for name in set_up}
+    folders = (ROOT / "nbnumba" / name for name in ("setup", "structure_factors"))
+    found = {path.stem: own.findall(path.read_text()) for folder in folders for path in folder.glob("*.py")}
     # The angles of a cell, as they are told.
     assert {name: hits for name, hits in found.items() if hits} == {"lattice": ["* RTD"]}
 
@@ -169,7 +169,7 @@ def test_checkout_runs_without_installation(tmp_path: Path) -> None:
 def test_what_holds_arrays_is_equal_to_itself_alone_and_shown_briefly() -> None:
     """Generated methods would compare arrays to an array of truths, fail to hash, and print numbers by the hundred."""
     from nbnumba.arrays import HoldsArrays
-    from nbnumba.inputs import read_inputs
+    from nbnumba.setup.inputs import read_inputs
 
     holders = {holder for holder in _dataclasses() if any("NDArray" in t or "ndarray" in t for t in _types(holder))}
     assert {"Image", "Inputs", "Rendering", "FactorTable"} <= {holder.__name__ for holder in holders}

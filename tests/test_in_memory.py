@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from nbnumba import Experiment, InputFileError, NbnumbaError, NbnumbaWarning, UsageError, changed, simulate
-from nbnumba.inputs import read_inputs
-from nbnumba.kernels.vectors import rotated_xyz
-from nbnumba.options import parse
-from nbnumba.report import as_json, describe
-from nbnumba.resolve import Resolved, resolve
+from nbnumba.commands.report import as_json, describe
+from nbnumba.kernels.equations.vectors import rotated_xyz
+from nbnumba.nanobragg.options import parse
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.resolve import Resolved, resolve
 from nbnumba.testing.properties import xyz_angles_deg
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbnumba.errors.NbnumbaWarning")

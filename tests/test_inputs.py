@@ -20,15 +20,15 @@ import pytest
 from nbnumba import Crystal, Detector, Experiment, StructureFactors
 from nbnumba.cli import main
 from nbnumba.errors import InputFileError, NbnumbaWarning, UsageError
-from nbnumba.inputs import read_inputs
-from nbnumba.io import arrays, files
-from nbnumba.io.arrays import read_arrays
-from nbnumba.io.files import read_bytes, read_text, read_unpacked
-from nbnumba.io.formats import text_format
-from nbnumba.io.hkl import read_hkl
-from nbnumba.io.smv import read_smv
-from nbnumba.resolve import Resolved, resolve
-from nbnumba.structure_factors import completeness
+from nbnumba.formats import arrays, files
+from nbnumba.formats.arrays import read_arrays
+from nbnumba.formats.files import read_bytes, read_text, read_unpacked
+from nbnumba.formats.hkl import read_hkl
+from nbnumba.formats.recognition import text_format
+from nbnumba.formats.smv import read_smv
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.resolve import Resolved, resolve
+from nbnumba.structure_factors.table import completeness
 
 CRYSTAL = "-cell 70 80 90 -N 3 -default_F 100 "
 GEOMETRY = "-pixel 1 -distance 60 -lambda 1.2 "

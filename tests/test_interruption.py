@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from nbnumba import interruption
-from nbnumba.io import files
+from nbnumba.formats import files
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI = (sys.executable, str(ROOT / "cli.py"))

@@ -17,18 +17,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nbnumba.detector_counts import auto_gray_scale, auto_scale, gray_levels, scaled_counts
 from nbnumba.errors import InputFileError, NbnumbaWarning, ResourceError
-from nbnumba.io import hkl as hkl_module
-from nbnumba.io.amorphous import read_amorphous
-from nbnumba.io.dump import read_dump, write_dump
-from nbnumba.io.files import check_writable, read_text, replacing, together
-from nbnumba.io.hkl import read_hkl
-from nbnumba.io.matrix import read_matrix
-from nbnumba.io.pgm import write_pgm
-from nbnumba.io.raw import read_raw, write_raw
-from nbnumba.io.smv import SmvGeometry, header_value, read_smv, smv_header, write_smv
-from nbnumba.io.sources import read_sources
+from nbnumba.formats import hkl as hkl_module
+from nbnumba.formats.amorphous import read_amorphous
+from nbnumba.formats.dump import read_dump, write_dump
+from nbnumba.formats.files import check_writable, read_text, replacing, together
+from nbnumba.formats.hkl import read_hkl
+from nbnumba.formats.matrix import read_matrix
+from nbnumba.formats.pgm import write_pgm
+from nbnumba.formats.raw import read_raw, write_raw
+from nbnumba.formats.smv import SmvGeometry, header_value, read_smv, smv_header, write_smv
+from nbnumba.formats.sources import read_sources
+from nbnumba.response.integers import auto_gray_scale, auto_scale, gray_levels, scaled_counts
 from nbnumba.statistics import image_statistics
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -701,7 +701,7 @@ def test_statistics_do_not_depend_on_the_bands(monkeypatch: pytest.MonkeyPatch) 
     photons = np.random.default_rng(1).exponential(size=(37, 11)).astype(np.float32)
     photons[30, 4] = photons[31, 3] = 100
     whole = image_statistics(photons, (2, 9, 3, 35))
-    monkeypatch.setattr("nbnumba.detector_counts._BAND_PIXELS", 1)
+    monkeypatch.setattr("nbnumba.response.integers._BAND_PIXELS", 1)
     banded = image_statistics(photons, (2, 9, 3, 35))
     assert (banded.maximum, banded.maximum_fast, banded.maximum_slow, banded.pixels) == (100, 4, 30, 8 * 33)
     assert (banded.mean, banded.rms, banded.rmsd) == pytest.approx((whole.mean, whole.rms, whole.rmsd), rel=1e-13)

@@ -14,13 +14,16 @@ from hypothesis import given, settings
 
 from nbnumba.experiment import Beam, Crystal, Detector, Experiment, Sampling, Scan, StructureFactors, changed
 from nbnumba.golden_suite_generator.suite import MIXED, worst_ratio
-from nbnumba.inputs import read_inputs
-from nbnumba.kernels import cpu, cuda_tables, orientation, reference
-from nbnumba.kernels.polynomials import cos_pi, exp_clamped, sin_pi
-from nbnumba.kernels.structure_factor import cubic_weights, interpolated_factor, nearest_factor
-from nbnumba.kernels.vectors import rotated_about
-from nbnumba.rendering import render
-from nbnumba.resolve import SHAPES, Resolved, resolve
+from nbnumba.kernels import reference
+from nbnumba.kernels.compile.polynomials import cos_pi, exp_clamped, sin_pi
+from nbnumba.kernels.cpu import render as cpu
+from nbnumba.kernels.cuda import tables as cuda_tables
+from nbnumba.kernels.equations import orientation
+from nbnumba.kernels.equations.structure_factor import cubic_weights, interpolated_factor, nearest_factor
+from nbnumba.kernels.equations.vectors import rotated_about
+from nbnumba.render.rendering import render
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.resolve import SHAPES, Resolved, resolve
 from nbnumba.testing.strategies import experiments
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbnumba.errors.NbnumbaWarning")
@@ -64,11 +67,11 @@ def test_pixel_value_is_that_of_its_python(mode: Any, shape: Any) -> None:
 def test_a_shape_that_a_kernel_does_not_know_is_no_other_one(shape: int) -> None:
     known = resolved(SMALL)
     plan = known.plan._replace(crystal=known.plan.crystal._replace(shape=shape))
-    with pytest.raises(NotImplementedError, match=f"cpu.py knows no crystal of shape {shape}"):
+    with pytest.raises(NotImplementedError, match=f"render.py knows no crystal of shape {shape}"):
         render(replace(known, plan=plan), backend="cpu")
     with pytest.raises(NotImplementedError, match=r"lattice_factor\.py knows no crystal of this shape"):
         render(replace(known, plan=plan), backend="reference")
-    with pytest.raises(NotImplementedError, match=f"cuda_steps.py knows no crystal of shape {shape}"):
+    with pytest.raises(NotImplementedError, match=f"steps.py knows no crystal of shape {shape}"):
         cuda_tables.variant_of(plan, cuda_tables.DOUBLE)
 
 

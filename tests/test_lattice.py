@@ -15,15 +15,16 @@ from hypothesis import strategies as st
 
 from nbnumba.errors import NbnumbaWarning
 from nbnumba.experiment import Beam, Crystal, Experiment, changed
-from nbnumba.inputs import Inputs
-from nbnumba.kernels.lattice_factor import interference, lattice_factor, sphere_amplitude, sphere_series
+from nbnumba.kernels.equations.lattice_factor import interference, lattice_factor, sphere_amplitude, sphere_series
+from nbnumba.kernels.equations.polarization import polarization_factor
+from nbnumba.kernels.equations.vectors import rotated_about, rotated_xyz, unit
 from nbnumba.kernels.plan import GAUSS, ROUND
-from nbnumba.kernels.polarization import polarization_factor
-from nbnumba.kernels.vectors import rotated_about, rotated_xyz, unit
-from nbnumba.lattice import Lattice, cell_volume, orient_crystal, reciprocal_axes
-from nbnumba.resolve import SHAPES, resolve
+from nbnumba.setup.inputs import Inputs
+from nbnumba.setup.lattice import Lattice, orient_crystal, reciprocal_axes
+from nbnumba.setup.resolve import SHAPES, resolve
 from nbnumba.testing.properties import xyz_angles_deg
 from nbnumba.testing.strategies import cells, grid
+from nbnumba.unit_cell import cell_volume
 
 radians = st.tuples(*[grid(-180, 180).map(math.radians)] * 3)
 misset = radians

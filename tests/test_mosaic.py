@@ -10,8 +10,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 from scipy.stats import chisquare
 
-from nbnumba.kernels.random import seeded, uniform
-from nbnumba.mosaic import MOST_KEPT, mosaic_rotations, random_misset
+from nbnumba.kernels.counting.random import seeded, uniform
+from nbnumba.setup.mosaic import MOST_KEPT, mosaic_rotations, random_misset
 
 GOLDEN = Path(__file__).parent / "golden"
 

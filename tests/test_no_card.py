@@ -17,7 +17,7 @@ if not sys.platform.startswith("linux"):
 if no_card.compiler() is None:
     pytest.skip("no C compiler builds the driver", allow_module_level=True)
 try:
-    from nbnumba.kernels import cuda_provider as provider
+    from nbnumba.kernels.cuda import provider
 except ImportError as error:
     pytest.skip(f"no CUDA package: {error}", allow_module_level=True)
 if not provider.name.startswith("numba-cuda"):
@@ -30,8 +30,9 @@ import sass
 STILL = "-cell 70 80 90 75 85 95 -default_F 100 -lambda 1 -distance 200 -N 10 -detpixels 64".split()
 CUDA = ["-backend", "cuda", "-precision", "mixed"]
 HEAD = f"""
-from nbnumba import Experiment, changed, gpu, simulate, simulate_many
-from nbnumba.kernels import cuda_provider as provider
+from nbnumba import Experiment, changed, simulate, simulate_many
+from nbnumba.render.cuda import cards as gpu
+from nbnumba.kernels.cuda import provider
 still = Experiment.from_args({STILL})
 """
 
@@ -136,7 +137,7 @@ print(image.photons.shape, image.photons.dtype, sum(image.photons.ravel() != ima
 
 def test_the_kernel_that_is_launched_is_the_one_whose_code_is_inspected(machine: Machine, tmp_path: Path) -> None:
     program = """
-from nbnumba.kernels import cuda
+from nbnumba.kernels.cuda import render as cuda
 simulate(still, "cuda", "mixed")
 print(cuda.render_pixels.signatures)
 """

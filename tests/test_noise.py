@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nbnumba.kernels import noise as kernel
-from nbnumba.kernels.random import seeded, uniform
-from nbnumba.noise import photon_counts
+from nbnumba.kernels.counting import poisson as kernel
+from nbnumba.kernels.counting.random import seeded, uniform
+from nbnumba.response.counting import photon_counts
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -17,8 +17,18 @@ from hypothesis import strategies as st
 
 from nbnumba.errors import NbnumbaWarning, UsageError
 from nbnumba.experiment import Background, Beam, Detector, Experiment, changed
-from nbnumba.option_table import markdown
-from nbnumba.options import OPTIONS, Command, Outputs, Run, help_text, parse, parser, wants_help, wants_version
+from nbnumba.nanobragg.option_table import markdown
+from nbnumba.nanobragg.options import (
+    OPTIONS,
+    Command,
+    Outputs,
+    Run,
+    help_text,
+    parse,
+    parser,
+    wants_help,
+    wants_version,
+)
 from nbnumba.testing.strategies import experiments
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from nbnumba.experiment import Crystal, Detector, Experiment, Sampling, Scan, StructureFactors, changed
-from nbnumba.inputs import read_inputs
-from nbnumba.rendering import render
-from nbnumba.resolve import resolve
+from nbnumba.render.rendering import render
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.resolve import resolve
 from nbnumba.testing.strategies import amorphous_rows, experiments, reflections, source_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbnumba.errors.NbnumbaWarning")

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from nbnumba.experiment import Convention, Detector, Experiment, changed
-from nbnumba.geometry import CONVENTIONS, beam_center_of_fast_slow
+from nbnumba.formats.png import ring_curve, ring_spacings, save_png
 from nbnumba.image import Image
-from nbnumba.inputs import Inputs
-from nbnumba.picture import ring_curve, ring_spacings, save_png
-from nbnumba.resolve import resolve
+from nbnumba.setup.geometry import CONVENTIONS, beam_center_of_fast_slow
+from nbnumba.setup.inputs import Inputs
+from nbnumba.setup.resolve import resolve
 
 CRYSTAL = Experiment.from_args("-cell 70 80 90 -default_F 1 -N 5".split())
 MOSFLM = {"fast": (0, 0, 1), "slow": (0, -1, 0), "beam": (1, 0, 0)}
@@ -132,7 +132,7 @@ def test_cross_is_where_the_beam_meets_the_detector(tmp_path: Path, convention: 
 def test_rings_of_an_image_are_those_of_its_detector(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tilted, so that neither normal nor nearest point is the beam's; the finest ring is about that of a corner."""
     drawn: dict[str, Any] = {}
-    monkeypatch.setattr("nbnumba.picture.save_png", lambda path, photons, **more: drawn.update(more))
+    monkeypatch.setattr("nbnumba.formats.png.save_png", lambda path, photons, **more: drawn.update(more))
     args = "-cell 70 80 90 -default_F 1 -N 5 -pixel 0.1 -detpixels_f 900 -detpixels_s 600 -distance 80 -lambda 1.3"
     experiment = Experiment.from_args([*args.split(), "-detector_rotx", "9", "-detector_roty", "25", "-twotheta", "8"])
     image = Image(resolve(experiment, Inputs()), np.zeros((600, 900), np.float32))

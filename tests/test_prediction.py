@@ -10,13 +10,13 @@ from scipy.optimize import brentq
 
 import nbnumba
 from nbnumba import Experiment, Predictions, UsageError, changed, hkl_map, predict
+from nbnumba.comparison.trace import trace_pixel
 from nbnumba.image import Image
-from nbnumba.inputs import read_inputs
-from nbnumba.kernels.lattice_factor import lattice_factor
-from nbnumba.kernels.pixel import position
-from nbnumba.kernels.vectors import length, rotated_about
-from nbnumba.resolve import resolve
-from nbnumba.trace import trace_pixel
+from nbnumba.kernels.equations.lattice_factor import lattice_factor
+from nbnumba.kernels.equations.pixel import position
+from nbnumba.kernels.equations.vectors import length, rotated_about
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.resolve import resolve
 
 OBLIQUE = "-cell 61 72 83 78 84 97 -misset 21 -32 43 -lambda 1.03"
 GEOMETRIES = {

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from nbnumba.experiment import Beam, Crystal, Detector, Experiment, Sampling, Scan, StructureFactors, changed
-from nbnumba.inputs import read_inputs
-from nbnumba.options import parse
-from nbnumba.rendering import render as render_resolved
-from nbnumba.resolve import resolve
+from nbnumba.nanobragg.options import parse
+from nbnumba.render.rendering import render as render_resolved
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.resolve import resolve
 from nbnumba.testing import properties
 from nbnumba.testing.properties import render
 from nbnumba.testing.strategies import as_command_line, command_lines, experiments, rois
@@ -134,10 +134,10 @@ TOLERANCES = {"double": (5e-7, 1e-12), "mixed": (5e-6, 1e-8)}
 SIMULATE = """
 import json, sys, warnings
 import numpy as np
-from nbnumba import gpu_rendering
-from nbnumba.inputs import read_inputs
-from nbnumba.options import parse
-from nbnumba.resolve import resolve
+from nbnumba.render.cuda import images as gpu_rendering
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.nanobragg.options import parse
+from nbnumba.setup.resolve import resolve
 
 warnings.simplefilter("ignore")
 images = {}

@@ -10,13 +10,13 @@ import numba
 import numpy as np
 import pytest
 
-from nbnumba.kernels import cache
+from nbnumba.kernels.compile import cache
+from nbnumba.kernels.compile.polynomials import cos_pi, sin_pi
 from nbnumba.kernels.plan import FLAT
-from nbnumba.kernels.polynomials import cos_pi, sin_pi
 
 try:
-    from nbnumba.kernels import cuda as kernels
-    from nbnumba.kernels import cuda_provider as provider
+    from nbnumba.kernels.cuda import provider
+    from nbnumba.kernels.cuda import render as kernels
 except ImportError as error:
     pytest.skip(f"no CUDA package: {error}", allow_module_level=True)
 if provider.is_simulator:
@@ -27,7 +27,7 @@ if provider.compiler_error() is not None:
 import sass
 from sass import HOPPER, VARIANTS, Code, Variant
 
-from nbnumba.kernels.cuda_tables import BITS, INSTRUCTIONS, PAIRS, SHAPES, SLOW_DOUBLE, choice
+from nbnumba.kernels.cuda.tables import BITS, INSTRUCTIONS, PAIRS, SHAPES, SLOW_DOUBLE, choice
 
 if not sass.is_linked_here():
     pytest.skip(

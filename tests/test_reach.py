@@ -12,10 +12,10 @@ import pytest
 from nbnumba import Experiment, NbnumbaWarning, UsageError, changed, simulate
 from nbnumba.cli import main
 from nbnumba.image import Image
-from nbnumba.inputs import read_inputs
-from nbnumba.options import parse
-from nbnumba.reach import edge_resolution, spot_width
-from nbnumba.resolve import Resolved, resolve
+from nbnumba.nanobragg.options import parse
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.reach import edge_resolution, spot_width
+from nbnumba.setup.resolve import Resolved, resolve
 
 pytestmark = pytest.mark.filterwarnings("ignore:-oversample .* is coarse")
 CRYSTAL = "-cell 70 80 90 -N 5 -default_F 100 -oversample 9 "
@@ -31,7 +31,7 @@ def resolved(line: str) -> Resolved:
 
 def sampled_resolution(found: Resolved) -> float:
     """The same by brute force: every pixel's far corner, every source."""
-    from nbnumba.kernels.pixel import position
+    from nbnumba.kernels.equations.pixel import position
 
     plan = found.plan
     corners = [
@@ -117,7 +117,7 @@ def test_needles_finer_than_the_samples_get_a_word(shape: str) -> None:
 @pytest.mark.filterwarnings("ignore::nbnumba.errors.NbnumbaWarning")
 def test_width_of_a_spot_is_that_of_its_image(shape: str, width: str) -> None:
     """Full width at half maximum of the intensity across a reflection, along a*, of a crystal long enough to be it."""
-    from nbnumba.kernels.lattice_factor import lattice_factor
+    from nbnumba.kernels.equations.lattice_factor import lattice_factor
 
     found = resolved(f"-cell 70 80 90 -default_F 100 -detpixels 8 -N 6 -Na 9 -fudge 0.7 -{shape} -gauss_width {width}")
     crystal = found.plan.crystal

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 import nbnumba
-from nbnumba import Experiment, NbnumbaWarning, ResourceError, changed, gpu, gpu_rendering, rendering, simulate_many
+from nbnumba import Experiment, NbnumbaWarning, ResourceError, changed, simulate_many
 from nbnumba.errors import DeviceError, UsageError
-from nbnumba.inputs import Inputs
-from nbnumba.resolve import Resolved, resolve
+from nbnumba.render import rendering
+from nbnumba.render.cuda import cards as gpu
+from nbnumba.render.cuda import images as gpu_rendering
+from nbnumba.setup.inputs import Inputs
+from nbnumba.setup.resolve import Resolved, resolve
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nbnumba import batch
 from nbnumba.cli import main
-from nbnumba.io.smv import read_smv
+from nbnumba.commands import simulate as batch
+from nbnumba.formats.smv import read_smv
 
 CELL = (71.0, 82.0, 93.0, 77.0, 85.0, 101.0)
 CELLS = (3, 4, 5)

@@ -10,8 +10,8 @@ import pytest
 from scipy.stats import kstest
 
 from nbnumba import Experiment, changed, simulate, simulate_many
-from nbnumba.kernels.noise import add_noise
-from nbnumba.noise import photon_counts
+from nbnumba.kernels.counting.poisson import add_noise
+from nbnumba.response.counting import photon_counts
 from nbnumba.seeds import fresh_seed, spawned_seed, uniform_deviates
 
 STILL = Experiment.from_args(

@@ -17,13 +17,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ..comparison import Comparison, Floats, compare, resampled
+from ..comparison.images import Comparison, Floats, compare, resampled
+from ..comparison.programs import INPUT_NAMES, OWN, RunnerError, name_of, outputs_of, run, separated, words_of
 from ..errors import InputFileError, NbnumbaError, ResourceError, UsageError
-from ..io.arrays import read_arrays
-from ..io.files import read_bytes, replacing
-from ..io.raw import read_raw, write_raw
-from ..io.smv import read_smv
-from ..runner import INPUT_NAMES, OWN, RunnerError, name_of, outputs_of, run, separated, words_of
+from ..formats.arrays import read_arrays
+from ..formats.files import read_bytes, replacing
+from ..formats.raw import read_raw, write_raw
+from ..formats.smv import read_smv
 
 PASSED, BELOW_THRESHOLD = 0, 3
 THRESHOLD = 0.9999999

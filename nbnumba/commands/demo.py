@@ -4,9 +4,9 @@ import shlex
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from ..batch import run
 from ..errors import ResourceError, UsageError
-from ..options import parse
+from ..nanobragg.options import parse
+from .simulate import run
 
 OPTIONS = """
 -misset 12 34 56 -Na 10 -Nb 10 -Nc 20 -mosaic 0.3 -mosaic_domains 20

@@ -2,7 +2,7 @@
 
 import argparse
 
-from .. import gpu
+from ..render.cuda import cards as gpu
 
 
 def main(argv: list[str]) -> int:

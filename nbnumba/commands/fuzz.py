@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from ..comparison.fuzz import OURSELVES, TOLERANCE, Difference, Program, Tolerance, as_test, program, search
 from ..errors import NbnumbaError, ResourceError, UsageError
-from ..fuzz import OURSELVES, TOLERANCE, Difference, Program, Tolerance, as_test, program, search
-from ..io.files import replacing
+from ..formats.files import replacing
 from ..seeds import fresh_seed
 
 AGREED, DIFFERENT = 0, 3

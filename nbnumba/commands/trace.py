@@ -15,17 +15,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..batch import input_files, with_cached_factors
+from ..comparison.trace import Trace, brightest_pixels, trace_backend, trace_pixel
 from ..errors import NbnumbaWarning, ResourceError, UsageError
 from ..experiment import Experiment
-from ..inputs import read_inputs
-from ..io.files import replacing
-from ..options import Command, parse
-from ..rendering import Backend, Precision, render
-from ..report import versions
-from ..resolve import Resolved, resolve
+from ..formats.files import replacing
+from ..nanobragg.options import Command, parse
+from ..render.rendering import Backend, Precision, render
 from ..seeds import fresh_seed
-from ..trace import Trace, brightest_pixels, trace_backend, trace_pixel
+from ..setup.inputs import read_inputs
+from ..setup.resolve import Resolved, resolve
+from .report import versions
+from .simulate import input_files, with_cached_factors
 
 _EPILOG = """\
 For a pixel at slow 9, fast 14:

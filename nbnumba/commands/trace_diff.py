@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
-from ..report import LABELS
-from ..trace_diff import (
+from ..comparison.trace_diff import (
     CHAIN,
     SCALING_CHAIN,
     Diff,
@@ -22,6 +21,7 @@ from ..trace_diff import (
     diff_traces,
     read_trace,
 )
+from .report import LABELS
 
 AGREE, DIFFER = 0, 3
 _EPILOG = """\

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import rendering
 from ..experiment import Detector, Experiment, Sampling, Scan, Vector, changed
-from ..inputs import read_inputs
-from ..kernels.pixel import solid_angle
-from ..kernels.vectors import cross, dot, rotated_about, rotated_xyz, unit
-from ..resolve import Resolved, resolve
-from ..scan import sample_phi
+from ..kernels.equations.pixel import solid_angle
+from ..kernels.equations.vectors import cross, dot, rotated_about, rotated_xyz, unit
+from ..render import rendering
+from ..setup.inputs import read_inputs
+from ..setup.resolve import Resolved, resolve
+from ..setup.scan import sample_phi
 from ..units import ELECTRON_RADIUS_SQR_M2
 
 Array = npt.NDArray[Any]

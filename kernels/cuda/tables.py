@@ -1,0 +1,208 @@
+"""What the GPU kernels take, made on the host: numbers of each image, sources, orientations, structure factors.
+
+A kernel's arguments are a few arrays, whatever the image: its scalars are one record of ``IMAGE``, and several images
+that are alike in size and variant are rendered together, each from a record of its own.
+"""
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from ..equations.orientation import oriented_cells
+from ..equations.polarization import polarization_frame
+from ..plan import GAUSS, ROUND, SQUARE, TOPHAT
+from .bits import MOST_CELLS, MOST_INDEX, MOST_PAIR_INDEX, packed_pairs
+
+SHAPES = (SQUARE, ROUND, GAUSS, TOPHAT)
+"""Those that the kernels know."""
+
+THREADS = 128
+"""Threads in a block."""
+ROWS = 128
+"""Orientations held in shared memory at a time."""
+ROW = 10
+"""Numbers of an orientation: a, b, c and one that is not used, so that two at a time can be read."""
+STAGED = ROW * ROWS
+"""Numbers of those in shared memory: 10 KiB."""
+ENOUGH_THREADS = 1 << 18
+"""Fewer pixels than this are given several threads each; so many make a launch of several images."""
+
+MOST_SAMPLES = 1 << 16
+"""Evaluated by a thread in one go: some 20 ms on a large card that is full, so that a launch is several waves."""
+FEWEST_ROWS = 16
+"""Orientations that a thread sums at least: with fewer, it would be busier with the geometry around them."""
+MOST_PARTS = 65535
+"""As many as a grid can have along y."""
+
+DOUBLE, SINGLE, BITS, PAIRS = 0, 1, 2, 3
+"""Arithmetic of the lattice factor: float64; float64 up to the last reduction, then float32; float64 for h, k, l, then
+integers and float32; pairs of float32 for h, k, l too."""
+
+INSTRUCTIONS = {DOUBLE: (139, 95), SINGLE: (111, 31), BITS: (98, 12), PAIRS: (156, 0)}
+"""Of a step of a square crystal: all, and those on float64 (tests/test_ptx.py counts them)."""
+SLOW_DOUBLE = 13
+"""From so many float32 operations in the time of a float64 one ``PAIRS`` should beat ``BITS``: a step of one has 156
+instructions, none of them on float64, a step of the other waits for 12 on float64."""
+
+VECTOR = ("f8", 3)
+WHOLE = "i4"
+IMAGE = np.dtype(
+    [
+        # The detector, by the names of DetectorPlan.
+        ("pixel", "f8"), ("fast", *VECTOR), ("slow", *VECTOR), ("normal", *VECTOR), ("origin", *VECTOR),
+        ("beam", *VECTOR), ("distance", "f8"), ("close_distance", "f8"), ("fbeam", "f8"), ("sbeam", "f8"),
+        ("surface", WHOLE), ("handedness", "f8"), ("point_pixel", WHOLE), ("layers", WHOLE), ("layer_step", "f8"),
+        ("attenuation", "f8"),
+        # Its region: the first pixel and how many stand in a row.
+        ("first_fast", WHOLE), ("first_slow", WHOLE), ("width", WHOLE), ("masked", WHOLE),
+        # Rows of the sources and orientations of this image.
+        ("first_source", WHOLE), ("sources", WHOLE), ("first_row", WHOLE), ("rows", WHOLE),
+        # The crystal.
+        ("cells", WHOLE, 3), ("fudge", "f8"), ("triangle", "f8", 6),
+        # The table of F: cells along each axis and the index of the first, margin included.
+        ("sizes", WHOLE, 3), ("first", WHOLE, 3), ("default", "f8"),
+        # Amorphous material, by the names of BackgroundPlan.
+        ("scale", "f8"), ("form_factor", "f8"), ("in_sum", WHOLE),
+        # The rest, by the names of Plan.
+        ("photons_per_sample", "f8"), ("oversample", WHOLE), ("oversample_thick", WHOLE), ("oversample_polar", WHOLE),
+        ("oversample_omega", WHOLE), ("kahn", "f8"), ("polarization_correction", WHOLE), ("dmin", "f8"),
+        ("last_capture", WHOLE), ("polar_of_skipped", WHOLE),
+    ],
+    align=True,
+)  # fmt: skip
+"""The scalars of an image: SI, as in Plan."""
+
+SOURCE = 11
+"""Numbers of a source: direction of travel, 1/λ, weight, and the directions of its electric and magnetic fields."""
+
+
+class Tables(NamedTuple):
+    """The arrays that a kernel reads, on the device."""
+
+    images: np.ndarray
+    """Records of ``IMAGE`` (images,)."""
+    sources: np.ndarray
+    """(sources of all images, ``SOURCE``)."""
+    cells: np.ndarray
+    """a, b, c of every orientation in m, flat, ``ROW`` numbers each, those of an image together; packed pairs of
+    float32 where the arithmetic is ``PAIRS``."""
+    factors: np.ndarray
+    """F in h, k, l order, flat, with a margin of default_F all round; float32 unless the arithmetic is ``DOUBLE``."""
+    mask: np.ndarray
+    """uint8 (slow, fast), 0 where a pixel is not rendered; (0, 0) without one."""
+    amorphous: np.ndarray
+    """sin θ/λ and F of amorphous material (2, n), as in BackgroundPlan."""
+
+
+def choice(code):
+    """A number as a tuple of that length: its type, so what is not chosen is not compiled."""
+    return (0,) * code
+
+
+def variant_of(plan, arithmetic):
+    """Surface of the detector, shape, interpolation and arithmetic, each as :func:`choice` has it."""
+    if plan.crystal.shape not in SHAPES:
+        raise NotImplementedError(f"kernels/cuda/steps.py knows no crystal of shape {plan.crystal.shape}")
+    interpolates = int(plan.factors.interpolate > 0)
+    return tuple(map(choice, (plan.detector.surface, plan.crystal.shape, interpolates, arithmetic)))
+
+
+def chosen_arithmetic(plan, precision, singles_per_double=2):
+    """The arithmetic that serves ``precision`` ("double" or "mixed") for this crystal.
+
+    ``singles_per_double``: how many float32 operations the card does in the time of a float64 one. Where float32 would
+    save nothing, "mixed" is double.
+    """
+    crystal = plan.crystal
+    if precision == "double" or crystal.shape not in (SQUARE, GAUSS) or plan.factors.interpolate:
+        return DOUBLE
+    most_index = (
+        max(math.hypot(*edge) for edge in (crystal.a, crystal.b, crystal.c)) * 2.0 / plan.sources.wavelength.min()
+    )
+    fits = max(crystal.cells) <= MOST_CELLS and most_index < MOST_INDEX
+    if crystal.shape != SQUARE or not fits:
+        return SINGLE
+    return PAIRS if singles_per_double >= SLOW_DOUBLE and most_index < MOST_PAIR_INDEX else BITS
+
+
+def image_numbers(plan, first_source=0, first_row=0):
+    """The record of an image, as a tuple.
+
+    ``first_source``, ``first_row``: where its sources and orientations begin in their tables.
+    """
+    detector, crystal, factors, background = plan.detector, plan.crystal, plan.factors, plan.background
+    fast0, fast1, slow0, _ = detector.roi
+    return (
+        detector.pixel, detector.fast, detector.slow, detector.normal, detector.origin,
+        detector.beam, detector.distance, detector.close_distance, detector.fbeam, detector.sbeam,
+        detector.surface, detector.handedness, detector.point_pixel, detector.layers, detector.layer_step,
+        detector.attenuation,
+        fast0, slow0, fast1 - fast0 + 1, int(detector.mask.size > 0),
+        first_source, len(plan.sources.weight), first_row, len(crystal.phi) * len(crystal.domains),
+        crystal.cells, crystal.fudge, _triangle(crystal),
+        tuple(n + 2 for n in factors.table.shape), tuple(n - 1 for n in factors.first), factors.default,
+        background.scale, background.form_factor, background.in_sum,
+        plan.photons_per_sample, plan.oversample, plan.oversample_thick, plan.oversample_polar,
+        plan.oversample_omega, plan.kahn, plan.polarization_correction, plan.dmin,
+        plan.last_capture, plan.polar_of_skipped,
+    )  # fmt: skip
+
+
+def _triangle(crystal):
+    """R of B = QR, B the reciprocal axes as columns, times the number of cells; for Gaussian and top-hat spots."""
+    if crystal.shape not in (GAUSS, TOPHAT):
+        return (0.0,) * 6
+    axes = np.array([crystal.a_star, crystal.b_star, crystal.c_star]).T * math.prod(map(float, crystal.cells))
+    _, triangle = np.linalg.qr(axes)
+    return tuple(triangle[np.triu_indices(3)])
+
+
+def source_rows(plan):
+    """The sources of an image, a row of ``SOURCE`` numbers each."""
+    rows = np.empty((len(plan.sources.weight), SOURCE))
+    rows[:, :3] = plan.sources.incident
+    rows[:, 3] = 1.0 / plan.sources.wavelength
+    rows[:, 4] = plan.sources.weight
+    rows[:, 5:] = _fields(rows[:, :3].tobytes(), plan.polarization_axis)
+    return rows
+
+
+@lru_cache(maxsize=8)
+def _fields(incident, axis):
+    """Directions of the electric and the magnetic field of sources (n, 6); the same for all images of a series."""
+    directions = np.frombuffer(incident).reshape(-1, 3)
+    return np.array([np.ravel(polarization_frame(tuple(direction), axis)) for direction in directions])
+
+
+def orientation_rows(plan, arithmetic):
+    """a, b, c of every orientation, ``ROW`` numbers each."""
+    cells = oriented_cells(plan.crystal)
+    rows = np.zeros((len(cells), ROW))
+    rows[:, :9] = packed_pairs(cells) if arithmetic == PAIRS else cells
+    return rows
+
+
+def padded_factors(plan, arithmetic):
+    """The table of F with a margin of default_F, flat."""
+    padded = np.pad(plan.factors.table, 1, constant_values=plan.factors.default)
+    return padded.ravel().astype(np.float64 if arithmetic == DOUBLE else np.float32, copy=False)
+
+
+def rows_per_part(pixels, orientations, samples):
+    """How many orientations a thread sums, so that ``pixels`` give enough threads and none runs for too long.
+
+    ``samples``: layers × sub-pixels × sources. The bits of an image depend on the answer, so it depends on nothing but
+    the image.
+    """
+    chunks = -(-orientations // ROWS)
+    parts = min(chunks, max(1, ENOUGH_THREADS // pixels))
+    rows = min(-(-chunks // parts) * ROWS, max(FEWEST_ROWS, MOST_SAMPLES // samples))
+    return rows - rows % (ROWS if rows > ROWS else FEWEST_ROWS)
+
+
+def least_seconds_per_step(arithmetic, singles_per_double, instructions_per_second):
+    """Of a square crystal, if every unit of a card were busy all the time."""
+    every, on_float64 = INSTRUCTIONS[arithmetic]
+    return max(every, on_float64 * singles_per_double) / instructions_per_second

@@ -1,0 +1,111 @@
+"""Lists of structure factors as text: h k l F."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputFileError, NbnumbaWarning
+from .files import Path, read_text
+from .recognition import text_format
+from .rows import Row, rows
+
+LIST = "the list of structure factors"
+_CHUNK = 2**20
+_LARGEST_INDEX = 2**31 - 1
+_ROUNDED_BELOW = 0.4
+_RIGHT = "a reflection is h k l F, whole h, k, l and F >= 0"
+
+
+def read_hkl(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Reflections in the order of the file; further columns, blank lines and what follows a ``#`` are ignored.
+
+    Returns
+    -------
+    hkl : ndarray of int64, shape (n, 3)
+        Miller indices.
+    amplitudes : ndarray of float64, shape (n,)
+        F in electrons.
+
+    Raises
+    ------
+    InputFileError
+        Another program's format, by its name; no reflections, or a line that is not one: names the line.
+
+    Warns
+    -----
+    NbnumbaWarning
+        Indices less than 0.4 from a whole number were rounded.
+    """
+    text = read_text(path, LIST)
+    other = text_format(text)
+    if other is not None:
+        raise InputFileError(f"{os.fspath(path)}: is {other[0]}, not {LIST}: {other[1]}")
+    values = _fast(text)
+    if values is None:
+        values = _careful(path, text)
+    return values[:, :3].astype(np.int64), values[:, 3].copy()
+
+
+def _fast(text: str) -> npt.NDArray[np.float64] | None:
+    """All rows by NumPy's compiled reader, or None where any of them needs a closer look."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            values = np.concatenate([
+                np.loadtxt(io.StringIO(chunk), usecols=(0, 1, 2, 3), ndmin=2) for chunk in _chunks(text)
+            ])  # fmt: skip
+    except (ValueError, Warning):
+        return None
+    hkl, amplitudes = values[:, :3], values[:, 3]
+    whole = np.all(np.abs(hkl) <= _LARGEST_INDEX) and np.array_equal(hkl, np.rint(hkl))
+    return values if whole and np.all(np.isfinite(amplitudes) & (amplitudes >= 0)) else None
+
+
+def _chunks(text: str) -> Iterator[str]:
+    """Whole lines of about a megabyte: Ctrl-C is heard only when the compiled reader returns."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start + _CHUNK) + 1 or len(text)
+        yield text[start:end]
+        start = end
+
+
+def _careful(path: Path, text: str) -> npt.NDArray[np.float64]:
+    """All rows one by one: says what is wrong, and rounds."""
+    reflections = []
+    rounded = []
+    for row in rows(path, text):
+        *hkl, amplitude = _reflection(row)
+        whole = [float(round(index)) for index in hkl]
+        reflections.append([*whole, amplitude])
+        if whole != hkl:
+            rounded.append(row)
+    if not reflections:
+        raise InputFileError(f"{os.fspath(path)}: no reflections; each line must be h k l F")
+    if rounded:
+        first = rounded[0]
+        warnings.warn(
+            f"{first.path}:{first.number}: indices rounded to whole numbers, on {len(rounded)} lines from here on:"
+            f" {first.text!r}",
+            NbnumbaWarning,
+            stacklevel=3,
+        )
+    return np.array(reflections)
+
+
+def _reflection(row: Row) -> list[float]:
+    values = row.floats("h k l F")
+    if len(values) < 4:
+        raise row.error(f"{len(values)} numbers where 4 are needed ({_RIGHT})")
+    for name, index in zip("hkl", values, strict=False):
+        if abs(index) > _LARGEST_INDEX or abs(index - round(index)) >= _ROUNDED_BELOW:
+            raise row.error(f"{name} = {index:g} is no Miller index ({_RIGHT})")
+    if values[3] < 0:
+        raise row.error(f"F = {values[3]:g} is negative ({_RIGHT})")
+    return values

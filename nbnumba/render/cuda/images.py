@@ -1,0 +1,295 @@
+"""Rendering on CUDA cards: one image on one card or several, and many images in a row."""
+
+import contextlib
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...arrays import HoldsArrays
+from ...errors import DeviceError
+from ...interruption import Worker
+from ...kernels.cuda import tables as cuda_tables
+from ...kernels.plan import Plan
+from . import cards as gpu
+from .launches import Cut, Job, Pace, cut_of
+from .memory import LENT_BYTES, Place, same_array, spare_place
+
+FIRST_SHARE = 8
+"""The first launch whose time is taken is so much shorter than the count of instructions makes it."""
+MOST_SAMPLES_TOGETHER = 1 << 30
+"""In a launch of several images, which is never cut."""
+POLL_S = 0.05
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CudaRendering(HoldsArrays):
+    """Photons and how they came about."""
+
+    photons: np.ndarray
+    """float32 (slow, fast)."""
+    outside: int
+    """Samples that were to be interpolated but lie outside the table."""
+
+
+# One image --------------------------------------------------------------------------------------------------------
+
+
+def render_cuda(
+    plan: Plan,
+    precision: str = "double",
+    devices: Sequence[int] = (0,),
+    progress: Callable[[int], None] | None = None,
+) -> CudaRendering:
+    """Render one image, launch by launch.
+
+    Parameters
+    ----------
+    plan : Plan
+        Without ``running_product``: what depends on the order of samples is the reference renderer's.
+    precision : {"double", "mixed"}
+    devices : sequence of int
+        Cards; each renders a run of the image's pixels.
+    progress : callable, optional
+        Called now and then with the number of pixels done.
+
+    Raises
+    ------
+    DeviceError
+        No usable card, too little memory on it, or a failure of the driver, in one line.
+    """
+    devices = list(dict.fromkeys(devices))
+    window = np.empty(cut_of(plan).pixels, np.float32)
+    edges = [len(window) * n // len(devices) for n in range(len(devices) + 1)]
+    bands = [
+        _Band(plan, precision, device, window, first, stop)
+        for device, first, stop in zip(devices, edges[:-1], edges[1:], strict=True)
+        if first < stop
+    ]
+    if len(bands) == 1:
+        for _ in bands[0].steps():
+            if progress is not None:
+                progress(bands[0].done)
+    else:
+        _render_together(bands, progress)
+    return CudaRendering(_placed(plan, window), sum(band.outside for band in bands))
+
+
+@dataclass(eq=False, repr=False)
+class _Band(HoldsArrays):
+    """A run of an image's pixels, which one card renders."""
+
+    plan: Plan
+    precision: str
+    device: int
+    window: np.ndarray
+    first: int
+    stop: int
+    done: int = 0
+    outside: int = 0
+    abandoned: bool = False
+
+    def steps(self) -> Iterator[None]:
+        """Fill this band of the window, a launch at a time."""
+        with gpu.on(self.device), spare_place(self.device) as place:
+            job = Job([self.plan], self.precision, place, self.first, self.stop)
+            pace = Pace(max(1, job.work_of_launch // FIRST_SHARE))
+            with _counted_as_compilation():
+                job.warm_up()
+                job.wait()
+            for piece in job.pieces(pace):
+                started = time.perf_counter()
+                job.launch(piece)
+                job.wait()
+                pace.took(piece.work, time.perf_counter() - started)
+                if piece.stop == job.parts:
+                    self.outside += job.fetch(self.window[piece.first : piece.first + piece.count])
+                self.done = piece.first - self.first + piece.count * piece.stop // job.parts
+                yield
+
+    def render(self) -> None:
+        """All steps, unless nobody waits for them any more."""
+        for _ in self.steps():
+            if self.abandoned:
+                break
+
+
+def _render_together(bands: Sequence[_Band], progress: Callable[[int], None] | None) -> None:
+    """Each band on its card, all at once."""
+    workers = [Worker(band.render) for band in bands]
+    try:
+        for worker in workers:
+            worker.start()
+        working = workers
+        while working:
+            time.sleep(POLL_S)
+            ended = [worker for worker in working if not worker.is_alive()]
+            working = [worker for worker in working if worker not in ended]
+            # What goes wrong on one card ends the others.
+            for worker in ended:
+                worker.result()
+            if progress is not None:
+                progress(sum(band.done for band in bands))
+    except BaseException:
+        for band in bands:
+            band.abandoned = True
+        for worker in workers:
+            if worker.is_alive():
+                worker.join(1.0)
+        raise
+
+
+@contextlib.contextmanager
+def _counted_as_compilation() -> Iterator[None]:
+    """Let those who listen to Numba know of kernels for a card, of which it says nothing itself."""
+    if not gpu.cuda_provider().never_compiled():
+        yield
+        return
+    from numba.core import event
+
+    with event.trigger_event("numba:compile"):
+        yield
+
+
+# Many images ------------------------------------------------------------------------------------------------------
+
+
+def render_many(
+    plans: Iterable[Plan], precision: str = "double", devices: Sequence[int] = (0,)
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Render images one after the other, several under way at a time; photons and samples outside, in order.
+
+    Small images that are alike go several to a launch. Cards take turns. On each, one launch goes on while the images
+    of the one before it are copied back and those of the one after it are set up, in memory that is used again and
+    again; plans that share a table of structure factors find it on the card.
+
+    Raises
+    ------
+    DeviceError
+        As :func:`render_cuda`; images that were yielded before are good.
+    """
+    devices = list(dict.fromkeys(devices))
+    places = {device: (Place(), Place()) for device in devices}
+    under_way: deque[tuple[int, Job]] = deque()
+    waiting, failure = _batches(plans, precision), None
+    try:
+        for number in itertools.count():
+            try:
+                batch = next(waiting)
+            except StopIteration:
+                break
+            except Exception as error:
+                # The images that were begun before are good.
+                failure = error
+                break
+            device = devices[number % len(devices)]
+            if len(under_way) == 2 * len(devices):
+                yield from _finished(*under_way.popleft())
+            first, second = places[device]
+            place, other = (first, second) if number // len(devices) % 2 == 0 else (second, first)
+            with gpu.on(device):
+                under_way.append((device, _begun(batch, precision, place, other)))
+        while under_way:
+            yield from _finished(*under_way.popleft())
+        if failure is not None:
+            raise failure
+    finally:
+        for device, pair in places.items():
+            with contextlib.suppress(DeviceError), gpu.on(device):
+                for place in pair:
+                    place.clear()
+
+
+def _begun(plans: Sequence[Plan], precision: str, place: Place, other: Place) -> Job:
+    """Queue images that are alike and their way back; returns before they are rendered.
+
+    ``other`` may hold the same factors.
+    """
+    # Where they serve no more, neither place keeps them while others are moved.
+    place.factors, other.factors = place.factors or other.factors, None
+    job = Job(plans, precision, place)
+    for piece in job.pieces(Pace(job.work_of_launch)):
+        job.launch(piece)
+        if piece.stop == job.parts:
+            size, pinned = len(plans) * job.pixels, gpu.cuda_provider().cuda.pinned_array
+            window = place.space("window", size, np.float32, place.make_window)
+            counts = place.space("counts", size, np.int64, pinned) if job.interpolates else None
+            job.start_fetching(piece, window, counts)
+    other.factors = place.factors
+    return job
+
+
+def _finished(device: int, job: Job) -> list[tuple[np.ndarray, int]]:
+    """Wait for images: photons and samples outside the table."""
+    with gpu.on(device):
+        job.wait()
+    images = []
+    for number, plan in enumerate(job.plans):
+        there = slice(number * job.pixels, (number + 1) * job.pixels)
+        outside = int(job.place.arrays["counts"][there].sum()) if job.interpolates else 0
+        images.append((_taken(job.place, plan, there), outside))
+    return images
+
+
+def _taken(place: Place, plan: Plan, there: slice) -> np.ndarray:
+    """A finished image, to be kept by whoever takes it: lent, if it is all of the window, else copied out."""
+    window = place.arrays["window"]
+    detector = plan.detector
+    whole = window[there].size == window.size == detector.slow_pixels * detector.fast_pixels
+    lent = place.lend_window() if whole and window.nbytes >= LENT_BYTES else None
+    return _placed(plan, window[there], copy=True) if lent is None else _placed(plan, lent)
+
+
+def _batches(plans: Iterable[Plan], precision: str) -> Iterator[list[Plan]]:
+    """Plans in order, several together where one launch can render them and neither fills the card twice nor lasts."""
+    batch: list[Plan] = []
+    kind: tuple[Any, ...] = ()
+    samples = 0
+    try:
+        for plan in plans:
+            cut, kind_before = cut_of(plan), kind
+            kind = _kind(plan, cut, precision)
+            samples += cut.samples
+            fits = len(batch) < cut.most_together and samples <= MOST_SAMPLES_TOGETHER and kind == kind_before
+            if batch and not (fits and _share_tables(batch[0], plan)):
+                yield batch
+                batch, samples = [], cut.samples
+            batch.append(plan)
+    except Exception:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+def _kind(plan: Plan, cut: Cut, precision: str) -> tuple[Any, ...]:
+    """What is the same for images that share a launch, their tables apart: as many threads, the same kernel."""
+    # Whatever the card, what is alike for one with slow float64 is alike for all.
+    arithmetic = cuda_tables.chosen_arithmetic(plan, precision, cuda_tables.SLOW_DOUBLE)
+    return cut.pixels, cut.rows_of_part, cut.parts, cuda_tables.variant_of(plan, arithmetic), plan.factors.default
+
+
+def _share_tables(plan: Plan, other: Plan) -> bool:
+    return (
+        plan.factors.table is other.factors.table
+        and same_array(plan.detector.mask, other.detector.mask)
+        and same_array(plan.background.stol, other.background.stol)
+        and same_array(plan.background.stol_factor, other.background.stol_factor)
+    )
+
+
+def _placed(plan: Plan, window: np.ndarray, copy: bool = False) -> np.ndarray:
+    """The roi's pixels in the image of the whole detector; without ``copy`` they may be the image themselves."""
+    detector = plan.detector
+    fast0, fast1, slow0, slow1 = detector.roi
+    window = window.reshape(slow1 - slow0 + 1, fast1 - fast0 + 1)
+    if window.shape == (detector.slow_pixels, detector.fast_pixels):
+        return np.array(window) if copy else window
+    photons = np.zeros((detector.slow_pixels, detector.fast_pixels), np.float32)
+    photons[slow0 : slow1 + 1, fast0 : fast1 + 1] = window
+    return photons

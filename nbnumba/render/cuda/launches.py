@@ -1,0 +1,245 @@
+"""How images are cut into launches on a card."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ...errors import DeviceError
+from ...kernels.cuda import tables as cuda_tables
+from ...kernels.cuda.tables import MOST_PARTS, THREADS
+from ...kernels.plan import Plan
+from . import cards as gpu
+from .memory import Factors, Place
+
+LAUNCH_S = 0.05
+"""A launch should take about this long: Ctrl-C and progress wait for its end."""
+FEWEST_PIXELS, MOST_PIXELS = 1 << 16, 1 << 22
+"""In a launch, each as often as there are parts of its orientations in it; fewer would leave a large card idle."""
+MOST_NUMBERS = 1 << 32
+"""In a table, or pixels in an image: kernels count them in 32 bits."""
+MOST_TOGETHER = 16
+"""Images in a launch."""
+
+
+class Cut(NamedTuple):
+    """How an image is shared out to threads."""
+
+    pixels: int
+    """Of the region of interest."""
+    rows_of_part: int
+    """Orientations that a thread sums."""
+    parts: int
+    """Threads of a pixel."""
+    samples: int
+    """Of the image."""
+
+    @property
+    def most_together(self) -> int:
+        """How many such images fill a card in one launch."""
+        if self.parts > MOST_PARTS:
+            return 1
+        return max(1, min(MOST_TOGETHER, cuda_tables.ENOUGH_THREADS // (self.pixels * self.parts)))
+
+
+def cut_of(plan: Plan) -> Cut:
+    """How the threads of a card share an image: nothing but the image decides."""
+    fast0, fast1, slow0, slow1 = plan.detector.roi
+    pixels = (fast1 - fast0 + 1) * (slow1 - slow0 + 1)
+    orientations = len(plan.crystal.phi) * len(plan.crystal.domains)
+    around = plan.detector.layers * plan.oversample**2 * len(plan.sources.weight)
+    rows = cuda_tables.rows_per_part(pixels, orientations, around)
+    return Cut(pixels, rows, -(-orientations // rows), pixels * orientations * around)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one launch does: a run of pixels of the roi, and for each some parts of its orientations."""
+
+    first: int
+    count: int
+    first_part: int
+    parts: int
+
+    @property
+    def stop(self) -> int:
+        """The part after the last one."""
+        return self.first_part + self.parts
+
+    @property
+    def work(self) -> int:
+        """Parts of pixels."""
+        return self.count * self.parts
+
+
+@dataclass
+class Pace:
+    """How many parts of pixels a launch may take, so that it lasts ``LAUNCH_S``."""
+
+    work: int
+
+    def took(self, work: int, seconds: float) -> None:
+        """Learn from a launch."""
+        self.work = max(1, int(work * min(4.0, LAUNCH_S / max(seconds, 1e-9))))
+
+
+class Job:
+    """Images that are alike, on the current card: their tables there, and room for the pieces of which they are made.
+
+    ``first``, ``stop``: the band of pixels to be rendered, of a single image; by default all.
+    """
+
+    def __init__(
+        self, plans: Sequence[Plan], precision: str, place: Place, first: int = 0, stop: int | None = None
+    ) -> None:
+        from ...kernels.cuda import render as cuda
+
+        plan = plans[0]
+        self.kernels, self.plans, self.place = cuda, plans, place
+        place.stream = place.stream or gpu.cuda_provider().cuda.stream()
+        self.stream = place.stream
+        self.interpolates = plan.factors.interpolate > 0
+        cut = cut_of(plan)
+        self.pixels, self.rows_of_part, self.parts = cut.pixels, cut.rows_of_part, cut.parts
+        self.first, self.stop = first, self.pixels if stop is None else stop
+        ratio = gpu.cuda_provider().singles_per_double()
+        arithmetic = cuda_tables.chosen_arithmetic(plan, precision, ratio)
+        step_s = cuda_tables.least_seconds_per_step(arithmetic, ratio, gpu.cuda_provider().instructions_per_second())
+        self.work_of_launch = max(1, int(LAUNCH_S / step_s * cut.pixels * cut.parts / cut.samples))
+        """Parts of pixels in a launch whose time is not taken, since others wait behind it."""
+        self.variant = cuda_tables.variant_of(plan, arithmetic)
+        self._move(arithmetic)
+
+    def _move(self, arithmetic: int) -> None:
+        """Put everything on the card."""
+        place, plan, images = self.place, self.plans[0], len(self.plans)
+        if place.factors is not None and not place.factors.serve(plan, arithmetic):
+            place.factors = None
+        self.capacity = _capacity(self, arithmetic)
+        if place.factors is None:
+            # Not in the place's stream: the images of other streams read it too, and wait for this copy.
+            on_card = gpu.cuda_provider().cuda.to_device(cuda_tables.padded_factors(plan, arithmetic))
+            place.factors = Factors(plan.factors.table, plan.factors.default, arithmetic, on_card)
+        sources = [cuda_tables.source_rows(plan) for plan in self.plans]
+        cells = [cuda_tables.orientation_rows(plan, arithmetic) for plan in self.plans]
+        first_sources, first_rows = ([0, *np.cumsum([*map(len, rows)])] for rows in (sources, cells))
+        numbers = [*map(cuda_tables.image_numbers, self.plans, first_sources, first_rows)]
+        self.tables = cuda_tables.Tables(
+            images=place.put("images", np.array(numbers, cuda_tables.IMAGE)),
+            sources=place.put("sources", np.concatenate(sources)),
+            cells=place.put("cells", np.concatenate(cells).ravel()),
+            factors=place.factors.on_card,
+            mask=place.put("mask", plan.detector.mask),
+            amorphous=place.put("amorphous", np.stack([plan.background.stol, plan.background.stol_factor])),
+        )
+        band = min(self.stop - self.first, self.capacity)
+        several = self.parts > 1
+        self.picture = place.space("picture", images * band, np.float32)
+        self.photons = place.space("photons", images * self.capacity if several else 1, np.float64)
+        self.sums = place.space("sums", images * band if several else 1, np.float64)
+        self.beyond = place.space("beyond", images * band if self.interpolates else 1, np.int64)
+        counted = self.interpolates and several
+        self.outside = place.space("outside", images * self.capacity if counted else 1, np.int64)
+
+    def pieces(self, pace: Pace) -> Iterator[Piece]:
+        """Launches that make up the band, each as large as ``pace`` has it by then; of several images, one."""
+        if len(self.plans) > 1:
+            yield Piece(0, self.pixels, 0, self.parts)
+            return
+        first = self.first
+        while first < self.stop:
+            count = min(self.stop - first, self.capacity, max(FEWEST_PIXELS, pace.work // self.parts))
+            # Fewer pixels than would fill the card only where a single part of them takes too long.
+            count = min(count, max(THREADS, pace.work))
+            part = 0
+            while part < self.parts:
+                most = min(self.parts - part, MOST_PARTS, self.capacity // count)
+                piece = Piece(first, count, part, max(1, min(most, pace.work // count)))
+                yield piece
+                part = piece.stop
+            first += count
+
+    def launch(self, piece: Piece) -> None:
+        """Start rendering; returns at once."""
+        kernels, images = self.kernels, len(self.plans)
+        blocks = -(-piece.count // THREADS)
+        kernels.render_pixels[(blocks, piece.parts, images), THREADS, self.stream](
+            self.tables, piece.first, piece.count, piece.first_part, self.rows_of_part, self.parts,
+            self.photons, self.picture, self.outside if self.parts > 1 else self.beyond, *self.variant,
+        )  # fmt: skip
+        if self.parts > 1:
+            kernels.add_parts[(blocks, 1, images), THREADS, self.stream](
+                self.photons, self.outside, piece.count, piece.parts, int(piece.first_part > 0),
+                self.sums, self.beyond, self.picture, self.variant[2],
+            )  # fmt: skip
+
+    def warm_up(self) -> None:
+        """Have the kernels compiled by a launch of one block that is no part of the image and takes no time."""
+        self.launch(Piece(self.first, min(self.stop - self.first, THREADS), self.parts, 1))
+
+    def wait(self) -> None:
+        """For everything that was launched."""
+        self.stream.synchronize()
+
+    def fetch(self, window: np.ndarray) -> int:
+        """Copy the pixels of a finished piece; the number of samples outside the table."""
+        counts = np.zeros(len(window) if self.interpolates else 0, np.int64)
+        gpu.cuda_provider().copy_to_host(window, self.picture, self.stream)
+        if self.interpolates:
+            gpu.cuda_provider().copy_to_host(counts, self.beyond, self.stream)
+        self.wait()
+        return int(counts.sum())
+
+    def start_fetching(self, piece: Piece, window: np.ndarray, counts: np.ndarray | None) -> None:
+        """Queue the copy of a piece's pixels behind its launch. What a detector makes of photons would go before it."""
+        there = slice(piece.first, piece.first + len(self.plans) * piece.count)
+        gpu.cuda_provider().copy_to_host(window[there], self.picture, self.stream)
+        if counts is not None:
+            gpu.cuda_provider().copy_to_host(counts[there], self.beyond, self.stream)
+
+
+def _capacity(job: Job, arithmetic: int) -> int:
+    """How many parts of pixels the card can buffer; a DeviceError, before anything is allocated, where too few."""
+    plan, images, several = job.plans[0], len(job.plans), job.parts > 1
+    shape = tuple(n + 2 for n in plan.factors.table.shape)
+    rows = sum(len(plan.crystal.phi) * len(plan.crystal.domains) for plan in job.plans)
+    longest = max(math.prod(shape), cuda_tables.ROW * rows, job.stop)
+    if longest >= MOST_NUMBERS:
+        raise DeviceError(f"a table or image of {longest} numbers is too long for the GPU: -backend cpu")
+    table = 0 if job.place.factors is not None else math.prod(shape) * (4 if arithmetic else 8)
+    around = 8 * cuda_tables.SOURCE * sum(len(plan.sources.weight) for plan in job.plans)
+    around += images * cuda_tables.IMAGE.itemsize
+    fixed = 8 * cuda_tables.ROW * rows + around + plan.detector.mask.nbytes
+    of_pixel = images * ((20 if several else 4) + ((16 if several else 8) if job.interpolates else 0))
+    most = min((job.stop - job.first) * job.parts, MOST_PIXELS)
+    place, asked = job.place, (fixed, of_pixel, most)
+    if table == 0 and place.room is not None and place.room[0] == asked:
+        # As for the job before it: all that it needs is there.
+        return place.room[1]
+    free, capacity, fixed = gpu.cuda_provider().free_bytes(), most, fixed + table
+    if fixed + capacity * of_pixel > free:
+        # What is there need not be of use, and would be in the way.
+        place.give_back()
+        free = gpu.cuda_provider().free_bytes()
+    fewest = FEWEST_PIXELS if images == 1 else capacity
+    while fixed + capacity * of_pixel > free:
+        if capacity <= fewest:
+            raise DeviceError(_too_little(free, fixed + capacity * of_pixel, table, shape))
+        capacity //= 2
+    place.room = asked, capacity
+    return capacity
+
+
+def _too_little(free: float, needed: float, table: int, shape: tuple[int, ...]) -> str:
+    """What is too large for the card, and the size that would fit."""
+    said = f"the GPU has {free / 2**30:.3g} GiB free, this image needs {needed / 2**30:.3g} GiB there"
+    room = free - (needed - table)
+    if table > needed / 2 and room > 0.0:
+        fitting = " x ".join(str(int(n * (room / table) ** (1 / 3))) for n in shape)
+        return (
+            f"{said}, most of it for a table of {' x '.join(map(str, shape))} F: one of {fitting} would fit; "
+            "use -precision mixed, F to lower resolution, or -backend cpu"
+        )
+    return f"{said}: use -precision mixed, a smaller table or fewer domains, or -backend cpu"

@@ -1,0 +1,431 @@
+"""Where the detector stands: conventions, pivots and rotations, from the user's fields to SI vectors."""
+
+import math
+import sys
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import NbnumbaWarning, UsageError
+from ..experiment import Beam, Detector, Experiment, Goniometer, Pivot
+from ..kernels.equations.vectors import Vector, cross, dot, length, rotated_about, rotated_xyz, scaled, unit
+from ..units import metres_from_mm, radians_from_degrees
+
+DEFAULT_PIXEL_MM = 0.1
+DEFAULT_SIZE_MM = 102.4
+DEFAULT_DISTANCE_MM = 100.0
+
+SMALLEST_COSINE = 1e-12
+"""Between the detector's normal and the beam, or what the origin is placed by: less is 0 but for rounding."""
+ALONG_PLANE = (
+    "the beam runs along the detector plane, or the sample lies in it (-beam_vector, -odet_vector, -pix0_vector, "
+    "-detector_rot*, -twotheta): turn the detector towards the beam"
+)
+
+X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+MINUS_X, MINUS_Y, MINUS_Z = (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0)
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The unit vectors of one program's laboratory frame and what its detector turns about."""
+
+    beam: Vector
+    fast: Vector
+    slow: Vector
+    normal: Vector
+    twotheta: Vector
+    polarization: Vector
+    spindle: Vector
+
+
+CONVENTIONS = {
+    "mosflm": Axes(X, Z, MINUS_Y, X, MINUS_Z, Z, Z),
+    "denzo": Axes(X, Z, MINUS_Y, X, MINUS_Z, Z, Z),
+    "adxv": Axes(Z, X, MINUS_Y, Z, MINUS_X, X, X),
+    "xds": Axes(Z, X, Y, Z, X, X, X),
+    "dials": Axes(Z, X, Y, Z, Y, Y, Y),
+    "custom": Axes(X, Z, MINUS_Y, X, Y, Z, Z),
+}
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The detector and the axes of the laboratory, all lengths in m, all vectors of unit length.
+
+    ``fast``, ``slow``, ``normal`` and ``origin_m`` (outer corner of the first pixel) are those after all
+    rotations; ``unrotated`` are the first three before them.
+    """
+
+    convention: str
+    """Whose laboratory frame the vectors are in."""
+    pivot: Pivot
+    """What stayed put when the detector was turned."""
+    fast_pixels: int
+    """Pixels along fast."""
+    slow_pixels: int
+    """Pixels along slow."""
+    pixel_m: float
+    """Edge of a pixel."""
+    size_m: tuple[float, float]
+    """Edges along fast and slow: as given, not always a whole number of pixels."""
+    beam: Vector
+    """Along which the beam travels."""
+    polarization: Vector
+    """E-vector."""
+    spindle: Vector
+    """About which the crystal turns."""
+    twotheta_axis: Vector
+    """About which two-theta turns the detector."""
+    rotations_rad: Vector
+    """Turns of the detector about the lab's x, then y, then z."""
+    twotheta_rad: float
+    """The turn after them."""
+    unrotated: tuple[Vector, Vector, Vector]
+    """Fast, slow and normal before all turns."""
+    unrotated_origin_m: Vector
+    """Outer corner of the first pixel before them, where the pivot is the sample."""
+    fast: Vector
+    """Fast axis, as it is."""
+    slow: Vector
+    """Slow axis, as it is."""
+    normal: Vector
+    """Normal, as it is."""
+    origin_m: Vector
+    """Outer corner of the first pixel, from the sample."""
+    ratio: float
+    """Cosine between the beam and the detector normal."""
+    distance_m: float
+    """Sample to beam spot."""
+    close_distance_m: float
+    """Sample to the detector plane along its normal."""
+    fbeam_m: float
+    """Where the beam meets the detector plane, along fast from the corner."""
+    sbeam_m: float
+    """The same along slow."""
+    fclose_m: float
+    """Where the plane is nearest to the sample, along fast from the corner."""
+    sclose_m: float
+    """The same along slow."""
+    xbeam_m: float
+    """Beam centre as given or by default, x in the axes of the convention."""
+    ybeam_m: float
+    """The same, y."""
+    xclose_m: float
+    """Nearest point as given or by default, along fast."""
+    yclose_m: float
+    """The same along slow."""
+    placed_close_m: tuple[float, float, float]
+    """Nearest point and its distance as they went into the placement (fast, slow, distance)."""
+
+    @property
+    def slow_size_m(self) -> float:
+        """Edge of the detector along slow."""
+        return self.size_m[1]
+
+    @property
+    def orgx_px(self) -> float:
+        """Nearest point in pixels; the centre of the first pixel is 1."""
+        return self.fclose_m / self.pixel_m + 0.5
+
+    @property
+    def orgy_px(self) -> float:
+        """The same along slow."""
+        return self.sclose_m / self.pixel_m + 0.5
+
+    @property
+    def dials_origin_mm(self) -> Vector:
+        """Outer corner of the first pixel in the frame of DIALS, for a mosflm laboratory."""
+        x, y, z = self.origin_m
+        return (1000.0 * z, 1000.0 * y, -1000.0 * x)
+
+    @property
+    def beam_center_px(self) -> tuple[float, float]:
+        """Beam centre (fast, slow) in pixels from the outer corner of the first pixel."""
+        return (self.fbeam_m / self.pixel_m, self.sbeam_m / self.pixel_m)
+
+    @property
+    def handedness(self) -> float:
+        """+1 where fast × slow points along the beam, else −1."""
+        return 1.0 if dot(cross(self.fast, self.slow), self.beam) >= 0.0 else -1.0
+
+
+def place_detector(experiment: Experiment) -> Geometry:
+    """Resolve the detector's fields into vectors.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        With the headers' values already in it.
+
+    Raises
+    ------
+    UsageError
+        Vectors of no length, a beam that runs along the detector plane, sizes that hold no pixel.
+    """
+    detector, mode_c = experiment.detector, experiment.mode == "c"
+    axes, normal_given = _lab_axes(experiment.beam, detector, experiment.goniometer)
+    axes = replace(axes, normal=_normal_of(axes, normal_given, mode_c))
+    pixel_m, (fast_pixels, slow_pixels), size = _pixels(detector)
+    pivot = detector.chosen_pivot
+
+    rotations = (
+        radians_from_degrees(detector.rotx_deg),
+        radians_from_degrees(detector.roty_deg),
+        radians_from_degrees(detector.rotz_deg),
+    )
+    twotheta = radians_from_degrees(detector.twotheta_deg or 0.0)
+
+    def turned(v: Vector) -> Vector:
+        return rotated_about(rotated_xyz(v, *rotations), axes.twotheta, twotheta)
+
+    f, s, o = turned(axes.fast), turned(axes.slow), turned(axes.normal)
+    ratio_flat = dot(axes.beam, rotated_xyz(axes.normal, *rotations)) or sys.float_info.min
+    ratio = ratio_flat if mode_c else dot(axes.beam, o)
+    if not mode_c and abs(ratio) < SMALLEST_COSINE:
+        raise UsageError(ALONG_PLANE)
+    distance, close_distance = _distances(detector, ratio_flat, ratio, mode_c)
+    fclose, sclose = _near_point(detector, pixel_m, size, mode_c)
+    xclose = fclose if detector.close_x_mm is None else metres_from_mm(detector.close_x_mm)
+    yclose = sclose if detector.close_y_mm is None else metres_from_mm(detector.close_y_mm)
+    xbeam, ybeam = _beam_center(detector, pixel_m, size, (xclose, yclose))
+    fbeam, sbeam = fast_slow_of_beam_center(detector.convention, xbeam, ybeam, pixel_m, size[1])
+    if detector.convention == "custom":
+        x_given = detector.orgx_px is not None or detector.close_x_mm is not None
+        y_given = detector.orgy_px is not None or detector.close_y_mm is not None
+        fclose = fclose if x_given and not mode_c else xbeam
+        sclose = sclose if y_given and not mode_c else ybeam
+
+    flat_origin = _sum(scaled(axes.fast, -fclose), scaled(axes.slow, -sclose), scaled(axes.normal, close_distance))
+    given_origin = None if mode_c else _given_origin(detector)
+    if given_origin is not None or pivot == "sample":
+        flat_origin = given_origin or flat_origin
+        origin = turned(flat_origin)
+    else:
+        origin = _sum(scaled(f, -fbeam), scaled(s, -sbeam), scaled(axes.beam, distance))
+
+    reach = max(abs(distance), abs(close_distance)) if given_origin is None else length(origin)
+    placed_close = (fclose, sclose, close_distance)
+    fclose, sclose, close_distance = -dot(origin, f), -dot(origin, s), dot(origin, o)
+    distance = close_distance / ratio
+    # Mode c leaves two-theta out of the ratio, and takes a ratio of 0 for a tiny one.
+    if not SMALLEST_COSINE * reach < abs(close_distance) < math.inf or not 0.0 < abs(distance) < math.inf:
+        raise UsageError(ALONG_PLANE)
+    to_spot = tuple(distance * axes.beam[i] - origin[i] for i in range(3))
+    if close_distance < 0.0:
+        _refuse_back_side(mode_c)
+    return Geometry(
+        convention=detector.convention,
+        pivot=pivot,
+        fast_pixels=fast_pixels,
+        slow_pixels=slow_pixels,
+        pixel_m=pixel_m,
+        size_m=size,
+        beam=axes.beam,
+        polarization=axes.polarization,
+        spindle=axes.spindle,
+        twotheta_axis=axes.twotheta,
+        rotations_rad=rotations,
+        twotheta_rad=twotheta,
+        unrotated=(axes.fast, axes.slow, axes.normal),
+        unrotated_origin_m=flat_origin,
+        fast=f,
+        slow=s,
+        normal=o,
+        origin_m=origin,
+        ratio=ratio,
+        distance_m=distance,
+        close_distance_m=close_distance,
+        fbeam_m=dot(f, to_spot),
+        sbeam_m=dot(s, to_spot),
+        fclose_m=fclose,
+        sclose_m=sclose,
+        xbeam_m=xbeam,
+        ybeam_m=ybeam,
+        xclose_m=xclose,
+        yclose_m=yclose,
+        placed_close_m=placed_close,
+    )
+
+
+def _refuse_back_side(mode_c: bool) -> None:
+    """A detector whose normal points towards the sample has negative solid angles, and photons in mode c."""
+    text = "the detector's normal points towards the sample, which makes {}: reverse -odet_vector or turn the detector"
+    if not mode_c:
+        raise UsageError(text.format("its solid angles and photons negative"))
+    warnings.warn(text.format("photons negative, as in nanoBragg"), NbnumbaWarning, stacklevel=3)
+
+
+def pixels_within(geometry: Geometry, radius_m: float) -> np.ndarray:
+    """Pixels (slow, fast) whose centre lies within a radius of the beam spot, on the detector: a boolean array."""
+    fast = (np.arange(geometry.fast_pixels) + 0.5) * geometry.pixel_m - geometry.fbeam_m
+    slow = (np.arange(geometry.slow_pixels) + 0.5) * geometry.pixel_m - geometry.sbeam_m
+    within: np.ndarray = fast * fast + (slow * slow)[:, np.newaxis] <= radius_m * radius_m
+    return within
+
+
+def fast_slow_of_beam_center(
+    convention: str, x: float, y: float, pixel: float, slow_size: float
+) -> tuple[float, float]:
+    """Fbeam and Sbeam of a beam centre in the axes of a convention (any unit of length)."""
+    if convention == "mosflm":
+        return (y + 0.5 * pixel, x + 0.5 * pixel)
+    if convention == "denzo":
+        return (y, x)
+    if convention == "adxv":
+        return (x, slow_size - y)
+    return (x, y)
+
+
+def beam_center_of_fast_slow(
+    convention: str, fbeam: float, sbeam: float, pixel: float, slow_size: float
+) -> tuple[float, float]:
+    """Xbeam and Ybeam of a convention: the inverse of :func:`fast_slow_of_beam_center`."""
+    if convention == "mosflm":
+        return (sbeam - 0.5 * pixel, fbeam - 0.5 * pixel)
+    if convention == "denzo":
+        return (sbeam, fbeam)
+    if convention == "adxv":
+        return (fbeam, slow_size - sbeam)
+    return (fbeam, sbeam)
+
+
+def _sum(u: Vector, v: Vector, w: Vector) -> Vector:
+    return (u[0] + v[0] + w[0], u[1] + v[1] + w[1], u[2] + v[2] + w[2])
+
+
+def _lab_axes(beam: Beam, detector: Detector, goniometer: Goniometer) -> tuple[Axes, Vector]:
+    """The convention's vectors as unit vectors, those given in their place, and the normal as it was given."""
+    axes = CONVENTIONS[detector.convention]
+    given = {
+        "beam": ("-beam_vector", beam.direction),
+        "fast": ("-fdet_vector", detector.fast_axis),
+        "slow": ("-sdet_vector", detector.slow_axis),
+        "twotheta": ("-twotheta_axis", detector.twotheta_axis),
+        "polarization": ("-polar_vector", beam.polarization_axis),
+        "spindle": ("-spindle_axis", goniometer.spindle_axis),
+    }
+    if detector.convention != "custom":
+        _warn_of_ignored(detector, [*given.values(), ("-odet_vector", detector.normal_axis)])
+        return axes, axes.normal
+    for name, (option, vector) in given.items():
+        if vector is None:
+            continue
+        if not 0.0 < length(vector) < math.inf:
+            raise UsageError(f"{option} {' '.join(map(repr, vector))} has no direction: give a vector that is not zero")
+        axes = replace(axes, **{name: unit(vector)})
+    if length(cross(axes.fast, axes.slow)) < 1e-9:
+        raise UsageError("-fdet_vector and -sdet_vector are parallel: give two directions that span the detector")
+    return axes, axes.normal if detector.normal_axis is None else detector.normal_axis
+
+
+def _warn_of_ignored(detector: Detector, vectors: list[tuple[str, Vector | None]]) -> None:
+    """Say that vectors were given to no effect: a named convention has its own."""
+    ignored = [option for option, vector in [*vectors, ("-pix0_vector", detector.origin_mm)] if vector is not None]
+    if ignored:
+        warnings.warn(
+            f"{', '.join(ignored)}: ignored, since the convention is {detector.convention}, which has vectors of its "
+            f"own; of them and -{detector.convention}, the last on the line wins",
+            NbnumbaWarning,
+            stacklevel=4,
+        )
+
+
+def _normal_of(axes: Axes, given: Vector, mode_c: bool) -> Vector:
+    """The detector's normal: as given if exactly a unit vector, else fast × slow (C-2: on the side given)."""
+    if length(given) == 1.0:
+        return (float(given[0]), float(given[1]), float(given[2]))
+    normal = unit(cross(axes.fast, axes.slow))
+    away = not mode_c and dot(normal, given) < 0.0
+    warnings.warn(
+        f"-odet_vector {' '.join(map(repr, given))} is not of length 1: fast × slow is taken"
+        + (", turned to the side that was given" if away else ""),
+        NbnumbaWarning,
+        stacklevel=2,
+    )
+    return scaled(normal, -1.0) if away else normal
+
+
+def _pixels(detector: Detector) -> tuple[float, tuple[int, int], tuple[float, float]]:
+    """Pixel edge in m; along fast and slow, the number of pixels and the edge of the detector in m.
+
+    A size that is no whole number of pixels stays as given: the default beam centre is the middle of that.
+    """
+    pixel_mm = DEFAULT_PIXEL_MM if detector.pixel_mm is None else detector.pixel_mm
+    pixel = metres_from_mm(pixel_mm)
+    if not 0.0 < pixel < math.inf:
+        raise UsageError(f"-pixel {pixel_mm!r}: a pixel edge must be above 0 mm")
+    counts, sizes = [], []
+    for option, count, size_mm in (
+        ("-detsize_f", detector.fast_pixels, detector.fast_size_mm),
+        ("-detsize_s", detector.slow_pixels, detector.slow_size_mm),
+    ):
+        size_mm = DEFAULT_SIZE_MM if size_mm is None else size_mm
+        size = metres_from_mm(size_mm) if count is None else pixel * count
+        count = math.ceil(size / pixel - 0.5) if count is None else count
+        if count < 1:
+            raise UsageError(f"{option} {size_mm!r} mm holds no pixel of {pixel_mm!r} mm: give a larger size")
+        counts.append(count)
+        sizes.append(size)
+    return pixel, (counts[0], counts[1]), (sizes[0], sizes[1])
+
+
+def _distances(detector: Detector, ratio_flat: float, ratio: float, mode_c: bool) -> tuple[float, float]:
+    """Distance along the beam and to the nearest point, before read-back."""
+    distance = metres_from_mm(DEFAULT_DISTANCE_MM if detector.distance_mm is None else detector.distance_mm)
+    if detector.close_distance_mm is None:
+        close_distance = abs(ratio_flat * distance)
+        return (close_distance / ratio_flat if mode_c else distance), close_distance
+    close_distance = metres_from_mm(detector.close_distance_mm)
+    if mode_c:
+        return close_distance / ratio_flat, close_distance
+    if detector.distance_mm is None:
+        return close_distance / ratio, close_distance
+    return distance, close_distance
+
+
+def _near_point(detector: Detector, pixel_m: float, size: tuple[float, float], mode_c: bool) -> tuple[float, float]:
+    """Fclose and Sclose in m."""
+    near = []
+    for org, close_mm, edge in (
+        (detector.orgx_px, detector.close_x_mm, size[0]),
+        (detector.orgy_px, detector.close_y_mm, size[1]),
+    ):
+        if org is not None:
+            near.append((org - 0.5) * pixel_m)
+        elif close_mm is not None and not mode_c:
+            near.append(metres_from_mm(close_mm))
+        else:
+            near.append(edge / 2.0)
+    return near[0], near[1]
+
+
+def _beam_center(
+    detector: Detector, pixel: float, size: tuple[float, float], close: tuple[float, float]
+) -> tuple[float, float]:
+    """Xbeam and Ybeam in m, as given or by the convention's default."""
+    default = {
+        "mosflm": ((size[1] + pixel) / 2.0, (size[0] + pixel) / 2.0),
+        "denzo": ((size[1] + pixel) / 2.0, (size[0] + pixel) / 2.0),
+        "adxv": ((size[0] + pixel) / 2.0, (size[1] - pixel) / 2.0),
+    }.get(detector.convention, close)
+    x = default[0] if detector.beam_x_mm is None else metres_from_mm(detector.beam_x_mm)
+    y = default[1] if detector.beam_y_mm is None else metres_from_mm(detector.beam_y_mm)
+    return x, y
+
+
+def _given_origin(detector: Detector) -> Vector | None:
+    """pix0 in m where it counts: not beside custom detector vectors, which the reference then prefers."""
+    if detector.origin_mm is None or detector.convention != "custom":
+        return None
+    if any(v is not None for v in (detector.fast_axis, detector.slow_axis, detector.normal_axis)):
+        warnings.warn(
+            "-pix0_vector is ignored beside -fdet_vector, -sdet_vector or -odet_vector: "
+            "the origin follows from beam centre and distance",
+            NbnumbaWarning,
+            stacklevel=2,
+        )
+        return None
+    x, y, z = detector.origin_mm
+    return (metres_from_mm(x), metres_from_mm(y), metres_from_mm(z))

@@ -1,0 +1,163 @@
+"""The input files of an experiment, read once into arrays; and what image headers say about it."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from ..arrays import HoldsArrays
+from ..errors import InputFileError
+from ..experiment import Experiment, Mask, Mode, with_right_values
+from ..formats.amorphous import read_amorphous
+from ..formats.matrix import MosflmMatrix, read_matrix
+from ..formats.smv import SmvImage, header_value, read_smv
+from ..formats.sources import read_sources
+from ..structure_factors.provider import dumped_factors, listed_factors
+from ..structure_factors.table import FactorTable
+
+T = TypeVar("T")
+
+
+LEAST = {
+    "pixel_mm": ("PIXEL_SIZE", "above 0"),
+    "distance_mm": ("DISTANCE", "above 0"),
+    "close_distance_mm": ("CLOSE_DISTANCE", "above 0"),
+    "wavelength_angstrom": ("WAVELENGTH", "above 0"),
+    "oscillation_deg": ("OSC_RANGE", "0 or more"),
+}
+"""Fields that cannot be any number, the keywords of image headers that give them, and what they must be."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Inputs(HoldsArrays):
+    """What the files named by an experiment hold; None where none is named."""
+
+    matrix: MosflmMatrix | None = None
+    table: FactorTable | None = None
+    sources: np.ndarray | None = None
+    """x, y, z, weight, wavelength in m (n, 5), NaN where not given."""
+    amorphous: np.ndarray | None = None
+    """Two columns (n, 2): the axis of the file in Å⁻¹, F in electrons."""
+    mask: SmvImage | None = None
+    header: SmvImage | None = None
+
+
+def read_inputs(experiment: Experiment) -> Inputs:
+    """Read every file that the experiment names; coordinates are read later, when their resolution is known.
+
+    Lists and masks that the experiment itself holds take the place of their files. Its matrices do not come here:
+    they need no wavelength.
+
+    Raises
+    ------
+    InputFileError
+        A file that is missing, unreadable or not what it should be, by name and line.
+    """
+    detector, factors = experiment.detector, experiment.structure_factors
+
+    def read(reader: Callable[[str], T], path: str | None) -> T | None:
+        return None if path is None else reader(path)
+
+    sources, mask = experiment.beam.sources, detector.mask
+    return Inputs(
+        matrix=read(read_matrix, experiment.crystal.matrix_file),
+        table=_read_table(factors.hkl_file, factors.dump_file, factors.default_f),
+        sources=read(read_sources, experiment.beam.source_file) if sources is None else np.array(sources, float),
+        amorphous=read(read_amorphous, experiment.background.amorphous_file),
+        mask=read(read_smv, detector.mask_file) if mask is None else _without_header(mask),
+        header=read(read_smv, detector.header_file),
+    )
+
+
+def _without_header(mask: Mask) -> SmvImage:
+    return SmvImage("detector.mask", "", np.asarray(mask).astype(np.uint16))
+
+
+def with_headers(experiment: Experiment, inputs: Inputs, matching: Mode) -> Experiment:
+    """The experiment with what is not given in it taken from the image's header, then from the mask's.
+
+    Parameters
+    ----------
+    matching : {"spec", "c"}
+        Whole keywords, or the last place where the text of a keyword occurs, as the reference does (C-14).
+    """
+    detector = with_right_values(experiment.detector, pivot=experiment.detector.chosen_pivot)
+    experiment = with_right_values(experiment, detector=detector)
+    if inputs.header is not None:
+        experiment = _with_header(experiment, inputs.header, matching, y_from_top=False)
+    if experiment.detector.mask is not None:
+        experiment = _with_size(experiment, experiment.detector.mask)
+    elif inputs.mask is not None:
+        experiment = _with_header(experiment, inputs.mask, matching, y_from_top=True)
+    return experiment
+
+
+def _with_size(experiment: Experiment, mask: Mask) -> Experiment:
+    """As a header's, a mask's size counts where none is given."""
+    detector = experiment.detector
+    fast = mask.fast_pixels if detector.fast_pixels is None else detector.fast_pixels
+    slow = mask.slow_pixels if detector.slow_pixels is None else detector.slow_pixels
+    return replace(experiment, detector=replace(detector, fast_pixels=fast, slow_pixels=slow))
+
+
+def header_number(image: SmvImage, keyword: str, whole: bool) -> float | None:
+    """The number that an image's header gives for a keyword, as :func:`nbnumba.formats.smv.header_value`."""
+    try:
+        return header_value(image.header, keyword, whole)
+    except InputFileError as error:
+        raise InputFileError(f"{image.path}: {error}") from error
+
+
+def _read_table(hkl_file: str | None, dump_file: str | None, default_f: float) -> FactorTable | None:
+    if hkl_file is not None:
+        return listed_factors(hkl_file, default_f)
+    if dump_file is not None and os.path.exists(dump_file):
+        return dumped_factors(dump_file)
+    return None
+
+
+def _with_header(experiment: Experiment, image: SmvImage, matching: Mode, y_from_top: bool) -> Experiment:
+    whole = matching == "spec"
+
+    def value(keyword: str) -> float | None:
+        return header_number(image, keyword, whole)
+
+    slow_pixels, fast_pixels = image.pixels.shape
+    pixel, y = value("PIXEL_SIZE"), value("BEAM_CENTER_Y")
+    if y_from_top and y is not None:
+        y = (0.1 if pixel is None else pixel) * slow_pixels - y
+    orgx, orgy, phi = value("ORGX"), value("ORGY"), value("PHI")
+    if whole:
+        start = value("OSC_START")
+        phi = phi if start is None else start
+        orgx = value("XDS_ORGX") if orgx is None else orgx
+        orgy = value("XDS_ORGY") if orgy is None else orgy
+    found = {
+        "detector": {
+            "fast_pixels": fast_pixels,
+            "slow_pixels": slow_pixels,
+            "pixel_mm": pixel,
+            "distance_mm": value("DISTANCE"),
+            "close_distance_mm": value("CLOSE_DISTANCE"),
+            "beam_x_mm": value("BEAM_CENTER_X"),
+            "beam_y_mm": y,
+            "orgx_px": orgx,
+            "orgy_px": orgy,
+            "twotheta_deg": value("TWOTHETA") if whole else None,
+        },
+        "beam": {"wavelength_angstrom": value("WAVELENGTH")},
+        "scan": {"phi_deg": phi, "oscillation_deg": value("OSC_RANGE")},
+    }
+    for group, values in found.items():
+        noun = getattr(experiment, group)
+        missing = {name: v for name, v in values.items() if v is not None and getattr(noun, name) is None}
+        for name in LEAST.keys() & missing:
+            keyword, least = LEAST[name]
+            if missing[name] < 0 or (missing[name] == 0 and least == "above 0"):
+                raise InputFileError(
+                    f"{image.path}: SMV header: {keyword}={missing[name]:g} must be {least}, or given by option"
+                )
+        experiment = replace(experiment, **{group: replace(noun, **missing)})
+    return experiment

@@ -1,0 +1,96 @@
+"""Random orientations: of the mosaic domains, and of a crystal that may lie as it likes."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..experiment import Matrix, Mode
+from ..kernels.counting.random import seeded, uniform
+from ..kernels.equations.vectors import Vector, rotated_about
+from ..seeds import MISSET, uniform_deviates
+from ..units import radians_from_degrees
+
+MOST_KEPT = 10_000
+"""Domains whose rotations stay in memory for the next frame: less than a megabyte."""
+
+
+def mosaic_rotations(spread_deg: float, domains: int, seed: int) -> NDArray[np.float64]:
+    """Rotations of the mosaic domains, the first of which is the identity.
+
+    Parameters
+    ----------
+    spread_deg : float
+        Largest angle of a rotation. The rotations fill a sphere of this radius about the identity.
+    domains : int
+    seed : int
+
+    Returns
+    -------
+    float64 array, shape (domains, 3, 3)
+        ``rotations[i] @ a`` is the cell vector a of domain i.
+    """
+    if domains == 1:
+        return np.identity(3)[np.newaxis]
+    if domains > MOST_KEPT:
+        return _drawn(spread_deg, domains, seed)
+    # What was kept is nobody's to write to.
+    return _kept(spread_deg, domains, seed).copy()
+
+
+def _drawn(spread_deg: float, domains: int, seed: int) -> NDArray[np.float64]:
+    state = seeded(seed)
+    spread = radians_from_degrees(spread_deg)
+    rotations = np.array([_random_rotation(spread, state) for _ in range(domains)])
+    rotations[0] = np.identity(3)
+    return rotations
+
+
+_kept = lru_cache(maxsize=2)(_drawn)
+"""The frames of a series mostly have their domains in common."""
+
+
+def random_misset(seed: int, mode: Mode = "spec") -> Vector:
+    """Angles in radians, about the lab's x, then y, then z, of a random orientation.
+
+    Parameters
+    ----------
+    seed : int
+        The same one gives the same orientation.
+    mode : {"spec", "c"}
+        All rotations alike; or drawn as a mosaic rotation with a spread of 90 radians, as the original program does,
+        which means degrees (C-7): these are not uniform.
+    """
+    u = np.array(_random_rotation(90.0, seeded(seed))) if mode == "c" else _uniform_rotation(seed)
+    return (
+        math.atan2(u[2, 1], u[2, 2]),
+        math.atan2(-u[2, 0], math.hypot(u[2, 1], u[2, 2])),
+        math.atan2(u[1, 0], u[0, 0]),
+    )
+
+
+def _uniform_rotation(seed: int) -> NDArray[np.float64]:
+    """One of all rotations, by a random unit quaternion (K. Shoemake, Graphics Gems III, 1992, pp. 124-132)."""
+    share, turn1, turn2 = uniform_deviates(seed, MISSET, 3).tolist()
+    r1, r2 = math.sqrt(1.0 - share), math.sqrt(share)
+    x, y = r1 * math.sin(2.0 * math.pi * turn1), r1 * math.cos(2.0 * math.pi * turn1)
+    z, w = r2 * math.sin(2.0 * math.pi * turn2), r2 * math.cos(2.0 * math.pi * turn2)
+    return np.array([
+        [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - z * w), 2.0 * (x * z + y * w)],
+        [2.0 * (x * y + z * w), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - x * w)],
+        [2.0 * (x * z - y * w), 2.0 * (y * z + x * w), 1.0 - 2.0 * (x * x + y * y)],
+    ])  # fmt: skip
+
+
+def _random_rotation(spread_rad: float, state: NDArray[np.int64]) -> Matrix:
+    """Rotation by up to ``spread_rad`` about a random axis; float32 where the original program rounds to it."""
+    azimuth, height, radius = (2.0 * float(uniform(state)) - 1.0 for _ in range(3))
+    width = math.sqrt(1.0 - height * height)
+    axis = (width * math.sin(math.pi * azimuth), width * math.cos(math.pi * azimuth), height)
+    power = np.float32(float(np.float32(1.0 - radius * radius)) ** float(np.float32(1.0 / 3.0)))
+    angle = float(np.float32(spread_rad) * power)
+    x, y, z = (rotated_about(edge, axis, angle) for edge in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
+    return ((x[0], y[0], z[0]), (x[1], y[1], z[1]), (x[2], y[2], z[2]))
