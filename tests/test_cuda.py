@@ -3,6 +3,7 @@
 The simulator must be chosen before Numba is imported, so this file, run as a program, is its own worker.
 """
 
+import itertools
 import json
 import os
 import re
@@ -615,8 +616,9 @@ def test_cards_take_turns_in_the_order_that_is_asked_for(
         (["-oversample 1", "-osc 1 -phisteps 2 -oversample 1 -dispersion 1 -dispsteps 3"], [2]),
         (["-phi 1", "-mosaic 1 -mosaic_domains 129"], [1, 1]),
         (["-roi 0 4 0 4", "-roi 3 7 2 6"], [2]),
-        (["-detpixels 160"] * 11, [10, 1]),
-        (["-detpixels 513"] * 2, [1, 1]),
+        (["-detpixels 700 -oversample 1"] * 11, [8, 3]),
+        (["-detpixels 1449"] * 2, [1, 1]),
+        (["-detpixels 512 -oversample 16"] * 5, [4, 1]),
     ],
 )
 @pytest.mark.filterwarnings("ignore::nbnumba.NbnumbaWarning")
@@ -677,8 +679,12 @@ def test_many_images_are_those_of_one_at_a_time(tmp_path: Path) -> None:
             assert excess(found[f"image{number}"], wanted, wanted.max(), "double") <= 1.0
 
 
-def test_a_large_image_is_lent_and_its_memory_comes_back(launches: Launches, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("together", [1, 3])
+def test_a_large_image_is_lent_and_its_memory_comes_back(
+    launches: Launches, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
     """While somebody holds a part of an image no other image is written there; too many in hand are copied."""
+    monkeypatch.setattr(gpu_launches, "MOST_TOGETHER", together)
     made: list[np.ndarray] = []
 
     def pinned_array(size: int, kind: type) -> np.ndarray:
@@ -697,13 +703,14 @@ def test_a_large_image_is_lent_and_its_memory_comes_back(launches: Launches, mon
         for photons, _ in images:
             yield next((n for n, window in enumerate(made) if np.shares_memory(window, photons)), -1)
 
-    assert set(places_of(gpu_rendering.render_many([plan] * 12))) == {0, 1, 2, 3}
+    assert set(places_of(gpu_rendering.render_many([plan] * 12 * together))) == {0, 1, 2, 3}
     made.clear()
-    kept = [photons[5:7] for photons, _ in gpu_rendering.render_many([plan] * 30)]
+    kept = [photons[5:7] for photons, _ in gpu_rendering.render_many([plan] * 30 * together)]
     holders = [{n for n, window in enumerate(made) if np.shares_memory(window, rows)} for rows in kept]
     lent = [holder for holder in holders if holder]
-    assert len(lent) == 2 * gpu_memory.MOST_LENT
-    assert len(set.union(*lent)) == len(lent)
+    assert len(lent) == 2 * gpu_memory.MOST_LENT * together
+    assert len(set.union(*lent)) == 2 * gpu_memory.MOST_LENT
+    assert not any(np.shares_memory(rows, others) for rows, others in itertools.pairwise(kept))
 
 
 def test_an_error_in_a_series_takes_no_image_with_it() -> None:

@@ -26,10 +26,14 @@ def test_a_region_after_whole_frames_comes_back_in_their_memory(launches: Launch
     frame, region = (resolved_from([*FRAME, *roi.split()]).plan for roi in ("", "-roi 3 130 7 90"))
     series = [frame] * 6 + [region] * 3 + [frame] * 3
     assert [photons.shape for photons, _ in gpu_rendering.render_many(series)] == [(512, 512)] * 12
-    assert [images for _, images, _ in launches] == [1] * 6 + [3] + [1] * 3
+    assert [images for _, images, _ in launches] == [6, 3, 3]
 
 
-def test_images_that_are_let_go_at_once_are_all_lent(launches: Launches, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("together", [1, 3])
+def test_images_that_are_let_go_at_once_are_all_lent(
+    launches: Launches, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr(gpu_launches, "MOST_TOGETHER", together)
     lent: list[int] = []
 
     class Lent(gpu_memory._Lent):
@@ -38,11 +42,45 @@ def test_images_that_are_let_go_at_once_are_all_lent(launches: Launches, monkeyp
             lent.append(id(window))
 
     monkeypatch.setattr(gpu_memory, "_Lent", Lent)
-    images = gpu_rendering.render_many([resolved_from(FRAME).plan] * 12)
-    for _ in range(12):
+    images = gpu_rendering.render_many([resolved_from(FRAME).plan] * 12 * together)
+    for _ in range(12 * together):
         next(images)
     assert len(lent) == 12
     assert len(set(lent)) == 2
+
+
+def test_what_comes_back_of_a_shared_launch_is_the_image_of_each(
+    launches: Launches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole images are where the card put them, in order; a region among them is copied into an image of its own."""
+    window = np.arange(3 * 512 * 512, dtype=np.float32)
+    monkeypatch.setattr(gpu_memory.Place, "make_window", lambda place, size, kind: window)
+
+    def provide() -> types.SimpleNamespace:
+        provider = launches.provider(1)
+        provider.copy_to_host = lambda array, there, stream: None
+        return provider
+
+    monkeypatch.setattr(gpu, "cuda_provider", provide)
+    whole, region = (
+        resolved_from([*FRAME, *words.split()]).plan for words in ("", "-detpixels 600 -roi 50 561 20 531")
+    )
+    images = [photons for photons, _ in gpu_rendering.render_many([whole, region, whole])]
+    assert [images for _, images, _ in launches] == [3]
+    parts = window.reshape(3, 512, 512)
+    assert [np.shares_memory(photons, window) for photons in images] == [True, False, True]
+    np.testing.assert_array_equal(images[0], parts[0])
+    np.testing.assert_array_equal(images[1], np.pad(parts[1], ((20, 68), (50, 38))))
+    np.testing.assert_array_equal(images[2], parts[2])
+
+
+def test_kernels_are_warmed_up_once_in_a_place(launches: Launches, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launch of one block goes before an image only where the kernel was not used before."""
+    monkeypatch.setattr(gpu_memory, "_spare_places", {0: []})
+    for options, more in (("", 2), ("-phi 1", 1), ("-round_xtal", 2), ("-phi 2", 1)):
+        launches.clear()
+        gpu_rendering.render_cuda(resolved_from([*STILL, *options.split()]).plan)
+        assert len(launches) == more
 
 
 def test_an_error_on_one_card_ends_the_others(launches: Launches, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,8 @@ from .memory import LENT_BYTES, Place, same_array, spare_place
 
 FIRST_SHARE = 8
 """The first launch whose time is taken is so much shorter than the count of instructions makes it."""
-MOST_SAMPLES_TOGETHER = 1 << 30
-"""In a launch of several images, which is never cut."""
+MOST_SAMPLES_TOGETHER = 1 << 28
+"""In a launch of several images, which is never cut: about a millisecond, longer than the host takes to set it up."""
 POLL_S = 0.05
 
 
@@ -98,9 +98,9 @@ class _Band(HoldsArrays):
         with gpu.on(self.device), spare_place(self.device) as place:
             job = Job([self.plan], self.precision, place, self.first, self.stop)
             pace = Pace(max(1, job.work_of_launch // FIRST_SHARE))
-            with _counted_as_compilation():
-                job.warm_up()
-                job.wait()
+            if not job.is_warm:
+                with _counted_as_compilation():
+                    job.warm_up()
             for piece in job.pieces(pace):
                 started = time.perf_counter()
                 job.launch(piece)
@@ -227,25 +227,21 @@ def _finished(device: int, job: Job) -> list[tuple[np.ndarray, int]]:
     """Wait for images: photons and samples outside the table."""
     with gpu.on(device):
         job.wait()
+    window = job.place.arrays["window"]
+    full = window.size == len(job.plans) * job.pixels and any(map(_is_whole, job.plans))
+    lent = job.place.lend_window() if full and window.nbytes >= LENT_BYTES else None
     images = []
     for number, plan in enumerate(job.plans):
         there = slice(number * job.pixels, (number + 1) * job.pixels)
         outside = int(job.place.arrays["counts"][there].sum()) if job.interpolates else 0
-        images.append((_taken(job.place, plan, there), outside))
+        # To be kept by whoever takes it.
+        photons = _placed(plan, window[there], copy=True) if lent is None else _placed(plan, lent[there])
+        images.append((photons, outside))
     return images
 
 
-def _taken(place: Place, plan: Plan, there: slice) -> np.ndarray:
-    """A finished image, to be kept by whoever takes it: lent, if it is all of the window, else copied out."""
-    window = place.arrays["window"]
-    detector = plan.detector
-    whole = window[there].size == window.size == detector.slow_pixels * detector.fast_pixels
-    lent = place.lend_window() if whole and window.nbytes >= LENT_BYTES else None
-    return _placed(plan, window[there], copy=True) if lent is None else _placed(plan, lent)
-
-
 def _batches(plans: Iterable[Plan], precision: str) -> Iterator[list[Plan]]:
-    """Plans in order, several together where one launch can render them and neither fills the card twice nor lasts."""
+    """Plans in order, several together where one launch can render them and does not last."""
     batch: list[Plan] = []
     kind: tuple[Any, ...] = ()
     samples = 0
@@ -283,12 +279,18 @@ def _share_tables(plan: Plan, other: Plan) -> bool:
     )
 
 
+def _is_whole(plan: Plan) -> bool:
+    """Whether the region of interest is all of the detector."""
+    fast0, fast1, slow0, slow1 = plan.detector.roi
+    return (slow1 - slow0 + 1, fast1 - fast0 + 1) == (plan.detector.slow_pixels, plan.detector.fast_pixels)
+
+
 def _placed(plan: Plan, window: np.ndarray, copy: bool = False) -> np.ndarray:
     """The roi's pixels in the image of the whole detector; without ``copy`` they may be the image themselves."""
     detector = plan.detector
     fast0, fast1, slow0, slow1 = detector.roi
     window = window.reshape(slow1 - slow0 + 1, fast1 - fast0 + 1)
-    if window.shape == (detector.slow_pixels, detector.fast_pixels):
+    if _is_whole(plan):
         return np.array(window) if copy else window
     photons = np.zeros((detector.slow_pixels, detector.fast_pixels), np.float32)
     photons[slow0 : slow1 + 1, fast0 : fast1 + 1] = window

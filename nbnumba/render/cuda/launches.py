@@ -38,10 +38,10 @@ class Cut(NamedTuple):
 
     @property
     def most_together(self) -> int:
-        """How many such images fill a card in one launch."""
+        """How many such images go in one launch: the host takes as long to set it up for several as for one."""
         if self.parts > MOST_PARTS:
             return 1
-        return max(1, min(MOST_TOGETHER, cuda_tables.ENOUGH_THREADS // (self.pixels * self.parts)))
+        return max(1, min(MOST_TOGETHER, MOST_PIXELS // (self.pixels * self.parts)))
 
 
 def cut_of(plan: Plan) -> Cut:
@@ -175,9 +175,16 @@ class Job:
                 self.sums, self.beyond, self.picture, self.variant[2],
             )  # fmt: skip
 
+    @property
+    def is_warm(self) -> bool:
+        """Whether the kernels have run in this place before."""
+        return (self.variant, self.parts > 1) in self.place.warm
+
     def warm_up(self) -> None:
         """Have the kernels compiled by a launch of one block that is no part of the image and takes no time."""
         self.launch(Piece(self.first, min(self.stop - self.first, THREADS), self.parts, 1))
+        self.wait()
+        self.place.warm.add((self.variant, self.parts > 1))
 
     def wait(self) -> None:
         """For everything that was launched."""

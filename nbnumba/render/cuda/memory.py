@@ -18,8 +18,8 @@ COMPARED_BYTES = 1 << 20
 PINNED = ("window", "counts")
 """Arrays of a place that lie in the host's memory, page-locked: the card reaches them by itself."""
 LENT_BYTES, MOST_LENT = 1 << 20, 4
-"""A finished image of so many bytes or more is not copied out of page-locked memory, as long as not more of a place's
-images than that are in somebody's hands."""
+"""The finished images of a launch, of so many bytes or more, are not copied out of page-locked memory, as long as those
+of not more of a place's launches than that are in somebody's hands."""
 SPARE_BYTES = 1 << 30
 """Of the memory that is kept on a card from one single image to the next."""
 
@@ -66,7 +66,9 @@ class Place:
         self.windows: list[np.ndarray] = []
         """Page-locked memory of images that nobody holds any more."""
         self.lent = 0
-        """How many of its images are in somebody's hands, or have come back as windows."""
+        """How many of its windows are in somebody's hands, or have come back."""
+        self.warm: set[Any] = set()
+        """Kernels that have run here."""
         self.factors: Factors | None = None
         self.stream: Any = None
 
@@ -102,7 +104,7 @@ class Place:
         return self.arrays[name]
 
     def make_window(self, size: int, kind: type) -> np.ndarray:
-        """Page-locked memory for one image: such as came back, or new."""
+        """Page-locked memory for the images of a launch: such as came back, or new."""
         while self.windows:
             window = self.windows.pop()
             self.lent -= 1
@@ -111,7 +113,7 @@ class Place:
         return gpu.cuda_provider().cuda.pinned_array(size, kind)
 
     def lend_window(self) -> np.ndarray | None:
-        """The window, to be kept by whoever takes it until nobody holds it; None where too many are in hands."""
+        """The window, to be kept by whoever takes parts of it until nobody does; None where too many are in hands."""
         if self.lent - len(self.windows) >= MOST_LENT:
             return None
         self.lent += 1
@@ -119,7 +121,7 @@ class Place:
 
 
 class _Lent:
-    """Page-locked memory of an image, which goes back when nobody holds the image or a part of it any more."""
+    """Page-locked memory of images, which goes back when nobody holds any of them or a part of one any more."""
 
     def __init__(self, window: np.ndarray, windows: list[np.ndarray]) -> None:
         self.__array_interface__ = window.__array_interface__
