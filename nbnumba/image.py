@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from .arrays import HoldsArrays
 from .dials_header import MASKED, check_header
 from .experiment import Experiment
+from .experiment.quirks import quirks_of
 from .formats.files import Path
 from .formats.pgm import write_pgm
 from .formats.raw import write_raw
 from .formats.smv import HeaderStyle, SmvGeometry, smv_header, write_smv
 from .prediction import Oriented
-from .quirks import quirks_of
 from .response.counting import NoiseImage, photon_counts
 from .response.integers import auto_gray_scale, auto_scale, gray_levels, scaled_counts
 from .setup.geometry import Geometry, beam_center_of_fast_slow

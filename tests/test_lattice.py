@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from nbnumba.errors import NbnumbaWarning
 from nbnumba.experiment import Beam, Crystal, Experiment, changed
+from nbnumba.experiment.quirks import NANOBRAGG, PHYSICS, Quirks
 from nbnumba.kernels.equations.lattice_factor import interference, lattice_factor, sphere_amplitude, sphere_series
 from nbnumba.kernels.equations.polarization import polarization_factor
 from nbnumba.kernels.equations.vectors import rotated_about, rotated_xyz, unit
 from nbnumba.kernels.plan import GAUSS, ROUND
-from nbnumba.quirks import NANOBRAGG, PHYSICS, Quirks
 from nbnumba.setup.crystal import SHAPES
 from nbnumba.setup.inputs import Inputs
 from nbnumba.setup.lattice import Lattice, orient_crystal, reciprocal_axes

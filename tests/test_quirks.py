@@ -12,13 +12,13 @@ import pytest
 import nbnumba
 from nbnumba.comparison.trace_diff import PATTERNS
 from nbnumba.experiment import Experiment
-from nbnumba.quirks import LABELS, NANOBRAGG, PHYSICS, REPEATED_BY_NONE, Quirks, labels_of, quirks_of
+from nbnumba.experiment.quirks import LABELS, NANOBRAGG, PHYSICS, REPEATED_BY_NONE, Quirks, labels_of, quirks_of
 from nbnumba.setup import labels
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(nbnumba.__file__).parent
 MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] != "kernels"]
-KNOW_MODES = ("quirks.py", "nanobragg/")
+KNOW_MODES = ("experiment/quirks.py", "nanobragg/")
 SWITCHES = {switch.name: switch.metadata for switch in fields(Quirks)}
 LABELLED = {name for name, metadata in SWITCHES.items() if "label" in metadata}
 

@@ -8,8 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ..experiment import Experiment, changed
+from ..experiment.quirks import LABELS
 from ..image import Image
-from ..quirks import LABELS
 from ..setup.resolve import Resolved
 from ..statistics import Statistics
 from ..units import RTD, angstrom_from_ev

@@ -16,6 +16,7 @@ from ..comparison.trace import trace_pixel
 from ..dials_header import check_header
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Experiment, changed
+from ..experiment.quirks import in_order, labels_of, quirks_of
 from ..formats.dump import write_dump
 from ..formats.files import check_writable, is_replaceable, replacing, together
 from ..formats.smv import smv_header
@@ -23,7 +24,6 @@ from ..image import Image, smv_geometry
 from ..kernels.compile.cache import CACHE_FOLDER
 from ..kernels.compile.jit import Compilation
 from ..nanobragg.options import Command, Outputs, Run
-from ..quirks import in_order, labels_of, quirks_of
 from ..render.rendering import Progress, Rendering, render
 from ..seeds import fresh_seed
 from ..setup.inputs import Inputs, read_inputs

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from ..errors import InputFileError, UsageError
 from ..experiment import OWN_PIVOT, Convention, Experiment, Pivot, changed
-from ..quirks import NANOBRAGG, PHYSICS, QUIRKS, Quirks, labels_of
+from ..experiment.quirks import NANOBRAGG, PHYSICS, QUIRKS, Quirks, labels_of
 from ..units import DEFAULT_FLUENCE_PER_M2, angstrom_from_ev
 
 # What is parsed --------------------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from ..experiment import Background
+from ..experiment.quirks import Quirks
 from ..kernels.plan import BackgroundPlan
-from ..quirks import Quirks
 from ..units import ANGSTROM_PER_METRE, AVOGADRO_PER_MOL, ELECTRON_RADIUS_SQR_M2, metres_from_microns
 from .inputs import Inputs
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Beam, Experiment
+from ..experiment.quirks import Quirks
 from ..kernels.equations.vectors import cross, length
 from ..kernels.plan import Plan, SourcesPlan
-from ..quirks import Quirks
 from ..units import METRES_PER_ANGSTROM, metres_from_mm
 from .geometry import Geometry
 from .inputs import Inputs

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Experiment
+from ..experiment.quirks import quirks_of
 from ..nanobragg.options import OPTIONS
-from ..quirks import quirks_of
 from ..unit_cell import why_no_cell
 from .lattice import why_no_axes, why_no_rotation
 from .sources import why_no_sources

@@ -3,9 +3,9 @@
 import numpy as np
 
 from ..experiment import Crystal, Experiment
+from ..experiment.quirks import Quirks
 from ..kernels.equations.vectors import Vector, scaled
 from ..kernels.plan import GAUSS, ROUND, SQUARE, TOPHAT, CrystalPlan
-from ..quirks import Quirks
 from ..units import METRES_PER_ANGSTROM, radians_from_degrees
 from .geometry import Geometry
 from .inputs import Inputs

@@ -7,8 +7,8 @@ import numpy as np
 
 from ..errors import InputFileError, NbnumbaWarning, UsageError
 from ..experiment import Detector
+from ..experiment.quirks import Quirks
 from ..kernels.plan import FLAT, MIXED_AXES, SPHERE, DetectorPlan
-from ..quirks import Quirks
 from ..units import metres_from_microns, metres_from_mm
 from .geometry import Geometry, pixels_within
 from .inputs import Inputs

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..experiment import Experiment, StructureFactors
+from ..experiment.quirks import Quirks
 from ..kernels.plan import DetectorPlan, FactorsPlan
-from ..quirks import Quirks
 from ..structure_factors.provider import model_factors, model_of
 from ..structure_factors.table import EMPTY_TABLE, FactorTable
 from .crystal import has_matrix

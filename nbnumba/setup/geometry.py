@@ -9,8 +9,8 @@ import numpy as np
 
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Beam, Detector, Experiment, Goniometer, Pivot
+from ..experiment.quirks import quirks_of
 from ..kernels.equations.vectors import Vector, cross, dot, length, rotated_about, rotated_xyz, scaled, unit
-from ..quirks import quirks_of
 from ..units import metres_from_mm, radians_from_degrees
 
 DEFAULT_PIXEL_MM = 0.1

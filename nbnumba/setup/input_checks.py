@@ -7,11 +7,11 @@ import numpy as np
 
 from ..errors import InputFileError, NbnumbaWarning, UsageError
 from ..experiment import Beam, Crystal, Experiment
+from ..experiment.quirks import quirks_of
 from ..formats.matrix import MosflmMatrix
 from ..formats.smv import dtrek_records
 from ..formats.sources import source_rows
 from ..kernels.equations.vectors import Vector
-from ..quirks import quirks_of
 from .geometry import DEFAULT_DISTANCE_MM, DEFAULT_PIXEL_MM
 from .inputs import Inputs, header_number
 from .lattice import orient_crystal

@@ -10,11 +10,11 @@ import numpy as np
 from ..arrays import HoldsArrays
 from ..errors import InputFileError
 from ..experiment import Experiment, Mask, with_right_values
+from ..experiment.quirks import Quirks
 from ..formats.amorphous import read_amorphous
 from ..formats.matrix import MosflmMatrix, read_matrix
 from ..formats.smv import SmvImage, header_value, read_smv
 from ..formats.sources import read_sources
-from ..quirks import Quirks
 from ..structure_factors.provider import dumped_factors, listed_factors
 from ..structure_factors.table import FactorTable
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..experiment import Experiment
+from ..experiment.quirks import NANOBRAGG, PHYSICS, labels_of
 from ..kernels.equations.vectors import cross, dot, length
 from ..kernels.plan import Plan
-from ..quirks import NANOBRAGG, PHYSICS, labels_of
 from .crystal import has_matrix
 from .geometry import Geometry
 from .inputs import Inputs, with_headers
@@ -91,8 +91,11 @@ MATTERS: dict[str, Callable[[Case], bool]] = {
     "tilted_c_star": _cell_is_oblique,
     "layers_overfill_sensor": lambda case: case.plan.detector.layer_step > 0.0,
 }
-"""By the names of the switches in :mod:`nbnumba.quirks`. What only a command line or a header's text tells is asked
-where these are known: the pivot and misread options in ``nanobragg``, the header's length where images are made."""
+"""By the names of the switches in :mod:`nbnumba.experiment.quirks`.
+
+What a command line or a header's text alone tells is asked where these are known: the pivot and misread options in
+``nanobragg``, the header's length where images are made.
+"""
 
 
 def labels_met(case: Case) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ import numpy as np
 
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Beam, Cell, Crystal, Matrix
+from ..experiment.quirks import PHYSICS, Quirks
 from ..formats.matrix import is_singular
 from ..kernels.equations.vectors import Vector, cross, dot, length, rotated_xyz, scaled
-from ..quirks import PHYSICS, Quirks
 from ..unit_cell import cell_volume
 from ..units import METRES_PER_ANGSTROM, RTD, metres_from_mm, radians_from_degrees
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from ..arrays import HoldsArrays
 from ..experiment import Experiment, with_right_values
+from ..experiment.quirks import quirks_of
 from ..kernels.plan import Plan
-from ..quirks import quirks_of
 from ..structure_factors.table import EMPTY_TABLE, FactorTable
 from ..units import ELECTRON_RADIUS_SQR_M2, metres_from_angstrom
 from .background import background_plan

@@ -4,8 +4,8 @@ import math
 import warnings
 
 from ..errors import NbnumbaWarning, UsageError
+from ..experiment.quirks import Quirks
 from ..kernels.equations.vectors import length, scaled
-from ..quirks import Quirks
 from ..units import METRES_PER_ANGSTROM, metres_from_angstrom
 from .geometry import Geometry
 from .lattice import Lattice

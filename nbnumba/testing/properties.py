@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..experiment import Detector, Experiment, Sampling, Scan, Vector, changed
+from ..experiment.quirks import quirks_of
 from ..kernels.equations.pixel import solid_angle
 from ..kernels.equations.vectors import cross, dot, rotated_about, rotated_xyz, unit
-from ..quirks import quirks_of
 from ..render import rendering
 from ..setup.inputs import read_inputs
 from ..setup.resolve import Resolved, resolve

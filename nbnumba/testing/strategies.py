@@ -27,8 +27,8 @@ from ..experiment import (
     Vector,
     changed,
 )
+from ..experiment.quirks import QUIRKS
 from ..nanobragg.options import as_command_line
-from ..quirks import QUIRKS
 
 OWN_PIVOT = {"mosflm": "beam", "denzo": "beam", "adxv": "beam", "xds": "sample", "dials": "sample"}
 FRAMES: tuple[tuple[Vector, Vector, Vector], ...] = (

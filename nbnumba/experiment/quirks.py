@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .experiment import Experiment, Mode
+    from .experiment import Experiment
+    from .types import Mode
 
 
 def _known(label: str, words: str) -> Any:
