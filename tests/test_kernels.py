@@ -23,8 +23,9 @@ from nbnumba.kernels.equations import orientation
 from nbnumba.kernels.equations.structure_factor import cubic_weights, interpolated_factor, nearest_factor
 from nbnumba.kernels.equations.vectors import rotated_about
 from nbnumba.render.rendering import render
+from nbnumba.setup.crystal import SHAPES
 from nbnumba.setup.inputs import read_inputs
-from nbnumba.setup.resolve import SHAPES, Resolved, resolve
+from nbnumba.setup.resolve import Resolved, resolve
 from nbnumba.testing.strategies import experiments
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbnumba.errors.NbnumbaWarning")
