@@ -21,7 +21,7 @@ from nbnumba.kernels.cuda import tables as cuda_tables
 from nbnumba.kernels.equations import orientation
 from nbnumba.kernels.equations.structure_factor import cubic_weights, interpolated_factor, nearest_factor
 from nbnumba.kernels.equations.vectors import rotated_about
-from nbnumba.render.rendering import render
+from nbnumba.render.job import render
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import SHAPES, Resolved, resolve
 from nbnumba.testing.strategies import experiments
