@@ -20,7 +20,7 @@ from ..experiment import Detector, Experiment, Sampling, Scan, Vector, changed
 from ..experiment.quirks import quirks_of
 from ..kernels.equations.pixel import solid_angle
 from ..kernels.equations.vectors import cross, dot, rotated_about, rotated_xyz, unit
-from ..render import rendering
+from ..render.job import render as render_resolved
 from ..setup.inputs import read_inputs
 from ..setup.resolve import Resolved, resolve
 from ..setup.scan import sample_phi
@@ -51,7 +51,7 @@ def render(experiment: Experiment) -> Array:
     UsageError, InputFileError, ResourceError
         What is wrong with the experiment, its files or the machine.
     """
-    return rendering.render(_resolved(experiment), backend="cpu").photons
+    return render_resolved(_resolved(experiment), backend="cpu").photons
 
 
 # Proportions -------------------------------------------------------------------------------------------------------
