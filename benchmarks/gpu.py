@@ -22,7 +22,7 @@ from statistics import median
 from nbnumba import simulate_many
 from nbnumba.comparison.programs import OWN, RunnerError, run, words_of
 from nbnumba.errors import NbnumbaWarning
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.render.cuda import cards as gpu
 from nbnumba.render.rendering import Precision
 from nbnumba.setup.resolve import Resolved

@@ -16,7 +16,7 @@ import numpy as np
 
 from nbnumba import simulate_many
 from nbnumba.kernels.cuda import provider
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.render.cuda import cards as gpu
 from nbnumba.render.rendering import render
 from nbnumba.setup.resolve import Resolved

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from nbnumba.experiment import Beam, Crystal, Detector, Experiment, Sampling, Scan, StructureFactors, changed
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.render.rendering import render as render_resolved
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import resolve
@@ -136,7 +136,7 @@ import json, sys, warnings
 import numpy as np
 from nbnumba.render.cuda import images as gpu_rendering
 from nbnumba.setup.inputs import read_inputs
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.setup.resolve import resolve
 
 warnings.simplefilter("ignore")

@@ -27,7 +27,7 @@ from ..experiment import (
     Vector,
     changed,
 )
-from ..nanobragg.options import as_command_line
+from ..nanobragg.words import as_command_line
 
 OWN_PIVOT = {"mosflm": "beam", "denzo": "beam", "adxv": "beam", "xds": "sample", "dials": "sample"}
 FRAMES: tuple[tuple[Vector, Vector, Vector], ...] = (
