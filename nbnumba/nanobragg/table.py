@@ -18,6 +18,8 @@ CONVENTIONS, ROTATION, SAMPLING = "conventions and pivot", "rotation", "sampling
 BACKGROUND, OUTPUT, PROGRAM = "background", "noise and output", "program"
 
 CUSTOM = {"detector.convention": "custom"}
+MISREAD = {"option_misread": True}
+"""nanoBragg reads it as another option, which its name contains."""
 BEAM_CENTER = {"implied_pivot": "beam", "near_point": False}
 NEAR_POINT = {"implied_pivot": "sample", "near_point": True}
 
@@ -50,7 +52,7 @@ OPTIONS: tuple[Option, ...] = (
     option("misset", CRYSTAL, "turn the crystal about the lab's x, then y, then z", "crystal.misset_deg",
            instead="random"),
     option("misset_seed", CRYSTAL, "seed of -misset random", "crystal.misset_seed", "n", default="that of -seed",
-           sets={"C-16": True}),
+           sets=MISREAD),
     option("N", CRYSTAL, "unit cells along a, b and c", "cells.0 cells.1 cells.2", "n", default="1"),
     option("Na", CRYSTAL, "unit cells along a", "cells.0", "n", default="1"),
     option("Nb", CRYSTAL, "unit cells along b", "cells.1", "n", default="1"),
@@ -193,7 +195,7 @@ OPTIONS: tuple[Option, ...] = (
     option("spindle_axis", CONVENTIONS, "axis about which the crystal turns", "goniometer.spindle_axis",
            default="by convention", sets=CUSTOM),
     option("twotheta_axis", CONVENTIONS, "axis of -twotheta", "detector.twotheta_axis", default="by convention",
-           sets=CUSTOM | {"C-16": True}),
+           sets=CUSTOM | MISREAD),
     option("pix0_vector", CONVENTIONS, "outer corner of the first pixel, before rotations", "detector.origin_mm",
            unit="m", default="by beam centre", convert=_mm_from_m, sets=CUSTOM),
     option("pix0_vector_mm", CONVENTIONS, "the same in mm", "detector.origin_mm", default="by beam centre",
