@@ -19,7 +19,7 @@ from nbnumba.comparison.fuzz import TOLERANCE, Difference, Program, as_test, dif
 from nbnumba.comparison.programs import RunnerError
 from nbnumba.errors import ResourceError
 from nbnumba.experiment import Experiment, changed
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.testing.properties import render
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbnumba.errors.NbnumbaWarning")

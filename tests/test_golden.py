@@ -16,7 +16,8 @@ from agreement import assert_matches, tolerance
 from nbnumba.experiment import changed
 from nbnumba.formats.smv import read_smv, smv_header
 from nbnumba.image import Image
-from nbnumba.nanobragg.options import Command, parse
+from nbnumba.nanobragg.command import Command
+from nbnumba.nanobragg.parse import parse
 from nbnumba.render.job import render
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve

@@ -23,7 +23,7 @@ from ..formats.smv import smv_header
 from ..image import Image, smv_geometry
 from ..kernels.compile.cache import CACHE_FOLDER
 from ..kernels.compile.jit import Compilation
-from ..nanobragg.options import Command, Outputs, Run
+from ..nanobragg.command import Command, Outputs, Run
 from ..render.job import Progress, Rendering, render
 from ..seeds import fresh_seed
 from ..setup.inputs import Inputs, read_inputs
