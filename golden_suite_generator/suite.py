@@ -31,7 +31,7 @@ from nbnumba.errors import InputFileError, NbnumbaWarning, ResourceError, UsageE
 from nbnumba.experiment import Mode
 from nbnumba.formats.arrays import read_arrays
 from nbnumba.formats.files import read_bytes, read_text, replacing
-from nbnumba.formats.smv import read_smv, smv_header
+from nbnumba.formats.images.smv import read_smv, smv_header
 from nbnumba.nanobragg.options import parse
 from nbnumba.render.rendering import Backend, Precision, simulate
 

@@ -388,6 +388,14 @@ class Noise(_Noun):
 
 
 @dataclass(frozen=True)
+class Readout(_Noun):
+    """What the detector makes of the photons that it counts."""
+
+    adc_offset: float = 40.0
+    """Count of a pixel without photons."""
+
+
+@dataclass(frozen=True)
 class Experiment(_Noun):
     """Everything that decides the image, and nothing else.
 
@@ -426,6 +434,8 @@ class Experiment(_Noun):
     """How finely all this is sampled."""
     noise: Noise = field(default_factory=Noise)
     """How photons are counted."""
+    readout: Readout = field(default_factory=Readout)
+    """How counts become the integers of a file."""
     mode: Mode = "spec"
     """``spec``: the physics; ``c``: what the reference program does, defects included."""
     phi_carryover: Mode | None = None

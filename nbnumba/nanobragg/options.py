@@ -26,7 +26,7 @@ from ..units import DEFAULT_FLUENCE_PER_M2, angstrom_from_ev
 
 @dataclass(frozen=True)
 class Outputs:
-    """Which files are written, and how photons become their integers."""
+    """Which files are written, and how their integers are scaled: what no detector decides."""
 
     float_file: str = "floatimage.bin"
     int_file: str = "intimage.img"
@@ -36,8 +36,6 @@ class Outputs:
     report_file: str | None = None
     scale: float | None = None
     """Counts per photon; None: such that the brightest pixel gets 55000 (mode spec: the direct beam's spot aside)."""
-    adc_offset: float = 40.0
-    """Count of a pixel without photons."""
     pgm_scale: float | None = None
     """Gray levels per photon; None: by the spread of the image."""
     header: Literal["c", "dials"] = "c"
@@ -444,7 +442,7 @@ OPTIONS: tuple[Option, ...] = (
            "counts per photon in -intfile; 0: the brightest pixel beside the direct beam gets 55000",
            ("outputs.scale",), ("x",), NOT_NEGATIVE, default="0", convert=_none_for_zero),
     Option(("adc", "adcoffset"), OUTPUT, "count of no photons in -intfile and -noisefile",
-           ("outputs.adc_offset",), ("x",), unit="counts", default="40"),
+           ("readout.adc_offset",), ("x",), unit="counts", default="40"),
     Option(("noisefile", "noiseimage"), OUTPUT, "counts with photon noise, SMV",
            ("outputs.noise_file",), FILE_VALUE, FILE, default="noiseimage.img"),
     Option(("nonoise",), OUTPUT, "no -noisefile, wherever that stands", sets={"no_noise": True}),
