@@ -1,6 +1,7 @@
 """What image files tell of an experiment: from SI and the experiment's nouns to the words of all formats."""
 
 from .experiment import Experiment
+from .experiment.quirks import quirks_of
 from .formats.frame import Description, PanelGeometry
 from .kernels.plan import FLAT
 from .prediction import central_beam
@@ -39,7 +40,7 @@ def described(resolved: Resolved) -> Description:
 def _panel(resolved: Resolved) -> PanelGeometry:
     geometry, plan = resolved.geometry, resolved.plan.detector
     x, y = geometry.xbeam_m, geometry.ybeam_m
-    if resolved.experiment.mode == "spec":
+    if not quirks_of(resolved.experiment).header_center_as_given:
         # Who reads the file knows the pixels, not what size the detector was given.
         slow_size = geometry.pixel_m * geometry.slow_pixels
         x, y = beam_center_of_fast_slow(

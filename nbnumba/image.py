@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .arrays import HoldsArrays
 from .description import described
 from .experiment import Experiment, Readout
+from .experiment.quirks import quirks_of
 from .formats import registry
 from .formats.files import Path
 from .formats.frame import Content, Description, Frame
@@ -61,7 +62,7 @@ class Image(Oriented, HoldsArrays):
     def statistics_beside_beam(self) -> Statistics:
         """The same without the pixels that F(0 0 0) alone outshines; with them in mode c, as the reference has it."""
         resolved = self.resolved
-        if resolved.experiment.mode == "c":
+        if quirks_of(resolved.experiment).scaled_to_direct_beam:
             return self.statistics
         direct = pixels_of_direct_beam(resolved.geometry, resolved.lattice, resolved.sources, resolved.plan.factors)
         if direct is None:
