@@ -21,7 +21,7 @@ from ..formats.dump import write_dump
 from ..formats.files import check_writable, is_replaceable, replacing, together
 from ..formats.frame import Content
 from ..formats.images.smv import smv_geometry, smv_header
-from ..formats.registry import Format, holding, write
+from ..formats.registry import Format, holding, options_of, write
 from ..image import Image
 from ..kernels.compile.cache import CACHE_FOLDER
 from ..kernels.compile.jit import Compilation
@@ -288,12 +288,13 @@ def _without_blas() -> Iterator[None]:
 
 
 def _asked_for(outputs: Outputs) -> Iterator[tuple[Output, str, Format, dict[str, str]]]:
-    """Every image that is asked for: its path, its format, and of the options those that the format has."""
+    """Every image that is asked for: its path, its format and the format's options."""
     for output in OUTPUTS:
         path: str | None = getattr(outputs, output.field)
         if path is not None:
             image_format = holding(path, output.content, output.otherwise)
-            yield output, path, image_format, {name: getattr(outputs, name) for name in image_format.options}
+            given = {name: word for name, word in vars(outputs).items() if name in image_format.options}
+            yield output, path, image_format, options_of(image_format, given)
 
 
 def _write(image: Image, inputs: Inputs, command: Command, clock: Clock) -> tuple[dict[str, str], list[str]]:

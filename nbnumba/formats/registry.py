@@ -24,7 +24,7 @@ from .frame import CONTENTS, Content, Description, Frame
 
 Shape = tuple[int, int]
 Reader = Callable[[Path, Shape | None], npt.NDArray[Any]]
-_NUMBER = re.compile("#+")
+_NUMBER = re.compile("#+(?=[^#]*$)")
 
 
 class Frames(Protocol):
@@ -197,7 +197,8 @@ class _NumberedFiles:
     """A file for each frame, complete as soon as the frame is taken."""
 
     def __init__(self, image_format: Format, template: str, options: Mapping[str, str]) -> None:
-        self._format, self._template, self._options, self._written = image_format, template, options, 0
+        self._format, self._template = image_format, template
+        self._options, self._written = options, 0
 
     def write(self, frame: Frame) -> None:
         self._written += 1
@@ -206,7 +207,7 @@ class _NumberedFiles:
             raise UsageError(
                 f"{self._template} takes one image: give a name such as image_#####{self._format.suffixes[0]}"
             )
-        numbered = _NUMBER.sub(lambda place: f"{self._written:0{len(place[0])}d}", name, count=1)
+        numbered = _NUMBER.sub(lambda place: f"{self._written:0{len(place[0])}d}", name)
         path = os.path.join(folder, numbered)
         self._format.check(path, frame.description, frame.adc_offset, **self._options)
         write(self._format, path, frame, **self._options)
