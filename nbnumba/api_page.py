@@ -20,7 +20,7 @@ SECTIONS = {
         "Experiment changed Beam Detector Goniometer Scan Crystal StructureFactors Background Sampling Noise Readout",
     ),
     "Images": ("nbnumba", "Image response.chain.NoiseImage statistics.Statistics setup.geometry.Geometry"),
-    "Image files": ("nbnumba.formats", "registry.sink frame.Frame frame.Description frame.PanelGeometry"),
+    "Image files": ("nbnumba.formats", "sinks.sink frame.Frame frame.Description frame.PanelGeometry"),
     "Without rendering": ("nbnumba", "predict hkl_map Predictions"),
     "Errors and warnings": ("nbnumba", "NbnumbaError UsageError InputFileError ResourceError NbnumbaWarning"),
     "Properties of simulators": ("nbnumba.testing.properties", ""),

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from .arrays import HoldsArrays
 from .description import described
+from .errors import UsageError
 from .experiment import Experiment, Readout
 from .experiment.quirks import quirks_of
 from .formats import registry
 from .formats.files import Path
-from .formats.frame import Content, Description, Frame
+from .formats.frame import CONTENTS, Content, Description, Frame
 from .formats.images.smv import HeaderStyle, SmvGeometry, smv_geometry
 from .prediction import Oriented
 from .response.chain import NoiseImage, gray_levels, photon_counts, scaled_counts
@@ -122,7 +123,15 @@ class Image(Oriented, HoldsArrays):
         -------
         Frame
             What a format or a sink takes.
+
+        Raises
+        ------
+        UsageError
+            There is no such content.
         """
+        if content not in CONTENTS:
+            *most, last = CONTENTS
+            raise UsageError(f"content {content!r}: give {', '.join(most)} or {last}")
         readout = self._readout(adc_offset)
         if content == "counted":
             noise = self.noise(seed, readout.adc_offset)

@@ -17,6 +17,7 @@ from nbnumba import Experiment, InputFileError, UsageError, cli
 from nbnumba.formats import images, registry
 from nbnumba.formats.frame import CONTENTS, Content, Frame
 from nbnumba.formats.images.smv import read_smv
+from nbnumba.formats.sinks import sink
 from nbnumba.image import Image
 from nbnumba.setup.inputs import Inputs
 from nbnumba.setup.resolve import resolve
@@ -93,7 +94,7 @@ def test_a_suffix_names_its_format_in_any_case(tmp_path: Path, image: Image) -> 
 
 @pytest.mark.parametrize("name", ["image.foo", "image", "img"])
 def test_an_unknown_suffix_is_told_those_that_are_known(tmp_path: Path, image: Image, name: str) -> None:
-    for save in (image.save, registry.sink):
+    for save in (image.save, sink):
         with pytest.raises(UsageError) as caught:
             save(tmp_path / name)
         said = str(caught.value)
@@ -119,6 +120,11 @@ def test_what_a_format_does_not_do_is_said(
     with pytest.raises(UsageError, match=said):
         image.save(tmp_path / name, **given)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_frame_of_no_known_content_is_refused(image: Image) -> None:
+    with pytest.raises(UsageError, match="content 'count': give photons, picture, gray, scaled or counted"):
+        image.frame("count")  # type: ignore[arg-type]
 
 
 def test_panels_that_a_file_does_not_hold_are_refused(tmp_path: Path, image: Image) -> None:
@@ -151,7 +157,7 @@ def resolved_region() -> np.ndarray:
 
 
 def test_a_sink_numbers_its_files(tmp_path: Path, image: Image) -> None:
-    with registry.sink(tmp_path / "run#_#####.img", header="c") as frames:
+    with sink(tmp_path / "run#_#####.img", header="c") as frames:
         for seed in (1, 2, 3):
             frames.write(image.frame("counted", seed=seed))
             # Whoever looks on finds a whole file for each frame that was taken.
@@ -163,7 +169,7 @@ def test_a_sink_numbers_its_files(tmp_path: Path, image: Image) -> None:
 
 
 def test_a_name_without_a_number_is_that_of_one_frame(tmp_path: Path, image: Image) -> None:
-    with registry.sink(tmp_path / "image.npy") as frames:
+    with sink(tmp_path / "image.npy") as frames:
         frames.write(image.frame())
         with pytest.raises(UsageError, match=r"image.npy takes one image: give a name such as image_#####.npy"):
             frames.write(image.frame())
@@ -172,9 +178,9 @@ def test_a_name_without_a_number_is_that_of_one_frame(tmp_path: Path, image: Ima
 
 def test_a_sink_refuses_what_its_format_would_say_wrongly(tmp_path: Path, image: Image) -> None:
     tilted = Image(resolve(Experiment.from_args(f"{LINE} -twotheta 4".split()), Inputs()), image.photons)
-    with registry.sink(tmp_path / "a_#.img", header="dials") as frames, pytest.raises(UsageError, match="-twotheta 4"):
+    with sink(tmp_path / "a_#.img", header="dials") as frames, pytest.raises(UsageError, match="-twotheta 4"):
         frames.write(tilted.frame("counted"))
-    with registry.sink(tmp_path / "a_#.img") as frames, pytest.raises(UsageError, match="content 'photons': SMV holds"):
+    with sink(tmp_path / "a_#.img") as frames, pytest.raises(UsageError, match="content 'photons': SMV holds"):
         frames.write(tilted.frame())
     assert not list(tmp_path.iterdir())
 
@@ -248,7 +254,7 @@ def test_a_format_is_one_module(tmp_path: Path, image: Image) -> None:
 @pytest.mark.usefixtures("listing")
 def test_a_format_may_hold_many_frames_in_a_file(tmp_path: Path, image: Image) -> None:
     scaled: list[Frame] = [image.frame("scaled", scale) for scale in (1.0, 2.0, 3.0)]
-    with registry.sink(tmp_path / "all.txt") as frames:
+    with sink(tmp_path / "all.txt") as frames:
         for frame in scaled:
             frames.write(frame)
         assert not (tmp_path / "all.txt").exists()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import nbnumba.kernels.counting.poisson as kernel
-from nbnumba import Readout
+from nbnumba import Experiment, Image, Readout, changed
 from nbnumba.kernels.counting.random import seeded, uniform
-from nbnumba.response.chain import photon_counts
+from nbnumba.response.chain import Chain, photon_counts
+from nbnumba.response.integers import truncated
+from nbnumba.setup.inputs import Inputs
+from nbnumba.setup.resolve import resolve
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -72,6 +76,43 @@ def test_overloads_are_cut_and_counted() -> None:
     assert noise.overloads == 3
     np.testing.assert_array_equal(noise.counts[0, [0, 2, 3, 4]], [65535, 65535, 65535, 40])
     assert 2e6 < noise.photons < 2.2e6
+
+
+@pytest.mark.parametrize("roi", [None, (3, 30, 2, 36)])
+def test_counts_do_not_depend_on_the_bands(monkeypatch: pytest.MonkeyPatch, roi: Any) -> None:
+    """With a normal deviate left over from one band to the next."""
+    image = np.geomspace(1e-3, 1e8, 40 * 31).reshape(40, 31).astype(np.float32)
+    whole = photon_counts(image, roi, 5, Readout())
+    monkeypatch.setattr("nbnumba.response.integers._BAND_PIXELS", 1)
+    banded = photon_counts(image, roi, 5, Readout())
+    np.testing.assert_array_equal(banded.counts, whole.counts)
+    assert (banded.photons, banded.overloads) == (whole.photons, whole.overloads)
+    assert whole.overloads > 100
+
+
+def test_steps_are_taken_in_their_order() -> None:
+    """Those of the image, of whole rows and columns, before those of pixels; what is too large is cut at the end."""
+
+    def blurred(photons: np.ndarray) -> np.ndarray:
+        return (photons + np.roll(photons, 1, axis=1)).astype(np.float32)
+
+    chain = Chain((lambda x: x * 2.0, lambda x: x + 0.75), truncated, np.uint8, of_image=(blurred,))
+    counts, overloads = chain(np.array([[0, 1, 2], [50, 60, 100]], np.float32), (1, 2, 0, 1))
+    assert counts.dtype == np.uint8
+    assert counts.tolist() == [[0, 2, 6], [0, 220, 255]]
+    assert overloads == 1
+
+
+def test_the_experiment_says_how_counts_are_read() -> None:
+    experiment = Experiment.from_args("-cell 70 80 90 -default_F 1 -detpixels 4 -adc 7 -seed 1".split())
+    image = Image(resolve(experiment, Inputs()), np.zeros((4, 4), np.float32))
+    assert (image.noise().counts == 7).all()
+    assert (image.noise(adc_offset=9).counts == 9).all()
+    assert image.frame("scaled").pixels[0].max() == image.frame("counted").adc_offset == 7
+    again = Experiment.from_toml(image.experiment.to_toml())
+    assert again.readout == Readout(adc_offset=7.0)
+    assert "-adc" in again.to_args()
+    assert (changed(again, readout={"adc_offset": 3}).readout, Experiment().readout) == (Readout(3), Readout(40))
 
 
 def textbook_ran1(seed: int, count: int) -> list[float]:

@@ -19,7 +19,7 @@ from ..experiment import Experiment, changed
 from ..experiment.quirks import in_order, labels_of, quirks_of
 from ..formats.dump import write_dump
 from ..formats.files import check_writable, is_replaceable, replacing, together
-from ..formats.frame import Content
+from ..formats.frame import Content, Description
 from ..formats.images.smv import smv_geometry, smv_header
 from ..formats.registry import Format, holding, options_of, write
 from ..image import Image
@@ -96,11 +96,12 @@ def run(command: Command) -> int:
             inputs = read_inputs(experiment)
             resolved = resolve(experiment, inputs, seed=fresh_seed())
             _check_pixels(command, resolved)
+            description = described(resolved)
             if not command.run.show:
                 _check_outputs(command)
                 for _, path, image_format, options in _asked_for(command.outputs):
-                    image_format.check(path, described(resolved), resolved.experiment.readout.adc_offset, **options)
-        labels = in_order([*resolved.labels, *command.labels, *_labels_of_header(resolved)])
+                    image_format.check(path, description, resolved.experiment.readout.adc_offset, **options)
+        labels = in_order([*resolved.labels, *command.labels, *_labels_of_header(description)])
         said = _show_warnings(caught, 0)
         if not command.run.quiet:
             say(describe(resolved, labels, [str(w.message) for w in caught]))
@@ -161,8 +162,8 @@ def _show_warnings(caught: list[warnings.WarningMessage], said: int) -> int:
     return len(caught)
 
 
-def _labels_of_header(resolved: Resolved) -> list[str]:
-    header = smv_header(smv_geometry(described(resolved)))
+def _labels_of_header(description: Description) -> list[str]:
+    header = smv_header(smv_geometry(description))
     return labels_of(["header_overflows"]) if len(header) >= HEADER_BYTES else []
 
 

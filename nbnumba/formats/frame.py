@@ -7,7 +7,7 @@ Arrays are by panel, each ``[slow, fast]``.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -163,3 +163,10 @@ class Frame(HoldsArrays):
         panels = zip(self.pixels, self.description.panels, strict=True)
         return replace(self, pixels=tuple(
             np.where(panel.measured, pixels, pixels.dtype.type(value)) for pixels, panel in panels))  # fmt: skip
+
+
+class Frames(Protocol):
+    """What takes frames one after another."""
+
+    def write(self, frame: Frame) -> None:
+        """Take the next one."""

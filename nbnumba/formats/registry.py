@@ -1,37 +1,29 @@
 """Image formats by the suffix of a file: every module in ``formats/images/`` is one, and its ``FORMAT`` says all of it.
 
-A :class:`~nbnumba.formats.frame.Frame` is written by :func:`write`, many one after another through :func:`sink`.
+A :class:`~nbnumba.formats.frame.Frame` is written by :func:`write`; many one after another by what
+:func:`nbnumba.formats.sinks.sink` opens.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, Protocol
+from typing import Any
 
 import numpy.typing as npt
 
 from ..errors import InputFileError, UsageError
 from . import images
 from .files import Path, read_bytes
-from .frame import CONTENTS, Content, Description, Frame
+from .frame import CONTENTS, Content, Description, Frame, Frames
 
 Shape = tuple[int, int]
 Reader = Callable[[Path, Shape | None], npt.NDArray[Any]]
-_NUMBER = re.compile("#+(?=[^#]*$)")
-
-
-class Frames(Protocol):
-    """What takes frames one after another."""
-
-    def write(self, frame: Frame) -> None:
-        """Take the next one."""
 
 
 def _as_it_is(frame: Frame, **options: str) -> Frame:
@@ -157,60 +149,6 @@ def write(image_format: Format, path: Any, frame: Frame, **options: str) -> Fram
     fitted = image_format.fitted(frame, **options)
     image_format.write(path, fitted, **options)
     return fitted
-
-
-def sink(path: Path, **options: str) -> AbstractContextManager[Frames]:
-    """Write frames one after another: ``with sink("image_#####.img") as frames: frames.write(frame)``.
-
-    Parameters
-    ----------
-    path : str or path
-        Its suffix is that of a format. Of a format that has one frame in a file, ``#####`` is where the number goes,
-        from 00001 on.
-    **options : str
-        Those of the format.
-
-    Returns
-    -------
-    context manager
-        Gives what has ``write(frame)``, which refuses a second frame that has no file to go to.
-
-    Raises
-    ------
-    UsageError
-        No format has the suffix or the options.
-    """
-    image_format = by_suffix(path)
-    options = options_of(image_format, options)
-    return (image_format.sink or _numbered(image_format))(path, **options)
-
-
-def _numbered(image_format: Format) -> Callable[..., AbstractContextManager[Frames]]:
-    @contextmanager
-    def frames(path: Path, **options: str) -> Iterator[Frames]:
-        yield _NumberedFiles(image_format, os.fspath(path), options)
-
-    return frames
-
-
-class _NumberedFiles:
-    """A file for each frame, complete as soon as the frame is taken."""
-
-    def __init__(self, image_format: Format, template: str, options: Mapping[str, str]) -> None:
-        self._format, self._template = image_format, template
-        self._options, self._written = options, 0
-
-    def write(self, frame: Frame) -> None:
-        self._written += 1
-        folder, name = os.path.split(self._template)
-        if self._written > 1 and not _NUMBER.search(name):
-            raise UsageError(
-                f"{self._template} takes one image: give a name such as image_#####{self._format.suffixes[0]}"
-            )
-        numbered = _NUMBER.sub(lambda place: f"{self._written:0{len(place[0])}d}", name)
-        path = os.path.join(folder, numbered)
-        self._format.check(path, frame.description, frame.adc_offset, **self._options)
-        write(self._format, path, frame, **self._options)
 
 
 def read(path: Path, shape: Shape | None = None) -> npt.NDArray[Any]:
