@@ -25,13 +25,14 @@ def _render(plan: Plan, how: How, canvas: Canvas) -> Outcome:
         raise UsageError(f"-threads {threads}: this machine takes 1 to {most}")
 
     def prepare() -> Callable[[], float]:
-        from ..kernels.cpu import render as cpu
+        from ..kernels.cpu.render import render
+        from ..kernels.cpu.tables import make_tables, variant_of
 
-        tables = cpu.make_tables(plan, plan.factors.interpolate > 0)
-        variant = cpu.variant_of(plan, how.precision == "mixed")
+        tables = make_tables(plan, plan.factors.interpolate > 0)
+        variant = variant_of(plan, how.precision == "mixed")
         args = (plan, tables, canvas.photons, np.zeros(1, np.int64), canvas.done, canvas.stop, *variant)
-        cpu.render.compile(tuple(numba.typeof(arg) for arg in args))
-        return lambda: cpu.render(*args)
+        render.compile(tuple(numba.typeof(arg) for arg in args))
+        return lambda: render(*args)
 
     work = compiling(prepare, canvas.notes.append)
     canvas.open_with(opening_of(plan))
