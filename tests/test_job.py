@@ -18,7 +18,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from nbnumba import Experiment, NbnumbaError, ResourceError
+from nbnumba import Experiment, NbnumbaError, ResourceError, simulate
 from nbnumba.choices import BACKENDS, RENDERERS, BackendName
 from nbnumba.errors import DeviceError
 from nbnumba.render.backends import backend_named
@@ -258,7 +258,7 @@ def test_what_is_to_be_told_is_told_by_who_waits() -> None:
         job.wait()
     assert [note for note in job.notes if "outside the table" in note] == job.notes
     with pytest.warns(match="outside the table") as told:
-        render(resolved, "cpu")
+        simulate(resolved.experiment, "cpu")
     assert len(told) == len(job.notes) == 1
     assert told[0].filename == __file__
 
