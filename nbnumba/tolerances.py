@@ -22,7 +22,20 @@ class Tolerance:
     """Of the largest pixel of a."""
 
     def allowed(self, size: Any, largest: Any) -> Any:
-        """For pixels of that size, or an array of them, in an image with such a largest one."""
+        """What is allowed a pixel of a.
+
+        Parameters
+        ----------
+        size : float or ndarray
+            The pixel's absolute value, or those of many.
+        largest : float
+            That of the largest pixel of the image.
+
+        Returns
+        -------
+        float or ndarray
+            In the same units.
+        """
         return self.relative * size + self.of_max * largest
 
 
