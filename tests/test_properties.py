@@ -80,6 +80,22 @@ def test_peak_is_bounded_whatever_the_axes(axes: dict[str, Any]) -> None:
     properties.intensity_stays_below_its_peak(render, experiment)
 
 
+def test_mode_c_sees_a_curved_sensor_from_behind_where_mode_spec_does_not() -> None:
+    detector = Detector(
+        convention="adxv", fast_pixels=12, slow_pixels=12, pixel_mm=1.0, curved=True, twotheta_deg=20.0, rotx_deg=-6.47,
+        thickness_um=100.0,
+    )  # fmt: skip
+    crystal, factors = Crystal(cell=(20.0, 20.0, 20.0, 90.0, 90.0, 90.0)), StructureFactors(default_f=10.0)
+    experiment = Experiment(
+        detector=detector, crystal=crystal, structure_factors=factors, sampling=Sampling(oversample=1)
+    )
+    for mode in ("spec", "c"):
+        in_mode = replace(experiment, mode=mode)
+        assert (rendered(in_mode).min() > 0.0) == (mode == "spec")
+        properties.photons_are_not_negative(render, in_mode)
+        properties.polarization_is_within_its_bounds(render, in_mode)
+
+
 @pytest.mark.parametrize("holds", [properties.laboratory_may_be_turned, properties.subpixels_are_small_pixels])
 @few
 @given(experiment=orthonormal)
