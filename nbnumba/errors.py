@@ -5,7 +5,7 @@ DONE, DIFFERS, USAGE, INPUT_FILE, RESOURCE, RECORDED, INTERRUPTED = 0, 1, 2, 3, 
 EXIT_STATUSES = {
     DONE: "done",
     DIFFERS: "what was compared differs",
-    USAGE: "an option or a value that cannot be, or a program to be compared that fails",
+    USAGE: "an option, a value or a program that cannot be used",
     INPUT_FILE: "an input file that cannot be read, or does not hold what it should",
     RESOURCE: "memory, disk, output folder or device are not there",
     RECORDED: "a golden suite was recorded: nothing was checked",

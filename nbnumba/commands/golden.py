@@ -54,7 +54,7 @@ def _parser() -> Parser:
     actions = parser.add_subparsers(required=True, metavar="record|check|list|show", parser_class=Parser)
 
     def add(name: str, action: Callable[[argparse.Namespace], int], text: str, *verdicts: int) -> Parser:
-        added = actions.add_parser(name, help=text, description=text, ends_with=verdicts)
+        added = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", ends_with=verdicts)
         added.set_defaults(action=action)
         return added
 
