@@ -21,7 +21,7 @@ from nbnumba.comparison.trace import Trace, brightest_pixels, first_evaluated_pi
 from nbnumba.comparison.trace_diff import CHAIN, TOLERANCES, Diff, Key, diff_traces, read_trace
 from nbnumba.errors import InputFileError
 from nbnumba.nanobragg.options import parse
-from nbnumba.render.rendering import render
+from nbnumba.render.job import render
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
 

@@ -20,8 +20,8 @@ from ..comparison.trace_diff import (
     read_trace,
 )
 from ..errors import DIFFERS, DONE, UsageError
+from ..experiment.quirks import LABELS
 from .base import Parser
-from .report import LABELS
 
 _EPILOG = """\
 A tap agrees where |difference| is at most 1e-9 of its largest component, or 1e-12; Miller indices where it is at most

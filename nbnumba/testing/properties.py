@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..experiment import Detector, Experiment, Sampling, Scan, Vector, changed
+from ..experiment.quirks import quirks_of
 from ..kernels.equations.pixel import solid_angle
 from ..kernels.equations.vectors import cross, dot, rotated_about, rotated_xyz, unit
-from ..render import rendering
+from ..render.job import render as render_resolved
 from ..setup.inputs import read_inputs
 from ..setup.resolve import Resolved, resolve
 from ..setup.scan import sample_phi
@@ -50,7 +51,7 @@ def render(experiment: Experiment) -> Array:
     UsageError, InputFileError, ResourceError
         What is wrong with the experiment, its files or the machine.
     """
-    return rendering.render(_resolved(experiment), backend="cpu").photons
+    return render_resolved(_resolved(experiment), backend="cpu").photons
 
 
 # Proportions -------------------------------------------------------------------------------------------------------
@@ -262,7 +263,7 @@ def sources_average(render: Render, experiment: Experiment, folder: Path) -> Non
         return render(changed(experiment, beam={"source_file": str(path)}))
 
     images = [image(f"source_{number}", row[None]) for number, row in enumerate(rows)]
-    expected = np.average(images, axis=0, weights=weights if experiment.mode == "spec" else None)
+    expected = np.average(images, axis=0, weights=None if quirks_of(experiment).source_weights_ignored else weights)
     _assert_same(image("sources", rows), expected, f"{len(rows)} sources do not average", relative=1e-5)
     equal = np.mean(images, axis=0, dtype=float)
     _assert_same(render(experiment), equal, "divergence and spectrum are not their list of sources", relative=1e-5)
@@ -312,7 +313,7 @@ def subpixels_are_small_pixels(render: Render, experiment: Experiment, across: i
 
 
 def photons_are_not_negative(render: Render, experiment: Experiment) -> None:
-    """Every pixel is finite and 0 or more, where the detector faces the sample.
+    """Every pixel is finite and 0 or more, where the detector faces the sample; mode ``c``'s curved one has no sensor.
 
     Parameters
     ----------
@@ -326,13 +327,13 @@ def photons_are_not_negative(render: Render, experiment: Experiment) -> None:
     AssertionError
         It does not hold: says where.
     """
-    image = render(_linear(experiment))
+    image = render(_linear(_seen_from_the_front(experiment)))
     assert np.isfinite(image).all(), f"{np.count_nonzero(~np.isfinite(image))} pixels are not finite"
     assert (image >= 0.0).all(), f"{np.count_nonzero(image < 0.0)} pixels are negative, the least is {image.min():g}"
 
 
 def polarization_is_within_its_bounds(render: Render, experiment: Experiment) -> None:
-    """The polarization factor lies between (1 − |K|)/2 and 1.
+    """The polarization factor lies between (1 − |K|)/2 and 1; mode ``c``'s curved detector has no sensor here.
 
     Parameters
     ----------
@@ -346,7 +347,7 @@ def polarization_is_within_its_bounds(render: Render, experiment: Experiment) ->
     AssertionError
         It does not hold: says where.
     """
-    experiment = _linear(experiment)
+    experiment = _linear(_seen_from_the_front(experiment))
     without = render(changed(experiment, beam={"polarization_correction": False})).astype(float)
     polarized = render(changed(experiment, beam={"polarization_correction": True}))
     least = (1.0 - abs(experiment.beam.kahn_factor)) / 2.0
@@ -380,8 +381,8 @@ def intensity_stays_below_its_peak(render: Render, experiment: Experiment) -> No
     # a curved detector is everywhere as far as where the beam, or its line backwards (C-2), meets the plane.
     height = dot(detector.origin, unit(cross(detector.fast, detector.slow)))
     nearest = min(abs(height), abs(detector.distance))
-    # In mode c every layer is weighted by the last one's fraction, and the fractions may sum to more than 1 (C-20).
-    layers = detector.layers if experiment.mode == "c" else 1
+    # Every layer may be weighted by the last one's fraction, and the fractions may sum to more than 1 (C-20).
+    layers = detector.layers if quirks_of(experiment).layers_overfill_sensor else 1
     bound = peak * solid_angle(detector, nearest) * layers
     brightest = float(render(experiment).max())
     assert brightest <= bound * (1.0 + 1e-6), f"the brightest pixel has {brightest:g} photons, {bound:g} are possible"
@@ -553,10 +554,19 @@ def _matrix(xyz_rad: Vector) -> Array:
 
 def _linear(experiment: Experiment) -> Experiment:
     """Without what makes an image of mode ``c`` other than the sum of its samples: C-9, C-11 and C-12."""
-    if experiment.mode == "c":
+    if quirks_of(experiment).factors_multiply_sum:
         separate = {"oversample_thick": False, "oversample_polar": False, "oversample_omega": False}
         experiment = _without_water(changed(experiment, sampling=separate))
     return replace(experiment, phi_carryover="spec")
+
+
+def _seen_from_the_front(experiment: Experiment) -> Experiment:
+    """Without a sensor that rays may enter from behind, of which it absorbs a negative fraction without bounds.
+
+    Mode ``spec`` refuses one. The mixed-up axes of mode ``c`` (C-6) send rays there that a sphere would not.
+    """
+    behind = quirks_of(experiment).curved_by_mixed_axes and experiment.detector.curved
+    return changed(experiment, detector={"thickness_um": 0.0}) if behind else experiment
 
 
 def _without_water(experiment: Experiment) -> Experiment:
