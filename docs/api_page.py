@@ -1,4 +1,4 @@
-"""The public names as a page of the documentation: ``python -m nbnumba.api_page`` prints it."""
+"""The public names as a page of the documentation: ``python -m docs.api_page`` prints it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib import import_module
 from types import FunctionType
 from typing import Any
 
-from .experiment.noun import Noun, kinds_in_words
+from nbnumba.experiment.noun import Noun, kinds_in_words
 
 SECTIONS = {
     "Simulating": ("nbnumba", "simulate simulate_many"),
