@@ -72,9 +72,8 @@ def f_squared_scales_intensity(render: Render, experiment: Experiment) -> None:
     AssertionError
         It does not hold: says where.
     """
-    single = variants.without_water(
-        changed(variants.linear(experiment), structure_factors={"hkl_file": None, "default_f": 50.0})
-    )
+    experiment = variants.without_water(variants.linear(experiment))
+    single = changed(experiment, structure_factors={"hkl_file": None, "default_f": 50.0})
     double = changed(single, structure_factors={"default_f": 100.0})
     _assert_same(render(double), 4.0 * render(single).astype(float), "photons do not go with F²")
 
@@ -375,9 +374,8 @@ def intensity_stays_below_its_peak(render: Render, experiment: Experiment) -> No
     AssertionError
         It does not hold: says where.
     """
-    experiment = variants.without_water(
-        variants.linear(changed(experiment, structure_factors={"hkl_file": None, "default_f": 10.0}))
-    )
+    experiment = changed(experiment, structure_factors={"hkl_file": None, "default_f": 10.0})
+    experiment = variants.without_water(variants.linear(experiment))
     resolved = variants.resolved_of(experiment)
     detector = resolved.plan.detector
     peak = ELECTRON_RADIUS_SQR_M2 * resolved.fluence_per_m2 * 10.0**2 * math.prod(resolved.lattice.cells) ** 2
