@@ -3,7 +3,7 @@
 import shlex
 from importlib.resources import as_file, files
 
-from ..nanobragg.options import parse
+from ..nanobragg.parse import parse
 from .base import Parser, made_folder
 from .simulate import run
 

@@ -11,11 +11,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..comparison.fuzz import OURSELVES, TOLERANCE, Difference, Tolerance, as_test, program, search
+from ..comparison.fuzz import OURSELVES, Difference, as_test, program, search
 from ..comparison.programs import RunnerError
 from ..errors import DIFFERS, DONE, UsageError
 from ..formats.files import replacing
 from ..seeds import fresh_seed
+from ..tolerances import DOUBLE, Tolerance
 from .base import Parser, made_folder
 
 
@@ -77,9 +78,9 @@ def _parser() -> Parser:
         "-tolerance",
         nargs=2,
         type=float,
-        default=(TOLERANCE.relative, TOLERANCE.of_max),
+        default=(DOUBLE.relative, DOUBLE.of_max),
         metavar=("rel", "abs"),
-        help=f"a pixel may differ by rel·|pixel| + abs·max ({TOLERANCE.relative:g} {TOLERANCE.of_max:g})",
+        help=f"a pixel may differ by rel·|pixel| + abs·max ({DOUBLE.relative:g} {DOUBLE.of_max:g})",
     )
     parser.add_argument("-out", default=".", metavar="DIR", help="where tests of differences are written (.)")
     return parser
