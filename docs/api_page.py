@@ -52,8 +52,10 @@ def names() -> dict[str, list[str]]:
 
 
 def _functions(module: Any) -> list[str]:
-    return [name for name, value in vars(module).items()
-            if inspect.isfunction(value) and value.__module__ == module.__name__ and name[0] != "_"]  # fmt: skip
+    """Those that the module defines, then those of its package that it lets be imported from it."""
+    found = {name: value for name, value in vars(module).items() if inspect.isfunction(value) and name[0] != "_"}
+    ours = [name for name, value in found.items() if value.__module__.startswith(module.__package__)]
+    return sorted(ours, key=lambda name: found[name].__module__ != module.__name__)
 
 
 def target(name: str) -> Any:

@@ -19,7 +19,7 @@ class Parser(argparse.ArgumentParser):
     ends_with : tuple of int
         What it can end with that most commands cannot: DIFFERS, RECORDED.
     options
-        Those of an ``argparse.ArgumentParser``.
+        Of an ArgumentParser.
     """
 
     def __init__(self, *, prog: str, ends_with: tuple[int, ...] = (), epilog: str = "", **options: Any) -> None:
