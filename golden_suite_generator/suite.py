@@ -32,8 +32,8 @@ from nbnumba.errors import InputFileError, NbnumbaWarning, ResourceError, UsageE
 from nbnumba.experiment import Mode
 from nbnumba.formats.arrays import read_arrays
 from nbnumba.formats.files import read_bytes, read_text, replacing
-from nbnumba.formats.smv import read_smv, smv_header
-from nbnumba.nanobragg.options import parse
+from nbnumba.formats.images.smv import read_smv, smv_header
+from nbnumba.nanobragg.parse import parse
 from nbnumba.simulation import simulate
 from nbnumba.tolerances import BY_PRECISION, Tolerance
 

@@ -18,7 +18,7 @@ import pytest
 import nbnumba
 from nbnumba.cli import main
 from nbnumba.errors import UsageError
-from nbnumba.formats.smv import header_value, read_smv, smv_header
+from nbnumba.formats.images.smv import header_value, read_smv, smv_header
 from nbnumba.tolerances import DOUBLE
 
 ROOT = Path(__file__).parent.parent

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from nbnumba.cli import COMMANDS
+from nbnumba.nanobragg.help import parser
 from nbnumba.nanobragg.option_table import markdown
-from nbnumba.nanobragg.options import OPTIONS, parser
+from nbnumba.nanobragg.table import OPTIONS
 from nbnumba.tolerances import DOUBLE, INDEX, LATTICE, MIXED, PHOTONS, TAP
 
 ROOT = Path(__file__).parent.parent

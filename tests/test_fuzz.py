@@ -19,7 +19,7 @@ from nbnumba.comparison.fuzz import Difference, Program, as_test, difference, ou
 from nbnumba.comparison.programs import RunnerError
 from nbnumba.errors import ResourceError
 from nbnumba.experiment import Experiment, changed
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.testing.properties import render
 from nbnumba.tolerances import DOUBLE
 

@@ -14,9 +14,10 @@ import pytest
 from agreement import assert_matches, tolerance
 
 from nbnumba.experiment import changed
-from nbnumba.formats.smv import read_smv, smv_header
+from nbnumba.formats.images.smv import read_smv, smv_header
 from nbnumba.image import Image
-from nbnumba.nanobragg.options import Command, parse
+from nbnumba.nanobragg.command import Command
+from nbnumba.nanobragg.parse import parse
 from nbnumba.render.job import render
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
@@ -101,10 +102,10 @@ def test_integer_images(name: str, mode: str, tmp_path: Path) -> None:
     expected, outputs = golden(name), command(name, mode).outputs
     image = Image(resolved(name, mode), expected["float"])
     if "int" in expected:
-        image.save_smv(str(tmp_path / "int.img"), outputs.scale, outputs.adc_offset)
+        image.save_smv(str(tmp_path / "int.img"), outputs.scale)
         np.testing.assert_array_equal(read_smv(tmp_path / "int.img").pixels, expected["int"])
     if "noise" in expected:
-        image.save_noise(str(tmp_path / "noise.img"), adc_offset=outputs.adc_offset)
+        image.save_noise(str(tmp_path / "noise.img"))
         np.testing.assert_array_equal(read_smv(tmp_path / "noise.img").pixels, expected["noise"])
     if "pgm" in expected:
         image.save_pgm(str(tmp_path / "image.pgm"), outputs.pgm_scale or image.pgm_scale(outputs.scale))
@@ -118,11 +119,11 @@ def test_integers_of_the_rendered_image(name: str, mode: str) -> None:
     expected, outputs = golden(name), command(name, mode).outputs
     photons = render(resolved(name, mode), backend="cpu").photons
     image = Image(resolved(name, mode), photons)
-    scale = outputs.scale or image.int_scale
-    edge_distance = np.abs((expected["float"].astype(float) * scale + outputs.adc_offset) % 1.0 - 0.5)
+    scale, adc_offset = outputs.scale or image.int_scale, image.experiment.readout.adc_offset
+    edge_distance = np.abs((expected["float"].astype(float) * scale + adc_offset) % 1.0 - 0.5)
     certain = edge_distance > scale * tolerance(expected["float"]) + 65535 * FLOAT32
     assert certain.mean() > 0.9
-    counts = np.floor(np.clip(photons * scale + outputs.adc_offset, 0, 65535) + 0.5)
+    counts = np.floor(np.clip(photons * scale + adc_offset, 0, 65535) + 0.5)
     inside = np.zeros(photons.shape, bool)
     fast0, fast1, slow0, slow1 = image.resolved.plan.detector.roi
     inside[slow0 : slow1 + 1, fast0 : fast1 + 1] = True

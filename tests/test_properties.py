@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from nbnumba.choices import PRECISIONS
 from nbnumba.experiment import Beam, Crystal, Detector, Experiment, Sampling, Scan, StructureFactors, changed
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.render.job import render as render_resolved
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import resolve
@@ -154,7 +154,7 @@ import numpy as np
 from nbnumba.render.canvas import Canvas
 from nbnumba.render.cuda import images as gpu_rendering
 from nbnumba.setup.inputs import read_inputs
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.setup.resolve import resolve
 
 warnings.simplefilter("ignore")

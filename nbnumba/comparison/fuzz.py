@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import NbnumbaError, NbnumbaWarning, ResourceError
-from ..nanobragg.options import OPTIONS, parse
+from ..nanobragg.parse import parse
+from ..nanobragg.table import OPTIONS
 from ..render.job import render as render_resolved
 from ..setup.inputs import read_inputs
 from ..setup.resolve import resolve
