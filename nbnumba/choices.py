@@ -16,3 +16,8 @@ BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 RENDERERS = BACKENDS[1:]
 """Without "auto"."""
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+
+def listed(names: tuple[str, ...]) -> str:
+    """Names as an error gives them to choose from: a, b or c."""
+    return f"{', '.join(names[:-1])} or {names[-1]}"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..choices import BACKENDS, PRECISIONS, RENDERERS, BackendName, Device, Precision
+from ..choices import BACKENDS, PRECISIONS, RENDERERS, BackendName, Device, Precision, listed
 from ..errors import UsageError
 from ..kernels.plan import Plan
 from ..tolerances import Tolerance
@@ -27,7 +27,7 @@ class How:
     def __post_init__(self) -> None:
         for name, value, known in (("backend", self.backend, BACKENDS), ("precision", self.precision, PRECISIONS)):
             if not isinstance(value, str) or value not in known:
-                raise UsageError(f"{name} {value!r}: give {', '.join(known[:-1])} or {known[-1]}")
+                raise UsageError(f"{name} {value!r}: give {listed(known)}")
         if self.threads is not None:
             check_whole("threads", self.threads, 1)
         if not is_all(self.device):
