@@ -18,7 +18,7 @@ from nbnumba.formats.smv import read_smv, smv_header
 from nbnumba.image import Image
 from nbnumba.nanobragg.command import Command
 from nbnumba.nanobragg.parse import parse
-from nbnumba.render.rendering import render
+from nbnumba.render.job import render
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
 

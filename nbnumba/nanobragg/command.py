@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ..choices import BackendName, Device, Precision
 from ..experiment import Experiment
 from ..experiment.field import NOT_NEGATIVE, POSITIVE, field
 
@@ -34,10 +35,10 @@ class Outputs:
 class Run:
     """How the work is done; nothing here changes what is simulated."""
 
-    backend: Literal["auto", "cpu", "cuda", "reference"] = "auto"
-    device: int | Literal["all"] = 0
+    backend: BackendName = "auto"
+    device: Device = 0
     """Number of the GPU, where one renders, or all of them together."""
-    precision: Literal["double", "mixed"] = "double"
+    precision: Precision = "double"
     threads: int | None = field(None, POSITIVE)
     """None: one for each core."""
     progress: bool = True

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+from ..choices import listed
 from ..experiment.field import Right
 
 
@@ -58,7 +59,7 @@ def choice(*words: str, **aliases: str) -> Kind:
             raise ValueError
         return meanings[word.lower()]
 
-    return Kind(" or ".join(filter(None, (", ".join(words[:-1]), words[-1]))), read)
+    return Kind(listed(words), read)
 
 
 NUMBER = Kind("a finite number{unit}", _checked(_float, math.isfinite))
