@@ -126,7 +126,7 @@ def examples() -> dict[str, bytes]:
 
     from nbnumba import Experiment, simulate
     from nbnumba.formats.dump import write_dump
-    from nbnumba.formats.smv import smv_header
+    from nbnumba.formats.images.smv import smv_header
 
     experiment = Experiment.from_args(SUITE_CASE["args"])  # type: ignore[arg-type]
     image = simulate(experiment)

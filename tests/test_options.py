@@ -147,7 +147,7 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("nonoise", (), "outputs.noise_file", None),
     ("scale", ("0.5",), "outputs.scale", 0.5),
     ("scale", ("0",), "outputs.scale", None),
-    ("adc adcoffset", ("-10",), "outputs.adc_offset", -10.0),
+    ("adc adcoffset", ("-10",), "readout.adc_offset", -10.0),
     ("seed", ("-12",), "noise.seed", -12),
     ("printout", (), "outputs.print_pixels", "all"),
     ("printout_pixel", ("3", "4"), "outputs.print_pixels", (3, 4)),

@@ -205,9 +205,8 @@ def test_gpu_kernels_agree_with_the_reference_renderer(tmp_path: Path) -> None:
     with np.load(tmp_path / "images.npz") as images:
         for number, (args, precision) in enumerate(jobs):
             expected = rendered(parse(args).experiment, backend="reference").astype(float)
-            tolerance = BY_PRECISION[precision]
             smallest = float(np.finfo(np.float32).tiny)
-            allowed = tolerance.relative * np.abs(expected) + tolerance.of_max * np.abs(expected).max() + smallest
+            allowed = BY_PRECISION[precision].allowed(np.abs(expected), np.abs(expected).max()) + smallest
             difference = np.abs(images[str(number)] - expected)
             assert (difference <= allowed).all(), f"{precision}: {(difference / allowed).max():.3g} times: {args}"
             bright += expected.any()

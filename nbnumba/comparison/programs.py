@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from ..errors import InputFileError, NbnumbaError, UsageError
 from ..formats.files import read_bytes
-from ..formats.raw import read_raw
-from ..formats.smv import header_value
+from ..formats.images.raw import read_raw
+from ..formats.images.smv import header_value
 from ..nanobragg.kinds import FILE
 from ..nanobragg.table import OPTIONS, OUTPUT
 

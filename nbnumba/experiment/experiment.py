@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from ..errors import NbnumbaWarning, UsageError
 from .detector import Detector
 from .noun import Noun, path_of, shown, types_of
-from .nouns import Background, Beam, Crystal, Goniometer, Noise, Sampling, Scan, StructureFactors
+from .nouns import Background, Beam, Crystal, Goniometer, Noise, Readout, Sampling, Scan, StructureFactors
 from .toml import as_toml, from_toml
 from .types import Mode
 
@@ -58,6 +58,8 @@ class Experiment(Noun):
     """How finely all this is sampled."""
     noise: Noise = field(default_factory=Noise)
     """How photons are counted."""
+    readout: Readout = field(default_factory=Readout)
+    """How counts become the integers of a file."""
     mode: Mode = "spec"
     """``spec``: the physics; ``c``: what the reference program does, defects included."""
     phi_carryover: Mode | None = None

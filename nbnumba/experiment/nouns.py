@@ -201,3 +201,11 @@ class Noise(Noun):
 
     seed: int | None = None
     """None: drawn from the system's entropy; the run reports it."""
+
+
+@dataclass(frozen=True)
+class Readout(Noun):
+    """What the detector makes of the photons that it counts."""
+
+    adc_offset: float = field(40.0, unit="counts")
+    """Count of a pixel without photons."""

@@ -10,7 +10,7 @@ from ..experiment.field import NOT_NEGATIVE, POSITIVE, field
 
 @dataclass(frozen=True)
 class Outputs:
-    """Which files are written, and how photons become their integers."""
+    """Which files are written, and how their integers are scaled: what no detector decides."""
 
     float_file: str = "floatimage.bin"
     int_file: str = "intimage.img"
@@ -20,8 +20,6 @@ class Outputs:
     report_file: str | None = None
     scale: float | None = field(None, NOT_NEGATIVE)
     """Counts per photon; None: such that the brightest pixel gets 55000 (mode spec: the direct beam's spot aside)."""
-    adc_offset: float = field(40.0, unit="counts")
-    """Count of a pixel without photons."""
     pgm_scale: float | None = field(None, NOT_NEGATIVE)
     """Gray levels per photon; None: by the spread of the image."""
     header: Literal["c", "dials"] = "c"

@@ -232,7 +232,7 @@ OPTIONS: tuple[Option, ...] = (
     option("scale", OUTPUT,
            "counts per photon in -intfile; 0: the brightest pixel beside the direct beam gets 55000",
            "outputs.scale", "x", default="0", convert=_none_for_zero),
-    option("adc adcoffset", OUTPUT, "count of no photons in -intfile and -noisefile", "outputs.adc_offset", "x"),
+    option("adc adcoffset", OUTPUT, "count of no photons in -intfile and -noisefile", "readout.adc_offset", "x"),
     option("noisefile noiseimage", OUTPUT, "counts with photon noise, SMV", "outputs.noise_file"),
     option("nonoise", OUTPUT, "no -noisefile, wherever that stands", sets={"no_noise": True}),
     option("seed", OUTPUT, "seed of the noise", "noise.seed", "n", default="drawn, and reported"),

@@ -13,8 +13,8 @@ from ..experiment import Experiment, Mask, nouns, with_right_values
 from ..experiment.field import declared
 from ..experiment.quirks import Quirks
 from ..formats.amorphous import read_amorphous
+from ..formats.images.smv import SmvImage, header_value, read_smv
 from ..formats.matrix import MosflmMatrix, read_matrix
-from ..formats.smv import SmvImage, header_value, read_smv
 from ..formats.sources import read_sources
 from ..structure_factors.provider import dumped_factors, listed_factors
 from ..structure_factors.table import FactorTable
@@ -106,7 +106,7 @@ def _with_size(experiment: Experiment, mask: Mask) -> Experiment:
 
 
 def header_number(image: SmvImage, keyword: str, whole: bool) -> float | None:
-    """The number that an image's header gives for a keyword, as :func:`nbnumba.formats.smv.header_value`."""
+    """The number that an image's header gives for a keyword, as :func:`nbnumba.formats.images.smv.header_value`."""
     try:
         return header_value(image.header, keyword, whole)
     except InputFileError as error:
