@@ -1,7 +1,5 @@
 """The detector: where it stands, its pixels, its sensor, and which of its pixels count."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

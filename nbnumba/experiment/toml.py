@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +20,9 @@ def as_toml(values: Mapping[str, Any]) -> str:
 
 def from_toml(text: str) -> dict[str, Any]:
     """The nested plain values of a text, or a UsageError that says why it has none."""
+    # Its import takes longer than that of all nouns, and most command lines have no such text.
+    import tomllib
+
     try:
         return tomllib.loads(text)
     except (ValueError, TypeError, RecursionError) as error:
