@@ -178,8 +178,47 @@ class Beam(_Noun):
 
 
 @dataclass(frozen=True)
+class Panel(_Noun):
+    """A flat piece of a detector, placed by itself in the laboratory frame of the detector's convention.
+
+    Pixel (i, j) is centred at origin + (i + ½) fast step + (j + ½) slow step, all from the sample.
+
+    Examples
+    --------
+    >>> from nbnumba import Detector, Panel
+    >>> left, right = (
+    ...     Panel(name, 32, 64, origin_mm=(x, -3.2, 100), fast_step_mm=(0.1, 0, 0), slow_step_mm=(0, 0.1, 0))
+    ...     for name, x in (("left", -3.25), ("right", 0.05))
+    ... )
+    >>> len(Detector(convention="dials", panels=[left, right]).panels)
+    2
+    """
+
+    name: str = ""
+    """For people and files."""
+    fast_pixels: int | None = None
+    """Pixels along fast; every panel needs these, and the four below."""
+    slow_pixels: int | None = None
+    """Pixels along slow."""
+    origin_mm: GivenVector = NOT_GIVEN
+    """Outer corner of the first pixel."""
+    fast_step_mm: GivenVector = NOT_GIVEN
+    """From a pixel to the next along fast: its direction and its edge in one."""
+    slow_step_mm: GivenVector = NOT_GIVEN
+    """The same along slow; pixels may be oblong, and need not be quite rectangular."""
+    mask: Taking[Mask | None, Mask | Array | None] = NOT_GIVEN
+    """An array of truths or whole numbers (slow, fast): pixels of value 0 are not rendered."""
+    roi: Taking[tuple[int, int, int, int] | None, Values[int] | None] = NOT_GIVEN
+    """First and last fast, first and last slow pixel to render, all inclusive."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mask", _mask(self.mask))
+        super().__post_init__()
+
+
+@dataclass(frozen=True)
 class Detector(_Noun):
-    """A flat (or spherical) pixel detector and where it stands.
+    """A flat (or spherical) pixel detector and where it stands, or one of several panels.
 
     Beam centre, nearest point and the vectors are read in the axes of ``convention``.
     """
@@ -252,6 +291,8 @@ class Detector(_Noun):
     """Radius of a disc on the detector, about the beam centre, that stops all photons."""
     roi: Taking[tuple[int, int, int, int] | None, Values[int] | None] = NOT_GIVEN
     """First and last fast, first and last slow pixel to render, all inclusive."""
+    panels: Taking[tuple[Panel, ...] | None, Values[Panel] | None] = NOT_GIVEN
+    """Flat pieces, each with a place, pixels, mask and region of its own, in place of all that says these here."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mask", _mask(self.mask))
@@ -508,7 +549,7 @@ class Experiment(_Noun):
         UsageError
             A mask in memory.
         """
-        if self.detector.mask is not None:
+        if self.detector.mask or any(panel.mask for panel in self.detector.panels or ()):
             raise UsageError(
                 "detector.mask: a mask in memory has no text: save it as an SMV image, and name that by mask_file"
             )
@@ -551,11 +592,13 @@ class Experiment(_Noun):
             A mask in memory.
         """
         values = self.to_dict()
-        scalars = {name: value for name, value in values.items() if not isinstance(value, dict)}
-        text = "".join(f"{name} = {_toml(value)}\n" for name, value in scalars.items())
+        text = _toml_lines({name: value for name, value in values.items() if not isinstance(value, dict)})
         for name, table in values.items():
             if isinstance(table, dict) and table:
-                text += f"\n[{name}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
+                lists = {key: value for key, value in table.items() if _is_nouns(value)}
+                text += f"\n[{name}]\n" + _toml_lines({key: table[key] for key in table if key not in lists})
+                for key, rows in lists.items():
+                    text += "".join(f"\n[[{name}.{key}]]\n" + _toml_lines(row) for row in rows)
         return text
 
     @classmethod
@@ -669,6 +712,8 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 
 def _path(noun: type, name: str) -> str:
     """A field's name from the experiment down."""
+    if noun is Panel:
+        return f"detector.panels.{name}"
     return ".".join([*(field for field, kinds in _types(Experiment).items() if noun in kinds), name])
 
 
@@ -741,6 +786,8 @@ def _as(kind: Any, value: Any) -> Any:
         return value
     if kind not in (float, int, str) and isinstance(kind, type) and isinstance(value, kind):
         return value
+    if kind is Panel and isinstance(value, Mapping):
+        return _changed(Panel(), value)
     raise TypeError
 
 
@@ -748,6 +795,8 @@ def _words(kind: Any) -> str:
     parts = get_args(kind)
     if get_origin(kind) is Literal:
         return " or ".join((", ".join(parts[:-1]), parts[-1]) if parts[1:] else parts)
+    if get_origin(kind) is tuple and parts[0] is Panel:
+        return "a list of Panels"
     if get_origin(kind) is tuple and get_origin(parts[0]) is tuple:
         return f"{'rows of' if parts[-1] is Ellipsis else f'{len(parts)} x'} {_words(parts[0])}"
     if get_origin(kind) is tuple:
@@ -762,7 +811,18 @@ def _words(kind: Any) -> str:
 def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if _is_nouns(value):
+        return tuple(_without_none(item) for item in value)
     return value
+
+
+def _is_nouns(value: Any) -> bool:
+    """Whether a plain value is a list of nouns, which TOML has arrays of tables for."""
+    return isinstance(value, tuple) and bool(value) and isinstance(value[0], dict)
+
+
+def _toml_lines(table: Mapping[str, Any]) -> str:
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
 
 
 def _toml(value: Any) -> str:

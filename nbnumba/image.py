@@ -20,6 +20,7 @@ from .prediction import Oriented
 from .response.counting import NoiseImage, photon_counts
 from .response.integers import auto_gray_scale, auto_scale, gray_levels, scaled_counts
 from .setup.geometry import Geometry, beam_center_of_fast_slow
+from .setup.panels import unstacked
 from .setup.reach import pixels_of_direct_beam
 from .setup.resolve import Resolved
 from .statistics import Statistics, image_statistics
@@ -32,7 +33,13 @@ class Image(Oriented, HoldsArrays):
     resolved: Resolved
     """The experiment in SI, nothing left open."""
     photons: NDArray[np.float32]
-    """Expected photons, shape (slow, fast); 0 where masked and outside the region of interest."""
+    """Expected photons, shape (slow, fast); 0 where masked and outside the region of interest. Of several panels, all
+    one above the other in their order, each from column 0 on."""
+
+    @property
+    def panels(self) -> tuple[NDArray[np.float32], ...]:
+        """Photons of each panel (slow, fast): parts of the same array."""
+        return unstacked(self.photons, [(panel.slow_pixels, panel.fast_pixels) for panel in self.resolved.panels])
 
     @property
     def summary(self) -> str:
@@ -54,8 +61,7 @@ class Image(Oriented, HoldsArrays):
     @cached_property
     def statistics(self) -> Statistics:
         """Maximum, mean, rms and rmsd over the rendered pixels."""
-        mask = self.resolved.plan.detector.mask
-        return image_statistics(self.photons, self._roi, mask if mask.size else None)
+        return image_statistics(self.photons, self._roi, self.resolved.mask)
 
     @cached_property
     def statistics_beside_beam(self) -> Statistics:
@@ -63,11 +69,11 @@ class Image(Oriented, HoldsArrays):
         resolved = self.resolved
         if resolved.experiment.mode == "c":
             return self.statistics
-        direct = pixels_of_direct_beam(resolved.geometry, resolved.lattice, resolved.sources, resolved.plan.factors)
+        direct = pixels_of_direct_beam(resolved.panels, resolved.lattice, resolved.sources, resolved.plans[0].factors)
         if direct is None:
             return self.statistics
-        mask = resolved.plan.detector.mask
-        beside = ~direct if mask.size == 0 else ~direct & (mask > 0)
+        mask = resolved.mask
+        beside = ~direct if mask is None else ~direct & (mask > 0)
         photons = np.where(beside, self.photons, np.float32(0.0))
         found = image_statistics(photons, self._roi, beside)
         return found if found.pixels else self.statistics
@@ -192,8 +198,8 @@ class Image(Oriented, HoldsArrays):
         fast0, fast1, slow0, slow1 = self._roi
         measured = np.zeros(self.photons.shape, bool)
         measured[slow0 : slow1 + 1, fast0 : fast1 + 1] = True
-        mask = self.resolved.plan.detector.mask
-        return measured & (mask != 0) if mask.size else measured
+        mask = self.resolved.mask
+        return measured if mask is None else measured & (mask != 0)
 
     def save_pgm(self, path: Path, scale: float | None = None) -> None:
         """Write a portable gray map: the integer part of photons · scale, at most 255.
@@ -228,8 +234,10 @@ class Image(Oriented, HoldsArrays):
         """
         return auto_gray_scale(self.statistics_beside_beam.rmsd, int_scale or self.int_scale)
 
-    def _repr_png_(self) -> bytes:
-        """How a notebook shows it: the picture of :meth:`save_png`."""
+    def _repr_png_(self) -> bytes | None:
+        """How a notebook shows it: the picture of :meth:`save_png`, which there is of one panel alone."""
+        if self.experiment.detector.panels is not None:
+            return None
         picture = BytesIO()
         self.save_png(picture)
         return picture.getvalue()
@@ -272,7 +280,7 @@ class Image(Oriented, HoldsArrays):
 
     @property
     def _roi(self) -> tuple[int, int, int, int]:
-        return self.resolved.plan.detector.roi
+        return self.resolved.roi
 
 
 def smv_geometry(resolved: Resolved) -> SmvGeometry:

@@ -4,6 +4,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any, Literal, get_args
 
@@ -20,6 +21,7 @@ from ..kernels.cuda import tables as cuda_tables
 from ..kernels.plan import Plan
 from ..seeds import fresh_seed, spawned_seed
 from ..setup.inputs import read_inputs
+from ..setup.panels import stacked
 from ..setup.resolve import Resolved, resolve
 from .cuda import cards as gpu
 from .cuda import images as gpu_rendering
@@ -187,7 +189,7 @@ def _on_gpus(
     def plans() -> Iterator[Plan]:
         for resolved in in_turn:
             waiting.append(resolved)
-            if _depends_on_order(resolved.plan):
+            if len(resolved.plans) > 1 or _depends_on_order(resolved.plan):
                 return
             yield resolved.plan
 
@@ -223,8 +225,27 @@ def render(
     progress: Progress | None = None,
     device: Device = 0,
 ) -> Rendering:
-    """Photons of a resolved experiment; Ctrl-C ends it within a fraction of a second."""
+    """Photons of a resolved experiment, panel after panel; Ctrl-C ends it within a fraction of a second."""
     _check_how(backend, precision, threads, progress, device)
+    renderings: list[Rendering] = []
+    before = 0
+    for plan in resolved.plans:
+        told = None if progress is None else partial(_tell_of_all, progress, before)
+        renderings.append(_render_panel(replace(resolved, plans=(plan,)), backend, precision, threads, told, device))
+        fast0, fast1, slow0, slow1 = plan.detector.roi
+        before += (fast1 - fast0 + 1) * (slow1 - slow0 + 1)
+    backends = dict.fromkeys(rendering.backend for rendering in renderings)
+    return Rendering(stacked([rendering.photons for rendering in renderings]), "; ".join(backends))
+
+
+def _tell_of_all(progress: Progress, before: int, done: int) -> None:
+    progress(before + done)
+
+
+def _render_panel(
+    resolved: Resolved, backend: Backend, precision: Precision, threads: int | None, progress: Progress | None,
+    device: Device,
+) -> Rendering:  # fmt: skip
     plan = resolved.plan
     if backend == "reference" or plan.running_product:
         why = "" if backend == "reference" else ": oversampled factors of mode c multiply in serial order (C-11)"

@@ -65,11 +65,13 @@ def check_experiment(experiment: Experiment) -> None:
     for option, value, rule, wants in _rules(experiment):
         if value is not None and not rule:
             raise UsageError(f"{option} {value:.12g}: {wants}")
-    roi = experiment.detector.roi
-    if roi is not None and (roi[0] > roi[1] or roi[2] > roi[3]):
-        raise UsageError(
-            f"-roi {' '.join(map(str, roi))} is reversed: give fast first, fast last, slow first, slow last"
-        )
+    detector = experiment.detector
+    rois = [("-roi", detector.roi), *(("roi of a panel,", panel.roi) for panel in detector.panels or ())]
+    for name, roi in rois:
+        if roi is not None and (roi[0] > roi[1] or roi[2] > roi[3]):
+            raise UsageError(
+                f"{name} {' '.join(map(str, roi))} is reversed: give fast first, fast last, slow first, slow last"
+            )
 
 
 def _refuse_number(field: str, value: float) -> None:
@@ -179,20 +181,20 @@ def warn_of_slips(experiment: Experiment) -> None:
         warnings.warn(slip, NbnumbaWarning, stacklevel=3)
 
 
-def check_memory(fast_pixels: int, slow_pixels: int, masked: bool, table: tuple[int, ...], orientations: int) -> None:
+def check_memory(image: tuple[int, int], masked: bool, table: tuple[int, ...], orientations: int) -> None:
     """Raise a ResourceError, before the image is allocated, for what memory cannot hold.
 
     Parameters
     ----------
-    fast_pixels, slow_pixels : int
-        Size of the image, and of the mask if it is ``masked``.
+    image : tuple of 2 ints
+        Its shape (slow, fast), and that of the mask if it is ``masked``.
     table : tuple of 3 ints
         Shape of the table of structure factors, of which kernels take a padded copy.
     orientations : int
         Spindle angles times mosaic domains.
     """
     needs = {
-        f"an image of {fast_pixels} x {slow_pixels} pixels": fast_pixels * slow_pixels * (BYTES_PER_PIXEL + masked),
+        f"an image of {image[1]} x {image[0]} pixels": math.prod(image) * (BYTES_PER_PIXEL + masked),
         f"{orientations} orientations of the crystal": orientations * BYTES_PER_ORIENTATION,
         "the table of structure factors": math.prod(n + 2 for n in table) * BYTES_PER_FACTOR,
     }
@@ -231,5 +233,7 @@ def _numbers_in(rows: tuple[Any, ...]) -> Iterator[float]:
     for value in rows:
         if type(value) is tuple:
             yield from _numbers_in(value)
+        elif is_dataclass(value):
+            yield from _numbers_in(tuple(vars(value).values()))
         elif type(value) is float or type(value) is int:
             yield value

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,15 +10,12 @@ import numpy as np
 
 from .. import units
 from ..arrays import HoldsArrays
-from ..errors import InputFileError, NbnumbaWarning, UsageError
-from ..experiment import Background, Beam, Crystal, Detector, Experiment, with_right_values
+from ..errors import NbnumbaWarning, UsageError
+from ..experiment import Background, Beam, Crystal, Experiment, with_right_values
 from ..kernels.equations.vectors import Vector, cross, dot, length, scaled
 from ..kernels.plan import (
-    FLAT,
     GAUSS,
-    MIXED_AXES,
     ROUND,
-    SPHERE,
     SQUARE,
     TOPHAT,
     BackgroundPlan,
@@ -30,11 +28,13 @@ from ..kernels.plan import (
 from ..structure_factors.provider import model_factors, model_of
 from ..structure_factors.table import EMPTY_TABLE, FactorTable
 from .checks import check_experiment, check_memory, warn_of_slips
-from .geometry import Geometry, pixels_within, place_detector
+from .detector import detector_plans, place_panels
+from .geometry import Geometry
 from .input_checks import check_inputs
 from .inputs import Inputs, with_headers
 from .lattice import Lattice, axes_of_edges, orient_crystal, warn_of_other_cell
 from .mosaic import mosaic_rotations, random_misset
+from .panels import PanelGeometry, check_panels, stack_shape, stacked
 from .reach import edge_resolution, spacing_with_neighbours, warn_of_blind_spots
 from .scan import PhiSampling, sample_phi
 from .sources import Sources, beam_sources, listed_sources
@@ -61,7 +61,8 @@ class Resolved(HoldsArrays):
 
     experiment: Experiment
     """With what the headers gave and the seed that is used."""
-    geometry: Geometry
+    panels: tuple[PanelGeometry, ...]
+    """Where the detector's panels are: a :class:`~nbnumba.setup.geometry.Geometry` alone where they are not listed."""
     lattice: Lattice
     sources: Sources
     scan: PhiSampling
@@ -70,21 +71,71 @@ class Resolved(HoldsArrays):
     recommended_oversample: int
     steps: int
     table: FactorTable
-    plan: Plan
+    plans: tuple[Plan, ...]
+    """One for each panel; all but the detector is the same objects in all."""
     labels: tuple[str, ...]
     """Which differences between the modes this experiment meets (docs/modes.md)."""
 
     @property
+    def plan(self) -> Plan:
+        """That of a detector of one panel."""
+        if len(self.plans) > 1:
+            raise _too_many(len(self.plans))
+        return self.plans[0]
+
+    @property
+    def geometry(self) -> Geometry:
+        """Where a detector stands whose panels are not listed."""
+        geometry = self.panels[0]
+        if not isinstance(geometry, Geometry):
+            raise _too_many(len(self.panels))
+        return geometry
+
+    @property
+    def roi(self) -> tuple[int, int, int, int]:
+        """First and last fast, first and last slow pixel of the image that are looked at, all inclusive."""
+        if len(self.plans) == 1:
+            return self.plans[0].detector.roi
+        rows, columns = stack_shape(self.panels)
+        return (0, columns - 1, 0, rows - 1)
+
+    @property
+    def mask(self) -> np.ndarray | None:
+        """0 where a pixel of the image is not rendered (slow, fast), other than outside its one panel's region."""
+        detectors = [plan.detector for plan in self.plans]
+        if len(detectors) == 1:
+            return detectors[0].mask if detectors[0].mask.size else None
+        return stacked([_rendered(detector) for detector in detectors])
+
+    @property
     def edge_angstrom(self) -> float:
         """Smallest spacing whose scattering meets the detector, of the central wavelength and direction."""
-        beam, wavelength = np.array([self.geometry.beam]), np.array([self.wavelength_angstrom])
-        return edge_resolution(self.plan.detector, beam, wavelength)
+        beam, wavelength = np.array([self.panels[0].beam]), np.array([self.wavelength_angstrom])
+        return min(edge_resolution(plan.detector, beam, wavelength) for plan in self.plans)
 
     @property
     def summary(self) -> str:
         """Size, wavelength and samples."""
-        size = f"{self.geometry.fast_pixels} x {self.geometry.slow_pixels} pixels"
-        return f"{size}, {self.wavelength_angstrom:.5g} Å, {self.steps} samples a pixel"
+        size = f"{self.panels[0].fast_pixels} x {self.panels[0].slow_pixels}"
+        if len(self.panels) > 1:
+            size = f"{len(self.panels)} panels of {sum(p.fast_pixels * p.slow_pixels for p in self.panels)}"
+        return f"{size} pixels, {self.wavelength_angstrom:.5g} Å, {self.steps} samples a pixel"
+
+
+def _too_many(panels: int) -> UsageError:
+    return UsageError(
+        f"a list of panels (detector.panels, {panels} here) serves simulate, Image.panels, noise, save_raw and "
+        "save_pgm: for all else, place one detector by its distance, beam centre and rotations"
+    )
+
+
+def _rendered(detector: DetectorPlan) -> np.ndarray:
+    """1 where a pixel of a panel is rendered, in the region and not masked; (slow, fast)."""
+    fast0, fast1, slow0, slow1 = detector.roi
+    rendered = np.zeros((detector.slow_pixels, detector.fast_pixels), np.uint8)
+    region = (slice(slow0, slow1 + 1), slice(fast0, fast1 + 1))
+    rendered[region] = detector.mask[region] if detector.mask.size else 1
+    return rendered
 
 
 def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
@@ -104,24 +155,20 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         Whatever is wrong with the experiment. Past this function only a run can fail: for its own options (backend,
         threads, a card, files), for photons that float32 cannot hold, for the machine.
     """
+    check_panels(experiment)
     merged = with_headers(experiment, inputs, experiment.mode)
     if merged.noise.seed is None:
         merged = with_right_values(merged, noise=replace(merged.noise, seed=seed))
     check_experiment(merged)
     warn_of_slips(merged)
-    geometry = place_detector(merged)
+    panels = place_panels(merged)
+    lab = panels[0]
     scan = sample_phi(merged.scan)
     spread, domain_count = _mosaicity(merged.crystal)
     factors_shape = (0, 0, 0) if inputs.table is None else inputs.table.values.shape
-    check_memory(
-        geometry.fast_pixels,
-        geometry.slow_pixels,
-        inputs.mask is not None,
-        factors_shape,
-        len(scan.phi_rad) * domain_count,
-    )
+    check_memory(stack_shape(panels), inputs.mask is not None, factors_shape, len(scan.phi_rad) * domain_count)
     wavelength = merged.beam.wavelength_angstrom or DEFAULT_WAVELENGTH_ANGSTROM
-    check_inputs(experiment, merged, inputs, geometry.beam, wavelength)
+    check_inputs(experiment, merged, inputs, lab.beam, wavelength)
     mode_c, sampling = merged.mode == "c", merged.sampling
     coordinates = merged.structure_factors.coordinate_file
     model = None if coordinates is None else model_of(coordinates, merged.crystal.cell)
@@ -129,29 +176,29 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     misset = _misset(merged)
     matrix = None if inputs.matrix is None else inputs.matrix.elements
     lattice = orient_crystal(merged.crystal, merged.beam, matrix, wavelength, misset, merged.mode)
-    sources = _sources(merged, inputs, geometry, wavelength)
-    detector = _detector_plan(merged.detector, geometry, inputs, mode_c)
+    sources = _sources(merged, inputs, lab, wavelength)
+    detectors = detector_plans(merged.detector, panels, inputs, mode_c)
     # The reference decides before it makes cells of the crystal's size.
     between = _is_interpolated(merged.structure_factors.interpolate, merged.crystal.cells if mode_c else lattice.cells)
     if model is not None:
         by_matrix = inputs.matrix is not None and merged.crystal.cell is None
         warn_of_other_cell(lattice.cell, model.cell, by_matrix, wavelength)
-    table = _factor_table(merged, inputs, model, detector, sources, lattice, between)
+    table = _factor_table(merged, inputs, model, detectors, sources, lattice, between)
     domains = mosaic_rotations(spread, domain_count, merged.crystal.mosaic_seed)
-    recommended = _recommended_oversample(lattice, wavelength, geometry, mode_c)
+    recommended = max(_recommended_oversample(lattice, wavelength, panel.view, mode_c) for panel in panels)
     oversample = _oversample(merged.sampling.oversample, recommended)
     fluence = _fluence(merged.beam)
     steps = len(sources.weight) * len(scan.phi_rad) * len(domains) * oversample**2
     if steps > MOST_SAMPLES:
         raise UsageError(f"{steps:.3g} samples for each pixel can never be done: give fewer -oversample, φ steps or -N")
     plan = Plan(
-        detector=detector,
+        detector=detectors[0],
         sources=SourcesPlan(
             np.ascontiguousarray(sources.incident),
             sources.wavelength_angstrom * units.METRES_PER_ANGSTROM,
             sources.weight,
         ),
-        crystal=_crystal_plan(merged, lattice, geometry, scan, domains),
+        crystal=_crystal_plan(merged, lattice, lab.spindle, scan, domains),
         factors=FactorsPlan(
             table.values,
             table.first,
@@ -165,7 +212,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         oversample_polar=int(sampling.oversample_polar),
         oversample_omega=int(sampling.oversample_omega),
         kahn=float(merged.beam.kahn_factor),
-        polarization_axis=geometry.polarization,
+        polarization_axis=lab.polarization,
         polarization_correction=int(merged.beam.polarization_correction),
         dmin=units.metres_from_angstrom(sampling.dmin_angstrom),
         running_product=int(
@@ -175,10 +222,11 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         polar_of_skipped=int(not mode_c),
     )
     _check_polarization(plan)
-    warn_of_blind_spots(merged, lattice, sources, plan)
-    labels = _labels(experiment, merged, inputs, geometry, plan)
+    plans = tuple(plan._replace(detector=detector) for detector in detectors)
+    warn_of_blind_spots(merged, lattice, sources, plans)
+    labels = _labels(experiment, merged, inputs, lab, plan)
     return Resolved(
-        merged, geometry, lattice, sources, scan, wavelength, fluence, recommended, steps, table, plan, labels
+        merged, panels, lattice, sources, scan, wavelength, fluence, recommended, steps, table, plans, labels
     )
 
 
@@ -195,7 +243,7 @@ def _has_matrix(crystal: Crystal, inputs: Inputs) -> bool:
 
 
 def _factor_table(
-    experiment: Experiment, inputs: Inputs, model: "Model | None", detector: DetectorPlan, sources: Sources,
+    experiment: Experiment, inputs: Inputs, model: "Model | None", detectors: Sequence[DetectorPlan], sources: Sources,
     lattice: Lattice, between: bool,
 ) -> FactorTable:  # fmt: skip
     """The table of F: from a list, or calculated from coordinates as far as any sample reaches."""
@@ -204,7 +252,9 @@ def _factor_table(
         if inputs.table is None and factors.default_f == 0.0:
             raise UsageError("no structure factors: give -hkl file, -pdb file, or -default_F for a constant F")
         return inputs.table or EMPTY_TABLE
-    dmin = experiment.sampling.dmin_angstrom or edge_resolution(detector, sources.incident, sources.wavelength_angstrom)
+    dmin = experiment.sampling.dmin_angstrom or min(
+        edge_resolution(detector, sources.incident, sources.wavelength_angstrom) for detector in detectors
+    )
     if between:
         dmin = spacing_with_neighbours(dmin, lattice)
     return model_factors(model, dmin, factors.solvent, factors.k_sol, factors.b_sol, factors.default_f)
@@ -219,10 +269,10 @@ def _misset(experiment: Experiment) -> Vector:
     return (units.radians_from_degrees(x), units.radians_from_degrees(y), units.radians_from_degrees(z))
 
 
-def _sources(experiment: Experiment, inputs: Inputs, geometry: Geometry, wavelength: float) -> Sources:
+def _sources(experiment: Experiment, inputs: Inputs, lab: PanelGeometry, wavelength: float) -> Sources:
     if inputs.sources is not None:
-        return listed_sources(inputs.sources, geometry.beam, wavelength, weighted=experiment.mode == "spec")
-    sources = beam_sources(experiment.beam, geometry.beam, geometry.polarization, wavelength)
+        return listed_sources(inputs.sources, lab.beam, wavelength, weighted=experiment.mode == "spec")
+    sources = beam_sources(experiment.beam, lab.beam, lab.polarization, wavelength)
     if sources.wavelength_angstrom.min() <= 0.0:
         raise UsageError(
             f"-dispersion {experiment.beam.dispersion_percent:g} percent reaches wavelengths of 0 or less: give less"
@@ -241,7 +291,7 @@ def _mosaicity(crystal: Crystal) -> tuple[float, int]:
     return (spread, domains or 1) if spread > 0.0 else (0.0, 1)
 
 
-def _recommended_oversample(lattice: Lattice, wavelength: float, geometry: Geometry, mode_c: bool) -> int:
+def _recommended_oversample(lattice: Lattice, wavelength: float, view: tuple[float, float], mode_c: bool) -> int:
     """Sub-pixels that put three samples on a fringe of the crystal's longest edge.
 
     In mode c operation by operation as in the reference, whose rounding decides where the fringes are a whole number;
@@ -251,7 +301,8 @@ def _recommended_oversample(lattice: Lattice, wavelength: float, geometry: Geome
     longest = max(
         length(scaled(edge, units.METRES_PER_ANGSTROM)) * n for n, edge in zip(lattice.cells, edges, strict=True)
     )
-    fringe = units.metres_from_angstrom(wavelength) * geometry.distance_m / geometry.pixel_m
+    distance, edge = view
+    fringe = units.metres_from_angstrom(wavelength) * distance / edge
     return max(1, math.ceil(3.0 * longest / fringe - (0.0 if mode_c else ROUNDING)))
 
 
@@ -283,101 +334,8 @@ def _fluence(beam: Beam) -> float:
     return beam.fluence_per_m2
 
 
-def _detector_plan(detector: Detector, geometry: Geometry, inputs: Inputs, mode_c: bool) -> DetectorPlan:
-    layers, layer_step, attenuation = _sensor(detector, mode_c)
-    surface = (MIXED_AXES if mode_c else SPHERE) if detector.curved else FLAT
-    deepest = geometry.close_distance_m + (layers - 1) * layer_step
-    if surface == FLAT and deepest * geometry.close_distance_m <= 0.0:
-        raise UsageError(
-            f"-detector_thick {detector.thickness_um:g}: the sensor's layers reach the sample: "
-            "reverse -odet_vector, or move the detector away"
-        )
-    return DetectorPlan(
-        fast_pixels=geometry.fast_pixels,
-        slow_pixels=geometry.slow_pixels,
-        pixel=geometry.pixel_m,
-        fast=geometry.fast,
-        slow=geometry.slow,
-        normal=geometry.normal,
-        origin=geometry.origin_m,
-        beam=geometry.beam,
-        distance=geometry.distance_m,
-        close_distance=geometry.close_distance_m,
-        fbeam=geometry.fbeam_m,
-        sbeam=geometry.sbeam_m,
-        surface=surface,
-        handedness=geometry.handedness,
-        point_pixel=int(detector.point_pixel),
-        layers=layers,
-        layer_step=layer_step,
-        attenuation=attenuation,
-        roi=_roi(detector.roi, geometry),
-        mask=_mask(inputs, geometry, units.metres_from_mm(detector.beamstop_mm)),
-    )
-
-
-def _sensor(detector: Detector, mode_c: bool) -> tuple[int, float, float]:
-    """Number of layers, thickness of each in m, and µ in 1/m."""
-    thickness = units.metres_from_microns(detector.thickness_um)
-    depth = detector.attenuation_depth_um
-    if thickness <= 0.0 or (depth is not None and (depth == 0.0 or math.isinf(depth))):
-        return 1, 0.0, 0.0
-    if depth is None:
-        warnings.warn(
-            f"-detector_thick {detector.thickness_um:g} without -detector_abs: the 1/e depth is taken to be the same",
-            NbnumbaWarning,
-            stacklevel=4,
-        )
-        depth = detector.thickness_um
-    attenuation = 1.0 / units.metres_from_microns(depth)
-    layers = detector.layers
-    if layers is None:
-        return 2, thickness / 2.0, attenuation
-    if mode_c:
-        layers = max(2, layers)
-        return layers, thickness / (layers - 1), attenuation
-    return layers, thickness / layers, attenuation
-
-
-def _roi(roi: tuple[int, int, int, int] | None, geometry: Geometry) -> tuple[int, int, int, int]:
-    whole = (0, geometry.fast_pixels - 1, 0, geometry.slow_pixels - 1)
-    if roi is None:
-        return whole
-    clipped = (max(roi[0], 0), min(roi[1], whole[1]), max(roi[2], 0), min(roi[3], whole[3]))
-    text = " ".join(map(str, roi))
-    if clipped[0] > clipped[1] or clipped[2] > clipped[3]:
-        raise UsageError(f"-roi {text} lies outside the detector: fast 0 to {whole[1]}, slow 0 to {whole[3]} are there")
-    if clipped != tuple(roi):
-        warnings.warn(
-            f"-roi {text} reaches beyond the detector: clipped to {' '.join(map(str, clipped))}",
-            NbnumbaWarning,
-            stacklevel=4,
-        )
-    return clipped
-
-
-def _mask(inputs: Inputs, geometry: Geometry, beamstop_m: float) -> np.ndarray:
-    """0 where a pixel is not rendered: by the mask, or behind the disc of the beamstop."""
-    if inputs.mask is None and beamstop_m <= 0.0:
-        return np.zeros((0, 0), np.uint8)
-    size = (geometry.slow_pixels, geometry.fast_pixels)
-    mask = np.ones(size, np.uint8)
-    if inputs.mask is not None:
-        if inputs.mask.pixels.shape != size:
-            there = f"{inputs.mask.pixels.shape[1]} x {inputs.mask.pixels.shape[0]}"
-            # One that the experiment holds has no header.
-            raise (InputFileError if inputs.mask.header else UsageError)(
-                f"{inputs.mask.path}: a mask of {there} pixels (fast x slow) for a detector of {size[1]} x {size[0]}: "
-                "give a mask of the detector's size"
-            )
-        mask[inputs.mask.pixels == 0] = 0
-    if beamstop_m > 0.0:
-        mask[pixels_within(geometry, beamstop_m)] = 0
-    return mask
-
-
 def _crystal_plan(
-    experiment: Experiment, lattice: Lattice, geometry: Geometry, scan: PhiSampling, domains: np.ndarray
+    experiment: Experiment, lattice: Lattice, spindle: Vector, scan: PhiSampling, domains: np.ndarray
 ) -> CrystalPlan:
     carryover = (experiment.phi_carryover or experiment.mode) == "c"
     width = (lattice.a_star, lattice.b_star, lattice.c_star)
@@ -393,7 +351,7 @@ def _crystal_plan(
         cells=lattice.cells,
         shape=SHAPES[experiment.crystal.shape],
         fudge=float(experiment.crystal.fudge),
-        spindle=geometry.spindle,
+        spindle=spindle,
         phi=scan.phi_rad,
         phi_carryover=int(carryover),
         domains=domains,
@@ -427,7 +385,7 @@ def _check_polarization(plan: Plan) -> None:
 
 
 def _labels(
-    given: Experiment, experiment: Experiment, inputs: Inputs, geometry: Geometry, plan: Plan
+    given: Experiment, experiment: Experiment, inputs: Inputs, panel: PanelGeometry, plan: Plan
 ) -> tuple[str, ...]:
     """The differences between the modes that matter for this experiment."""
     detector, sampling = experiment.detector, experiment.sampling
@@ -443,11 +401,12 @@ def _labels(
     headers = inputs.mask is not None or inputs.header is not None
     applies = {
         "C-1": detector.close_x_mm is not None or detector.close_y_mm is not None,
-        "C-2": custom
+        "C-2": isinstance(panel, Geometry)
+        and custom
         and detector.normal_axis is not None
         and length(detector.normal_axis) != 1.0
-        and dot(detector.normal_axis, cross(geometry.unrotated[0], geometry.unrotated[1])) < 0.0,
-        "C-4": geometry.twotheta_rad != 0.0,
+        and dot(detector.normal_axis, cross(panel.unrotated[0], panel.unrotated[1])) < 0.0,
+        "C-4": isinstance(panel, Geometry) and panel.twotheta_rad != 0.0,
         "C-5": custom and detector.origin_mm is not None,
         "C-6": detector.curved,
         "C-7": experiment.crystal.misset_deg == "random",
