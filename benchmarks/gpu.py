@@ -89,7 +89,8 @@ def measure_kernel(case: Case, resolved: Resolved, precision: Precision, rounds:
 def measure_command(case: Case, folder: Path, rival: Sequence[str], rounds: int, device: int) -> Command:
     """Programs in turn, after one run of each that is not counted."""
     options = [*case.args, *NO_EXTRAS]
-    ours = (*OWN, "-mode", "c", "-backend", "cuda", "-device", str(device))
+    # nanoBragg's CUDA program rotates a spindle that stands at 0 like any other: C-9 is the C program's alone.
+    ours = (*OWN, *"-mode c -phi_carryover spec -backend cuda -device".split(), str(device))
     words = {precision: (*ours, "-precision", precision) for precision in TOLERANCES} | (
         {"rival": rival} if rival else {}
     )

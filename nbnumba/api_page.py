@@ -11,13 +11,13 @@ from importlib import import_module
 from types import FunctionType
 from typing import Any
 
-from .experiment import Experiment, kinds_in_words
+from .experiment.noun import Noun, kinds_in_words
 
 SECTIONS = {
     "Simulating": ("nbnumba", "simulate simulate_many"),
     "Describing an experiment": (
         "nbnumba",
-        "Experiment changed Beam Detector Goniometer Scan Crystal StructureFactors Background Sampling Noise",
+        "Experiment changed Beam Detector Panel Goniometer Scan Crystal StructureFactors Background Sampling Noise",
     ),
     "Images": ("nbnumba", "Image response.counting.NoiseImage statistics.Statistics setup.geometry.Geometry"),
     "Without rendering": ("nbnumba", "predict hkl_map Predictions"),
@@ -163,7 +163,7 @@ def _table(kind: Any) -> str:
     rows = [
         (
             f"`{name}`",
-            kinds_in_words(kind, name) if kind.__module__ == Experiment.__module__ else f"`{annotation}`",
+            kinds_in_words(kind, name) if issubclass(kind, Noun) else f"`{annotation}`",
             default and f"`{default}`",
             text,
         )

@@ -1,0 +1,201 @@
+"""The nouns of an experiment but for the detector: beam, scan, crystal, and what is around them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from ..units import DEFAULT_FLUENCE_PER_M2
+from .noun import Noun
+from .types import (
+    NOT_GIVEN,
+    SINGLE,
+    UNSIZED,
+    UNTURNED,
+    GivenCell,
+    GivenFile,
+    GivenMatrix,
+    GivenVector,
+    Shape,
+    Sizes,
+    SourceRow,
+    Taking,
+    Values,
+    Vector,
+)
+
+
+@dataclass(frozen=True)
+class Beam(Noun):
+    """The X-rays: spectrum, divergence, polarization and how many photons.
+
+    Each of the three samplings (two divergences and the dispersion) is given by any of range, step and
+    count; :func:`nbnumba.setup.sources.sampled` says how the missing ones follow.
+    """
+
+    wavelength_angstrom: float | None = None
+    """Central wavelength (1 Å where neither this nor a header gives it)."""
+    dispersion_percent: float = 0.0
+    """Width of the spectrum, as a percentage of the central wavelength."""
+    dispersion_steps: int | None = None
+    """Wavelengths across the spectrum, alike in weight; None: 2 where it has a width, else 1."""
+    horizontal_divergence_mrad: float | None = None
+    """Range of directions along the polarization axis, from end to end."""
+    horizontal_divergence_step_mrad: float | None = None
+    """Angle between two of them."""
+    horizontal_divergence_steps: int | None = None
+    """How many directions."""
+    vertical_divergence_mrad: float | None = None
+    """Range of directions across beam and polarization axis, from end to end."""
+    vertical_divergence_step_mrad: float | None = None
+    """Angle between two of them."""
+    vertical_divergence_steps: int | None = None
+    """How many directions."""
+    round_divergence: bool = True
+    """Drop the corners of the divergence grid."""
+    source_file: GivenFile = NOT_GIVEN
+    """Rows of x y z weight wavelength in m; replaces divergence and dispersion."""
+    sources: Taking[tuple[SourceRow, ...] | None, Values[Values[float | None]] | None] = NOT_GIVEN
+    """The same rows in place of the file; NaN or None for what is not given."""
+    kahn_factor: float = 0.0
+    """Degree of polarization K: 0 unpolarized, 1 fully polarized along the polarization axis."""
+    polarization_correction: bool = True
+    """Multiply by the polarization factor (Kahn et al., J. Appl. Cryst. 15, 1982, 330)."""
+    fluence_per_m2: float = DEFAULT_FLUENCE_PER_M2
+    """Photons per m²; by default the square of the electron radius times it is 1."""
+    flux_per_s: float = 0.0
+    """Photons per second; where given, flux · exposure / size² is the fluence."""
+    exposure_s: float = 1.0
+    """Exposure time; counts beside a flux alone."""
+    size_mm: float = 0.1
+    """Edge of the square beam, by which a flux becomes a fluence and to which a crystal's edges are clipped."""
+    direction: GivenVector = NOT_GIVEN
+    """Along which the beam travels, in the lab; convention "custom" only."""
+    polarization_axis: GivenVector = NOT_GIVEN
+    """E-vector; convention "custom" only."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sources is not None:
+            # NaN would make the beam differ from itself.
+            rows = tuple(tuple(None if value is None or math.isnan(value) else value for value in row)
+                         for row in self.sources)  # fmt: skip
+            object.__setattr__(self, "sources", rows)
+
+
+@dataclass(frozen=True)
+class Goniometer(Noun):
+    """The axis about which the crystal turns."""
+
+    spindle_axis: GivenVector = NOT_GIVEN
+    """Of the lab, right-handed; convention "custom" only."""
+
+
+@dataclass(frozen=True)
+class Scan(Noun):
+    """The rotation during the exposure, sampled once in each step."""
+
+    phi_deg: float | None = None
+    """Spindle angle at the start; None: by the header, else 0."""
+    oscillation_deg: float | None = None
+    """From the start of the exposure to its end; None: by the header or by step and count, else 0."""
+    step_deg: float | None = None
+    """From one sample to the next; None: oscillation / steps."""
+    steps: int | None = None
+    """How many samples; None: by oscillation and step."""
+    phi_sampling: Literal["start", "middle"] = "start"
+    """Where in each step: sampled at their starts, as the reference does, a scan lies half a step too early."""
+
+
+@dataclass(frozen=True)
+class Crystal(Noun):
+    """Unit cell, orientation, size, shape and mosaicity."""
+
+    cell: GivenCell = NOT_GIVEN
+    """a, b, c in Å, α, β, γ in degrees."""
+    matrix_file: GivenFile = NOT_GIVEN
+    """MOSFLM A matrix: columns a*, b*, c* times the wavelength."""
+    a_matrix: GivenMatrix = NOT_GIVEN
+    """A in place of the file: columns a*, b*, c* in Å⁻¹ (rows are the lab's x, y, z), without the wavelength."""
+    u_matrix: GivenMatrix = NOT_GIVEN
+    """Rotation that turns ``cell`` into the lab from where it stands by itself: a* along x, b* in the xy plane."""
+    misset_deg: Taking[Vector | Literal["random"], Values[float] | Literal["random"]] = UNTURNED
+    """Rotation about the lab's x, then y, then z; "random": any, in mode spec as likely as any other."""
+    misset_seed: int | None = None
+    """Seed of the random misset (that of the noise where not given)."""
+    cells: Taking[tuple[int, int, int], Values[int]] = SINGLE
+    """Unit cells along a, b, c."""
+    size_mm: Taking[Sizes, Values[float | None]] = UNSIZED
+    """Edges along a, b, c; where given, they set the number of cells."""
+    shape: Shape = "square"
+    """Of the crystal: parallelepiped, ellipsoid, or spots that are Gaussian or have a sharp edge."""
+    fudge: float = 1.0
+    """Scale of the shape in reciprocal space (round, gauss and tophat)."""
+    gauss_width: Literal["reference", "edges"] = "reference"
+    """Width of gauss and tophat spots: some 0.9/(Na·Nb·Nc) Å⁻¹ in every direction, by the formula of the reference,
+    which makes needles of large crystals; or that of the square crystal, some 0.9/N of an index along each edge."""
+    mosaic_spread_deg: float | None = None
+    """Largest angle by which a domain is turned from the first, which stands unturned."""
+    mosaic_domains: int | None = None
+    """How many blocks scatter, each for itself; None: 10 where there is a spread, else 1."""
+    mosaic_seed: int = 12345678
+    """Seed of their rotations."""
+
+
+@dataclass(frozen=True)
+class StructureFactors(Noun):
+    """F(hkl): from a list, from the cache of one, or from atomic coordinates."""
+
+    hkl_file: GivenFile = NOT_GIVEN
+    """Lines of h, k, l and F in electrons, all of them: no symmetry is applied."""
+    default_f: float = 0.0
+    """F in electrons of every reflection without a value."""
+    dump_file: GivenFile = NOT_GIVEN
+    """Binary cache of the table of ``hkl_file``."""
+    coordinate_file: GivenFile = NOT_GIVEN
+    """PDB or mmCIF file to calculate F from."""
+    solvent: bool = True
+    """Add bulk solvent to the F of ``coordinate_file``."""
+    k_sol: float = 0.35
+    """Bulk solvent density in e/Å³."""
+    b_sol: float = 46.0
+    """Bulk solvent B factor in Å²."""
+    interpolate: bool | None = None
+    """Tricubic interpolation between reflections; None: where a crystal edge is 2 cells or fewer."""
+
+
+@dataclass(frozen=True)
+class Background(Noun):
+    """What scatters besides the crystal."""
+
+    water_um: float = 0.0
+    """Edge of the cube of water (or other amorphous material) in the beam."""
+    amorphous_file: GivenFile = NOT_GIVEN
+    """Two columns, ``amorphous_axis`` in Å⁻¹ and F in electrons, which take the place of water's constant F."""
+    amorphous_axis: Literal["stol", "4stol", "Q"] = "stol"
+    """sin θ/λ, 4 sin θ/λ or 4π sin θ/λ."""
+
+
+@dataclass(frozen=True)
+class Sampling(Noun):
+    """How finely the integral over a pixel is sampled."""
+
+    oversample: int = 0
+    """Sub-pixels along each edge; 0: as many as the crystal's size asks for."""
+    oversample_thick: bool = False
+    """Absorption for each sub-pixel and source rather than once in a layer of a pixel."""
+    oversample_polar: bool = False
+    """Polarization factor for each sub-pixel and source rather than once in a pixel."""
+    oversample_omega: bool = False
+    """Solid angle for each sub-pixel rather than once in a pixel."""
+    dmin_angstrom: float = 0.0
+    """Samples of higher resolution are skipped."""
+
+
+@dataclass(frozen=True)
+class Noise(Noun):
+    """Photon counting."""
+
+    seed: int | None = None
+    """None: drawn from the system's entropy; the run reports it."""
