@@ -73,9 +73,10 @@ def members(name: str) -> list[str]:
 
 
 def fields(kind: type) -> dict[str, tuple[str, str, str]]:
-    """Of the fields that a class declares: annotation, default, and the docstring that follows, as in its source."""
+    """Of the fields of a class, its bases' first: annotation, default, and the docstring after it, as in its source."""
     body = ast.parse(inspect.getsource(kind)).body[0].body  # type: ignore[attr-defined]
-    return {
+    inherited = [fields(base) for base in kind.__bases__ if is_dataclass(base)]
+    return dict(item for found in inherited for item in found.items()) | {
         node.target.id: (ast.unparse(node.annotation), _default(kind, node), _sentence(after))
         for node, after in zip(body, [*body[1:], None], strict=True)
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
