@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .arrays import HoldsArrays
 from .dials_header import MASKED, check_header
 from .experiment import Experiment
+from .experiment.quirks import quirks_of
 from .formats.files import Path
 from .formats.pgm import write_pgm
 from .formats.raw import write_raw
@@ -67,7 +68,7 @@ class Image(Oriented, HoldsArrays):
     def statistics_beside_beam(self) -> Statistics:
         """The same without the pixels that F(0 0 0) alone outshines; with them in mode c, as the reference has it."""
         resolved = self.resolved
-        if resolved.experiment.mode == "c":
+        if quirks_of(resolved.experiment).scaled_to_direct_beam:
             return self.statistics
         direct = pixels_of_direct_beam(resolved.panels, resolved.lattice, resolved.sources, resolved.plans[0].factors)
         if direct is None:
@@ -287,7 +288,7 @@ def smv_geometry(resolved: Resolved) -> SmvGeometry:
     """What an SMV header says about an experiment."""
     geometry, mm = resolved.geometry, 1000.0
     x, y = geometry.xbeam_m, geometry.ybeam_m
-    if resolved.experiment.mode == "spec":
+    if not quirks_of(resolved.experiment).header_center_as_given:
         # Who reads the file knows the pixels, not what size the detector was given.
         slow_size = geometry.pixel_m * geometry.slow_pixels
         x, y = beam_center_of_fast_slow(

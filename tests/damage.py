@@ -510,10 +510,10 @@ def _good(*kinds: str) -> dict[str, bytes]:
 
 def _work(pipe: Connection, trying: Trying, start: Callable[[], None]) -> None:
     """Try what comes through the pipe, each in an emptied folder, and send back what is wrong with it."""
-    from nbnumba.setup import checks
+    from nbnumba.setup import memory
 
     resource.setrlimit(resource.RLIMIT_DATA, (3 * MOST_BYTES, 3 * MOST_BYTES))
-    checks.available_memory = lambda: MEMORY_OF_THE_MACHINE
+    memory.available_memory = lambda: MEMORY_OF_THE_MACHINE
     with tempfile.TemporaryDirectory() as name, open(f"{name}/said", "ab") as out, open(f"{name}/told", "ab") as err:
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)

@@ -19,7 +19,8 @@ from benchmarks.cases import LYSOZYME_CASES, LYSOZYME_HKL, SCALING_CASE, Case, a
 from benchmarks.measure import OPERATIONS, resolved_of, steps_of
 from nbnumba.comparison.programs import OWN
 from nbnumba.kernels.compile import polynomials
-from nbnumba.kernels.cpu import simd
+from nbnumba.kernels.cpu import tables
+from nbnumba.kernels.equations import lattice_factor
 from nbnumba.kernels.equations.vectors import dot
 from nbnumba.structure_factors.fcalc import structure_factors_from_coordinates
 
@@ -116,15 +117,15 @@ def test_operations_of_a_step_are_those_of_the_equations(precision: str, monkeyp
         return Counted(tally, "float32") if isinstance(value, Counted) else value
 
     numbers = SimpleNamespace(rint=Counted.rint, float32=float32, uint32=lambda index: index)
-    for module in (simd, polynomials):
+    for module in (lattice_factor, tables, polynomials):
         monkeypatch.setattr(module, "np", numbers)
     for _ in "hkl":
         operator.sub(dot((x, x, x), (x, x, x)), x.rint())
     if precision == "double":
-        latt_sqr = simd.square_sqr(SimpleNamespace(cells=(36, 47, 29)), x, x, x)
+        latt_sqr = lattice_factor.square_sqr(SimpleNamespace(cells=(36, 47, 29)), x, x, x)
     else:
-        (dh, mh), (dk, mk), (dl, ml) = (simd.single_phases(cells, x) for cells in (36, 47, 29))
-        latt_sqr = simd.square_sqr_single(dh, dk, dl, mh, mk, ml)
-    tables = SimpleNamespace(first=(0.0, 0.0, 0.0), sizes=(9.0, 9.0, 9.0))
-    _ = x + simd.nearest_place(tables, x, x, x) * latt_sqr
+        (dh, mh), (dk, mk), (dl, ml) = (lattice_factor.single_phases(cells, x) for cells in (36, 47, 29))
+        latt_sqr = lattice_factor.square_sqr_single(dh, dk, dl, mh, mk, ml)
+    small = SimpleNamespace(first=(0.0, 0.0, 0.0), sizes=(9.0, 9.0, 9.0))
+    _ = x + tables.nearest_place(small, x, x, x) * latt_sqr
     assert (tally["float64"], tally["float32"]) == OPERATIONS[precision]

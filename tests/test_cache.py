@@ -20,7 +20,7 @@ from nbnumba.kernels.compile import cache, jit
 ROOT = Path(__file__).resolve().parent.parent
 GOOD = "-cell 70 80 90 -N 3 -default_F 100 -detpixels 16 -pixel 1 -backend cpu -quiet -seed 1"
 OUTPUTS = ("floatimage.bin", "intimage.img", "image.pgm", "noiseimage.img")
-STEMS = ("cpu.render.make_tables", "counting.poisson.add_noise", "cpu.render.render-")
+STEMS = ("cpu.tables.make_tables", "counting.poisson.add_noise", "cpu.render.render-")
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs owners and permissions")
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from nbnumba.cli import COMMANDS
-from nbnumba.commands.report import LABELS
 from nbnumba.nanobragg.option_table import markdown
 from nbnumba.nanobragg.options import OPTIONS, parser
 
@@ -21,11 +20,6 @@ def test_help_names_every_option_and_command() -> None:
     text = parser().format_help()
     assert [name for option in OPTIONS for name in option.names if f"-{name}" not in text] == []
     assert [command for command in COMMANDS if f"nbnumba {command}" not in text] == []
-
-
-@pytest.mark.parametrize("label", LABELS)
-def test_every_label_is_explained(label: str) -> None:
-    assert f"| {label} |" in (ROOT / "docs" / "modes.md").read_text()
 
 
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("tests/*/*.md")]

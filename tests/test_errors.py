@@ -20,7 +20,7 @@ import pytest
 from nbnumba.cli import main
 from nbnumba.errors import ResourceError, UsageError
 from nbnumba.experiment import Crystal, Detector, Experiment, changed
-from nbnumba.setup.checks import check_memory
+from nbnumba.setup.memory import check_memory
 
 CRYSTAL = "-cell 70 80 90 -N 3 -default_F 100 "
 DETECTOR = "-detpixels 8 -pixel 1 "
@@ -530,9 +530,9 @@ def test_all_that_a_run_holds_counts(
     size: tuple[int, int], masked: bool, table: tuple[int, int, int], orientations: int, needed: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("nbnumba.setup.checks.available_memory", lambda: needed + 1000)
+    monkeypatch.setattr("nbnumba.setup.memory.available_memory", lambda: needed + 1000)
     check_memory(size, masked, table, orientations)
-    monkeypatch.setattr("nbnumba.setup.checks.available_memory", lambda: needed - 1000)
+    monkeypatch.setattr("nbnumba.setup.memory.available_memory", lambda: needed - 1000)
     with pytest.raises(ResourceError, match="the run needs"):
         check_memory(size, masked, table, orientations)
 

@@ -17,13 +17,15 @@ from nbnumba.golden_suite_generator.suite import MIXED, worst_ratio
 from nbnumba.kernels import reference
 from nbnumba.kernels.compile.polynomials import cos_pi, exp_clamped, sin_pi
 from nbnumba.kernels.cpu import render as cpu
+from nbnumba.kernels.cpu.tables import make_tables, variant_of
 from nbnumba.kernels.cuda import tables as cuda_tables
 from nbnumba.kernels.equations import orientation
 from nbnumba.kernels.equations.structure_factor import cubic_weights, interpolated_factor, nearest_factor
 from nbnumba.kernels.equations.vectors import rotated_about
 from nbnumba.render.rendering import render
+from nbnumba.setup.crystal import SHAPES
 from nbnumba.setup.inputs import read_inputs
-from nbnumba.setup.resolve import SHAPES, Resolved, resolve
+from nbnumba.setup.resolve import Resolved, resolve
 from nbnumba.testing.strategies import experiments
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbnumba.errors.NbnumbaWarning")
@@ -67,7 +69,7 @@ def test_pixel_value_is_that_of_its_python(mode: Any, shape: Any) -> None:
 def test_a_shape_that_a_kernel_does_not_know_is_no_other_one(shape: int) -> None:
     known = resolved(SMALL)
     plan = known.plan._replace(crystal=known.plan.crystal._replace(shape=shape))
-    with pytest.raises(NotImplementedError, match=f"render.py knows no crystal of shape {shape}"):
+    with pytest.raises(NotImplementedError, match=f"lattice_factor.py knows no crystal of shape {shape}"):
         render(replace(known, plans=(plan,)), backend="cpu")
     with pytest.raises(NotImplementedError, match=r"lattice_factor\.py knows no crystal of this shape"):
         render(replace(known, plans=(plan,)), backend="reference")
@@ -163,7 +165,7 @@ def test_a_set_flag_stops_the_renderers() -> None:
     image = np.zeros((2, 3), np.float32)
     reference.render(plan, reference.fresh_memory(plan), image, done, stop, 1 << 62)
     taken = np.zeros(1, np.int64)
-    cpu.render(plan, cpu.make_tables(plan, False), image, taken, done, stop, *cpu.variant_of(plan, False))
+    cpu.render(plan, make_tables(plan, False), image, taken, done, stop, *variant_of(plan, False))
     assert not image.any()
     assert not done.any()
 

@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 
 from nbnumba.errors import NbnumbaWarning
 from nbnumba.experiment import Beam, Crystal, Experiment, changed
+from nbnumba.experiment.quirks import NANOBRAGG, PHYSICS, Quirks
 from nbnumba.kernels.equations.lattice_factor import interference, lattice_factor, sphere_amplitude, sphere_series
 from nbnumba.kernels.equations.polarization import polarization_factor
 from nbnumba.kernels.equations.vectors import rotated_about, rotated_xyz, unit
 from nbnumba.kernels.plan import GAUSS, ROUND
+from nbnumba.setup.crystal import SHAPES
 from nbnumba.setup.inputs import Inputs
 from nbnumba.setup.lattice import Lattice, orient_crystal, reciprocal_axes
-from nbnumba.setup.resolve import SHAPES, resolve
+from nbnumba.setup.resolve import resolve
 from nbnumba.testing.properties import xyz_angles_deg
 from nbnumba.testing.strategies import cells, grid
 from nbnumba.unit_cell import cell_volume
@@ -32,9 +34,9 @@ NO_TURN = (0.0, 0.0, 0.0)
 
 
 def oriented(
-    cell: Any, misset_rad: Any = NO_TURN, matrix: Any = None, wavelength: float = 1.0, mode: str = "spec"
+    cell: Any, misset_rad: Any = NO_TURN, matrix: Any = None, wavelength: float = 1.0, quirks: Quirks = PHYSICS
 ) -> Lattice:
-    return orient_crystal(Crystal(cell=cell), Beam(), matrix, wavelength, misset_rad, mode)
+    return orient_crystal(Crystal(cell=cell), Beam(), matrix, wavelength, misset_rad, quirks)
 
 
 def rows(lattice: Lattice) -> tuple[np.ndarray, np.ndarray]:
@@ -67,7 +69,7 @@ def test_cell_comes_back_in_any_orientation(cell: Any, angles: Any) -> None:
 def test_an_edge_of_just_so_many_cells_has_that_many(cell: Any, angles: Any, counts: tuple[int, int, int]) -> None:
     edges_mm = tuple(count * edge * 1e-7 for count, edge in zip(counts, cell[:3], strict=True))
     crystal = Crystal(cell=cell, size_mm=edges_mm)
-    assert orient_crystal(crystal, Beam(size_mm=10.0), None, 1.0, angles, "spec").cells == counts
+    assert orient_crystal(crystal, Beam(size_mm=10.0), None, 1.0, angles).cells == counts
 
 
 @given(cell=cells(), angles=misset, wavelength=grid(0.5, 3))
@@ -79,7 +81,7 @@ def test_a_matrix_holds_the_reciprocal_cell(cell: Any, angles: Any, wavelength: 
 
 @given(cell=cells())
 def test_reciprocal_axes_lie_by_the_convention(cell: Any) -> None:
-    a, b, c = reciprocal_axes(cell, "spec")
+    a, b, c = reciprocal_axes(cell)
     assert (a[1], a[2], b[2]) == (0.0, 0.0, 0.0)
     assert min(a[0], b[1], c[2]) > 0.0
 
@@ -87,9 +89,9 @@ def test_reciprocal_axes_lie_by_the_convention(cell: Any) -> None:
 def test_mode_c_tilts_an_oblique_cell_as_the_reference_does() -> None:
     """C-19: its angles are known from the reference's own report."""
     oblique = (70.0, 80.0, 90.0, 75.0, 85.0, 95.0)
-    np.testing.assert_allclose(oriented(oblique, mode="c").cell[3:], (75.0391, 85.0136, 95.0081), atol=6e-5)
+    np.testing.assert_allclose(oriented(oblique, quirks=NANOBRAGG).cell[3:], (75.0391, 85.0136, 95.0081), atol=6e-5)
     monoclinic = (60.0, 55.0, 82.0, 90.0, 112.5, 90.0)
-    np.testing.assert_allclose(oriented(monoclinic, mode="c").cell, monoclinic, rtol=1e-12)
+    np.testing.assert_allclose(oriented(monoclinic, quirks=NANOBRAGG).cell, monoclinic, rtol=1e-12)
 
 
 @given(angles=radians)
@@ -107,7 +109,7 @@ def test_sample_is_clipped_to_the_beam_across_it(size_mm: float, counts: tuple[i
     crystal = Crystal(cell=(60, 80, 90, 90, 90, 90), size_mm=(1e-4, 1.15e-4, None), cells=(3, 4, 2))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NbnumbaWarning)
-        assert orient_crystal(crystal, Beam(size_mm=size_mm), None, 1.0, NO_TURN, "spec").cells == counts
+        assert orient_crystal(crystal, Beam(size_mm=size_mm), None, 1.0, NO_TURN).cells == counts
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Marks the scalar functions of the physics, each the one home of an equation.
 
 An equation stays a plain Python function: the set-up calls it as it is, compiled kernels by the same name. Code for a
-GPU calls twins of its own (see ``cuda_provider.py``), for which the marked functions are listed, callees first.
+GPU calls twins of its own (see ``cuda/provider.py``), for which the marked functions are listed, callees first.
 """
 
 from collections.abc import Callable

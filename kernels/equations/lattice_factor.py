@@ -1,10 +1,23 @@
-"""Amplitude of the lattice, F_latt, for four shapes of crystal."""
+"""Amplitude of the lattice, F_latt, for four shapes of crystal, and its square in a form that vectorizes.
+
+The squares, for the innermost loops, are without branches, libraries or exceptions; the tests hold them to the
+amplitudes. δh, δk, δl are the distances from the nearest reflection.
+"""
 
 import math
 
+import numpy as np
+
 from ..compile.equation import equation, inlined
+from ..compile.jit import internal
+from ..compile.polynomials import cos_pi, exp_clamped, sin_pi, sin_pi_single
 from ..plan import GAUSS, ROUND, SQUARE, TOPHAT
 from .scattering import nearest_index
+
+SHAPES = (SQUARE, ROUND, GAUSS, TOPHAT)
+"""Those that :func:`lattice_factor` and :func:`lattice_sqr` know."""
+ONE_CELL = 0
+"""In place of a shape: a square one of one cell, where N = 1 and F_latt = 1: the usual one where F is interpolated."""
 
 SPHERE_VOLUME = 0.723601254558268
 """Makes a sphere's peak that of the cube it replaces."""
@@ -111,3 +124,85 @@ def lattice_factor(crystal, h, k, l, dh, dk, dl):
     else:
         raise NotImplementedError("kernels/equations/lattice_factor.py knows no crystal of this shape")
     return amplitude
+
+
+# The squares, in a form that vectorizes ---------------------------------------------------------------------------
+
+
+@internal(forceinline=True, fastmath={"contract"})
+def lattice_sqr(crystal, dh, dk, dl, shape):
+    """F_latt² of the shape that is chosen."""
+    if len(shape) == ONE_CELL:
+        latt_sqr = 1.0
+    elif len(shape) == ROUND:
+        latt_sqr = round_sqr(crystal, dh, dk, dl)
+    elif len(shape) == GAUSS:
+        latt_sqr = gauss_sqr(crystal, dh, dk, dl)
+    elif len(shape) == TOPHAT:
+        latt_sqr = tophat_sqr(crystal, dh, dk, dl)
+    else:
+        latt_sqr = square_sqr(crystal, dh, dk, dl)
+    return latt_sqr
+
+
+@inlined
+def square_sqr(crystal, dh, dk, dl):
+    """(Π sin πNδ / sin πδ)², in float64."""
+    na, nb, nc = crystal.cells
+    dh, dk, dl = dh + NEVER_ZERO, dk + NEVER_ZERO, dl + NEVER_ZERO
+    mh, mk, ml = na * dh, nb * dk, nc * dl
+    numerator = sin_pi(mh - np.rint(mh)) * sin_pi(mk - np.rint(mk)) * sin_pi(ml - np.rint(ml))
+    ratio = numerator / (sin_pi(dh) * sin_pi(dk) * sin_pi(dl))
+    return ratio * ratio
+
+
+@inlined
+def single_phases(cells, delta):
+    """|δ|, and N|δ| less its nearest whole number, in float32; reduced in float64 first, so N may be large."""
+    delta = max(abs(delta), SMALLEST_SINGLE)
+    turns = cells * delta
+    return np.float32(delta), np.float32(turns - np.rint(turns))
+
+
+@inlined
+def square_sqr_single(dh, dk, dl, mh, mk, ml):
+    """(Π sin πNδ / sin πδ)² of three :func:`single_phases`, in float32."""
+    numerator = sin_pi_single(mh) * sin_pi_single(mk) * sin_pi_single(ml)
+    ratio = numerator / (sin_pi_single(dh) * sin_pi_single(dk) * sin_pi_single(dl))
+    return ratio * ratio
+
+
+@inlined
+def round_sqr(crystal, dh, dk, dl):
+    """(N · 3(sin x/x − cos x)/x²)²; sin and cos of x = π·radius share a sign that the square loses."""
+    radius_sqr = index_distance_sqr(crystal, dh, dk, dl) * crystal.fudge
+    radius = np.sqrt(radius_sqr)
+    x = np.pi * max(radius, 1e-9)
+    turn = radius - np.rint(radius)
+    closed = 3.0 * (sin_pi(turn) / x - cos_pi(turn)) / (x * x)
+    series = sphere_series(np.pi * np.pi * radius_sqr)
+    amplitude = peak(crystal) * SPHERE_VOLUME * (series if x < SERIES_BELOW else closed)
+    return amplitude * amplitude
+
+
+@inlined
+def gauss_sqr(crystal, dh, dk, dl):
+    """(N · exp(−ρ²·fudge/0.63))²."""
+    distance_sqr = reciprocal_distance_sqr(crystal, dh, dk, dl)
+    amplitude = peak(crystal) * exp_clamped(-(distance_sqr * (crystal.fudge / GAUSS_WIDTH)))
+    return amplitude * amplitude
+
+
+@inlined
+def tophat_sqr(crystal, dh, dk, dl):
+    """N² within the spot's radius, else 0."""
+    inside = reciprocal_distance_sqr(crystal, dh, dk, dl) * crystal.fudge < TOPHAT_RADIUS_SQR
+    amplitude = peak(crystal)
+    return amplitude * amplitude if inside else 0.0
+
+
+@inlined
+def peak(crystal):
+    """Number of unit cells."""
+    na, nb, nc = crystal.cells
+    return float(na) * nb * nc

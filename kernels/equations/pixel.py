@@ -2,7 +2,8 @@
 
 import math
 
-from ..compile.equation import equation
+from ..compile.equation import equation, inlined
+from ..compile.polynomials import exp_clamped
 from ..plan import FLAT, SPHERE
 from .vectors import dot, rotated_about
 
@@ -66,3 +67,10 @@ def capture_fraction(detector, layer, direction):
     else:
         fraction = 1.0
     return fraction
+
+
+@inlined
+def capture(detector, layer, direction):
+    """The same of a sensor with layers, in a form that vectorizes."""
+    path = detector.layer_step * detector.attenuation / dot(direction, detector.normal)
+    return exp_clamped(-layer * path) - exp_clamped(-(layer + 1.0) * path)

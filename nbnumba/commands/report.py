@@ -8,35 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ..experiment import Experiment, changed
+from ..experiment.quirks import LABELS
 from ..image import Image
 from ..setup.resolve import Resolved
 from ..statistics import Statistics
 from ..units import RTD, angstrom_from_ev
 from ..version import __version__
-
-LABELS = {
-    "C-1": "-Xclose/-Yclose set the near point in mode spec, only the default beam centre in mode c",
-    "C-2": "a regenerated detector normal keeps its side in mode spec, not in mode c",
-    "C-3": "the pivot follows the options in mode spec; a named convention keeps its own in mode c",
-    "C-4": "two-theta counts in the reported centre and distance in mode spec, not in mode c",
-    "C-5": "-pix0_vector is honoured in mode spec, ignored in mode c",
-    "C-6": "-curved_det is a sphere in mode spec, mixed-up axes in mode c",
-    "C-7": "-misset random is uniform over all rotations in mode spec, a turn by 90 radians for 90 degrees in mode c",
-    "C-8": "source weights count in mode spec, not in mode c",
-    "C-9": "a φ of exactly 0 is rotated in mode spec, keeps the previous step's cell in mode c",
-    "C-10": "outside the table interpolation goes on with default_F in mode spec, stops for good in mode c",
-    "C-11": "-oversample_thick/_polar/_omega weight each sample in mode spec, the running sum in mode c",
-    "C-12": "water is scaled once in mode spec, twice in mode c",
-    "C-13": "-stol is an amorphous background in mode spec, ignored in mode c",
-    "C-14": "image headers are matched by whole keywords in mode spec, by substrings in mode c",
-    "C-15": "of -distance and -close_distance the pivot's own counts in mode spec, the latter in mode c",
-    "C-16": "an option is never read as another one that it contains, as the reference does",
-    "C-17": "a header text beyond 512 bytes makes HEADER_BYTES grow; the reference's file is corrupt",
-    "C-18": "Fdump.bin is written only with -dump in mode spec, after every -hkl in mode c",
-    "C-19": "two or three oblique angles give the exact cell in mode spec, a tilted c* in mode c",
-    "C-20": "sensor layers fill the thickness and each has its own fraction in mode spec, not in mode c",
-}
-"""What differs between the modes, label by label."""
 
 Sections = Sequence[tuple[str, Sequence[str]]]
 

@@ -16,6 +16,7 @@ from ..comparison.trace import trace_pixel
 from ..dials_header import check_header
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Experiment, changed
+from ..experiment.quirks import in_order, labels_of, quirks_of
 from ..formats.dump import write_dump
 from ..formats.files import check_writable, is_replaceable, replacing, together
 from ..formats.smv import smv_header
@@ -74,7 +75,7 @@ def run(command: Command) -> int:
                 _check_outputs(command)
                 image_files = [command.outputs.int_file, command.outputs.noise_file]
                 check_header(resolved, command.outputs.header, command.outputs.adc_offset, image_files)
-        labels = _ordered({*resolved.labels, *command.labels, *_header_labels(resolved)})
+        labels = in_order([*resolved.labels, *command.labels, *_labels_of_header(resolved)])
         said = _show_warnings(caught, 0)
         if not command.run.quiet:
             say(describe(resolved, labels, [str(w.message) for w in caught]))
@@ -135,12 +136,8 @@ def _show_warnings(caught: list[warnings.WarningMessage], said: int) -> int:
     return len(caught)
 
 
-def _ordered(labels: set[str]) -> list[str]:
-    return sorted(labels, key=lambda label: int(label.removeprefix("C-")))
-
-
-def _header_labels(resolved: Resolved) -> set[str]:
-    return {"C-17"} if len(smv_header(smv_geometry(resolved))) >= HEADER_BYTES else set()
+def _labels_of_header(resolved: Resolved) -> list[str]:
+    return labels_of(["header_overflows"]) if len(smv_header(smv_geometry(resolved))) >= HEADER_BYTES else []
 
 
 def with_cached_factors(experiment: Experiment) -> Experiment:
@@ -172,7 +169,7 @@ def _cache_to_write(experiment: Experiment) -> str | None:
     factors = experiment.structure_factors
     if factors.hkl_file is None:
         return None
-    return factors.dump_file or (DUMP if experiment.mode == "c" else None)
+    return factors.dump_file or (DUMP if quirks_of(experiment).dump_always_written else None)
 
 
 def _check_pixels(command: Command, resolved: Resolved) -> None:

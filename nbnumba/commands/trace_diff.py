@@ -21,7 +21,7 @@ from ..comparison.trace_diff import (
     diff_traces,
     read_trace,
 )
-from .report import LABELS
+from ..experiment.quirks import LABELS
 
 AGREE, DIFFER = 0, 3
 _EPILOG = """\

@@ -30,7 +30,7 @@ Program = Callable[[Sequence[str]], Array]
 OURSELVES = "ourselves"
 """Stands for this package in mode ``c``, in the same process."""
 
-_MISREAD = {f"-{name}" for option in OPTIONS if "C-16" in option.sets for name in option.names}
+_MISREAD = {f"-{name}" for option in OPTIONS if "option_misread" in option.sets for name in option.names}
 _KEPT = ("-detpixels_f", "-detpixels_s", "-oversample", "-seed")
 """Without these an image may take minutes, or differ from one run to the next."""
 _ALWAYS = {"-cell", "-default_F", *_KEPT}

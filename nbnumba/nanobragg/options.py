@@ -18,7 +18,8 @@ from itertools import takewhile
 from typing import Any, Literal
 
 from ..errors import InputFileError, UsageError
-from ..experiment import OWN_PIVOT, Convention, Experiment, Mode, Pivot, changed
+from ..experiment import OWN_PIVOT, Convention, Experiment, Pivot, changed
+from ..experiment.quirks import NANOBRAGG, PHYSICS, QUIRKS, Quirks, labels_of
 from ..units import DEFAULT_FLUENCE_PER_M2, angstrom_from_ev
 
 # What is parsed --------------------------------------------------------------------------------------------------
@@ -194,6 +195,8 @@ BACKGROUND, OUTPUT, PROGRAM = "background", "noise and output", "program"
 
 FILE_VALUE, XYZ = ("file",), ("x", "y", "z")
 CUSTOM = {"detector.convention": "custom"}
+MISREAD = {"option_misread": True}
+"""nanoBragg reads it as another option, which its name contains."""
 BEAM_CENTER = {"implied_pivot": "beam", "near_point": False}
 NEAR_POINT = {"implied_pivot": "sample", "near_point": True}
 
@@ -228,7 +231,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(("misset",), CRYSTAL, "turn the crystal about the lab's x, then y, then z",
            ("crystal.misset_deg",), XYZ, unit="deg", default="0 0 0", instead="random"),
     Option(("misset_seed",), CRYSTAL, "seed of -misset random",
-           ("crystal.misset_seed",), ("n",), INTEGER, default="that of -seed", sets={"C-16": True}),
+           ("crystal.misset_seed",), ("n",), INTEGER, default="that of -seed", sets=MISREAD),
     Option(("N",), CRYSTAL, "unit cells along a, b and c",
            ("cells.0", "cells.1", "cells.2"), ("n",), INTEGER, default="1"),
     Option(("Na",), CRYSTAL, "unit cells along a", ("cells.0",), ("n",), INTEGER, default="1"),
@@ -399,7 +402,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(("spindle_axis",), CONVENTIONS, "axis about which the crystal turns",
            ("goniometer.spindle_axis",), XYZ, default="by convention", sets=CUSTOM),
     Option(("twotheta_axis",), CONVENTIONS, "axis of -twotheta",
-           ("detector.twotheta_axis",), XYZ, default="by convention", sets=CUSTOM | {"C-16": True}),
+           ("detector.twotheta_axis",), XYZ, default="by convention", sets=CUSTOM | MISREAD),
     Option(("pix0_vector",), CONVENTIONS, "outer corner of the first pixel, before rotations",
            ("detector.origin_mm",), XYZ, unit="m", default="by beam centre", convert=_mm_from_m, sets=CUSTOM),
     Option(("pix0_vector_mm",), CONVENTIONS, "the same in mm",
@@ -674,32 +677,34 @@ def _experiment(settings: Mapping[str, Any], given: Experiment | None) -> Experi
     changes = {noun: _of(noun, settings) for noun in nouns}
     changes["crystal"]["cells"] = tuple(settings.get(f"cells.{axis}", crystal.cells[axis]) for axis in range(3))
     changes["crystal"]["size_mm"] = tuple(settings.get(f"edges.{axis}", crystal.size_mm[axis]) for axis in range(3))
-    changes["detector"]["pivot"] = _pivot(settings, experiment.mode, given)
+    changes["detector"]["pivot"] = _pivot(settings, QUIRKS[experiment.mode], given)
     return changed(experiment, **changes)
 
 
-def _pivot(settings: Mapping[str, Any], mode: Mode, given: Experiment | None) -> Pivot | None:
+def _pivot(settings: Mapping[str, Any], quirks: Quirks, given: Experiment | None) -> Pivot | None:
     """The pivot as far as the order of the options, or a file, decides it; None: the fields that are given decide."""
     detector = (given or Experiment()).detector
     convention, pivot = settings.get("detector.convention", detector.convention), detector.pivot
-    if mode == "spec" and ("pivot" in settings or pivot):
+    if not quirks.pivot_by_convention and ("pivot" in settings or pivot):
         return settings.get("pivot", pivot)
     if convention == "custom":
         implied = settings.get("implied_pivot", pivot if given else "beam")
         # What -ORGX and -ORGY say does not depend on where -distance stands.
         is_near_point = settings.get("near_point", given is not None and detector.chosen_pivot == "sample")
-        return "sample" if mode == "spec" and implied and is_near_point else implied
-    if mode == "spec" or (given and "detector.convention" not in settings):
+        return "sample" if not quirks.custom_near_point_is_center and implied and is_near_point else implied
+    if not quirks.pivot_by_convention or (given and "detector.convention" not in settings):
         return pivot
     return OWN_PIVOT[convention]
 
 
 def _labels(settings: Mapping[str, Any], experiment: Experiment, given: Experiment | None) -> tuple[str, ...]:
-    def pivot(mode: Mode) -> Pivot:
-        return replace(experiment.detector, pivot=_pivot(settings, mode, given)).chosen_pivot
-
-    applies = {"C-3": pivot("spec") != pivot("c"), "C-16": "C-16" in settings}
-    return tuple(label for label, is_so in applies.items() if is_so)
+    """Labels of what only the line tells: the order of its options, and their names."""
+    physics, nanobragg = (
+        replace(experiment.detector, pivot=_pivot(settings, quirks, given)).chosen_pivot
+        for quirks in (PHYSICS, NANOBRAGG)
+    )
+    matters = {"pivot_by_convention": physics != nanobragg, "option_misread": "option_misread" in settings}
+    return tuple(labels_of(name for name, is_so in matters.items() if is_so))
 
 
 # From an experiment to words --------------------------------------------------------------------------------------

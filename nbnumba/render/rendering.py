@@ -372,12 +372,13 @@ def _render_cpu(
     stop = np.zeros(1, np.int64)
 
     def prepare() -> Callable[[], float]:
-        from ..kernels.cpu import render as cpu
+        from ..kernels.cpu.render import render
+        from ..kernels.cpu.tables import make_tables, variant_of
 
-        tables = cpu.make_tables(plan, plan.factors.interpolate > 0)
-        args = (plan, tables, photons, np.zeros(1, np.int64), done, stop, *cpu.variant_of(plan, precision == "mixed"))
-        cpu.render.compile(tuple(numba.typeof(arg) for arg in args))
-        return lambda: cpu.render(*args)
+        tables = make_tables(plan, plan.factors.interpolate > 0)
+        args = (plan, tables, photons, np.zeros(1, np.int64), done, stop, *variant_of(plan, precision == "mixed"))
+        render.compile(tuple(numba.typeof(arg) for arg in args))
+        return lambda: render(*args)
 
     outside = sum(_run(compiling(prepare), threads, done, stop, progress))
     if plan.crystal.phi_carryover:

@@ -1,23 +1,18 @@
 """What an experiment's values must satisfy, said in the words of the options that set them."""
 
 import math
-import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import is_dataclass
 from typing import Any
 
-from ..errors import NbnumbaWarning, ResourceError, UsageError
+from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Experiment
+from ..experiment.quirks import quirks_of
 from ..nanobragg.options import OPTIONS
 from ..unit_cell import why_no_cell
 from .lattice import why_no_axes, why_no_rotation
 from .sources import why_no_sources
-
-BYTES_PER_PIXEL = 6
-"""Of the float image and the counts that are made of it; a picture (-png) takes as much again for a moment."""
-BYTES_PER_ORIENTATION = 72
-BYTES_PER_FACTOR = 8
 
 LARGEST, SMALLEST = 1e60, 1e-60
 """Sizes between which the products of five values stay within float64."""
@@ -148,7 +143,7 @@ def _rules(experiment: Experiment) -> Iterator[tuple[str, Any, bool, str]]:
     for size in crystal.size_mm:
         yield "-samplesize", size, size is not None and size >= 0, "must be 0 or more"
     yield "-polar", beam.kahn_factor, -1.0 <= beam.kahn_factor <= 1.0, "must lie between -1 and 1"
-    if experiment.background.amorphous_file is not None and experiment.mode == "spec":
+    if experiment.background.amorphous_file is not None and not quirks_of(experiment).amorphous_ignored:
         water = experiment.background.water_um
         yield "-water", water, water > 0, "must be above 0 beside -stol, -4stol or -Q: it is the material's thickness"
 
@@ -179,44 +174,6 @@ def warn_of_slips(experiment: Experiment) -> None:
     )
     for slip in slips:
         warnings.warn(slip, NbnumbaWarning, stacklevel=3)
-
-
-def check_memory(image: tuple[int, int], masked: bool, table: tuple[int, ...], orientations: int) -> None:
-    """Raise a ResourceError, before the image is allocated, for what memory cannot hold.
-
-    Parameters
-    ----------
-    image : tuple of 2 ints
-        Its shape (slow, fast), and that of the mask if it is ``masked``.
-    table : tuple of 3 ints
-        Shape of the table of structure factors, of which kernels take a padded copy.
-    orientations : int
-        Spindle angles times mosaic domains.
-    """
-    needs = {
-        f"an image of {image[1]} x {image[0]} pixels": math.prod(image) * (BYTES_PER_PIXEL + masked),
-        f"{orientations} orientations of the crystal": orientations * BYTES_PER_ORIENTATION,
-        "the table of structure factors": math.prod(n + 2 for n in table) * BYTES_PER_FACTOR,
-    }
-    needed, available, most = sum(needs.values()), available_memory(), max(needs, key=lambda what: needs[what])
-    if available is not None and needed > available:
-        raise ResourceError(
-            f"the run needs {needed / 2**30:.3g} GiB of memory, {needs[most] / 2**30:.3g} GiB of it for {most}, and "
-            f"{available / 2**30:.3g} GiB are available: "
-            "give fewer pixels (-detpixels), φ steps, -mosaic_domains or outlying reflections"
-        )
-
-
-def available_memory() -> int | None:
-    """Bytes that a new array can take without swapping; None where the system does not say."""
-    try:
-        with open("/proc/meminfo", "rb") as lines:
-            for line in lines:
-                if line.startswith(b"MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (OSError, ValueError, AttributeError):
-        return None
 
 
 def _numbers(noun: Any) -> Iterator[tuple[str, float]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import InputFileError, NbnumbaWarning, UsageError
 from ..experiment import Detector, Experiment
+from ..experiment.quirks import Quirks
 from ..kernels.plan import FLAT, MIXED_AXES, SPHERE, DetectorPlan
 from ..units import metres_from_microns, metres_from_mm
 from .geometry import place_detector
@@ -38,14 +39,14 @@ def place_panels(experiment: Experiment) -> tuple[PanelGeometry, ...]:
 
 
 def detector_plans(
-    detector: Detector, panels: Sequence[PanelGeometry], inputs: Inputs, mode_c: bool
+    detector: Detector, panels: Sequence[PanelGeometry], inputs: Inputs, quirks: Quirks
 ) -> tuple[DetectorPlan, ...]:
     """What kernels take of each panel."""
-    sensor = sensor_of(detector, mode_c)
+    sensor = sensor_of(detector, quirks)
     beamstop_m = metres_from_mm(detector.beamstop_mm)
     if detector.panels is None:
         mask = _rendered(panels[0], _of_its_size(inputs, panels[0]), beamstop_m)
-        return (_plan(detector, sensor, panels[0], _roi("-roi", detector.roi, panels[0]), mask, mode_c),)
+        return (_plan(detector, sensor, panels[0], _roi("-roi", detector.roi, panels[0]), mask, quirks),)
     plans = []
     for number, (listed, panel) in enumerate(zip(detector.panels, panels, strict=True)):
         name = f"detector.panels[{number}]"
@@ -53,14 +54,14 @@ def detector_plans(
         if pixels is not None and pixels.shape != (panel.slow_pixels, panel.fast_pixels):
             raise _wrong_size(UsageError, f"{name}.mask", pixels, panel)
         roi = _roi(f"{name}.roi", listed.roi, panel)
-        plans.append(_plan(detector, sensor, panel, roi, _rendered(panel, pixels, beamstop_m), mode_c))
+        plans.append(_plan(detector, sensor, panel, roi, _rendered(panel, pixels, beamstop_m), quirks))
     return tuple(plans)
 
 
 def _plan(
-    detector: Detector, sensor: Sensor, panel: PanelGeometry, roi: Roi, mask: np.ndarray, mode_c: bool
+    detector: Detector, sensor: Sensor, panel: PanelGeometry, roi: Roi, mask: np.ndarray, quirks: Quirks
 ) -> DetectorPlan:
-    surface = (MIXED_AXES if mode_c else SPHERE) if detector.curved else FLAT
+    surface = (MIXED_AXES if quirks.curved_by_mixed_axes else SPHERE) if detector.curved else FLAT
     deepest = panel.close_distance_m + (sensor.layers - 1) * sensor.layer_step_m
     if surface == FLAT and deepest * panel.close_distance_m <= 0.0:
         raise UsageError(
@@ -91,7 +92,16 @@ def _plan(
     )
 
 
-def sensor_of(detector: Detector, mode_c: bool) -> Sensor:
+def rendered_pixels(detector: DetectorPlan) -> np.ndarray:
+    """1 where a pixel of a panel is rendered, in the region and not masked; (slow, fast)."""
+    fast0, fast1, slow0, slow1 = detector.roi
+    rendered = np.zeros((detector.slow_pixels, detector.fast_pixels), np.uint8)
+    region = (slice(slow0, slow1 + 1), slice(fast0, fast1 + 1))
+    rendered[region] = detector.mask[region] if detector.mask.size else 1
+    return rendered
+
+
+def sensor_of(detector: Detector, quirks: Quirks) -> Sensor:
     """The sensor that a detector's fields describe."""
     thickness = metres_from_microns(detector.thickness_um)
     depth = detector.attenuation_depth_um
@@ -108,7 +118,7 @@ def sensor_of(detector: Detector, mode_c: bool) -> Sensor:
     layers = detector.layers
     if layers is None:
         return Sensor(2, thickness / 2.0, attenuation)
-    if mode_c:
+    if quirks.layers_overfill_sensor:
         layers = max(2, layers)
         return Sensor(layers, thickness / (layers - 1), attenuation)
     return Sensor(layers, thickness / layers, attenuation)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Detector, Experiment, Pivot
+from ..experiment.quirks import quirks_of
 from ..kernels.equations.vectors import Vector, cross, dot, length, rotated_about, rotated_xyz, scaled, unit
 from ..units import metres_from_mm, radians_from_degrees
 from .lab import Axes, lab_axes
@@ -95,9 +96,9 @@ def place_detector(experiment: Experiment) -> Geometry:
     UsageError
         Vectors of no length, a beam that runs along the detector plane, sizes that hold no pixel.
     """
-    detector, mode_c = experiment.detector, experiment.mode == "c"
+    detector, quirks = experiment.detector, quirks_of(experiment)
     axes, normal_given = lab_axes(experiment.beam, detector, experiment.goniometer)
-    axes = replace(axes, normal=_normal_of(axes, normal_given, mode_c))
+    axes = replace(axes, normal=_normal_of(axes, normal_given, quirks.normal_loses_side))
     pixel_m, (fast_pixels, slow_pixels), size = _pixels(detector)
     pivot = detector.chosen_pivot
 
@@ -113,11 +114,11 @@ def place_detector(experiment: Experiment) -> Geometry:
 
     f, s, o = turned(axes.fast), turned(axes.slow), turned(axes.normal)
     ratio_flat = dot(axes.beam, rotated_xyz(axes.normal, *rotations)) or sys.float_info.min
-    ratio = ratio_flat if mode_c else dot(axes.beam, o)
-    if not mode_c and abs(ratio) < SMALLEST_COSINE:
+    ratio = ratio_flat if quirks.twotheta_left_out else dot(axes.beam, o)
+    if not quirks.twotheta_left_out and abs(ratio) < SMALLEST_COSINE:
         raise UsageError(ALONG_PLANE)
-    distance, close_distance = _distances(detector, ratio_flat, ratio, mode_c)
-    fclose, sclose = _near_point(detector, pixel_m, size, mode_c)
+    distance, close_distance = _distances(detector, ratio_flat, ratio, quirks.close_distance_decides)
+    fclose, sclose = _near_point(detector, pixel_m, size, quirks.close_xy_is_beam_center)
     xclose = fclose if detector.close_x_mm is None else metres_from_mm(detector.close_x_mm)
     yclose = sclose if detector.close_y_mm is None else metres_from_mm(detector.close_y_mm)
     xbeam, ybeam = _beam_center(detector, pixel_m, size, (xclose, yclose))
@@ -125,11 +126,11 @@ def place_detector(experiment: Experiment) -> Geometry:
     if detector.convention == "custom":
         x_given = detector.orgx_px is not None or detector.close_x_mm is not None
         y_given = detector.orgy_px is not None or detector.close_y_mm is not None
-        fclose = fclose if x_given and not mode_c else xbeam
-        sclose = sclose if y_given and not mode_c else ybeam
+        fclose = fclose if x_given and not quirks.custom_near_point_is_center else xbeam
+        sclose = sclose if y_given and not quirks.custom_near_point_is_center else ybeam
 
     flat_origin = _sum(scaled(axes.fast, -fclose), scaled(axes.slow, -sclose), scaled(axes.normal, close_distance))
-    given_origin = None if mode_c else _given_origin(detector)
+    given_origin = None if quirks.origin_ignored else _given_origin(detector)
     if given_origin is not None or pivot == "sample":
         flat_origin = given_origin or flat_origin
         origin = turned(flat_origin)
@@ -140,12 +141,12 @@ def place_detector(experiment: Experiment) -> Geometry:
     placed_close = (fclose, sclose, close_distance)
     fclose, sclose, close_distance = -dot(origin, f), -dot(origin, s), dot(origin, o)
     distance = close_distance / ratio
-    # Mode c leaves two-theta out of the ratio, and takes a ratio of 0 for a tiny one.
+    # Without two-theta the ratio was not checked above: one of 0 is taken for a tiny one.
     if not SMALLEST_COSINE * reach < abs(close_distance) < math.inf or not 0.0 < abs(distance) < math.inf:
         raise UsageError(ALONG_PLANE)
     to_spot = tuple(distance * axes.beam[i] - origin[i] for i in range(3))
     if close_distance < 0.0:
-        _refuse_back_side(mode_c)
+        _refuse_back_side(quirks.may_face_away)
     return Geometry(
         convention=detector.convention,
         pivot=pivot,
@@ -180,10 +181,10 @@ def place_detector(experiment: Experiment) -> Geometry:
     )
 
 
-def _refuse_back_side(mode_c: bool) -> None:
-    """A detector whose normal points towards the sample has negative solid angles, and photons in mode c."""
+def _refuse_back_side(allowed: bool) -> None:
+    """A detector whose normal points towards the sample has negative solid angles, and so photons."""
     text = "the detector's normal points towards the sample, which makes {}: reverse -odet_vector or turn the detector"
-    if not mode_c:
+    if not allowed:
         raise UsageError(text.format("its solid angles and photons negative"))
     warnings.warn(text.format("photons negative, as in nanoBragg"), NbnumbaWarning, stacklevel=3)
 
@@ -218,12 +219,12 @@ def _sum(u: Vector, v: Vector, w: Vector) -> Vector:
     return (u[0] + v[0] + w[0], u[1] + v[1] + w[1], u[2] + v[2] + w[2])
 
 
-def _normal_of(axes: Axes, given: Vector, mode_c: bool) -> Vector:
+def _normal_of(axes: Axes, given: Vector, loses_side: bool) -> Vector:
     """The detector's normal: as given if exactly a unit vector, else fast × slow (C-2: on the side given)."""
     if length(given) == 1.0:
         return (float(given[0]), float(given[1]), float(given[2]))
     normal = unit(cross(axes.fast, axes.slow))
-    away = not mode_c and dot(normal, given) < 0.0
+    away = not loses_side and dot(normal, given) < 0.0
     warnings.warn(
         f"-odet_vector {' '.join(map(repr, given))} is not of length 1: fast × slow is taken"
         + (", turned to the side that was given" if away else ""),
@@ -257,21 +258,23 @@ def _pixels(detector: Detector) -> tuple[float, tuple[int, int], tuple[float, fl
     return pixel, (counts[0], counts[1]), (sizes[0], sizes[1])
 
 
-def _distances(detector: Detector, ratio_flat: float, ratio: float, mode_c: bool) -> tuple[float, float]:
+def _distances(detector: Detector, ratio_flat: float, ratio: float, by_close: bool) -> tuple[float, float]:
     """Distance along the beam and to the nearest point, before read-back."""
     distance = metres_from_mm(DEFAULT_DISTANCE_MM if detector.distance_mm is None else detector.distance_mm)
     if detector.close_distance_mm is None:
         close_distance = abs(ratio_flat * distance)
-        return (close_distance / ratio_flat if mode_c else distance), close_distance
+        return (close_distance / ratio_flat if by_close else distance), close_distance
     close_distance = metres_from_mm(detector.close_distance_mm)
-    if mode_c:
+    if by_close:
         return close_distance / ratio_flat, close_distance
     if detector.distance_mm is None:
         return close_distance / ratio, close_distance
     return distance, close_distance
 
 
-def _near_point(detector: Detector, pixel_m: float, size: tuple[float, float], mode_c: bool) -> tuple[float, float]:
+def _near_point(
+    detector: Detector, pixel_m: float, size: tuple[float, float], without_close_xy: bool
+) -> tuple[float, float]:
     """Fclose and Sclose in m."""
     near = []
     for org, close_mm, edge in (
@@ -280,7 +283,7 @@ def _near_point(detector: Detector, pixel_m: float, size: tuple[float, float], m
     ):
         if org is not None:
             near.append((org - 0.5) * pixel_m)
-        elif close_mm is not None and not mode_c:
+        elif close_mm is not None and not without_close_xy:
             near.append(metres_from_mm(close_mm))
         else:
             near.append(edge / 2.0)

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import InputFileError, NbnumbaWarning, UsageError
 from ..experiment import Beam, Crystal, Experiment
+from ..experiment.quirks import quirks_of
 from ..formats.matrix import MosflmMatrix
 from ..formats.smv import dtrek_records
 from ..formats.sources import source_rows
@@ -50,7 +51,7 @@ def check_inputs(given: Experiment, experiment: Experiment, inputs: Inputs, beam
         wavelength, or left-handed.
     """
     _check_headers(experiment, inputs, wavelength)
-    if given.scan.phi_deg is None and experiment.mode == "spec":
+    if given.scan.phi_deg is None and not quirks_of(experiment).header_keyword_anywhere:
         _check_start(inputs)
     if inputs.matrix is not None:
         _check_matrix(experiment, inputs.matrix, wavelength)
@@ -109,7 +110,7 @@ def _check_matrix(experiment: Experiment, matrix: MosflmMatrix, wavelength: floa
     _warn_of_left_hand(str(path), matrix.elements)
     if by_cell:  # Then the matrix gives directions alone.
         return
-    at_one = orient_crystal(Crystal(), Beam(), matrix.elements, 1.0, (0.0, 0.0, 0.0), "spec").cell
+    at_one = orient_crystal(Crystal(), Beam(), matrix.elements, 1.0, (0.0, 0.0, 0.0)).cell
     edges = [wavelength * edge for edge in at_one[:3]]
     is_of = f"at -lambda {wavelength:g} its matrix is that of a cell of {_words(edges)} Å"
     if max(edges) < SHORTEST_CELL_ANGSTROM:
@@ -128,7 +129,7 @@ def _check_matrix(experiment: Experiment, matrix: MosflmMatrix, wavelength: floa
 def _check_a_matrix(experiment: Experiment, elements: np.ndarray) -> None:
     """The same of a matrix that the experiment holds, which no wavelength scales."""
     _warn_of_left_hand("crystal.a_matrix", elements)
-    edges = orient_crystal(Crystal(), Beam(), elements, 1.0, (0.0, 0.0, 0.0), "spec").cell[:3]
+    edges = orient_crystal(Crystal(), Beam(), elements, 1.0, (0.0, 0.0, 0.0)).cell[:3]
     if experiment.crystal.cell is None and max(edges) < SHORTEST_CELL_ANGSTROM:
         text = f"crystal.a_matrix: it is that of a cell of {_words(edges)} Å, which no crystal has: "
         _refuse_or_warn(experiment, UsageError(text + "give a*, b*, c* in 1/Å, not axes in Å"))
@@ -167,7 +168,7 @@ def _check_sources(experiment: Experiment, sources: np.ndarray, beam: Vector) ->
 
 
 def _refuse_or_warn(experiment: Experiment, error: InputFileError | UsageError) -> None:
-    if experiment.mode == "spec":
+    if not quirks_of(experiment).bad_inputs_read:
         raise error
     _warn(str(error))
 

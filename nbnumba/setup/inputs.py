@@ -9,7 +9,8 @@ import numpy as np
 
 from ..arrays import HoldsArrays
 from ..errors import InputFileError
-from ..experiment import Experiment, Mask, Mode, with_right_values
+from ..experiment import Experiment, Mask, with_right_values
+from ..experiment.quirks import Quirks
 from ..formats.amorphous import read_amorphous
 from ..formats.matrix import MosflmMatrix, read_matrix
 from ..formats.smv import SmvImage, header_value, read_smv
@@ -75,22 +76,23 @@ def _without_header(mask: Mask) -> SmvImage:
     return SmvImage("detector.mask", "", np.asarray(mask).astype(np.uint16))
 
 
-def with_headers(experiment: Experiment, inputs: Inputs, matching: Mode) -> Experiment:
+def with_headers(experiment: Experiment, inputs: Inputs, quirks: Quirks) -> Experiment:
     """The experiment with what is not given in it taken from the image's header, then from the mask's.
 
     Parameters
     ----------
-    matching : {"spec", "c"}
-        Whole keywords, or the last place where the text of a keyword occurs, as the reference does (C-14).
+    quirks : Quirks
+        Which decide on whole keywords, or the last place where the text of a keyword occurs (C-14).
     """
+    whole = not quirks.header_keyword_anywhere
     detector = with_right_values(experiment.detector, pivot=experiment.detector.chosen_pivot)
     experiment = with_right_values(experiment, detector=detector)
     if inputs.header is not None:
-        experiment = _with_header(experiment, inputs.header, matching, y_from_top=False)
+        experiment = _with_header(experiment, inputs.header, whole, y_from_top=False)
     if experiment.detector.mask is not None:
         experiment = _with_size(experiment, experiment.detector.mask)
     elif inputs.mask is not None:
-        experiment = _with_header(experiment, inputs.mask, matching, y_from_top=True)
+        experiment = _with_header(experiment, inputs.mask, whole, y_from_top=True)
     return experiment
 
 
@@ -118,8 +120,7 @@ def _read_table(hkl_file: str | None, dump_file: str | None, default_f: float) -
     return None
 
 
-def _with_header(experiment: Experiment, image: SmvImage, matching: Mode, y_from_top: bool) -> Experiment:
-    whole = matching == "spec"
+def _with_header(experiment: Experiment, image: SmvImage, whole: bool, y_from_top: bool) -> Experiment:
 
     def value(keyword: str) -> float | None:
         return header_number(image, keyword, whole)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Beam, Cell, Crystal, Matrix
+from ..experiment.quirks import PHYSICS, Quirks
 from ..formats.matrix import is_singular
 from ..kernels.equations.vectors import Vector, cross, dot, length, rotated_xyz, scaled
 from ..unit_cell import cell_volume
@@ -47,7 +48,7 @@ class Lattice:
 
 
 def orient_crystal(crystal: Crystal, beam: Beam, matrix: np.ndarray | None, wavelength_angstrom: float,
-                   misset_rad: Vector, mode: str) -> Lattice:  # fmt: skip
+                   misset_rad: Vector, quirks: Quirks = PHYSICS) -> Lattice:  # fmt: skip
     """Reciprocal axes from the cell or the matrix, turned by the misset, and all that follows from them.
 
     Parameters
@@ -58,15 +59,15 @@ def orient_crystal(crystal: Crystal, beam: Beam, matrix: np.ndarray | None, wave
         λ by which the matrix is divided.
     misset_rad : tuple of 3 floats
         Rotation about the lab's x, then y, then z.
-    mode : {"spec", "c"}
-        Mode c tilts c* where two or three angles are oblique, as the reference does.
+    quirks : Quirks
+        Which tilt c* where two or three angles are oblique, and let rounding add a cell.
 
     Raises
     ------
     UsageError
         Neither cell nor matrix, or angles and lengths that close no cell.
     """
-    stars = [rotated_xyz(star, *misset_rad) for star in _unturned(crystal, matrix, wavelength_angstrom, mode)]
+    stars = [rotated_xyz(star, *misset_rad) for star in _unturned(crystal, matrix, wavelength_angstrom, quirks)]
 
     crosses = [cross(stars[1], stars[2]), cross(stars[2], stars[0]), cross(stars[0], stars[1])]
     star_volume = dot(stars[0], crosses[0])
@@ -79,7 +80,7 @@ def orient_crystal(crystal: Crystal, beam: Beam, matrix: np.ndarray | None, wave
     volume = 1.0 / star_volume
     a, b, c = (scaled(v, volume) for v in crosses)
     a_star, b_star, c_star = (scaled(v, star_volume) for v in (cross(b, c), cross(c, a), cross(a, b)))
-    return Lattice(a, b, c, a_star, b_star, c_star, volume, misset_rad, _cells(crystal, beam, (a, b, c), mode))
+    return Lattice(a, b, c, a_star, b_star, c_star, volume, misset_rad, _cells(crystal, beam, (a, b, c), quirks))
 
 
 def axes_of_edges(cells: tuple[int, int, int]) -> tuple[Vector, Vector, Vector]:
@@ -116,7 +117,7 @@ def _text(cell: Cell) -> str:
     return " ".join(f"{constant:.6g}" for constant in cell)
 
 
-def _unturned(crystal: Crystal, matrix: np.ndarray | None, wavelength_angstrom: float, mode: str) -> Matrix:
+def _unturned(crystal: Crystal, matrix: np.ndarray | None, wavelength_angstrom: float, quirks: Quirks) -> Matrix:
     """a*, b*, c* before the misset; Å⁻¹."""
     if crystal.a_matrix is not None:
         return _columns(crystal.a_matrix)
@@ -125,7 +126,7 @@ def _unturned(crystal: Crystal, matrix: np.ndarray | None, wavelength_angstrom: 
         return _columns((x, y, z))
     if crystal.cell is None:
         raise UsageError("no unit cell: give -cell a b c alpha beta gamma, -mat or -pdb")
-    stars = reciprocal_axes(crystal.cell, mode)
+    stars = reciprocal_axes(crystal.cell, quirks.tilted_c_star)
     if crystal.u_matrix is None:
         return stars
     x, y, z = crystal.u_matrix
@@ -133,10 +134,10 @@ def _unturned(crystal: Crystal, matrix: np.ndarray | None, wavelength_angstrom: 
     return (a_star, b_star, c_star)
 
 
-def reciprocal_axes(cell: Cell, mode: str) -> tuple[Vector, Vector, Vector]:
+def reciprocal_axes(cell: Cell, tilted: bool = False) -> tuple[Vector, Vector, Vector]:
     """a* along x, b* in the xy plane, c* with z > 0; Å⁻¹.
 
-    Mode ``c`` takes c*'s third component from the direct cell's volume, which tilts it where two or three
+    ``tilted``: c*'s third component is taken from the direct cell's volume, which is wrong where two or three
     angles are oblique (C-19).
     """
     a, b, c = cell[:3]
@@ -155,7 +156,7 @@ def reciprocal_axes(cell: Cell, mode: str) -> tuple[Vector, Vector, Vector]:
     cos_gamma_star = (math.cos(alpha) * math.cos(beta) - math.cos(gamma)) / (math.sin(alpha) * math.sin(beta))
     leaning = cos_alpha_star - cos_beta_star * cos_gamma_star
     x, y = cos_beta_star, leaning / sin_gamma_star
-    if mode == "c":
+    if tilted:
         z_of_c = c_star * volume / (a * b * c * sin_gamma_star)
     else:
         z_of_c = c_star * math.sqrt(max(0.0, 1.0 - x * x - y * y))
@@ -200,10 +201,10 @@ def _constants(u: Vector, v: Vector, w: Vector) -> Cell:
     return (length(u), length(v), length(w), degrees(v, w), degrees(w, u), degrees(u, v))
 
 
-def _cells(crystal: Crystal, beam: Beam, axes: tuple[Vector, Vector, Vector], mode: str) -> tuple[int, int, int]:
+def _cells(crystal: Crystal, beam: Beam, axes: tuple[Vector, Vector, Vector], quirks: Quirks) -> tuple[int, int, int]:
     """Unit cells along each axis: as given, or as many as the sample's edge takes; at least 1.
 
-    An edge of just so many cells has one more in mode ``c`` where rounding has it so.
+    As in the reference, rounding may have it that an edge of just so many cells has one more.
     """
     size_mm = list(crystal.size_mm)
     for axis, name in ((1, "y"), (2, "z")):
@@ -220,7 +221,7 @@ def _cells(crystal: Crystal, beam: Beam, axes: tuple[Vector, Vector, Vector], mo
         if edge is not None and edge > 0.0:
             fitting = metres_from_mm(edge) / length(scaled(vector, METRES_PER_ANGSTROM))
             count = math.ceil(fitting)
-            if mode == "spec" and fitting <= (count - 1) * (1.0 + WHOLE_WITHIN):
+            if not quirks.rounding_adds_cell and fitting <= (count - 1) * (1.0 + WHOLE_WITHIN):
                 count -= 1
         counts.append(max(1, count))
     return counts[0], counts[1], counts[2]

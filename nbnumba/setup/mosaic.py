@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..experiment import Matrix, Mode
+from ..errors import NbnumbaWarning
+from ..experiment import Crystal, Matrix
 from ..kernels.counting.random import seeded, uniform
 from ..kernels.equations.vectors import Vector, rotated_about
 from ..seeds import MISSET, uniform_deviates
@@ -16,6 +18,17 @@ from ..units import radians_from_degrees
 
 MOST_KEPT = 10_000
 """Domains whose rotations stay in memory for the next frame: less than a megabyte."""
+
+
+def mosaicity(crystal: Crystal) -> tuple[float, int]:
+    """Spread in degrees and number of domains; each needs the other."""
+    spread, domains = crystal.mosaic_spread_deg or 0.0, crystal.mosaic_domains
+    if spread > 0.0 and domains is None:
+        warnings.warn(f"-mosaic {spread:g} without -mosaic_domains: 10 domains", NbnumbaWarning, stacklevel=3)
+        return spread, 10
+    if crystal.mosaic_spread_deg is None and domains is not None and domains > 1:
+        warnings.warn(f"-mosaic_domains {domains} without -mosaic: one domain", NbnumbaWarning, stacklevel=3)
+    return (spread, domains or 1) if spread > 0.0 else (0.0, 1)
 
 
 def mosaic_rotations(spread_deg: float, domains: int, seed: int) -> NDArray[np.float64]:
@@ -53,18 +66,18 @@ _kept = lru_cache(maxsize=2)(_drawn)
 """The frames of a series mostly have their domains in common."""
 
 
-def random_misset(seed: int, mode: Mode = "spec") -> Vector:
+def random_misset(seed: int, uniformly: bool = True) -> Vector:
     """Angles in radians, about the lab's x, then y, then z, of a random orientation.
 
     Parameters
     ----------
     seed : int
         The same one gives the same orientation.
-    mode : {"spec", "c"}
+    uniformly : bool
         All rotations alike; or drawn as a mosaic rotation with a spread of 90 radians, as the original program does,
         which means degrees (C-7): these are not uniform.
     """
-    u = np.array(_random_rotation(90.0, seeded(seed))) if mode == "c" else _uniform_rotation(seed)
+    u = _uniform_rotation(seed) if uniformly else np.array(_random_rotation(90.0, seeded(seed)))
     return (
         math.atan2(u[2, 1], u[2, 2]),
         math.atan2(-u[2, 0], math.hypot(u[2, 1], u[2, 2])),

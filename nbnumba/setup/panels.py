@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import UsageError
 from ..experiment import Detector, Experiment, Panel
+from ..experiment.quirks import PHYSICS, quirks_of
 from ..kernels.equations.vectors import Vector, cross, dot, length, scaled
 from ..units import metres_from_mm
 from .lab import Axes, lab_axes
@@ -110,8 +111,8 @@ def check_panels(experiment: Experiment) -> None:
     for name in (field.name for field in fields(Detector)):
         if name not in OF_ALL_PANELS and getattr(detector, name) != getattr(nothing, name):
             raise UsageError(f"detector.{name} beside detector.panels, which have their own: leave out one of the two")
-    if "c" in (experiment.mode, experiment.phi_carryover):
-        raise UsageError("detector.panels: the reference, and so mode c and its φ carry-over, has one flat detector")
+    if quirks_of(experiment) != PHYSICS:
+        raise UsageError("detector.panels: nanoBragg, and so mode c and its φ carry-over, has one flat detector")
 
 
 def listed_panels(experiment: Experiment) -> tuple[ListedPanel, ...]:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..experiment import Detector, Experiment, Sampling, Scan, Vector, changed
+from ..experiment.quirks import quirks_of
 from ..kernels.equations.pixel import solid_angle
 from ..kernels.equations.vectors import cross, dot, rotated_about, rotated_xyz, unit
 from ..render import rendering
@@ -262,7 +263,7 @@ def sources_average(render: Render, experiment: Experiment, folder: Path) -> Non
         return render(changed(experiment, beam={"source_file": str(path)}))
 
     images = [image(f"source_{number}", row[None]) for number, row in enumerate(rows)]
-    expected = np.average(images, axis=0, weights=weights if experiment.mode == "spec" else None)
+    expected = np.average(images, axis=0, weights=None if quirks_of(experiment).source_weights_ignored else weights)
     _assert_same(image("sources", rows), expected, f"{len(rows)} sources do not average", relative=1e-5)
     equal = np.mean(images, axis=0, dtype=float)
     _assert_same(render(experiment), equal, "divergence and spectrum are not their list of sources", relative=1e-5)
@@ -380,8 +381,8 @@ def intensity_stays_below_its_peak(render: Render, experiment: Experiment) -> No
     # a curved detector is everywhere as far as where the beam, or its line backwards (C-2), meets the plane.
     height = dot(detector.origin, unit(cross(detector.fast, detector.slow)))
     nearest = min(abs(height), abs(detector.distance))
-    # In mode c every layer is weighted by the last one's fraction, and the fractions may sum to more than 1 (C-20).
-    layers = detector.layers if experiment.mode == "c" else 1
+    # Every layer may be weighted by the last one's fraction, and the fractions may sum to more than 1 (C-20).
+    layers = detector.layers if quirks_of(experiment).layers_overfill_sensor else 1
     bound = peak * solid_angle(detector, nearest) * layers
     brightest = float(render(experiment).max())
     assert brightest <= bound * (1.0 + 1e-6), f"the brightest pixel has {brightest:g} photons, {bound:g} are possible"
@@ -553,7 +554,7 @@ def _matrix(xyz_rad: Vector) -> Array:
 
 def _linear(experiment: Experiment) -> Experiment:
     """Without what makes an image of mode ``c`` other than the sum of its samples: C-9, C-11 and C-12."""
-    if experiment.mode == "c":
+    if quirks_of(experiment).factors_multiply_sum:
         separate = {"oversample_thick": False, "oversample_polar": False, "oversample_omega": False}
         experiment = _without_water(changed(experiment, sampling=separate))
     return replace(experiment, phi_carryover="spec")

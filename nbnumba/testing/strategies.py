@@ -27,6 +27,7 @@ from ..experiment import (
     Vector,
     changed,
 )
+from ..experiment.quirks import QUIRKS
 from ..nanobragg.options import as_command_line
 
 OWN_PIVOT = {"mosflm": "beam", "denzo": "beam", "adxv": "beam", "xds": "sample", "dials": "sample"}
@@ -149,8 +150,10 @@ def detectors(draw: st.DrawFn, mode: Mode = "spec") -> Detector:
     pivot: Any
     if convention == "custom":
         pivot = draw(st.sampled_from(["beam", "sample"]))
+    elif QUIRKS[mode].pivot_by_convention:
+        pivot = OWN_PIVOT[convention]
     else:
-        pivot = OWN_PIVOT[convention] if mode == "c" else draw(st.none() | st.sampled_from(["beam", "sample"]))
+        pivot = draw(st.none() | st.sampled_from(["beam", "sample"]))
     return Detector(
         convention=convention,
         pivot=pivot,

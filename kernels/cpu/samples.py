@@ -1,0 +1,140 @@
+"""Around the innermost loops of the fast renderer: where samples are, what they are weighed with, and their photons."""
+
+import numpy as np
+
+from ..compile.equation import inlined
+from ..compile.jit import internal
+from ..compile.memory import add_to, read, write
+from ..equations.background import background_intensity
+from ..equations.pixel import capture, flat_position, position, solid_angle
+from ..equations.polarization import polarization_factor
+from ..equations.scattering import beyond_resolution, scattering_vector, sin_theta_over_lambda
+from ..equations.vectors import length
+from ..plan import FLAT
+from .block import copy, fill
+
+
+@internal(forceinline=True, fastmath={"contract", "arcp"})
+def place_pixels(plan, block, slow, count, layer, sub_slow, sub_fast):
+    """Directions of one sub-pixel of every pixel, and what depends on them alone."""
+    detector = plan.detector
+    step = detector.pixel / plan.oversample
+    first_of_layer = sub_slow == 0 and sub_fast == 0
+    first_of_pixel = layer == 0 and first_of_layer
+    depth = layer * detector.layer_step
+    at_slow = step * (slow * plan.oversample + sub_slow) + step / 2.0
+    if detector.surface == FLAT:
+        for pixel in range(count):
+            p = np.uint32(pixel)
+            at_fast = step * (read(block.fast, p) * plan.oversample + sub_fast) + step / 2.0
+            point = flat_position(detector, at_fast, at_slow, depth)
+            put_direction(block, p, point)
+    else:
+        for pixel in range(count):
+            p = np.uint32(pixel)
+            at_fast = step * (read(block.fast, p) * plan.oversample + sub_fast) + step / 2.0
+            put_direction(block, p, position(detector, at_fast, at_slow, depth))
+    if first_of_pixel or plan.oversample_omega:
+        for pixel in range(count):
+            p = np.uint32(pixel)
+            write(block.solid, p, solid_angle(detector, read(block.airpath, p)))
+    if first_of_pixel:
+        copy(block.solid, block.first_solid, count)
+    if detector.layer_step > 0.0 and (first_of_layer or plan.oversample_thick):
+        for pixel in range(count):
+            p = np.uint32(pixel)
+            direction = (read(block.x, p), read(block.y, p), read(block.z, p))
+            write(block.capture, p, capture(detector, float(layer), direction))
+    if first_of_layer:
+        for pixel in range(count):
+            add_to(block.captured, np.uint32(pixel), read(block.capture, np.uint32(pixel)))
+
+
+@inlined
+def put_direction(block, p, point):
+    """Distance of a point from the sample, and the direction in which it is seen."""
+    airpath = length(point)
+    inverse = 1.0 / airpath
+    write(block.x, p, point[0] * inverse)
+    write(block.y, p, point[1] * inverse)
+    write(block.z, p, point[2] * inverse)
+    write(block.airpath, p, airpath)
+
+
+@internal(forceinline=True, fastmath={"contract", "arcp"})
+def scatter(plan, block, count, source, first_of_pixel):
+    """Scattering vectors of one source, which samples dmin keeps, and polarization."""
+    sources = plan.sources
+    incident = (sources.incident[source, 0], sources.incident[source, 1], sources.incident[source, 2])
+    wavelength = sources.wavelength[source]
+    for pixel in range(count):
+        p = np.uint32(pixel)
+        q = scattering_vector((read(block.x, p), read(block.y, p), read(block.z, p)), incident, wavelength)
+        write(block.qx, p, q[0])
+        write(block.qy, p, q[1])
+        write(block.qz, p, q[2])
+    if plan.dmin > 0.0:
+        for pixel in range(count):
+            stol = sin_theta_over_lambda((block.qx[pixel], block.qy[pixel], block.qz[pixel]))
+            block.kept[pixel] = 0.0 if beyond_resolution(stol, plan.dmin) else 1.0
+    if first_of_pixel and source == 0 and plan.background.scale > 0.0:
+        for pixel in range(count):
+            stol = sin_theta_over_lambda((block.qx[pixel], block.qy[pixel], block.qz[pixel]))
+            block.amorphous[pixel] = background_intensity(plan.background, stol)
+    if plan.polarization_correction and ((first_of_pixel and source == 0) or plan.oversample_polar):
+        for pixel in range(count):
+            p = np.uint32(pixel)
+            direction = (read(block.x, p), read(block.y, p), read(block.z, p))
+            write(block.polar, p, polarization_factor(plan.kahn, incident, direction, plan.polarization_axis))
+    if first_of_pixel and source == 0:
+        copy(block.polar, block.first_polar, count)
+        if plan.polarization_correction and plan.dmin > 0.0 and not plan.polar_of_skipped:
+            fill(block.first_polar, 0.0, count)
+    if plan.polarization_correction and plan.dmin > 0.0:
+        polarization_of_kept(plan, block, count, incident)
+
+
+@internal(forceinline=True)
+def polarization_of_kept(plan, block, count, incident):
+    """A pixel's polarization is that of the first of its samples that dmin keeps."""
+    for p in range(count):
+        if block.polar_known[p] == 0.0 and block.kept[p] > 0.0:
+            direction = (block.x[p], block.y[p], block.z[p])
+            block.first_polar[p] = polarization_factor(plan.kahn, incident, direction, plan.polarization_axis)
+            block.polar_known[p] = 1.0
+
+
+@internal(forceinline=True, fastmath={"contract"})
+def weigh_samples(plan, block, count, weight):
+    """Add one source's samples to the layer, each pixel's with its weight."""
+    for pixel in range(count):
+        p = np.uint32(pixel)
+        factor = weight * read(block.kept, p)
+        factor *= read(block.solid, p) if plan.oversample_omega else 1.0
+        factor *= read(block.polar, p) if plan.oversample_polar else 1.0
+        factor *= read(block.capture, p) if plan.oversample_thick else 1.0
+        add_to(block.layer, p, factor * read(block.samples, p))
+
+
+@internal(forceinline=True, fastmath={"contract"})
+def add_layer(plan, block, count):
+    """Add a layer to the pixels, with its capture fraction where that is one for the layer."""
+    weighted = plan.oversample_thick or plan.last_capture
+    for pixel in range(count):
+        p = np.uint32(pixel)
+        add_to(block.total, p, (1.0 if weighted else read(block.capture, p)) * read(block.layer, p))
+
+
+@internal(forceinline=True, fastmath={"contract"})
+def finish_pixels(plan, block, count):
+    """From sums of samples to photons."""
+    for pixel in range(count):
+        p = np.uint32(pixel)
+        photons = plan.photons_per_sample * read(block.total, p)
+        photons *= 1.0 if plan.oversample_omega else read(block.first_solid, p)
+        photons *= 1.0 if plan.oversample_polar else read(block.first_polar, p)
+        photons *= read(block.capture, p) if plan.last_capture and not plan.oversample_thick else 1.0
+        if not plan.background.in_sum:
+            around = read(block.first_solid, p) * read(block.first_polar, p) * read(block.captured, p)
+            photons += read(block.amorphous, p) * around
+        write(block.photons, p, photons)

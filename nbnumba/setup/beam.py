@@ -1,0 +1,67 @@
+"""What the beam brings to an image: its wavelength, its fluence, its sources as kernels take them."""
+
+import warnings
+
+import numpy as np
+
+from ..errors import NbnumbaWarning, UsageError
+from ..experiment import Beam, Experiment
+from ..experiment.quirks import Quirks
+from ..kernels.equations.vectors import cross, length
+from ..kernels.plan import Plan, SourcesPlan
+from ..units import METRES_PER_ANGSTROM, metres_from_mm
+from .inputs import Inputs
+from .panels import PanelGeometry
+from .sources import Sources, beam_sources, listed_sources
+
+DEFAULT_WAVELENGTH_ANGSTROM = 1.0
+
+
+def central_wavelength(beam: Beam) -> float:
+    """λ in Å, as given or by default."""
+    return beam.wavelength_angstrom or DEFAULT_WAVELENGTH_ANGSTROM
+
+
+def fluence(beam: Beam) -> float:
+    """Photons per m²: from the flux where one is given."""
+    if beam.flux_per_s != 0.0 and beam.exposure_s > 0.0 and beam.size_mm > 0.0:
+        return beam.flux_per_s * beam.exposure_s / metres_from_mm(beam.size_mm) ** 2
+    if beam.flux_per_s != 0.0:
+        warnings.warn(
+            f"-flux {beam.flux_per_s:g} is ignored beside an -exposure or a -beamsize of 0: -fluence counts",
+            NbnumbaWarning,
+            stacklevel=3,
+        )
+    return beam.fluence_per_m2
+
+
+def sources_of(
+    experiment: Experiment, inputs: Inputs, lab: PanelGeometry, wavelength: float, quirks: Quirks
+) -> Sources:
+    """The sources of a list, or of the beam's divergence and spectrum."""
+    if inputs.sources is not None:
+        weighted = not quirks.source_weights_ignored
+        return listed_sources(inputs.sources, lab.beam, wavelength, weighted)
+    sources = beam_sources(experiment.beam, lab.beam, lab.polarization, wavelength)
+    if sources.wavelength_angstrom.min() <= 0.0:
+        raise UsageError(
+            f"-dispersion {experiment.beam.dispersion_percent:g} percent reaches wavelengths of 0 or less: give less"
+        )
+    return sources
+
+
+def sources_plan(sources: Sources) -> SourcesPlan:
+    """The sources as kernels take them."""
+    incident, wavelength_m = np.ascontiguousarray(sources.incident), sources.wavelength_angstrom * METRES_PER_ANGSTROM
+    return SourcesPlan(incident, wavelength_m, sources.weight)
+
+
+def check_polarization(plan: Plan) -> None:
+    """Refuse an E-vector along the beam, where it matters."""
+    if not plan.polarization_correction or plan.kahn == 0.0:
+        return
+    for incident in plan.sources.incident:
+        if length(cross(plan.polarization_axis, tuple(incident))) < 1e-9:
+            raise UsageError(
+                f"-polar {plan.kahn:g}: the polarization axis is parallel to the beam; give a -polar_vector across it"
+            )

@@ -1,0 +1,49 @@
+"""Whether a run fits into memory, asked before anything large is made."""
+
+import math
+import os
+
+from ..errors import ResourceError
+
+BYTES_PER_PIXEL = 6
+"""Of the float image and the counts that are made of it; a picture (-png) takes as much again for a moment."""
+BYTES_PER_ORIENTATION = 72
+BYTES_PER_FACTOR = 8
+
+
+def check_memory(image: tuple[int, int], masked: bool, table: tuple[int, ...], orientations: int) -> None:
+    """Raise a ResourceError, before the image is allocated, for what memory cannot hold.
+
+    Parameters
+    ----------
+    image : tuple of 2 ints
+        Its shape (slow, fast), and that of the mask if it is ``masked``.
+    table : tuple of 3 ints
+        Shape of the table of structure factors, of which kernels take a padded copy.
+    orientations : int
+        Spindle angles times mosaic domains.
+    """
+    needs = {
+        f"an image of {image[1]} x {image[0]} pixels": math.prod(image) * (BYTES_PER_PIXEL + masked),
+        f"{orientations} orientations of the crystal": orientations * BYTES_PER_ORIENTATION,
+        "the table of structure factors": math.prod(n + 2 for n in table) * BYTES_PER_FACTOR,
+    }
+    needed, available, most = sum(needs.values()), available_memory(), max(needs, key=lambda what: needs[what])
+    if available is not None and needed > available:
+        raise ResourceError(
+            f"the run needs {needed / 2**30:.3g} GiB of memory, {needs[most] / 2**30:.3g} GiB of it for {most}, and "
+            f"{available / 2**30:.3g} GiB are available: "
+            "give fewer pixels (-detpixels), φ steps, -mosaic_domains or outlying reflections"
+        )
+
+
+def available_memory() -> int | None:
+    """Bytes that a new array can take without swapping; None where the system does not say."""
+    try:
+        with open("/proc/meminfo", "rb") as lines:
+            for line in lines:
+                if line.startswith(b"MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, ValueError, AttributeError):
+        return None
