@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from nbnumba.choices import PRECISIONS
 from nbnumba.comparison.programs import words_of
 from nbnumba.errors import NbnumbaError
 
 from .cases import LARGE_CASE, ROOT, SCALING_CASE, all_cases, write_inputs
 from .measure import (
     KERNELS,
-    TOLERANCES,
     CaseResult,
     Figure,
     Peaks,
@@ -142,9 +142,9 @@ def kernel_table(report: Report) -> Iterator[str]:
             case.name,
             f"{case.steps / 1e6:.3g}",
             *(shown(case.ns_per_step.get(name)) for name in KERNELS),
-            *(shown(case.ratios.get(name)) for name in TOLERANCES),
-            *(shown(case.steps_per_second[name] / 1e6) for name in TOLERANCES),
-            *(shown(case.share_of_peak(name, report.peaks)) for name in TOLERANCES),
+            *(shown(case.ratios.get(name)) for name in PRECISIONS),
+            *(shown(case.steps_per_second[name] / 1e6) for name in PRECISIONS),
+            *(shown(case.share_of_peak(name, report.peaks)) for name in PRECISIONS),
         )
         for case in report.cases
     ]
@@ -160,8 +160,8 @@ def command_table(report: Report) -> Iterator[str]:
             case.name,
             *(shown(seconds) for seconds in (case.medians["command"], case.medians.get("whole"))),
             shown(case.ratios.get("command")),
-            *(shown(case.agreement[name].worst if case.agreement else None) for name in TOLERANCES),
-            *(shown(1.0 - case.agreement[name].correlation if case.agreement else None) for name in TOLERANCES),
+            *(shown(case.agreement[name].worst if case.agreement else None) for name in PRECISIONS),
+            *(shown(1.0 - case.agreement[name].correlation if case.agreement else None) for name in PRECISIONS),
         )
         for case in report.cases
     ]
@@ -184,7 +184,7 @@ def as_json(report: Report) -> dict[str, Any]:
     """Every measured second of every round, and what follows from them."""
     derived = ("medians", "ns_per_step", "steps_per_second", "ratios")
     cases = [asdict(case) | {name: getattr(case, name) for name in derived} for case in report.cases]
-    shares = [{name: case.share_of_peak(name, report.peaks) for name in TOLERANCES} for case in report.cases]
+    shares = [{name: case.share_of_peak(name, report.peaks) for name in PRECISIONS} for case in report.cases]
     return asdict(report) | {
         "cases": [case | {"share_of_peak": share} for case, share in zip(cases, shares, strict=True)]
     }

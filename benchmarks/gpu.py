@@ -20,18 +20,19 @@ from pathlib import Path
 from statistics import median
 
 from nbnumba import simulate_many
+from nbnumba.choices import PRECISIONS, Precision
 from nbnumba.comparison.programs import OWN, RunnerError, run, words_of
 from nbnumba.errors import NbnumbaWarning
 from nbnumba.nanobragg.options import parse
 from nbnumba.render.cuda import cards as gpu
-from nbnumba.render.rendering import Precision
 from nbnumba.setup.resolve import Resolved
+from nbnumba.tolerances import BY_PRECISION
 
 from .__main__ import RESULTS, progress, shown, table
 from .cases import LYSOZYME_HKL, Case, all_cases, write_inputs
 from .in_a_row import seconds_each, turning, whole_launches
 from .kernel_times import CardTime, launcher_of, time_queued
-from .measure import NO_EXTRAS, TOLERANCES, agreement_of, in_turn, resolved_of, steps_of
+from .measure import NO_EXTRAS, agreement_of, in_turn, resolved_of, steps_of
 
 SPECTRA = Case(
     "spectra",
@@ -91,7 +92,7 @@ def measure_command(case: Case, folder: Path, rival: Sequence[str], rounds: int,
     options = [*case.args, *NO_EXTRAS]
     # nanoBragg's CUDA program rotates a spindle that stands at 0 like any other: C-9 is the C program's alone.
     ours = (*OWN, *"-mode c -phi_carryover spec -backend cuda -device".split(), str(device))
-    words = {precision: (*ours, "-precision", precision) for precision in TOLERANCES} | (
+    words = {precision: (*ours, "-precision", precision) for precision in PRECISIONS} | (
         {"rival": rival} if rival else {}
     )
     images, programs = {}, {}
@@ -105,7 +106,7 @@ def measure_command(case: Case, folder: Path, rival: Sequence[str], rounds: int,
         programs[name] = partial(seconds_of, program, options, folder)
     worst = {}
     if "rival" in images:
-        worst = {name: agreement_of(images[name], images["rival"], TOLERANCES[name]).worst for name in TOLERANCES}
+        worst = {name: agreement_of(images[name], images["rival"], BY_PRECISION[name]).worst for name in PRECISIONS}
     return Command(case.name, in_turn(programs, rounds), worst)
 
 
@@ -131,10 +132,10 @@ def measure(only: Sequence[str] | None, rounds: int, images: int, device: int) -
             progress(case.name)
             resolved = resolved_of(case.args, folder)
             with gpu.on(device):
-                kernels += [measure_kernel(case, resolved, precision, rounds) for precision in TOLERANCES]
+                kernels += [measure_kernel(case, resolved, precision, rounds) for precision in PRECISIONS]
             commands.append(measure_command(case, folder, rival, command_rounds, device))
     progress("many images")
-    many = {precision: images_per_second(precision, images) for precision in TOLERANCES}
+    many = {precision: images_per_second(precision, images) for precision in PRECISIONS}
     return {"structure_factors": factors, "kernels": kernels, "commands": commands, "images_per_second": many}
 
 
@@ -164,9 +165,9 @@ def markdown(figures: Mapping[str, object]) -> Iterator[str]:
     rows = [
         (
             c.case,
-            *(shown(median(c.seconds[name]) if name in c.seconds else None) for name in ("double", "mixed", "rival")),
-            *(shown(ratio(c, name)) for name in TOLERANCES),
-            *(shown(c.worst.get(name)) for name in TOLERANCES),
+            *(shown(median(c.seconds[name]) if name in c.seconds else None) for name in (*PRECISIONS, "rival")),
+            *(shown(ratio(c, name)) for name in PRECISIONS),
+            *(shown(c.worst.get(name)) for name in PRECISIONS),
         )
         for c in figures["commands"]
     ]

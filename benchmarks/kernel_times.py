@@ -13,10 +13,11 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
+from nbnumba.choices import Precision
 from nbnumba.kernels.cuda import tables as cuda_tables
 from nbnumba.kernels.plan import SQUARE, Plan
 from nbnumba.render.cuda import cards as gpu
-from nbnumba.render.cuda.launches import Job, Pace
+from nbnumba.render.cuda.launches import Batch, Pace
 from nbnumba.render.cuda.memory import Place
 
 ARITHMETIC = ("DOUBLE", "SINGLE", "BITS", "PAIRS")
@@ -57,7 +58,7 @@ class CardTime:
     """Whether the card waited for the host in every round: then these are times of the host."""
 
 
-def launcher_of(plan: Plan, precision: str, most_registers: int | None = None) -> Launcher:
+def launcher_of(plan: Plan, precision: Precision, most_registers: int | None = None) -> Launcher:
     """The one place here that knows how an image is cut and launched.
 
     ``most_registers``: of a thread; None for the kernel as it is.
@@ -65,27 +66,27 @@ def launcher_of(plan: Plan, precision: str, most_registers: int | None = None) -
     from nbnumba.kernels.cuda import render as kernels
 
     provider = gpu.cuda_provider()
-    job = Job([plan], precision, Place())
-    kernel = _kernel_of(job.variant, most_registers)
-    job.kernels = SimpleNamespace(**{**vars(kernels), "render_pixels": kernel})
-    pieces = list(job.pieces(Pace(job.work_of_launch)))
+    batch = Batch([plan], precision, Place())
+    kernel = _kernel_of(batch.variant, most_registers)
+    batch.kernels = SimpleNamespace(**{**vars(kernels), "render_pixels": kernel})
+    pieces = list(batch.pieces(Pace(batch.work_of_launch)))
 
     def launch() -> None:
         for piece in pieces:
-            job.launch(piece)
+            batch.launch(piece)
 
     def code() -> tuple[int, int] | None:
         if provider.is_simulator:
             return None
         return _only(kernel.get_regs_per_thread()), _only(kernel.get_local_mem_per_thread())
 
-    chosen, ratio = len(job.variant[-1]), provider.singles_per_double()
+    chosen, ratio = len(batch.variant[-1]), provider.singles_per_double()
     least_s = cuda_tables.least_seconds_per_step(chosen, ratio, provider.instructions_per_second())
     counted = plan.crystal.shape == SQUARE and not plan.factors.interpolate
     return Launcher(
         launch,
         len(pieces),
-        f"{-(-pieces[0].count // cuda_tables.THREADS)} x {pieces[0].parts}, {job.rows_of_part} rows",
+        f"{-(-pieces[0].count // cuda_tables.THREADS)} x {pieces[0].parts}, {batch.rows_of_part} rows",
         ARITHMETIC[chosen],
         1e12 * least_s if counted else None,
         code,

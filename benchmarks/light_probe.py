@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from nbnumba.choices import PRECISIONS
+
 from .first_light import ROOT, row
 
 PACKAGES = (
@@ -71,9 +73,10 @@ def image(pixels: int) -> bool:
     """Hold a small image against the reference renderer's; whether it is right, and the same again."""
     from nbnumba.errors import DeviceError
     from nbnumba.render.cuda import cards as gpu
-    from nbnumba.render.rendering import render
+    from nbnumba.render.job import render
+    from nbnumba.tolerances import BY_PRECISION
 
-    from .measure import TOLERANCES, agreement_of, resolved_of
+    from .measure import agreement_of, resolved_of
 
     reason = gpu.why_unusable()
     if reason is not None:
@@ -84,7 +87,7 @@ def image(pixels: int) -> bool:
         row(str(card))
     resolved = resolved_of([*STILL.split(), "-detpixels", str(pixels)], ROOT)
     wanted, good = render(resolved, "reference").photons, True
-    for precision, tolerance in TOLERANCES.items():
+    for precision, tolerance in BY_PRECISION.items():
         try:
             first_s, first = timed(render, resolved, "cuda", precision)
             again_s, again = timed(render, resolved, "cuda", precision)
@@ -110,7 +113,7 @@ def timed(work: Callable[..., Any], *args: object) -> tuple[float, Any]:
 
 def rendered(precision: str, pixels: int) -> bool:
     """One image twice, for tools that watch it."""
-    from nbnumba.render.rendering import render
+    from nbnumba.render.job import render
 
     from .measure import resolved_of
 
@@ -127,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     image_parser = pieces.add_parser("image", help="a small image against the reference renderer's")
     image_parser.add_argument("-tiny", action="store_true", help="of 8 x 8 pixels")
     render_parser = pieces.add_parser("render", help="one image, for tools that watch it")
-    render_parser.add_argument("precision", choices=("double", "mixed"))
+    render_parser.add_argument("precision", choices=PRECISIONS)
     render_parser.add_argument("pixels", type=int)
     options = parser.parse_args(argv)
     if options.piece == "environment":

@@ -15,17 +15,19 @@ from statistics import median
 import numpy as np
 
 from nbnumba import simulate_many
+from nbnumba.choices import PRECISIONS
 from nbnumba.kernels.cuda import provider
 from nbnumba.nanobragg.options import parse
 from nbnumba.render.cuda import cards as gpu
-from nbnumba.render.rendering import render
+from nbnumba.render.job import render
 from nbnumba.setup.resolve import Resolved
+from nbnumba.tolerances import BY_PRECISION
 
 from .cases import all_cases, write_inputs
 from .first_light import row
 from .in_a_row import seconds_each, turning, whole_launches
 from .kernel_times import launcher_of, time_queued
-from .measure import TOLERANCES, agreement_of, resolved_of, steps_of
+from .measure import agreement_of, resolved_of, steps_of
 
 CASES = "domains gauss still large sources oversampled layers round tophat interpolated".split()
 LIMITED = ("domains", "gauss", "still")
@@ -62,9 +64,9 @@ def kernels(seconds: float, tiny: bool) -> None:
     ends = time.monotonic() + 0.9 * seconds
     resolved = resolved_cases(CASES[:1] if tiny else CASES, tiny)
     limits = () if provider.is_simulator else LIMITS
-    wanted = [(name, precision, None) for name in resolved for precision in TOLERANCES]
+    wanted = [(name, precision, None) for name in resolved for precision in PRECISIONS]
     wanted += [
-        (name, precision, most) for name in LIMITED for most in limits for precision in TOLERANCES if name in resolved
+        (name, precision, most) for name in LIMITED for most in limits for precision in PRECISIONS if name in resolved
     ]
     row("case         precision arithmetic limit  regs local        ms ps/step  floor  host ms  launches, grid")
     with gpu.on(0):
@@ -128,12 +130,12 @@ def around(tiny: bool) -> None:
 def whole_images(name: str, resolved: Resolved) -> str:
     """Milliseconds of an image in each precision, and how far the two are from each other."""
     images, told = {}, []
-    for precision in TOLERANCES:
+    for precision in PRECISIONS:
         render(resolved, "cuda", precision)
         began = time.perf_counter()
         images[precision] = render(resolved, "cuda", precision).photons
         told.append(f"{precision} {1e3 * (time.perf_counter() - began):.2f} ms")
-    worst = agreement_of(images["mixed"], images["double"], TOLERANCES["mixed"]).worst
+    worst = agreement_of(images["mixed"], images["double"], BY_PRECISION["mixed"]).worst
     return f"{name}, whole image: {', '.join(told)}; mixed against double {worst:.2f} of the tolerance"
 
 

@@ -25,18 +25,20 @@ import numpy as np
 import numpy.typing as npt
 
 import nbnumba
+from nbnumba.choices import PRECISIONS, Precision
 from nbnumba.comparison.images import correlation
 from nbnumba.comparison.programs import OWN, run
 from nbnumba.errors import NbnumbaWarning
 from nbnumba.formats.hkl import read_hkl
-from nbnumba.golden_suite_generator.suite import DOUBLE, MIXED, Tolerance, worst_ratio
+from nbnumba.golden_suite_generator.suite import worst_ratio
 from nbnumba.kernels.compile.jit import compiled
 from nbnumba.kernels.compile.memory import read_back, write
 from nbnumba.nanobragg.options import parse
-from nbnumba.render.rendering import Precision, render
+from nbnumba.render.job import render
 from nbnumba.response.counting import photon_counts
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
+from nbnumba.tolerances import BY_PRECISION, Tolerance
 
 from .cases import LYSOZYME_HKL, ROOT, TINY_STILL, Case
 
@@ -45,11 +47,10 @@ Seconds = Callable[[], float]
 Peaks = tuple[float, float]
 """float64 and float32 operations per second of one core."""
 
-KERNELS = ("double", "mixed", "reference")
+KERNELS = (*PRECISIONS, "reference")
 SHORTEST_TURN_S = 0.1
 ONE_PIXEL = ("-roi", "0", "0", "0", "0")
 NO_EXTRAS = ("-nonoise", "-nopgm", "-noprogress")
-TOLERANCES: Mapping[Precision, Tolerance] = {"double": DOUBLE, "mixed": MIXED}
 
 OPERATIONS: Mapping[Precision, tuple[int, int]] = {"double": (142, 0), "mixed": (43, 66)}
 """float64 and float32 operations of a plain step, counted in docs/benchmarks.md."""
@@ -160,7 +161,7 @@ def measure_case(case: Case, folder: Path, reference: Sequence[str], rounds: int
     def command(words: Sequence[str], *more: str) -> Seconds:
         return lambda: run(words, [*options, *NO_EXTRAS, *more], folder).seconds
 
-    images = {precision: photons(precision) for precision in TOLERANCES}
+    images = {precision: photons(precision) for precision in PRECISIONS}
     programs: dict[str, Seconds] = {
         "double": lambda: seconds_per_call(lambda: photons("double")),
         "mixed": lambda: seconds_per_call(lambda: photons("mixed")),
@@ -170,7 +171,7 @@ def measure_case(case: Case, folder: Path, reference: Sequence[str], rounds: int
     agreement: dict[Precision, Agreement] = {}
     if reference:
         theirs = run(reference, [*options, *NO_EXTRAS], folder).photons
-        agreement = {name: agreement_of(image, theirs, TOLERANCES[name]) for name, image in images.items()}
+        agreement = {name: agreement_of(image, theirs, BY_PRECISION[name]) for name, image in images.items()}
         programs |= {"whole": command(reference), "set-up": command(reference, *ONE_PIXEL)}
     return CaseResult(case.name, case.about, case.plain, steps_of(resolved), in_turn(programs, rounds), agreement)
 

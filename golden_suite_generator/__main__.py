@@ -11,13 +11,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from nbnumba.choices import RENDERERS, Precision
 from nbnumba.comparison.programs import words_of
 from nbnumba.errors import NbnumbaError, UsageError
+from nbnumba.tolerances import BY_PRECISION
 
 from .cases import CASES
 from .suite import (
-    DOUBLE,
-    MIXED,
     Case,
     Result,
     SuiteError,
@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
 
     who = to_check.add_mutually_exclusive_group()
     who.add_argument("-bin", metavar="CMD", help="run this program on the arguments as recorded")
-    who.add_argument("-backend", choices=("cpu", "reference", "cuda"), default="cpu", help="one of ours (cpu)")
+    who.add_argument("-backend", choices=RENDERERS, default="cpu", help="one of ours (cpu)")
     to_check.add_argument("-mixed", action="store_true", help="mixed precision, and the tolerance for it")
     to_check.add_argument("-self", action="store_true", help="check a program against its own recording")
     return parser
@@ -132,8 +132,8 @@ def _check(options: argparse.Namespace) -> int:
         refuse_recorder(read_recorder(options.suite), words)
     cases = select(read_cases(options.suite / "cases.json"), options.only)
     width = max(len(case.name) for case in cases)
-    tolerance = MIXED if options.mixed else DOUBLE
-    print(f"|difference| <= {tolerance.relative:g} |pixel| + {tolerance.of_maximum:g} max")
+    tolerance = BY_PRECISION[_precision(options)]
+    print(f"|difference| <= {tolerance.relative:g} |pixel| + {tolerance.of_max:g} max")
     print(f"{'case':{width}}  mode         worst ratio  result")
     results = []
     for result in _results(options, cases, words):
@@ -147,10 +147,14 @@ def _check(options: argparse.Namespace) -> int:
 def _results(options: argparse.Namespace, cases: Sequence[Case], words: Sequence[str] | None) -> Iterator[Result]:
     for case in cases:
         if words is not None:
-            yield check_program(options.suite, case, words, MIXED if options.mixed else DOUBLE)
+            yield check_program(options.suite, case, words, BY_PRECISION[_precision(options)])
             continue
         for mode in case.modes:
-            yield check_backend(options.suite, case, mode, options.backend, "mixed" if options.mixed else "double")
+            yield check_backend(options.suite, case, mode, options.backend, _precision(options))
+
+
+def _precision(options: argparse.Namespace) -> Precision:
+    return "mixed" if options.mixed else "double"
 
 
 def _line(result: Result, width: int) -> str:

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 import nbnumba
+from nbnumba.choices import BackendName, Precision
 from nbnumba.comparison.programs import INT_FILE, Finished, RunnerError, run
 from nbnumba.errors import InputFileError, NbnumbaWarning, ResourceError, UsageError
 from nbnumba.experiment import Mode
@@ -33,7 +34,8 @@ from nbnumba.formats.arrays import read_arrays
 from nbnumba.formats.files import read_bytes, read_text, replacing
 from nbnumba.formats.smv import read_smv, smv_header
 from nbnumba.nanobragg.options import parse
-from nbnumba.render.rendering import Backend, Precision, simulate
+from nbnumba.simulation import simulate
+from nbnumba.tolerances import BY_PRECISION, Tolerance
 
 AS_RECORDED = "as recorded"
 """In place of a mode: the arguments that were recorded, whatever they mean to the program."""
@@ -47,17 +49,6 @@ _LARGEST_SCRIPT = 1 << 16
 
 class SuiteError(UsageError):
     """A suite or a table that cannot be used as it is."""
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far a pixel may be off: relative · |pixel| + of_maximum · max."""
-
-    relative: float
-    of_maximum: float
-
-
-DOUBLE, MIXED = Tolerance(5e-7, 1e-12), Tolerance(5e-6, 1e-8)
 
 
 @dataclass(frozen=True)
@@ -301,20 +292,20 @@ def check_program(suite: Path, case: Case, words: Sequence[str], tolerance: Tole
         return _result(case, AS_RECORDED, summed(finished.photons, case.bin), finished.header, suite, tolerance)
 
 
-def check_backend(suite: Path, case: Case, mode: str, backend: Backend, precision: Precision) -> Result:
+def check_backend(suite: Path, case: Case, mode: str, backend: BackendName, precision: Precision) -> Result:
     """Hold what a backend gives for a case's own arguments in a mode against the recording."""
     with scratch(suite) as folder, contextlib.chdir(folder), warnings.catch_warnings():
         warnings.simplefilter("ignore", NbnumbaWarning)
         image = simulate(parse([*case.args, "-mode", mode]).experiment, backend, precision)
     header = smv_header(image.smv_geometry) if mode == "c" else None
-    return _result(case, mode, image.photons, header, suite, DOUBLE if precision == "double" else MIXED)
+    return _result(case, mode, image.photons, header, suite, BY_PRECISION[precision])
 
 
 def worst_ratio(image: npt.NDArray[np.float32], golden: npt.NDArray[np.float32], tolerance: Tolerance) -> float:
     """Largest difference of a pixel in units of what the tolerance allows it; infinite for a NaN."""
     pixels = golden.astype(np.float64)
     difference = np.abs(image - pixels)
-    allowed = tolerance.relative * np.abs(pixels) + tolerance.of_maximum * np.abs(pixels).max()
+    allowed = tolerance.relative * np.abs(pixels) + tolerance.of_max * np.abs(pixels).max()
     ratios = np.divide(difference, allowed, out=np.full(pixels.shape, np.inf), where=allowed > 0)
     ratios[difference == 0] = 0.0
     worst = float(ratios.max())

@@ -59,15 +59,15 @@ if TYPE_CHECKING:
     )
     from .image import Image
     from .prediction import Predictions, hkl_map, predict
-    from .render.rendering import simulate, simulate_many
+    from .simulation import simulate, simulate_many
 else:
     _HEAVY = {
         "Image": "image",
         "Predictions": "prediction",
         "hkl_map": "prediction",
         "predict": "prediction",
-        "simulate": "render.rendering",
-        "simulate_many": "render.rendering",
+        "simulate": "simulation",
+        "simulate_many": "simulation",
     }
 
     def __getattr__(name: str) -> Any:

@@ -21,16 +21,20 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=in_the_middle.acquire, after_in_parent=release, after_in_child=release)
 
 
-def compiling(work: Callable[[], T]) -> T:
-    """Do what compiles kernels, or loads them.
+def _warn(text: str) -> None:
+    warnings.warn(text, NbnumbaWarning, stacklevel=5)
+
+
+def compiling(work: Callable[[], T], tell: Callable[[str], None] = _warn) -> T:
+    """Do what compiles kernels, or loads them; ``tell`` is told, once, that they cannot be read or kept.
 
     Warns
     -----
     NbnumbaWarning
-        They cannot be read or kept; once.
+        The same, where nobody else is to be told.
     """
     result = out_of_reach(work)
     trouble = untold_trouble()
     if trouble is not None:
-        warnings.warn(trouble, NbnumbaWarning, stacklevel=4)
+        tell(trouble)
     return result

@@ -32,13 +32,15 @@ from nbnumba.experiment import Experiment
 from nbnumba.kernels.cuda import bits
 from nbnumba.kernels.cuda import tables as cuda_tables
 from nbnumba.kernels.plan import FLAT, GAUSS, ROUND, SQUARE, TOPHAT, Plan
-from nbnumba.render import rendering
+from nbnumba.render.canvas import Canvas
 from nbnumba.render.cuda import cards as gpu
 from nbnumba.render.cuda import images as gpu_rendering
 from nbnumba.render.cuda import launches as gpu_launches
 from nbnumba.render.cuda import memory as gpu_memory
+from nbnumba.render.job import render
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
+from nbnumba.tolerances import BY_PRECISION
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = {case["name"]: case for case in json.loads((GOLDEN / "cases.json").read_text())["cases"]}
@@ -128,16 +130,16 @@ def work(out: str) -> None:
         rows = job["rows_of_part"]
         cuda_provider.singles_per_double = lambda ratio=job["singles_per_double"]: ratio
         cuda_tables.rows_per_part = (lambda *image, rows=rows: rows) if rows else chosen
-        rendering = gpu_rendering.render_cuda(plan, job["precision"])
-        windows[f"photons{n}"] = rendering.photons[slow0 : slow1 + 1, fast0 : fast1 + 1]
-        windows[f"outside{n}"] = rendering.outside
+        canvas = Canvas(plan)
+        windows[f"outside{n}"] = gpu_rendering.render_cuda(plan, canvas, job["precision"])
+        windows[f"photons{n}"] = canvas.photons[slow0 : slow1 + 1, fast0 : fast1 + 1]
     np.savez(out, **windows)
 
 
 def on_cpu(args: list[str]) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return rendering.render(resolved_from(args), "cpu").photons
+        return render(resolved_from(args), "cpu").photons
 
 
 def window_of(name: str, image: np.ndarray) -> tuple[int, int, int, int]:
@@ -157,8 +159,8 @@ def cut(image: np.ndarray, roi: tuple[int, int, int, int]) -> np.ndarray:
 
 def excess(found: np.ndarray, wanted: np.ndarray, maximum: float, precision: str) -> float:
     """Largest difference in units of what is tolerated."""
-    relative, absolute = (5e-7, 1e-12) if precision == "double" else (5e-6, 1e-8)
-    return float((np.abs(found - wanted) / (relative * np.abs(wanted) + absolute * maximum)).max())
+    allowed = BY_PRECISION[precision]
+    return float((np.abs(found - wanted) / (allowed.relative * np.abs(wanted) + allowed.of_max * maximum)).max())
 
 
 @pytest.fixture(scope="module")
@@ -394,10 +396,14 @@ class LinkerError(RuntimeError):
     ],
 )
 @pytest.mark.parametrize(
-    "render", [gpu_rendering.render_cuda, lambda plan: list(gpu_rendering.render_many([plan, plan]))]
+    "work",
+    [
+        lambda plan: gpu_rendering.render_cuda(plan, Canvas(plan)),
+        lambda plan: list(gpu_rendering.render_many([plan, plan])),
+    ],
 )
 def test_failures_of_the_card_are_one_line(
-    monkeypatch: pytest.MonkeyPatch, render: Callable[..., object], failure: Exception, says: str
+    monkeypatch: pytest.MonkeyPatch, work: Callable[..., object], failure: Exception, says: str
 ) -> None:
     def fail(*args: object, **kwargs: object) -> None:
         raise failure
@@ -406,11 +412,11 @@ def test_failures_of_the_card_are_one_line(
     monkeypatch.setattr(gpu, "cuda_provider", lambda: provider)
     resolved = resolved_from(STILL)
     with pytest.raises(DeviceError, match=says) as caught:
-        render(resolved.plan)
+        work(resolved.plan)
     assert "-backend cpu" in str(caught.value)
     assert "\n" not in str(caught.value)
     monkeypatch.setattr(gpu, "seems_present", lambda: True)
-    assert rendering.render(resolved, "auto").backend.startswith("cpu")
+    assert render(resolved, "auto").backend.startswith("cpu")
 
 
 def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -486,7 +492,7 @@ def test_memory_that_is_asked_for_is_what_is_taken(monkeypatch: pytest.MonkeyPat
         provider.cuda.device_array = lambda size, kind: kept(np.empty(size, kind))
         monkeypatch.setattr(gpu, "cuda_provider", lambda: provider)
         taken.clear()
-        gpu_launches.Job([plan], precision, gpu_memory.Place())
+        gpu_launches.Batch([plan], precision, gpu_memory.Place())
         return sum(taken)
 
     pytest.importorskip("nbnumba.kernels.cuda.render")
@@ -507,7 +513,7 @@ def test_launches_cover_the_image_and_stay_short(pixels: int, parts: int, ns: fl
         plans=[None], first=0, stop=pixels, parts=parts, capacity=min(pixels * parts, gpu_launches.MOST_PIXELS)
     )  # fmt: skip
     pace, done, seconds = gpu_launches.Pace(1 << 14), np.zeros(pixels, int), []
-    for piece in gpu_launches.Job.pieces(job, pace):  # type: ignore[arg-type]
+    for piece in gpu_launches.Batch.pieces(job, pace):  # type: ignore[arg-type]
         there = slice(piece.first, piece.first + piece.count)
         assert (done[there] == piece.first_part).all()
         done[there] += piece.parts
@@ -639,7 +645,7 @@ def test_small_images_that_are_alike_share_a_launch(launches: Launches, series: 
     ],
 )
 def test_mixed_is_what_saves_time_and_else_double(launches: Launches, options: str, variant: tuple[int, ...]) -> None:
-    said = rendering.render(resolved_from([*STILL, *options.split()]), "cuda", "mixed").backend
+    said = render(resolved_from([*STILL, *options.split()]), "cuda", "mixed").backend
     assert set(launches) == {(0, 1, variant)}
     assert ("in double" in said) == (variant[-1] == cuda_tables.DOUBLE)
 
@@ -659,13 +665,15 @@ def test_many_images_are_those_of_one_at_a_time(tmp_path: Path) -> None:
     out = tmp_path / "many.npz"
     script = (
         "import sys, json, numpy as np, nbnumba; from nbnumba.render.cuda import images as gpu_rendering\n"
+        "from nbnumba.render.canvas import Canvas\n"
         "from nbnumba.setup.inputs import read_inputs; from nbnumba.setup.resolve import resolve\n"
         "series = [nbnumba.Experiment.from_args(words) for words in json.loads(sys.argv[1])]\n"
         "plans = [resolve(one, read_inputs(one)).plan for one in series]\n"
         "many = list(gpu_rendering.render_many(plans, devices=(0, 0)))\n"
-        "single = [gpu_rendering.render_cuda(plan) for plan in plans]\n"
+        "canvases = [Canvas(plan) for plan in plans]\n"
+        "counts = [gpu_rendering.render_cuda(plan, canvas) for plan, canvas in zip(plans, canvases)]\n"
         "np.savez(sys.argv[2], outside=[n for _, n in many], same=[\n"
-        "    a.tobytes() == b.photons.tobytes() and n == b.outside for (a, n), b in zip(many, single, strict=True)\n"
+        "    a.tobytes() == b.photons.tobytes() and n == m for (a, n), b, m in zip(many, canvases, counts)\n"
         "], **{f'image{n}': photons for n, (photons, _) in enumerate(many)})\n"
     )
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}

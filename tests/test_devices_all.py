@@ -14,9 +14,9 @@ from nbnumba import Experiment, NbnumbaWarning, simulate, simulate_many
 from nbnumba.cli import main
 from nbnumba.errors import DeviceError, UsageError
 from nbnumba.kernels.plan import Plan
-from nbnumba.render import rendering
 from nbnumba.render.cuda import cards as gpu
 from nbnumba.render.cuda import images as gpu_rendering
+from nbnumba.render.job import render
 
 STILL = "-cell 70 80 90 -default_F 100 -N 5 -detpixels 16 -pixel 1".split()
 
@@ -33,13 +33,13 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """The cards that every image is rendered on; the machine seems to have some."""
     rendered: list[list[int]] = []
 
-    def render_cuda(plan: Plan, precision: str, cards: Any, progress: object) -> gpu_rendering.CudaRendering:
-        rendered.append(np.atleast_1d(cards).tolist())
-        return gpu_rendering.CudaRendering(np.ones((16, 16), np.float32), 0)
+    def render_cuda(plan: Plan, canvas: object, precision: str, cards: list[int]) -> int:
+        rendered.append(cards)
+        return 0
 
     def render_many(plans: Any, precision: str, cards: list[int]) -> Any:
         for plan in plans:
-            yield render_cuda(plan, precision, cards, None).photons, 0
+            yield np.ones((16, 16), np.float32), render_cuda(plan, None, precision, cards)
 
     monkeypatch.setattr(gpu_rendering, "render_cuda", render_cuda)
     monkeypatch.setattr(gpu_rendering, "render_many", render_many)
@@ -127,12 +127,12 @@ def test_all_of_no_usable_card_is_the_usual_error(
     still: Experiment, provider: object, why: str,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(gpu, "cuda_provider", lambda: provider)
-    for render in (
+    for work in (
         lambda: simulate(still, "cuda", device="all"),
         lambda: list(simulate_many([still], "cuda", devices="all")),
     ):
         with pytest.raises(DeviceError, match=f"^-backend cuda: {why}"):
-            render()
+            work()
     assert main([*STILL, "-backend", "cuda", "-device", "all"]) == 4
     assert capsys.readouterr().err.startswith(f"nbnumba: -backend cuda: {why}")
     assert rendered == []
@@ -143,7 +143,7 @@ def test_auto_takes_the_cpu_where_none_of_all_cards_can_be_used(
 ) -> None:
     monkeypatch.setattr(gpu, "cuda_provider", lambda: machine(2, old=(0, 1)))
     resolved = simulate(still, "cpu").resolved
-    backend = rendering.render(resolved, "auto", device="all").backend
+    backend = render(resolved, "auto", device="all").backend
     assert backend.startswith("cpu")
     assert "card 0 has compute capability 5.0" in backend
     assert rendered == []

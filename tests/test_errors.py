@@ -111,7 +111,7 @@ def refused(line: str, status: int, capsys: pytest.CaptureFixture[str]) -> str:
         ("-seed 1.5", "-seed '1.5' is not a whole number"),
         ("-roi 0.5 1 2 3", "-roi '0.5' is not a whole number in px"),
         ("-mode d", "-mode 'd' is not spec or c"),
-        ("-backend gpu", "-backend 'gpu' is not auto, cpu, cuda or reference"),
+        ("-backend gpu", "-backend 'gpu' is not auto, cuda, cpu or reference"),
         ("-energy 0", "-energy '0' is not a finite number in eV, above 0"),
         ("-threads 0", "-threads '0' is not a whole number, 1 or more"),
         ("-threads 100000", "-threads 100000: this machine takes 1 to"),

@@ -19,7 +19,7 @@ from benchmarks.first_light import Step
 from benchmarks.measure import resolved_of
 from nbnumba.formats.hkl import read_hkl
 from nbnumba.kernels.compile.cache import cache_root
-from nbnumba.render.rendering import render
+from nbnumba.render.job import render
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -17,7 +17,7 @@ from nbnumba.experiment import changed
 from nbnumba.formats.smv import read_smv, smv_header
 from nbnumba.image import Image
 from nbnumba.nanobragg.options import Command, parse
-from nbnumba.render.rendering import render
+from nbnumba.render.job import render
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
 

@@ -11,19 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nbnumba.choices import PRECISIONS
 from nbnumba.experiment import Experiment
-from nbnumba.render import rendering
 from nbnumba.render.cuda import cards as gpu
 from nbnumba.render.cuda import images as gpu_rendering
+from nbnumba.render.job import render
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
+from nbnumba.tolerances import BY_PRECISION
 
 pytestmark = pytest.mark.gpu
 
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path(__file__).parent.parent
 CASES = json.loads((GOLDEN / "cases.json").read_text())["cases"]
-TOLERANCE = {"double": (5e-7, 1e-12), "mixed": (5e-6, 1e-8)}
 CRYSTAL = ["-cell", "70", "80", "90", "75", "85", "95", "-misset", "10", "20", "30", "-default_F", "100"]
 
 
@@ -49,61 +50,59 @@ def resolved_from(args: list[str]) -> Resolved:
 
 
 def assert_close(found: np.ndarray, wanted: np.ndarray, precision: str) -> None:
-    relative, absolute = TOLERANCE[precision]
-    np.testing.assert_array_less(
-        np.abs(found - wanted), relative * np.abs(wanted) + absolute * wanted.max() + np.finfo(np.float32).tiny
-    )
+    allowed = BY_PRECISION[precision]
+    margin = allowed.relative * np.abs(wanted) + allowed.of_max * wanted.max() + np.finfo(np.float32).tiny
+    np.testing.assert_array_less(np.abs(found - wanted), margin)
 
 
-@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize(("case", "mode"), [(case, mode) for case in CASES for mode in case["modes"]], ids=case_id)
 def test_golden_image(case: dict, mode: str, precision: str) -> None:
     """What depends on the order of samples goes to the reference renderer, here as in any run."""
-    found = rendering.render(resolved_from([*case["args"], "-mode", mode]), "cuda", precision)
+    found = render(resolved_from([*case["args"], "-mode", mode]), "cuda", precision)
     assert found.backend.startswith(("cuda", "reference: "))
     with np.load(GOLDEN / f"{case['name']}.npz") as golden:
         assert_close(found.photons, golden["float"], precision)
 
 
-@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("cells", [1, 36, 300, 301, 1000])
 def test_cells_up_to_a_thousand(cells: int, precision: str) -> None:
     resolved = resolved_from([*CRYSTAL, "-nointerpolate", "-N", str(cells), "-detpixels", "256", "-oversample", "2"])
-    wanted = rendering.render(resolved, "cpu").photons
-    assert_close(gpu_rendering.render_cuda(resolved.plan, precision).photons, wanted, precision)
+    wanted = render(resolved, "cpu").photons
+    assert_close(render(resolved, "cuda", precision).photons, wanted, precision)
 
 
-@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_many_orientations_in_parts(precision: str) -> None:
     resolved = resolved_from(
         [*CRYSTAL, "-N", "10", "-detpixels", "64", "-mosaic", "0.5", "-mosaic_domains", "500", "-phi", "1", "-osc", "1"]
     )
-    first, again = (gpu_rendering.render_cuda(resolved.plan, precision).photons for _ in range(2))
+    first, again = (render(resolved, "cuda", precision).photons for _ in range(2))
     assert first.tobytes() == again.tobytes()
-    assert_close(first, rendering.render(resolved, "cpu").photons, precision)
+    assert_close(first, render(resolved, "cpu").photons, precision)
 
 
 def test_large_image_is_cut_into_launches() -> None:
     resolved = resolved_from([*CRYSTAL, "-N", "10", "-detpixels", "4096", "-pixel", "0.05", "-oversample", "1"])
     done: list[int] = []
-    found = gpu_rendering.render_cuda(resolved.plan, progress=done.append)
+    found = render(resolved, "cuda", progress=done.append)
     assert done == sorted(done)
     assert done[-1] == 4096 * 4096
     assert len(done) > 2
-    assert_close(found.photons, rendering.render(resolved, "cpu").photons, "double")
+    assert_close(found.photons, render(resolved, "cpu").photons, "double")
 
 
 def test_many_images_are_those_of_one_at_a_time() -> None:
-    plans = [
-        resolved_from([*CRYSTAL, "-N", "10", "-detpixels", "128", "-phi", str(phi), "-osc", "0"]).plan
-        for phi in range(8)
+    series = [
+        resolved_from([*CRYSTAL, "-N", "10", "-detpixels", "128", "-phi", str(phi), "-osc", "0"]) for phi in range(8)
     ]
-    many = [photons for photons, _ in gpu_rendering.render_many(iter(plans))]
-    for plan, photons in zip(plans, many, strict=True):
-        assert photons.tobytes() == gpu_rendering.render_cuda(plan).photons.tobytes()
+    many = [photons for photons, _ in gpu_rendering.render_many(resolved.plan for resolved in series)]
+    for resolved, photons in zip(series, many, strict=True):
+        assert photons.tobytes() == render(resolved, "cuda").photons.tobytes()
 
 
-@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("check", ["memcheck", "racecheck", "synccheck"])
 def test_sanitizer_finds_nothing(check: str, precision: str, tmp_path: Path) -> None:
     sanitizer = shutil.which("compute-sanitizer")

@@ -11,6 +11,7 @@ import pytest
 from test_cuda import STILL, Launches, OnCard, launches, resolved_from
 
 from nbnumba.errors import DeviceError
+from nbnumba.render.canvas import Canvas
 from nbnumba.render.cuda import cards as gpu
 from nbnumba.render.cuda import images as gpu_rendering
 from nbnumba.render.cuda import launches as gpu_launches
@@ -79,7 +80,8 @@ def test_kernels_are_warmed_up_once_in_a_place(launches: Launches, monkeypatch: 
     monkeypatch.setattr(gpu_memory, "_spare_places", {0: []})
     for options, more in (("", 2), ("-phi 1", 1), ("-round_xtal", 2), ("-phi 2", 1)):
         launches.clear()
-        gpu_rendering.render_cuda(resolved_from([*STILL, *options.split()]).plan)
+        plan = resolved_from([*STILL, *options.split()]).plan
+        gpu_rendering.render_cuda(plan, Canvas(plan))
         assert len(launches) == more
 
 
@@ -94,9 +96,9 @@ def test_an_error_on_one_card_ends_the_others(launches: Launches, monkeypatch: p
             yield
 
     monkeypatch.setattr(gpu_rendering._Band, "steps", steps)
-    before = threading.active_count()
+    before, plan = threading.active_count(), resolved_from(STILL).plan
     with pytest.raises(DeviceError, match="card 1 is lost"):
-        gpu_rendering.render_cuda(resolved_from(STILL).plan, devices=(0, 1, 2))
+        gpu_rendering.render_cuda(plan, Canvas(plan), devices=(0, 1, 2))
     assert turns[0] < 99
     assert threading.active_count() <= before
 
@@ -141,7 +143,7 @@ def test_memory_that_is_of_no_use_to_the_next_image_is_not_in_its_way(
         for words in ("-detpixels 1400", "-roi 0 0 0 0 -mosaic 1 -mosaic_domains 100 -osc 1 -phisteps 1000")
     )
     for plan in (wide, deep, wide, deep):
-        gpu_rendering.render_cuda(plan)
+        gpu_rendering.render_cuda(plan, Canvas(plan))
     assert memory.free < 10_000_000 - 8_000_000
 
 

@@ -13,7 +13,7 @@ from agreement import assert_matches
 from hypothesis import given, settings
 
 from nbnumba.experiment import Beam, Crystal, Detector, Experiment, Sampling, Scan, StructureFactors, changed
-from nbnumba.golden_suite_generator.suite import MIXED, worst_ratio
+from nbnumba.golden_suite_generator.suite import worst_ratio
 from nbnumba.kernels import reference
 from nbnumba.kernels.compile.polynomials import cos_pi, exp_clamped, sin_pi
 from nbnumba.kernels.cpu import render as cpu
@@ -22,11 +22,12 @@ from nbnumba.kernels.cuda import tables as cuda_tables
 from nbnumba.kernels.equations import orientation
 from nbnumba.kernels.equations.structure_factor import cubic_weights, interpolated_factor, nearest_factor
 from nbnumba.kernels.equations.vectors import rotated_about
-from nbnumba.render.rendering import render
+from nbnumba.render.job import render
 from nbnumba.setup.crystal import SHAPES
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
 from nbnumba.testing.strategies import experiments
+from nbnumba.tolerances import MIXED
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbnumba.errors.NbnumbaWarning")
 

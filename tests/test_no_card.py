@@ -285,6 +285,26 @@ def test_a_second_process_finds_the_kernels(machine: Machine, tmp_path: Path) ->
     assert run.named("cuLaunchKernel") != []
 
 
+def test_what_compiles_is_not_loaded_for_kernels_that_are_kept(machine: Machine, tmp_path: Path) -> None:
+    program = """
+import sys
+
+def says_whether_it_is_loaded():
+    print("numba.cuda.libdeviceimpl" in sys.modules)
+
+simulate(still, "cuda", "mixed")
+says_whether_it_is_loaded()
+
+@provider.cuda.jit
+def other(numbers):
+    numbers[0] = 1.0
+
+other[1, 1](provider.cuda.device_array(1))
+says_whether_it_is_loaded()
+"""
+    assert machine.good(program, tmp_path).out.split() == ["False", "True"]
+
+
 REFUSALS = """
 from cuda.bindings import driver
 import numpy as np

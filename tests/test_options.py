@@ -433,7 +433,7 @@ def test_labels_tell_where_the_modes_read_the_line_differently(text: str, labels
         ("-divsteps -1", "-divsteps '-1' is not a whole number, 0 or more"),
         ("-trace_pixel 1 -1", "-trace_pixel '-1' is not a whole number in px, 0 or more"),
         ("-mode x", "-mode 'x' is not spec or c"),
-        ("-backend gpu", "-backend 'gpu' is not auto, cpu, cuda or reference"),
+        ("-backend gpu", "-backend 'gpu' is not auto, cuda, cpu or reference"),
         ("--hkl=", "--hkl '' is not a file name"),
         ("--nopgm=1", "--nopgm takes no value, found '1'"),
     ],

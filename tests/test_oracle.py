@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from nbnumba.experiment import Crystal, Detector, Experiment, Sampling, Scan, StructureFactors, changed
-from nbnumba.render.rendering import render
+from nbnumba.render.job import render
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import resolve
 from nbnumba.testing.strategies import amorphous_rows, experiments, reflections, source_rows

@@ -16,11 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbnumba import Detector, Experiment, Image, Panel, UsageError, changed, hkl_map, predict, simulate, simulate_many
-from nbnumba.render import rendering
-from nbnumba.render.rendering import render
+from nbnumba.render.job import render, start
 from nbnumba.setup.geometry import place_detector
 from nbnumba.setup.inputs import read_inputs
-from nbnumba.setup.panels import OF_ALL_PANELS, pixels_within
+from nbnumba.setup.panels import OF_ALL_PANELS, pixels_within, unstacked
 from nbnumba.setup.resolve import Resolved, resolve
 from nbnumba.testing.strategies import grid
 
@@ -220,18 +219,18 @@ def test_a_beamstop_is_a_disc_about_the_beam_on_oblique_pixels_too() -> None:
     assert origin + x * f + y * s == pytest.approx(spot, abs=1e-12)
 
 
-def test_progress_goes_on_from_panel_to_panel(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_of_all_panels() -> None:
     told: list[int] = []
-    one_panel = rendering._render_panel
-
-    def telling(panel: Resolved, backend: Any, precision: Any, threads: Any, progress: Any, device: Any) -> Any:
-        progress(1)
-        return one_panel(panel, backend, precision, threads, progress, device)
-
-    monkeypatch.setattr(rendering, "_render_panel", telling)
-    simulate(cut(whole_from("-detpixels 16 -oversample 1"), [4], [9]), "cpu", progress=told.append)
-    assert {1, 4 * 9 + 1, 16 * 9 + 1, 16 * 9 + 4 * 7 + 1} <= set(told)
-    assert max(told) <= 16 * 16
+    panels = cut(whole_from("-detpixels 16 -oversample 1 -pixel 3"), [4], [9])
+    image = simulate(panels, "cpu", progress=told.append)
+    assert (sorted(told), told[-1]) == (told, 256)
+    job = start(resolved(panels), "cpu")
+    assert job.pixels == 256
+    assert job.wait(60)
+    assert job.pixels_done == 256
+    assert np.array_equal(job.partial().photons, image.photons)
+    finished = [part.all() for part in unstacked(job.partial().finished, [panel.shape for panel in image.panels])]
+    assert finished == [True] * 4
 
 
 def test_panels_in_a_series() -> None:

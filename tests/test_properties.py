@@ -16,14 +16,16 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from nbnumba.choices import PRECISIONS
 from nbnumba.experiment import Beam, Crystal, Detector, Experiment, Sampling, Scan, StructureFactors, changed
 from nbnumba.nanobragg.options import parse
-from nbnumba.render.rendering import render as render_resolved
+from nbnumba.render.job import render as render_resolved
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import resolve
 from nbnumba.testing import properties
 from nbnumba.testing.properties import render
 from nbnumba.testing.strategies import as_command_line, command_lines, experiments, rois
+from nbnumba.tolerances import BY_PRECISION
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbnumba.errors.NbnumbaWarning")
 
@@ -78,6 +80,22 @@ def test_peak_is_bounded_whatever_the_axes(axes: dict[str, Any]) -> None:
     properties.intensity_stays_below_its_peak(render, experiment)
 
 
+def test_mode_c_sees_a_curved_sensor_from_behind_where_mode_spec_does_not() -> None:
+    detector = Detector(
+        convention="adxv", fast_pixels=12, slow_pixels=12, pixel_mm=1.0, curved=True, twotheta_deg=20.0, rotx_deg=-6.47,
+        thickness_um=100.0,
+    )  # fmt: skip
+    crystal, factors = Crystal(cell=(20.0, 20.0, 20.0, 90.0, 90.0, 90.0)), StructureFactors(default_f=10.0)
+    experiment = Experiment(
+        detector=detector, crystal=crystal, structure_factors=factors, sampling=Sampling(oversample=1)
+    )
+    for mode in ("spec", "c"):
+        in_mode = replace(experiment, mode=mode)
+        assert (rendered(in_mode).min() > 0.0) == (mode == "spec")
+        properties.photons_are_not_negative(render, in_mode)
+        properties.polarization_is_within_its_bounds(render, in_mode)
+
+
 @pytest.mark.parametrize("holds", [properties.laboratory_may_be_turned, properties.subpixels_are_small_pixels])
 @few
 @given(experiment=orthonormal)
@@ -130,10 +148,10 @@ def test_command_lines_are_words(args: list[str]) -> None:
 
 MOST_SAMPLES = 1000
 """Of an image: the simulator takes a millisecond for some."""
-TOLERANCES = {"double": (5e-7, 1e-12), "mixed": (5e-6, 1e-8)}
 SIMULATE = """
 import json, sys, warnings
 import numpy as np
+from nbnumba.render.canvas import Canvas
 from nbnumba.render.cuda import images as gpu_rendering
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.nanobragg.options import parse
@@ -144,7 +162,9 @@ images = {}
 for number, (args, precision) in enumerate(json.load(sys.stdin)):
     experiment = parse(args).experiment
     plan = resolve(experiment, read_inputs(experiment)).plan
-    images[str(number)] = gpu_rendering.render_cuda(plan, precision).photons
+    canvas = Canvas(plan)
+    gpu_rendering.render_cuda(plan, canvas, precision)
+    images[str(number)] = canvas.photons
 np.savez(sys.argv[1], **images)
 """
 """The simulator must be chosen before Numba is imported."""
@@ -172,7 +192,7 @@ def small_command_lines(count: int) -> list[list[str]]:
 def test_gpu_kernels_agree_with_the_reference_renderer(tmp_path: Path) -> None:
     lines = small_command_lines(12)
     assert len(lines) == 12
-    jobs = [(args, precision) for precision in TOLERANCES for args in lines]
+    jobs = [(args, precision) for precision in PRECISIONS for args in lines]
     subprocess.run(
         [sys.executable, "-c", SIMULATE, str(tmp_path / "images.npz")],
         input=json.dumps(jobs),
@@ -185,9 +205,9 @@ def test_gpu_kernels_agree_with_the_reference_renderer(tmp_path: Path) -> None:
     with np.load(tmp_path / "images.npz") as images:
         for number, (args, precision) in enumerate(jobs):
             expected = rendered(parse(args).experiment, backend="reference").astype(float)
-            relative, of_maximum = TOLERANCES[precision]
+            tolerance = BY_PRECISION[precision]
             smallest = float(np.finfo(np.float32).tiny)
-            allowed = relative * np.abs(expected) + of_maximum * np.abs(expected).max() + smallest
+            allowed = tolerance.relative * np.abs(expected) + tolerance.of_max * np.abs(expected).max() + smallest
             difference = np.abs(images[str(number)] - expected)
             assert (difference <= allowed).all(), f"{precision}: {(difference / allowed).max():.3g} times: {args}"
             bright += expected.any()

@@ -199,6 +199,28 @@ def test_a_detector_that_faces_away_is_refused_but_not_in_mode_c() -> None:
     assert image.photons.max() < 0.0
 
 
+@pytest.mark.parametrize(
+    "detector",
+    [
+        pytest.param("-curved_det -distance 20 -detpixels_f 33 -detpixels_s 2 -pixel 2", id="curved"),
+        pytest.param(
+            "-fdet_vector 0 0 1 -sdet_vector 0 -1 0 -odet_vector 0.6 0.8 0 -distance 20 -detpixels 41 -pixel 2",
+            id="leaning normal",
+        ),
+    ],
+)
+def test_a_sensor_is_not_entered_from_behind_but_in_mode_c(detector: str) -> None:
+    """Where a ray runs against the normal, the fractions of exp(-depth/cosine) are negative."""
+    line = f"-cell 70 80 90 -N 2 -default_F 100 -oversample 1 -lambda 1 {detector}"
+    sensor = "-detector_thick 100 -detector_abs 100"
+    assert simulate(Experiment.from_args(line.split())).photons.min() > 0.0
+    with pytest.raises(UsageError, match="-detector_thick 100: pixels more than 90 degrees from the detector's normal"):
+        resolved(f"{line} {sensor}")
+    in_front = simulate(Experiment.from_args(f"{line} {sensor} -roi 12 20 0 1".split())).photons
+    assert in_front[:2, 12:21].min() > 0.0
+    resolved(f"{line} {sensor} -mode c")
+
+
 def test_phi_in_the_middle_of_each_step() -> None:
     scan = {"phi_deg": 10.0, "oscillation_deg": 1.0, "steps": 4}
     experiment = changed(parse(f"{CRYSTAL} -detpixels 8".split()).experiment, scan=scan)

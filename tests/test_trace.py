@@ -20,7 +20,7 @@ from nbnumba.cli import main
 from nbnumba.comparison.trace import Trace, brightest_pixels, first_evaluated_pixel, trace_backend, trace_pixel
 from nbnumba.comparison.trace_diff import CHAIN, TOLERANCES, Diff, Key, UnreadableTraceError, diff_traces, read_trace
 from nbnumba.nanobragg.options import parse
-from nbnumba.render.rendering import render
+from nbnumba.render.job import render
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
 

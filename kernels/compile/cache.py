@@ -131,7 +131,6 @@ class Kept(NullCache):
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """What was compiled for these types; None where that is not there or not as it was written."""
         with self._target():
-            target_context.refresh()
             self._context = target_context
             identity = self._identity(sig)
             path = self._path(identity)
@@ -193,4 +192,9 @@ def kept_for_cpu(function: Callable[..., Any], folder: str) -> Kept:
         # As Numba has it: addresses of this process are of no use to the next.
         return None if result.lifted or result.library.has_dynamic_globals else result._reduce()
 
-    return Kept(function, folder, reduce, lambda context, state: CompileResult._rebuild(context, *state))
+    def rebuild(context: Any, state: Any) -> Any:
+        # Code for the processor calls what this makes ready: without it the process may crash.
+        context.refresh()
+        return CompileResult._rebuild(context, *state)
+
+    return Kept(function, folder, reduce, rebuild)

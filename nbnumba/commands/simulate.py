@@ -24,7 +24,7 @@ from ..image import Image, smv_geometry
 from ..kernels.compile.cache import CACHE_FOLDER
 from ..kernels.compile.jit import Compilation
 from ..nanobragg.options import Command, Outputs, Run
-from ..render.rendering import Progress, Rendering, render
+from ..render.job import Progress, Rendering, render
 from ..seeds import fresh_seed
 from ..setup.inputs import Inputs, read_inputs
 from ..setup.resolve import Resolved, resolve

@@ -15,12 +15,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ..choices import PRECISIONS, RENDERERS, BackendName, Precision
 from ..comparison.trace import Trace, brightest_pixels, trace_backend, trace_pixel
 from ..errors import NbnumbaWarning, ResourceError, UsageError
 from ..experiment import Experiment
 from ..formats.files import replacing
 from ..nanobragg.options import Command, parse
-from ..render.rendering import Backend, Precision, render
+from ..render.job import render
 from ..seeds import fresh_seed
 from ..setup.inputs import read_inputs
 from ..setup.resolve import Resolved, resolve
@@ -98,8 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("-brightest", type=int, default=0, metavar="n", help="render the image, trace n pixels of it")
     parser.add_argument("-mode", choices=("spec", "c", "c-parity"), help="(default: as ARGS say)")
-    parser.add_argument("-backend", choices=("cpu", "cuda", "reference"), help="also what this renderer has")
-    parser.add_argument("-precision", choices=("double", "mixed"), help="also in this arithmetic (of cpu, by default)")
+    parser.add_argument("-backend", choices=RENDERERS, help="also what this renderer has")
+    parser.add_argument("-precision", choices=PRECISIONS, help="also in this arithmetic (of cpu, by default)")
     parser.add_argument("-out", default=".", metavar="DIR", help="folder to write into, made if need be (default: .)")
     return parser
 
@@ -140,7 +141,7 @@ def _write(resolved: Resolved, slow: int, fast: int, options: argparse.Namespace
     yield _write_bytes(stem.with_suffix(".log"), "".join(f"{line}\n" for line in trace.lines()).encode())
     yield _write_trace(stem.with_suffix(".json"), resolved, trace)
     if options.backend is not None or options.precision is not None:
-        backend: Backend = "cpu" if options.backend is None else options.backend
+        backend: BackendName = "cpu" if options.backend is None else options.backend
         precision: Precision = "double" if options.precision is None else options.precision
         other = trace_backend(resolved, slow, fast, backend, precision)
         yield _write_trace(folder / f"{stem.name}_{backend}_{precision}.json", resolved, other)

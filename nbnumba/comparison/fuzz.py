@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ..errors import NbnumbaError, NbnumbaWarning, ResourceError
 from ..nanobragg.options import OPTIONS, parse
-from ..render.rendering import render as render_resolved
+from ..render.job import render as render_resolved
 from ..setup.inputs import read_inputs
 from ..setup.resolve import resolve
 from . import programs as runner

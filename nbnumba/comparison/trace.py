@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..choices import BackendName, Precision
 from ..errors import NbnumbaWarning, UsageError
 from ..kernels import reference
 from ..kernels.equations.background import background_intensity
@@ -24,7 +25,7 @@ from ..kernels.equations.scattering import beyond_resolution, nearest_index, sca
 from ..kernels.equations.structure_factor import can_interpolate, interpolated_factor, nearest_factor
 from ..kernels.equations.vectors import Vector, cross, dot, length, rotated_about, rotated_by, rotated_xyz, scaled
 from ..kernels.plan import SQUARE, CrystalPlan, Plan
-from ..render.rendering import Backend, Precision, render
+from ..render.job import render
 from ..setup.geometry import Geometry
 from ..setup.resolve import Resolved
 from ..units import ELECTRON_RADIUS_SQR_M2, RTD
@@ -170,7 +171,7 @@ def trace_pixel(resolved: Resolved, slow: int, fast: int) -> Trace:
     )
 
 
-def trace_backend(resolved: Resolved, slow: int, fast: int, backend: Backend, precision: Precision) -> Trace:
+def trace_backend(resolved: Resolved, slow: int, fast: int, backend: BackendName, precision: Precision) -> Trace:
     """The taps that a fast renderer has: photons of the pixel, and the share that each φ step has in them.
 
     The pixel is rendered alone, once as a whole and once for each φ step, without background.

@@ -17,6 +17,7 @@ from difflib import get_close_matches
 from itertools import takewhile
 from typing import Any, Literal
 
+from ..choices import BACKENDS, PRECISIONS, BackendName, Device, Precision, listed
 from ..errors import InputFileError, UsageError
 from ..experiment import OWN_PIVOT, Convention, Experiment, Pivot, changed
 from ..experiment.quirks import NANOBRAGG, PHYSICS, QUIRKS, Quirks, labels_of
@@ -50,10 +51,10 @@ class Outputs:
 class Run:
     """How the work is done; nothing here changes what is simulated."""
 
-    backend: Literal["auto", "cpu", "cuda", "reference"] = "auto"
-    device: int | Literal["all"] = 0
+    backend: BackendName = "auto"
+    device: Device = 0
     """Number of the GPU, where one renders, or all of them together."""
-    precision: Literal["double", "mixed"] = "double"
+    precision: Precision = "double"
     threads: int | None = None
     """None: one for each core."""
     progress: bool = True
@@ -126,7 +127,7 @@ def _choice(*words: str, **aliases: str) -> Kind:
             raise ValueError
         return meanings[word.lower()]
 
-    return Kind(" or ".join(filter(None, (", ".join(words[:-1]), words[-1]))), read)
+    return Kind(listed(words), read)
 
 
 NUMBER = Kind("a finite number{unit}", _checked(_float, math.isfinite))
@@ -473,12 +474,11 @@ OPTIONS: tuple[Option, ...] = (
     Option(("mode",), PROGRAM, "the physics, or what nanoBragg.c does, defects included",
            ("experiment.mode",), ("spec|c",), MODE, default="spec"),
     Option(("backend",), PROGRAM, "what renders; auto: cuda where there is a usable GPU, else cpu",
-           ("run.backend",), ("auto|cpu|cuda|reference",), _choice("auto", "cpu", "cuda", "reference"),
-           default="auto"),
+           ("run.backend",), ("|".join(BACKENDS),), _choice(*BACKENDS), default="auto"),
     Option(("device",), PROGRAM, "number of the GPU, as `nbnumba devices` lists it, or all, which share the image",
            ("run.device",), ("n|all",), DEVICE, default="0"),
     Option(("precision",), PROGRAM, "arithmetic of the lattice factor",
-           ("run.precision",), ("double|mixed",), _choice("double", "mixed"), default="double"),
+           ("run.precision",), ("|".join(PRECISIONS),), _choice(*PRECISIONS), default="double"),
     Option(("threads",), PROGRAM, "number of CPU threads", ("run.threads",), ("n",), COUNT, default="all cores"),
     Option(("trace_pixel",), PROGRAM, "print how the value of one pixel comes about, slow then fast, from 0",
            ("run.trace_pixel",), ("s", "f"), INDEX, "px", "none"),

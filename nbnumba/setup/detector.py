@@ -10,6 +10,8 @@ import numpy as np
 from ..errors import InputFileError, NbnumbaWarning, UsageError
 from ..experiment import Detector, Experiment
 from ..experiment.quirks import Quirks
+from ..kernels.equations.pixel import position
+from ..kernels.equations.vectors import dot
 from ..kernels.plan import FLAT, MIXED_AXES, SPHERE, DetectorPlan
 from ..units import metres_from_microns, metres_from_mm
 from .geometry import place_detector
@@ -68,7 +70,7 @@ def _plan(
             f"-detector_thick {detector.thickness_um:g}: the sensor's layers reach the sample: "
             "reverse -odet_vector, or move the detector away"
         )
-    return DetectorPlan(
+    plan = DetectorPlan(
         fast_pixels=panel.fast_pixels,
         slow_pixels=panel.slow_pixels,
         pixel=panel.pixel_m,
@@ -90,6 +92,26 @@ def _plan(
         roi=roi,
         mask=mask,
     )
+    if sensor.layer_step_m > 0.0 and not quirks.may_face_away:
+        _check_sensor_faces_sample(plan, detector.thickness_um)
+    return plan
+
+
+def _check_sensor_faces_sample(plan: DetectorPlan, thickness_um: float) -> None:
+    """Refuse rays that enter the sensor from behind: what it would absorb of them is negative and knows no bounds."""
+    first_fast, last_fast, first_slow, last_slow = plan.roi
+    # On a plane a corner has the smallest height along the normal, whichever that is.
+    points = 2 if plan.surface == FLAT else 9
+    least = min(
+        dot(plan.normal, position(plan, fast * plan.pixel, slow * plan.pixel, 0.0))
+        for fast in np.linspace(first_fast, last_fast + 1, points).tolist()
+        for slow in np.linspace(first_slow, last_slow + 1, points).tolist()
+    )
+    if least <= 0.0:
+        raise UsageError(
+            f"-detector_thick {thickness_um:g}: pixels more than 90 degrees from the detector's normal see the sample "
+            "from behind their sensor: give a -roi without them, fewer pixels, a larger -distance, or no thickness"
+        )
 
 
 def rendered_pixels(detector: DetectorPlan) -> np.ndarray:

@@ -1,0 +1,3 @@
+"""CUDA cards as a backend."""
+
+from .backend import BACKEND as BACKEND

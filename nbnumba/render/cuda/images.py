@@ -4,19 +4,21 @@ import contextlib
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ...arrays import HoldsArrays
+from ...choices import Precision
 from ...errors import DeviceError
 from ...interruption import Worker
 from ...kernels.cuda import tables as cuda_tables
 from ...kernels.plan import Plan
-from . import cards as gpu
-from .launches import Cut, Job, Pace, cut_of
+from ..canvas import Canvas
+from . import cards
+from .launches import Batch, Cut, Pace, cut_of
 from .memory import LENT_BYTES, Place, same_array, spare_place
 
 FIRST_SHARE = 8
@@ -26,36 +28,21 @@ MOST_SAMPLES_TOGETHER = 1 << 28
 POLL_S = 0.05
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class CudaRendering(HoldsArrays):
-    """Photons and how they came about."""
-
-    photons: np.ndarray
-    """float32 (slow, fast)."""
-    outside: int
-    """Samples that were to be interpolated but lie outside the table."""
-
-
 # One image --------------------------------------------------------------------------------------------------------
 
 
-def render_cuda(
-    plan: Plan,
-    precision: str = "double",
-    devices: Sequence[int] = (0,),
-    progress: Callable[[int], None] | None = None,
-) -> CudaRendering:
-    """Render one image, launch by launch.
+def render_cuda(plan: Plan, canvas: Canvas, precision: Precision = "double", devices: Sequence[int] = (0,)) -> int:
+    """Render one image, launch by launch; the number of samples outside the table of structure factors.
 
     Parameters
     ----------
     plan : Plan
         Without ``running_product``: what depends on the order of samples is the reference renderer's.
+    canvas : Canvas
+        Filled, unless it says to stop.
     precision : {"double", "mixed"}
     devices : sequence of int
         Cards; each renders a run of the image's pixels.
-    progress : callable, optional
-        Called now and then with the number of pixels done.
 
     Raises
     ------
@@ -63,20 +50,18 @@ def render_cuda(
         No usable card, too little memory on it, or a failure of the driver, in one line.
     """
     devices = list(dict.fromkeys(devices))
-    window = np.empty(cut_of(plan).pixels, np.float32)
-    edges = [len(window) * n // len(devices) for n in range(len(devices) + 1)]
+    edges = [canvas.pixels * n // len(devices) for n in range(len(devices) + 1)]
+    shares = [share for share in zip(devices, edges[:-1], edges[1:], strict=True) if share[1] < share[2]]
+    finished = canvas.cut([first for _, first, _ in shares])
     bands = [
-        _Band(plan, precision, device, window, first, stop)
-        for device, first, stop in zip(devices, edges[:-1], edges[1:], strict=True)
-        if first < stop
+        _Band(plan, precision, device, canvas, finished, number, first, stop)
+        for number, (device, first, stop) in enumerate(shares)
     ]
     if len(bands) == 1:
-        for _ in bands[0].steps():
-            if progress is not None:
-                progress(bands[0].done)
+        bands[0].render()
     else:
-        _render_together(bands, progress)
-    return CudaRendering(_placed(plan, window), sum(band.outside for band in bands))
+        _render_together(bands)
+    return sum(band.outside for band in bands)
 
 
 @dataclass(eq=False, repr=False)
@@ -84,41 +69,47 @@ class _Band(HoldsArrays):
     """A run of an image's pixels, which one card renders."""
 
     plan: Plan
-    precision: str
+    precision: Precision
     device: int
-    window: np.ndarray
+    canvas: Canvas
+    finished: np.ndarray
+    """Pixels of each band of the canvas that are."""
+    number: int
     first: int
     stop: int
-    done: int = 0
     outside: int = 0
     abandoned: bool = False
 
     def steps(self) -> Iterator[None]:
-        """Fill this band of the window, a launch at a time."""
-        with gpu.on(self.device), spare_place(self.device) as place:
-            job = Job([self.plan], self.precision, place, self.first, self.stop)
-            pace = Pace(max(1, job.work_of_launch // FIRST_SHARE))
-            if not job.is_warm:
+        """Fill this band of the canvas, a launch at a time."""
+        with cards.on(self.device), spare_place(self.device) as place:
+            batch = Batch([self.plan], self.precision, place, self.first, self.stop)
+            pace = Pace(max(1, batch.work_of_launch // FIRST_SHARE))
+            if not batch.is_warm:
                 with _counted_as_compilation():
-                    job.warm_up()
-            for piece in job.pieces(pace):
+                    batch.warm_up()
+            for piece in batch.pieces(pace):
                 started = time.perf_counter()
-                job.launch(piece)
-                job.wait()
+                batch.launch(piece)
+                batch.wait()
                 pace.took(piece.work, time.perf_counter() - started)
-                if piece.stop == job.parts:
-                    self.outside += job.fetch(self.window[piece.first : piece.first + piece.count])
-                self.done = piece.first - self.first + piece.count * piece.stop // job.parts
+                before = piece.first - self.first
+                if piece.stop == batch.parts:
+                    pixels = self.canvas.run(piece.first, piece.count)
+                    self.outside += batch.fetch(pixels)
+                    self.canvas.put(piece.first, pixels)
+                    self.finished[self.number] = before + piece.count
+                self.canvas.done[self.number] = before + piece.count * piece.stop // batch.parts
                 yield
 
     def render(self) -> None:
         """All steps, unless nobody waits for them any more."""
         for _ in self.steps():
-            if self.abandoned:
+            if self.abandoned or self.canvas.stop[0]:
                 break
 
 
-def _render_together(bands: Sequence[_Band], progress: Callable[[int], None] | None) -> None:
+def _render_together(bands: Sequence[_Band]) -> None:
     """Each band on its card, all at once."""
     workers = [Worker(band.render) for band in bands]
     try:
@@ -132,8 +123,6 @@ def _render_together(bands: Sequence[_Band], progress: Callable[[int], None] | N
             # What goes wrong on one card ends the others.
             for worker in ended:
                 worker.result()
-            if progress is not None:
-                progress(sum(band.done for band in bands))
     except BaseException:
         for band in bands:
             band.abandoned = True
@@ -146,7 +135,7 @@ def _render_together(bands: Sequence[_Band], progress: Callable[[int], None] | N
 @contextlib.contextmanager
 def _counted_as_compilation() -> Iterator[None]:
     """Let those who listen to Numba know of kernels for a card, of which it says nothing itself."""
-    if not gpu.cuda_provider().never_compiled():
+    if not cards.cuda_provider().never_compiled():
         yield
         return
     from numba.core import event
@@ -159,7 +148,7 @@ def _counted_as_compilation() -> Iterator[None]:
 
 
 def render_many(
-    plans: Iterable[Plan], precision: str = "double", devices: Sequence[int] = (0,)
+    plans: Iterable[Plan], precision: Precision = "double", devices: Sequence[int] = (0,)
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Render images one after the other, several under way at a time; photons and samples outside, in order.
 
@@ -174,12 +163,12 @@ def render_many(
     """
     devices = list(dict.fromkeys(devices))
     places = {device: (Place(), Place()) for device in devices}
-    under_way: deque[tuple[int, Job]] = deque()
+    under_way: deque[tuple[int, Batch]] = deque()
     waiting, failure = _batches(plans, precision), None
     try:
         for number in itertools.count():
             try:
-                batch = next(waiting)
+                plans_together = next(waiting)
             except StopIteration:
                 break
             except Exception as error:
@@ -191,56 +180,56 @@ def render_many(
                 yield from _finished(*under_way.popleft())
             first, second = places[device]
             place, other = (first, second) if number // len(devices) % 2 == 0 else (second, first)
-            with gpu.on(device):
-                under_way.append((device, _begun(batch, precision, place, other)))
+            with cards.on(device):
+                under_way.append((device, _begun(plans_together, precision, place, other)))
         while under_way:
             yield from _finished(*under_way.popleft())
         if failure is not None:
             raise failure
     finally:
         for device, pair in places.items():
-            with contextlib.suppress(DeviceError), gpu.on(device):
+            with contextlib.suppress(DeviceError), cards.on(device):
                 for place in pair:
                     place.clear()
 
 
-def _begun(plans: Sequence[Plan], precision: str, place: Place, other: Place) -> Job:
+def _begun(plans: Sequence[Plan], precision: Precision, place: Place, other: Place) -> Batch:
     """Queue images that are alike and their way back; returns before they are rendered.
 
     ``other`` may hold the same factors.
     """
     # Where they serve no more, neither place keeps them while others are moved.
     place.factors, other.factors = place.factors or other.factors, None
-    job = Job(plans, precision, place)
-    for piece in job.pieces(Pace(job.work_of_launch)):
-        job.launch(piece)
-        if piece.stop == job.parts:
-            size, pinned = len(plans) * job.pixels, gpu.cuda_provider().cuda.pinned_array
+    batch = Batch(plans, precision, place)
+    for piece in batch.pieces(Pace(batch.work_of_launch)):
+        batch.launch(piece)
+        if piece.stop == batch.parts:
+            size, pinned = len(plans) * batch.pixels, cards.cuda_provider().cuda.pinned_array
             window = place.space("window", size, np.float32, place.make_window)
-            counts = place.space("counts", size, np.int64, pinned) if job.interpolates else None
-            job.start_fetching(piece, window, counts)
+            counts = place.space("counts", size, np.int64, pinned) if batch.interpolates else None
+            batch.start_fetching(piece, window, counts)
     other.factors = place.factors
-    return job
+    return batch
 
 
-def _finished(device: int, job: Job) -> list[tuple[np.ndarray, int]]:
+def _finished(device: int, batch: Batch) -> list[tuple[np.ndarray, int]]:
     """Wait for images: photons and samples outside the table."""
-    with gpu.on(device):
-        job.wait()
-    window = job.place.arrays["window"]
-    full = window.size == len(job.plans) * job.pixels and any(map(_is_whole, job.plans))
-    lent = job.place.lend_window() if full and window.nbytes >= LENT_BYTES else None
+    with cards.on(device):
+        batch.wait()
+    window = batch.place.arrays["window"]
+    full = window.size == len(batch.plans) * batch.pixels and any(map(_is_whole, batch.plans))
+    lent = batch.place.lend_window() if full and window.nbytes >= LENT_BYTES else None
     images = []
-    for number, plan in enumerate(job.plans):
-        there = slice(number * job.pixels, (number + 1) * job.pixels)
-        outside = int(job.place.arrays["counts"][there].sum()) if job.interpolates else 0
+    for number, plan in enumerate(batch.plans):
+        there = slice(number * batch.pixels, (number + 1) * batch.pixels)
+        outside = int(batch.place.arrays["counts"][there].sum()) if batch.interpolates else 0
         # To be kept by whoever takes it.
         photons = _placed(plan, window[there], copy=True) if lent is None else _placed(plan, lent[there])
         images.append((photons, outside))
     return images
 
 
-def _batches(plans: Iterable[Plan], precision: str) -> Iterator[list[Plan]]:
+def _batches(plans: Iterable[Plan], precision: Precision) -> Iterator[list[Plan]]:
     """Plans in order, several together where one launch can render them and does not last."""
     batch: list[Plan] = []
     kind: tuple[Any, ...] = ()
@@ -263,7 +252,7 @@ def _batches(plans: Iterable[Plan], precision: str) -> Iterator[list[Plan]]:
         yield batch
 
 
-def _kind(plan: Plan, cut: Cut, precision: str) -> tuple[Any, ...]:
+def _kind(plan: Plan, cut: Cut, precision: Precision) -> tuple[Any, ...]:
     """What is the same for images that share a launch, their tables apart: as many threads, the same kernel."""
     # Whatever the card, what is alike for one with slow float64 is alike for all.
     arithmetic = cuda_tables.chosen_arithmetic(plan, precision, cuda_tables.SLOW_DOUBLE)

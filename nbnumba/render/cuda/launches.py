@@ -11,7 +11,7 @@ from ...errors import DeviceError
 from ...kernels.cuda import tables as cuda_tables
 from ...kernels.cuda.tables import MOST_PARTS, THREADS
 from ...kernels.plan import Plan
-from . import cards as gpu
+from . import cards
 from .memory import Factors, Place
 
 LAUNCH_S = 0.05
@@ -85,7 +85,7 @@ class Pace:
         self.work = max(1, int(work * min(4.0, LAUNCH_S / max(seconds, 1e-9))))
 
 
-class Job:
+class Batch:
     """Images that are alike, on the current card: their tables there, and room for the pieces of which they are made.
 
     ``first``, ``stop``: the band of pixels to be rendered, of a single image; by default all.
@@ -98,15 +98,15 @@ class Job:
 
         plan = plans[0]
         self.kernels, self.plans, self.place = cuda, plans, place
-        place.stream = place.stream or gpu.cuda_provider().cuda.stream()
+        place.stream = place.stream or cards.cuda_provider().cuda.stream()
         self.stream = place.stream
         self.interpolates = plan.factors.interpolate > 0
         cut = cut_of(plan)
         self.pixels, self.rows_of_part, self.parts = cut.pixels, cut.rows_of_part, cut.parts
         self.first, self.stop = first, self.pixels if stop is None else stop
-        ratio = gpu.cuda_provider().singles_per_double()
+        ratio = cards.cuda_provider().singles_per_double()
         arithmetic = cuda_tables.chosen_arithmetic(plan, precision, ratio)
-        step_s = cuda_tables.least_seconds_per_step(arithmetic, ratio, gpu.cuda_provider().instructions_per_second())
+        step_s = cuda_tables.least_seconds_per_step(arithmetic, ratio, cards.cuda_provider().instructions_per_second())
         self.work_of_launch = max(1, int(LAUNCH_S / step_s * cut.pixels * cut.parts / cut.samples))
         """Parts of pixels in a launch whose time is not taken, since others wait behind it."""
         self.variant = cuda_tables.variant_of(plan, arithmetic)
@@ -120,7 +120,7 @@ class Job:
         self.capacity = _capacity(self, arithmetic)
         if place.factors is None:
             # Not in the place's stream: the images of other streams read it too, and wait for this copy.
-            on_card = gpu.cuda_provider().cuda.to_device(cuda_tables.padded_factors(plan, arithmetic))
+            on_card = cards.cuda_provider().cuda.to_device(cuda_tables.padded_factors(plan, arithmetic))
             place.factors = Factors(plan.factors.table, plan.factors.default, arithmetic, on_card)
         sources = [cuda_tables.source_rows(plan) for plan in self.plans]
         cells = [cuda_tables.orientation_rows(plan, arithmetic) for plan in self.plans]
@@ -193,43 +193,43 @@ class Job:
     def fetch(self, window: np.ndarray) -> int:
         """Copy the pixels of a finished piece; the number of samples outside the table."""
         counts = np.zeros(len(window) if self.interpolates else 0, np.int64)
-        gpu.cuda_provider().copy_to_host(window, self.picture, self.stream)
+        cards.cuda_provider().copy_to_host(window, self.picture, self.stream)
         if self.interpolates:
-            gpu.cuda_provider().copy_to_host(counts, self.beyond, self.stream)
+            cards.cuda_provider().copy_to_host(counts, self.beyond, self.stream)
         self.wait()
         return int(counts.sum())
 
     def start_fetching(self, piece: Piece, window: np.ndarray, counts: np.ndarray | None) -> None:
         """Queue the copy of a piece's pixels behind its launch. What a detector makes of photons would go before it."""
         there = slice(piece.first, piece.first + len(self.plans) * piece.count)
-        gpu.cuda_provider().copy_to_host(window[there], self.picture, self.stream)
+        cards.cuda_provider().copy_to_host(window[there], self.picture, self.stream)
         if counts is not None:
-            gpu.cuda_provider().copy_to_host(counts[there], self.beyond, self.stream)
+            cards.cuda_provider().copy_to_host(counts[there], self.beyond, self.stream)
 
 
-def _capacity(job: Job, arithmetic: int) -> int:
+def _capacity(batch: Batch, arithmetic: int) -> int:
     """How many parts of pixels the card can buffer; a DeviceError, before anything is allocated, where too few."""
-    plan, images, several = job.plans[0], len(job.plans), job.parts > 1
+    plan, images, several = batch.plans[0], len(batch.plans), batch.parts > 1
     shape = tuple(n + 2 for n in plan.factors.table.shape)
-    rows = sum(len(plan.crystal.phi) * len(plan.crystal.domains) for plan in job.plans)
-    longest = max(math.prod(shape), cuda_tables.ROW * rows, job.stop)
+    rows = sum(len(plan.crystal.phi) * len(plan.crystal.domains) for plan in batch.plans)
+    longest = max(math.prod(shape), cuda_tables.ROW * rows, batch.stop)
     if longest >= MOST_NUMBERS:
         raise DeviceError(f"a table or image of {longest} numbers is too long for the GPU: -backend cpu")
-    table = 0 if job.place.factors is not None else math.prod(shape) * (4 if arithmetic else 8)
-    around = 8 * cuda_tables.SOURCE * sum(len(plan.sources.weight) for plan in job.plans)
+    table = 0 if batch.place.factors is not None else math.prod(shape) * (4 if arithmetic else 8)
+    around = 8 * cuda_tables.SOURCE * sum(len(plan.sources.weight) for plan in batch.plans)
     around += images * cuda_tables.IMAGE.itemsize
     fixed = 8 * cuda_tables.ROW * rows + around + plan.detector.mask.nbytes
-    of_pixel = images * ((20 if several else 4) + ((16 if several else 8) if job.interpolates else 0))
-    most = min((job.stop - job.first) * job.parts, MOST_PIXELS)
-    place, asked = job.place, (fixed, of_pixel, most)
+    of_pixel = images * ((20 if several else 4) + ((16 if several else 8) if batch.interpolates else 0))
+    most = min((batch.stop - batch.first) * batch.parts, MOST_PIXELS)
+    place, asked = batch.place, (fixed, of_pixel, most)
     if table == 0 and place.room is not None and place.room[0] == asked:
-        # As for the job before it: all that it needs is there.
+        # As for the batch before it: all that it needs is there.
         return place.room[1]
-    free, capacity, fixed = gpu.cuda_provider().free_bytes(), most, fixed + table
+    free, capacity, fixed = cards.cuda_provider().free_bytes(), most, fixed + table
     if fixed + capacity * of_pixel > free:
         # What is there need not be of use, and would be in the way.
         place.give_back()
-        free = gpu.cuda_provider().free_bytes()
+        free = cards.cuda_provider().free_bytes()
     fewest = FEWEST_PIXELS if images == 1 else capacity
     while fixed + capacity * of_pixel > free:
         if capacity <= fewest:

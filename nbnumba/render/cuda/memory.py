@@ -11,7 +11,7 @@ import numpy as np
 
 from ...arrays import HoldsArrays
 from ...kernels.plan import Plan
-from . import cards as gpu
+from . import cards
 
 COMPARED_BYTES = 1 << 20
 """Up to so many an array is compared with the one that the card has, to stay there if it is the same."""
@@ -56,13 +56,13 @@ class Place:
     def clear(self) -> None:
         """Give the memory back; to be called on the card."""
         self._forget()
-        gpu.cuda_provider().give_back()
+        cards.cuda_provider().give_back()
 
     def _forget(self) -> None:
         self.arrays: dict[str, Any] = {}
         self.sent: dict[str, np.ndarray] = {}
         self.room: tuple[tuple[int, ...], int] | None = None
-        """What the last job asked for, and the capacity that it got."""
+        """What the last batch asked for, and the capacity that it got."""
         self.windows: list[np.ndarray] = []
         """Page-locked memory of images that nobody holds any more."""
         self.lent = 0
@@ -88,10 +88,10 @@ class Place:
         if kept is not None and same_array(self.sent[name], array):
             return kept
         if kept is not None and (kept.shape, kept.dtype) == (array.shape, array.dtype):
-            gpu.cuda_provider().copy_to_card(kept, array, self.stream)
+            cards.cuda_provider().copy_to_card(kept, array, self.stream)
         else:
             self.arrays.pop(name, None)
-            self.arrays[name] = gpu.cuda_provider().cuda.to_device(array, stream=self.stream)
+            self.arrays[name] = cards.cuda_provider().cuda.to_device(array, stream=self.stream)
         self.sent[name] = array
         return self.arrays[name]
 
@@ -100,7 +100,7 @@ class Place:
         kept = self.arrays.get(name)
         if kept is None or kept.size < size:
             self.arrays.pop(name, None)
-            self.arrays[name] = (make or gpu.cuda_provider().cuda.device_array)(size, kind)
+            self.arrays[name] = (make or cards.cuda_provider().cuda.device_array)(size, kind)
         return self.arrays[name]
 
     def make_window(self, size: int, kind: type) -> np.ndarray:
@@ -110,7 +110,7 @@ class Place:
             self.lent -= 1
             if window.size >= size:
                 return window
-        return gpu.cuda_provider().cuda.pinned_array(size, kind)
+        return cards.cuda_provider().cuda.pinned_array(size, kind)
 
     def lend_window(self) -> np.ndarray | None:
         """The window, to be kept by whoever takes parts of it until nobody does; None where too many are in hands."""

@@ -1,0 +1,206 @@
+"""An image under way: it can be looked at, broken off and waited for."""
+
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import HoldsArrays
+from ..choices import BackendName, Device, Precision
+from ..errors import DeviceError, NbnumbaError, NbnumbaWarning, UsageError
+from ..interruption import Worker
+from ..kernels.plan import Plan
+from ..setup.panels import stacked
+from ..setup.resolve import Resolved
+from .backends import How, in_turn
+from .canvas import Canvas, Partial
+
+Progress = Callable[[int], None]
+"""Called now and then with the number of pixels done."""
+
+POLL_S = 0.05
+PATIENCE_S = 1.0
+"""For a job to end that was broken off."""
+OUTSIDE = "interpolation was asked for outside the table of structure factors: default_F was taken there"
+
+
+class CancelledError(NbnumbaError):
+    """The result was asked for of a job that was cancelled."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Rendering(HoldsArrays):
+    """The image and how it came about."""
+
+    photons: np.ndarray
+    """float32 (slow, fast); of several panels, one above the other."""
+    backend: str
+    """Who rendered it, and why not another where that needs saying."""
+
+
+class Job:
+    """Plans that are being rendered in threads of their own, those of a frame's panels one after the other.
+
+    Any thread may ask.
+    """
+
+    def __init__(self, plans: Sequence[Plan], how: How) -> None:
+        self._plans, self._how = plans, how
+        self._stop = np.zeros(1, np.int64)
+        self.notes: list[str] = []
+        """What is to be told as warnings; complete once the job has ended."""
+        self._canvases = [Canvas(plan, self._stop, self.notes) for plan in plans]
+        self._changing = threading.Lock()
+        self._worker = Worker(self._rendered)
+
+    def begin(self) -> None:
+        """Start the threads; a ResourceError where the system gives none."""
+        self._worker.start()
+
+    @property
+    def pixels(self) -> int:
+        """How many there are in the region of interest."""
+        return sum(canvas.pixels for canvas in self._canvases)
+
+    @property
+    def pixels_done(self) -> int:
+        """How many are done; a card counts its share of unfinished ones."""
+        return sum(int(canvas.done.sum()) for canvas in self._canvases)
+
+    @property
+    def progress(self) -> float:
+        """Share of the pixels that are done, 0 to 1."""
+        return self.pixels_done / self.pixels
+
+    def partial(self) -> Partial:
+        """The image so far, and which of its pixels are finished."""
+        parts = [canvas.partial() for canvas in self._canvases]
+        return Partial(stacked([part.photons for part in parts]), stacked([part.finished for part in parts]))
+
+    def cancel(self) -> None:
+        """Have the threads end within a fraction of a second; what is being compiled is compiled first."""
+        with self._changing:
+            for canvas in self._canvases:
+                canvas.freeze()
+            self._stop[0] = 1
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until the job has ended, or so long; whether it has."""
+        if self._worker.is_alive():
+            self._worker.join(timeout_s)
+        return not self._worker.is_alive()
+
+    def result(self) -> Rendering:
+        """The image, once it is whole; the same however often it is asked for.
+
+        Raises
+        ------
+        CancelledError
+            The job was cancelled before.
+        NbnumbaError
+            What went wrong.
+        """
+        self.wait()
+        return self._worker.result()
+
+    def _rendered(self) -> Rendering:
+        said = dict.fromkeys(self._rendered_panel(number) for number in range(len(self._plans)))
+        return Rendering(stacked([canvas.photons for canvas in self._canvases]), "; ".join(said))
+
+    def _rendered_panel(self, number: int) -> str:
+        """Have a plan rendered by the first backend that serves it and does not fail; which that is."""
+        plan, how, reason = self._plans[number], self._how, ""
+        for backend in in_turn(how.backend):
+            why = backend.why_not(plan, 0.0)
+            if why is None:
+                canvas = self._fresh_canvas(number)
+                try:
+                    said, outside = backend.render(plan, how, canvas)
+                    why = backend.why_not(plan, outside)
+                except DeviceError as error:
+                    if how.backend != "auto":
+                        raise
+                    why = str(error)
+            if self._stop[0]:
+                raise CancelledError("the rendering was cancelled")
+            if why is None:
+                if outside and plan.factors.interpolate == 1:
+                    self.notes.append(OUTSIDE)
+                return said + reason
+            reason = f": {why}"
+        raise AssertionError("the last backend serves every plan")
+
+    def _fresh_canvas(self, number: int) -> Canvas:
+        with self._changing:
+            if self._canvases[number].done.any() and not self._stop[0]:
+                self._canvases[number] = Canvas(self._plans[number], self._stop, self.notes)
+            return self._canvases[number]
+
+
+def start(
+    resolved: Resolved,
+    backend: BackendName = "auto",
+    precision: Precision = "double",
+    threads: int | None = None,
+    device: Device = 0,
+) -> Job:
+    """Begin to render a resolved experiment; returns at once.
+
+    Parameters
+    ----------
+    resolved : Resolved
+        What is rendered.
+    backend, precision, threads, device
+        As in :func:`nbnumba.simulate`.
+
+    Returns
+    -------
+    Job
+        Ask it for progress, the image so far, and the result.
+
+    Raises
+    ------
+    UsageError, ResourceError
+        A choice that there is not; no thread is to be had.
+    """
+    job = Job(resolved.plans, How(backend, precision, threads, device))
+    job.begin()
+    return job
+
+
+def render(
+    resolved: Resolved,
+    backend: BackendName = "auto",
+    precision: Precision = "double",
+    threads: int | None = None,
+    progress: Progress | None = None,
+    device: Device = 0,
+) -> Rendering:
+    """Photons of a resolved experiment; Ctrl-C ends it within a fraction of a second."""
+    how = How(backend, precision, threads, device)
+    check_progress(progress)
+    job = Job(resolved.plans, how)
+    try:
+        job.begin()
+        ended = False
+        while not ended:
+            ended = job.wait(POLL_S)
+            if progress is not None:
+                progress(job.pixels_done)
+        return job.result()
+    except BaseException:
+        job.cancel()
+        job.wait(PATIENCE_S)
+        raise
+    finally:
+        for note in dict.fromkeys(job.notes):
+            warnings.warn(note, NbnumbaWarning, stacklevel=3)
+
+
+def check_progress(progress: Any) -> None:
+    """Raise a UsageError for what cannot be told the number of pixels done."""
+    if progress is not None and not callable(progress):
+        raise UsageError(f"progress {progress!r}: give a function that takes the number of pixels done")

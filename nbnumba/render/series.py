@@ -1,0 +1,125 @@
+"""Many images, one after the other: cards have several under way, and what goes wrong with one is no other's matter."""
+
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Literal
+
+import numpy as np
+
+from ..arrays import HoldsArrays
+from ..errors import DeviceError, NbnumbaError, NbnumbaWarning
+from ..kernels.plan import Plan
+from ..setup.resolve import Resolved
+from .backends import How, may_depend_on_order
+from .cuda import images
+from .cuda.backend import chosen_cards
+from .job import OUTSIDE, render
+
+Prepared = Resolved | NbnumbaError
+"""What is to be rendered, or why it cannot be."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Frame(HoldsArrays):
+    """An image of a series and what it is of."""
+
+    resolved: Resolved
+    photons: np.ndarray
+    """float32 (slow, fast)."""
+
+
+def render_series(
+    prepared: Iterable[Prepared], how: How, devices: Sequence[int] | Literal["all"]
+) -> Iterator[Frame | NbnumbaError]:
+    """Render one after the other; in their order images and, for those that have none, the errors that say why.
+
+    Parameters
+    ----------
+    prepared : iterable of Resolved or NbnumbaError
+        Taken one by one, while earlier ones are rendered.
+    how : How
+        As for a single image; where "auto" begins on cards and one of them fails, the CPU goes on.
+    devices : sequence of int, or "all"
+        Cards that take turns, where cards render, in place of ``how.device``.
+
+    Raises
+    ------
+    DeviceError
+        A card that was asked for cannot be used, or failed.
+
+    Warns
+    -----
+    NbnumbaWarning
+        Of all cards some cannot be used; or one failed, and the CPU goes on.
+    """
+    on_cpu = replace(how, backend="cpu") if how.backend == "auto" else how
+    cards = _cards(how, devices)
+    in_turn, waiting = iter(prepared), deque[Prepared]()
+    if cards:
+        try:
+            yield from _on_cards(in_turn, waiting, replace(how, backend="cuda", device=cards[0]), cards)
+            return
+        except DeviceError as error:
+            if how.backend == "cuda":
+                raise
+            warnings.warn(f"the CPU goes on: {error}", NbnumbaWarning, stacklevel=3)
+    for one in chain(waiting, in_turn):
+        yield _rendered(one, on_cpu)
+
+
+def _cards(how: How, devices: Sequence[int] | Literal["all"]) -> list[int]:
+    """Those that render; none where the CPU does."""
+    if how.backend not in ("auto", "cuda"):
+        return []
+    try:
+        cards, notes = chosen_cards(devices, asked=how.backend == "cuda")
+    except DeviceError:
+        if how.backend == "cuda":
+            raise
+        return []
+    for note in notes:
+        warnings.warn(note, NbnumbaWarning, stacklevel=4)
+    return cards
+
+
+def _rendered(one: Prepared, how: How) -> Frame | NbnumbaError:
+    if isinstance(one, NbnumbaError):
+        return one
+    try:
+        photons = render(one, how.backend, how.precision, how.threads, device=how.device).photons
+    except DeviceError:
+        raise
+    except NbnumbaError as error:
+        return error
+    return Frame(one, photons)
+
+
+def _on_cards(
+    in_turn: Iterator[Prepared], waiting: deque[Prepared], how: How, cards: Sequence[int]
+) -> Iterator[Frame | NbnumbaError]:
+    """What comes of them, in order; ``waiting`` holds those that were begun and not yielded yet."""
+
+    def plans() -> Iterator[Plan]:
+        for one in in_turn:
+            waiting.append(one)
+            if isinstance(one, NbnumbaError) or len(one.plans) > 1 or may_depend_on_order(one.plan):
+                return
+            yield one.plan
+
+    going_on = True
+    while going_on:
+        for photons, outside in images.render_many(plans(), how.precision, cards):
+            if outside:
+                warnings.warn(OUTSIDE, NbnumbaWarning, stacklevel=4)
+            resolved = waiting.popleft()
+            assert isinstance(resolved, Resolved)
+            yield Frame(resolved, photons)
+        # What is left cannot go in a row with others.
+        going_on = bool(waiting)
+        if going_on:
+            single = _rendered(waiting[0], how)
+            waiting.popleft()
+            yield single
