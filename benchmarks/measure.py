@@ -33,9 +33,9 @@ from nbnumba.formats.hkl import read_hkl
 from nbnumba.golden_suite_generator.suite import worst_ratio
 from nbnumba.kernels.compile.jit import compiled
 from nbnumba.kernels.compile.memory import read_back, write
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.render.job import render
-from nbnumba.response.counting import photon_counts
+from nbnumba.response.chain import photon_counts
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
 from nbnumba.tolerances import BY_PRECISION, Tolerance
@@ -303,7 +303,7 @@ def measure_parts(folder: Path, rounds: int) -> list[Figure]:
     reflections = len(read_hkl(path)[0])
     parts: dict[str, Callable[[], object]] = {
         "hkl": lambda: read_hkl(path),
-        "noise": lambda: photon_counts(dim, (0, 1023, 0, 1023), 1, 40.0),
+        "noise": lambda: photon_counts(dim, None, 1, nbnumba.Readout()),
         "smv": lambda: image.save_smv(str(folder / "parts.img"), scale=1.0),
     }
     with as_file(files("nbnumba") / "data" / "1hel.pdb") as coordinates:
@@ -311,7 +311,7 @@ def measure_parts(folder: Path, rounds: int) -> list[Figure]:
             from nbnumba.structure_factors.fcalc import structure_factors_from_coordinates
 
             parts["fcalc"] = lambda: structure_factors_from_coordinates(coordinates, 2.0, True, 0.35, 46.0)
-        photon_counts(dim[:1, :1], (0, 0, 0, 0), 1, 40.0)
+        photon_counts(dim[:1, :1], None, 1, nbnumba.Readout())
         times = in_turn({name: partial(seconds_per_call, work) for name, work in parts.items()}, rounds)
     median = {name: statistics.median(seconds) for name, seconds in times.items()}
     calculated = [Figure("F of lysozyme to 2 Å, with solvent", median["fcalc"], "s")] if "fcalc" in median else []

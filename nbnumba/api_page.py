@@ -17,9 +17,11 @@ SECTIONS = {
     "Simulating": ("nbnumba", "simulate simulate_many"),
     "Describing an experiment": (
         "nbnumba",
-        "Experiment changed Beam Detector Panel Goniometer Scan Crystal StructureFactors Background Sampling Noise",
+        "Experiment changed Beam Detector Panel Goniometer Scan Crystal StructureFactors Background Sampling Noise "
+        "Readout",
     ),
-    "Images": ("nbnumba", "Image response.counting.NoiseImage statistics.Statistics setup.geometry.Geometry"),
+    "Images": ("nbnumba", "Image response.chain.NoiseImage statistics.Statistics setup.geometry.Geometry"),
+    "Image files": ("nbnumba.formats", "sinks.sink frame.Frame frame.Description frame.PanelGeometry"),
     "Without rendering": ("nbnumba", "predict hkl_map Predictions"),
     "Errors and warnings": ("nbnumba", "NbnumbaError UsageError InputFileError ResourceError NbnumbaWarning"),
     "Properties of simulators": ("nbnumba.testing.properties", ""),

@@ -1,26 +1,27 @@
 """A simulated image: photons, the experiment they come from, and the files they can be saved as."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from io import BytesIO
 from os import PathLike
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import HoldsArrays
-from .dials_header import MASKED, check_header
-from .experiment import Experiment
+from .description import described
+from .errors import UsageError
+from .experiment import Experiment, Readout
 from .experiment.quirks import quirks_of
+from .formats import registry
 from .formats.files import Path
-from .formats.pgm import write_pgm
-from .formats.raw import write_raw
-from .formats.smv import HeaderStyle, SmvGeometry, smv_header, write_smv
+from .formats.frame import CONTENTS, Content, Description, Frame
+from .formats.images.smv import HeaderStyle, SmvGeometry, smv_geometry
 from .prediction import Oriented
-from .response.counting import NoiseImage, photon_counts
-from .response.integers import auto_gray_scale, auto_scale, gray_levels, scaled_counts
-from .setup.geometry import Geometry, beam_center_of_fast_slow
+from .response.chain import NoiseImage, gray_levels, photon_counts, scaled_counts
+from .response.integers import auto_gray_scale, auto_scale
+from .setup.geometry import Geometry
 from .setup.panels import unstacked
 from .setup.reach import pixels_of_direct_beam
 from .setup.resolve import Resolved
@@ -40,7 +41,10 @@ class Image(Oriented, HoldsArrays):
     @property
     def panels(self) -> tuple[NDArray[np.float32], ...]:
         """Photons of each panel (slow, fast): parts of the same array."""
-        return unstacked(self.photons, [(panel.slow_pixels, panel.fast_pixels) for panel in self.resolved.panels])
+        return self._by_panel(self.photons)
+
+    def _by_panel(self, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        return unstacked(image, [(panel.slow_pixels, panel.fast_pixels) for panel in self.resolved.panels])
 
     @property
     def summary(self) -> str:
@@ -84,15 +88,15 @@ class Image(Oriented, HoldsArrays):
         """The scale that brings the largest pixel to 55000 (mode spec: the largest beside the direct beam's spot)."""
         return auto_scale(self.statistics_beside_beam.maximum)
 
-    def noise(self, seed: int | None = None, adc_offset: float = 40.0) -> NoiseImage:
+    def noise(self, seed: int | None = None, adc_offset: float | None = None) -> NoiseImage:
         """The image as photons are counted: Poisson noise on the expected photons.
 
         Parameters
         ----------
         seed : int, optional
             The same one gives the same counts; that of the experiment by default.
-        adc_offset : float
-            Added to every count inside the region of interest.
+        adc_offset : float, optional
+            Added to every count inside the region of interest; that of the experiment's readout by default.
 
         Returns
         -------
@@ -101,10 +105,125 @@ class Image(Oriented, HoldsArrays):
         """
         if seed is None:
             seed = self.experiment.noise.seed or 0
-        return photon_counts(self.photons, self._roi, seed, adc_offset)
+        return photon_counts(self.photons, self._roi, seed, self._readout(adc_offset))
+
+    def frame(
+        self,
+        content: Content = "photons",
+        scale: float | None = None,
+        adc_offset: float | None = None,
+        seed: int | None = None,
+    ) -> Frame:
+        """Pixels and all that a file can tell of them, for any format that holds such pixels.
+
+        Parameters
+        ----------
+        content : {"photons", "picture", "gray", "scaled", "counted"}
+            What the pixels are: expected photons, as data or to be looked at; their gray levels; photons · scale +
+            adc_offset; counted photons + adc_offset.
+        scale : float, optional
+            Counts or gray levels for each photon; by default :attr:`int_scale` or :meth:`pgm_scale`.
+        adc_offset : float, optional
+            Count of no photons; that of the experiment's readout by default.
+        seed : int, optional
+            As in :meth:`noise`.
+
+        Returns
+        -------
+        Frame
+            What a format or a sink takes.
+
+        Raises
+        ------
+        UsageError
+            There is no such content.
+        """
+        if content not in CONTENTS:
+            *most, last = CONTENTS
+            raise UsageError(f"content {content!r}: give {', '.join(most)} or {last}")
+        readout = self._readout(adc_offset)
+        if content == "counted":
+            noise = self.noise(seed, readout.adc_offset)
+            counts = self._by_panel(noise.counts)
+            return Frame(self.description, counts, content, 1.0, readout.adc_offset, noise.photons, noise.overloads)
+        if content == "scaled":
+            scale = scale or self.int_scale
+            counts = self._by_panel(scaled_counts(self.photons, self._roi, scale, readout))
+            return Frame(self.description, counts, content, scale, readout.adc_offset)
+        if content == "gray":
+            scale = scale or self.pgm_scale()
+            levels = self._by_panel(gray_levels(self.photons, self._roi, scale))
+            return Frame(self.description, levels, content, scale)
+        return Frame(self.description, self.panels, content)
+
+    def _readout(self, adc_offset: float | None) -> Readout:
+        readout = self.experiment.readout
+        return readout if adc_offset is None else replace(readout, adc_offset=adc_offset)
+
+    def save(
+        self,
+        path: Path,
+        content: Content | None = None,
+        scale: float | None = None,
+        adc_offset: float | None = None,
+        seed: int | None = None,
+        **options: str,
+    ) -> Frame:
+        """Write the image in the format that the file's suffix names.
+
+        Parameters
+        ----------
+        path : str or path
+            File to be replaced: .img (SMV), .bin (float32 without a header), .npy, .pgm or .png.
+        content : {"photons", "picture", "gray", "scaled", "counted"}, optional
+            As in :meth:`frame`; by default what the format is for.
+        scale : float, optional
+            As in :meth:`frame`.
+        adc_offset : float, optional
+            As in :meth:`frame`.
+        seed : int, optional
+            As in :meth:`noise`.
+        **options : str
+            Of the format: ``header="dials"`` of SMV.
+
+        Returns
+        -------
+        Frame
+            What is in the file.
+
+        Raises
+        ------
+        UsageError
+            An unknown suffix, or a content or an option that the format does not have; an image that it cannot hold.
+        ResourceError
+            The file cannot be written.
+
+        Warns
+        -----
+        NbnumbaWarning
+            What the file leaves out.
+        """
+        image_format = registry.by_suffix(path)
+        content = registry.content_of(image_format, content)
+        return self._save_as(image_format.name, path, content, scale, adc_offset, seed, **options)
+
+    def _save_as(
+        self,
+        format_name: str,
+        path: Any,
+        content: Content,
+        scale: float | None = None,
+        adc_offset: float | None = None,
+        seed: int | None = None,
+        **options: str,
+    ) -> Frame:
+        image_format = registry.named(format_name)
+        options = registry.options_of(image_format, options)
+        image_format.check(path, self.description, self._readout(adc_offset).adc_offset, **options)
+        return registry.write(image_format, path, self.frame(content, scale, adc_offset, seed), **options)
 
     def save_raw(self, path: Path) -> None:
-        """Write the photons as native float32, fast axis fastest, without a header.
+        """Write the photons as native float32, fast axis fastest, panel after panel, without a header.
 
         Parameters
         ----------
@@ -116,10 +235,10 @@ class Image(Oriented, HoldsArrays):
         ResourceError
             The file cannot be written.
         """
-        write_raw(path, self.photons)
+        self._save_as("float32", path, "photons")
 
     def save_smv(
-        self, path: Path, scale: float | None = None, adc_offset: float = 40.0, header: HeaderStyle = "c"
+        self, path: Path, scale: float | None = None, adc_offset: float | None = None, header: HeaderStyle = "c"
     ) -> None:
         """Write an SMV image of photons · scale + adc_offset as uint16.
 
@@ -129,8 +248,8 @@ class Image(Oriented, HoldsArrays):
             File to be replaced.
         scale : float, optional
             Counts per photon; by default :attr:`int_scale`.
-        adc_offset : float
-            Count of no photons.
+        adc_offset : float, optional
+            Count of no photons; that of the experiment's readout by default.
         header : {"c", "dials"}
             As nanoBragg writes it, or such that DIALS reads the exact geometry; pixels that are masked or outside
             the region are then 65535, which DIALS leaves out.
@@ -148,12 +267,10 @@ class Image(Oriented, HoldsArrays):
         NbnumbaWarning
             What a header "dials" leaves out: polarization, sensor, mask, the number in a file's name.
         """
-        check_header(self.resolved, header, adc_offset, [path])
-        counts = scaled_counts(self.photons, scale or self.int_scale, adc_offset, self._roi)
-        self._write_smv(path, counts, adc_offset, header)
+        self._save_as("SMV", path, "scaled", scale, adc_offset, header=header)
 
     def save_noise(
-        self, path: Path, seed: int | None = None, adc_offset: float = 40.0, header: HeaderStyle = "c"
+        self, path: Path, seed: int | None = None, adc_offset: float | None = None, header: HeaderStyle = "c"
     ) -> NoiseImage:
         """Write an SMV image of counted photons + adc_offset as uint16.
 
@@ -163,8 +280,8 @@ class Image(Oriented, HoldsArrays):
             File to be replaced.
         seed : int, optional
             As in :meth:`noise`.
-        adc_offset : float
-            Count of no photons.
+        adc_offset : float, optional
+            As in :meth:`save_smv`.
         header : {"c", "dials"}
             As in :meth:`save_smv`.
 
@@ -183,24 +300,8 @@ class Image(Oriented, HoldsArrays):
         NbnumbaWarning
             As in :meth:`save_smv`.
         """
-        check_header(self.resolved, header, adc_offset, [path])
-        noise = self.noise(seed, adc_offset)
-        self._write_smv(path, noise.counts, adc_offset, header)
-        return noise
-
-    def _write_smv(self, path: Path, counts: np.ndarray, adc_offset: float, header: HeaderStyle) -> None:
-        if header == "dials":
-            counts[~self._measured] = MASKED
-        write_smv(path, smv_header(self.smv_geometry, header, adc_offset), counts)
-
-    @property
-    def _measured(self) -> np.ndarray:
-        """Which pixels are in the region and not masked (slow, fast)."""
-        fast0, fast1, slow0, slow1 = self._roi
-        measured = np.zeros(self.photons.shape, bool)
-        measured[slow0 : slow1 + 1, fast0 : fast1 + 1] = True
-        mask = self.resolved.mask
-        return measured if mask is None else measured & (mask != 0)
+        frame = self._save_as("SMV", path, "counted", None, adc_offset, seed, header=header)
+        return NoiseImage(frame.pixels[0], frame.photons or 0, frame.overloads or 0)
 
     def save_pgm(self, path: Path, scale: float | None = None) -> None:
         """Write a portable gray map: the integer part of photons · scale, at most 255.
@@ -217,8 +318,7 @@ class Image(Oriented, HoldsArrays):
         ResourceError
             The file cannot be written.
         """
-        scale = scale or self.pgm_scale()
-        write_pgm(path, gray_levels(self.photons, scale, self._roi), scale)
+        self._save_as("PGM", path, "gray", scale)
 
     def pgm_scale(self, int_scale: float | None = None) -> float:
         """The scale by which five times the rmsd beside the direct beam becomes gray level 250.
@@ -237,7 +337,7 @@ class Image(Oriented, HoldsArrays):
 
     def _repr_png_(self) -> bytes | None:
         """How a notebook shows it: the picture of :meth:`save_png`, which there is of one panel alone."""
-        if self.experiment.detector.panels is not None:
+        if len(self.panels) > 1:
             return None
         picture = BytesIO()
         self.save_png(picture)
@@ -256,59 +356,18 @@ class Image(Oriented, HoldsArrays):
         ResourceError
             The file cannot be written.
         """
-        from .formats.png import ring_curve, ring_spacings, save_png
+        self._save_as("PNG", path, "picture")
 
-        geometry, wavelength = self.geometry, self.resolved.wavelength_angstrom
-        rings = [
-            (
-                f"{d:g} Å",
-                ring_curve(
-                    d, wavelength, geometry.origin_m, geometry.fast, geometry.slow, geometry.beam, geometry.pixel_m
-                ),
-            )
-            for d in ring_spacings(self.resolved.edge_angstrom)
-        ]
-        title = (
-            f"{wavelength:.5g} Å, {geometry.distance_m * 1000.0:.5g} mm, "
-            f"brightest pixel {self.statistics.maximum:.4g} photons"
-        )
-        save_png(path, self.photons, beam_center_px=geometry.beam_center_px, rings=rings, title=title)
+    @cached_property
+    def description(self) -> Description:
+        """What files tell of the experiment, in the units of the field."""
+        return described(self.resolved)
 
     @property
     def smv_geometry(self) -> SmvGeometry:
         """What an SMV header says about the experiment."""
-        return smv_geometry(self.resolved)
+        return smv_geometry(self.description)
 
     @property
     def _roi(self) -> tuple[int, int, int, int]:
         return self.resolved.roi
-
-
-def smv_geometry(resolved: Resolved) -> SmvGeometry:
-    """What an SMV header says about an experiment."""
-    geometry, mm = resolved.geometry, 1000.0
-    x, y = geometry.xbeam_m, geometry.ybeam_m
-    if not quirks_of(resolved.experiment).header_center_as_given:
-        # Who reads the file knows the pixels, not what size the detector was given.
-        slow_size = geometry.pixel_m * geometry.slow_pixels
-        x, y = beam_center_of_fast_slow(
-            geometry.convention, geometry.fbeam_m, geometry.sbeam_m, geometry.pixel_m, slow_size
-        )
-    return SmvGeometry(
-        fast_pixels=geometry.fast_pixels,
-        slow_pixels=geometry.slow_pixels,
-        pixel_mm=geometry.pixel_m * mm,
-        distance_mm=geometry.distance_m * mm,
-        wavelength_angstrom=resolved.wavelength_angstrom,
-        beam_center_mm=(x * mm, y * mm),
-        fbeam_mm=geometry.fbeam_m * mm,
-        sbeam_mm=geometry.sbeam_m * mm,
-        slow_size_mm=geometry.slow_size_m * mm,
-        dials_origin_mm=geometry.dials_origin_mm,
-        orgx=geometry.orgx_px,
-        orgy=geometry.orgy_px,
-        close_distance_mm=geometry.close_distance_m * mm,
-        phi_deg=resolved.scan.start_deg,
-        oscillation_deg=resolved.scan.oscillation_deg,
-        twotheta_deg=resolved.experiment.detector.twotheta_deg or 0.0,
-    )

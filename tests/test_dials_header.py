@@ -9,21 +9,23 @@ import numpy as np
 import pytest
 
 from nbnumba import Experiment, NbnumbaWarning, UsageError, cli, simulate
-from nbnumba.dials_header import MASKED, check_header, in_dxtbx_frame
-from nbnumba.formats.smv import header_value, read_smv, smv_header, write_smv
-from nbnumba.image import Image, smv_geometry
-from nbnumba.kernels.equations.vectors import rotated_about, scaled, unit
+from nbnumba.description import described
+from nbnumba.formats.dials import MASKED, check_for_dials, in_dxtbx_frame
+from nbnumba.formats.frame import Description
+from nbnumba.formats.images.smv import header_value, read_smv, smv_geometry, smv_header, write_smv
+from nbnumba.image import Image
+from nbnumba.kernels.equations.vectors import rotated_about, unit
 from nbnumba.setup.inputs import read_inputs
-from nbnumba.setup.resolve import Resolved, resolve
+from nbnumba.setup.resolve import resolve
 
 CRYSTAL = "-cell 40 50 60 -default_F 100 -N 3"
 SMALL = f"{CRYSTAL} -detpixels_f 12 -detpixels_s 9 -pixel 2 -distance 80"
 POLARIZED = "-polar 0.99"
 
 
-def resolved(args: str) -> Resolved:
+def description(args: str) -> Description:
     experiment = Experiment.from_args(shlex.split(args))
-    return resolve(experiment, read_inputs(experiment))
+    return described(resolve(experiment, read_inputs(experiment)))
 
 
 def simulated(args: str) -> Image:
@@ -55,8 +57,8 @@ def dxtbx_origin(header: str) -> tuple[float, float, float]:
 def test_dxtbx_read_these_corners(geometry: str, origin: tuple[float, float, float]) -> None:
     """Recorded from dxtbx 3.11, which read the files."""
     args = f"{CRYSTAL} -distance 133 -detpixels_f 210 -detpixels_s 260 -pixel 0.41 -osc 1.5 {POLARIZED} {geometry}"
-    found = resolved(args)
-    check_header(found, "dials")
+    found = description(args)
+    check_for_dials(found)
     header = smv_header(smv_geometry(found), "dials", 40)
     assert dxtbx_origin(header) == pytest.approx(origin, abs=1e-9)
 
@@ -74,14 +76,14 @@ def test_any_detector_across_the_beam_is_read_exactly() -> None:
         x, y, distance = rng.uniform(5, 90, 3)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "-odet_vector .* is not of length 1", NbnumbaWarning)
-            found = resolved(f"{SMALL} {POLARIZED} {words} -Xbeam {x} -Ybeam {y} -distance {distance} -osc 1")
-        check_header(found, "dials")
-        geometry = found.geometry
+            found = description(f"{SMALL} {POLARIZED} {words} -Xbeam {x} -Ybeam {y} -distance {distance} -osc 1")
+        check_for_dials(found)
+        panel = found.panels[0]
         origin = dxtbx_origin(smv_header(smv_geometry(found), "dials", 40))
-        assert in_dxtbx_frame(geometry, scaled(geometry.origin_m, 1000.0)) == pytest.approx(origin, abs=1e-8)
-        assert in_dxtbx_frame(geometry, geometry.fast) == pytest.approx((1, 0, 0), abs=1e-12)
-        assert in_dxtbx_frame(geometry, geometry.slow) == pytest.approx((0, -1, 0), abs=1e-12)
-        assert in_dxtbx_frame(geometry, geometry.spindle) == pytest.approx((1, 0, 0), abs=1e-12)
+        assert in_dxtbx_frame(found, panel.origin_mm) == pytest.approx(origin, abs=1e-8)
+        assert in_dxtbx_frame(found, panel.fast) == pytest.approx((1, 0, 0), abs=1e-12)
+        assert in_dxtbx_frame(found, panel.slow) == pytest.approx((0, -1, 0), abs=1e-12)
+        assert in_dxtbx_frame(found, found.spindle) == pytest.approx((1, 0, 0), abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,7 @@ def test_an_unknown_header_is_refused(tmp_path: Path, save: str) -> None:
 )
 def test_what_is_left_out_is_said(options: str, said: str) -> None:
     with pytest.warns(NbnumbaWarning, match=said) as caught:
-        check_header(resolved(f"{SMALL} {options}"), "dials", 40, ["image_1.img"])
+        check_for_dials(description(f"{SMALL} {options}"), 40, "image_1.img")
     assert len(caught) == 1
 
 
@@ -153,21 +155,21 @@ def test_what_is_left_out_is_said(options: str, said: str) -> None:
 )
 def test_sources_that_the_header_does_not_know_are_said(tmp_path: Path, rows: str, said: str | None) -> None:
     (tmp_path / "sources.txt").write_text(rows)
-    found = resolved(f"{SMALL} {POLARIZED} -sourcefile {tmp_path / 'sources.txt'}")
+    found = description(f"{SMALL} {POLARIZED} -sourcefile {tmp_path / 'sources.txt'}")
     if said is None:
-        check_header(found, "dials")
+        check_for_dials(found)
     else:
         with pytest.warns(NbnumbaWarning, match=said):
-            check_header(found, "dials")
+            check_for_dials(found)
 
 
 def test_a_name_without_a_number_is_one_that_dials_does_not_read() -> None:
-    found = resolved(f"{SMALL} {POLARIZED}")
+    found = description(f"{SMALL} {POLARIZED}")
     for good in ("a_0001.img", "run7/lyso.0815", "x1.0001.img", None, "/dev/null"):
-        check_header(found, "dials", 40, [good])
+        check_for_dials(found, 40, good)
     for bad in ("intimage.img", "run7.d/noiseimage.img"):
         with pytest.warns(NbnumbaWarning, match=f"{bad}: DIALS reads images with a number"):
-            check_header(found, "dials", 40, [bad])
+            check_for_dials(found, 40, bad)
 
 
 def masked_image(tmp_path: Path, options: str) -> tuple[Image, np.ndarray]:

@@ -24,8 +24,8 @@ from nbnumba.formats import arrays, files
 from nbnumba.formats.arrays import read_arrays
 from nbnumba.formats.files import read_bytes, read_text, read_unpacked
 from nbnumba.formats.hkl import read_hkl
+from nbnumba.formats.images.smv import read_smv
 from nbnumba.formats.recognition import text_format
-from nbnumba.formats.smv import read_smv
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
 from nbnumba.structure_factors.table import completeness

@@ -17,18 +17,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from nbnumba import Readout
 from nbnumba.errors import InputFileError, NbnumbaWarning, ResourceError
 from nbnumba.formats import hkl as hkl_module
 from nbnumba.formats.amorphous import read_amorphous
 from nbnumba.formats.dump import read_dump, write_dump
 from nbnumba.formats.files import check_writable, read_text, replacing, together
 from nbnumba.formats.hkl import read_hkl
+from nbnumba.formats.images.pgm import write_pgm
+from nbnumba.formats.images.raw import read_raw, write_raw
+from nbnumba.formats.images.smv import SmvGeometry, header_value, read_smv, smv_header, write_smv
 from nbnumba.formats.matrix import read_matrix
-from nbnumba.formats.pgm import write_pgm
-from nbnumba.formats.raw import read_raw, write_raw
-from nbnumba.formats.smv import SmvGeometry, header_value, read_smv, smv_header, write_smv
 from nbnumba.formats.sources import read_sources
-from nbnumba.response.integers import auto_gray_scale, auto_scale, gray_levels, scaled_counts
+from nbnumba.response.chain import gray_levels, scaled_counts
+from nbnumba.response.integers import auto_gray_scale, auto_scale
 from nbnumba.statistics import image_statistics
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -663,21 +665,21 @@ def test_int_and_pgm_images_are_the_recorded_ones(
     mask = read_smv(INPUTS / "mask.img").pixels if case == "noise_mask" else None
     statistics = image_statistics(golden["float"], roi, mask)
     scale = scale or auto_scale(statistics.maximum)
-    np.testing.assert_array_equal(scaled_counts(golden["float"], scale, adc_offset, roi), golden["int"])
+    np.testing.assert_array_equal(scaled_counts(golden["float"], roi, scale, Readout(adc_offset)), golden["int"])
     if "pgm" in golden:
         gray_scale = gray_scale or auto_gray_scale(statistics.rmsd, scale)
-        write_pgm(tmp_path / "image.pgm", gray_levels(golden["float"], gray_scale, roi), gray_scale)
+        write_pgm(tmp_path / "image.pgm", gray_levels(golden["float"], roi, gray_scale), gray_scale)
         assert (tmp_path / "image.pgm").read_bytes() == str(golden["pgm_head"]).encode() + golden["pgm"].tobytes()
 
 
 def test_counts_and_gray_levels_stop_at_their_ends() -> None:
     photons = np.array([[-50, 0, 0.49, 0.5, 1e30]], np.float32)
-    assert scaled_counts(photons, 1, 1).tolist() == [[0, 1, 1, 2, 65535]]
-    assert gray_levels(photons, 2).tolist() == [[0, 0, 0, 1, 255]]
+    assert scaled_counts(photons, None, 1, Readout(1)).tolist() == [[0, 1, 1, 2, 65535]]
+    assert gray_levels(photons, None, 2).tolist() == [[0, 0, 0, 1, 255]]
 
 
 def test_counts_are_rounded_in_single_precision_as_the_reference_does() -> None:
-    assert scaled_counts(np.ones((1, 2), np.float32), 1000.49999, 0).tolist() == [[1001, 1001]]
+    assert scaled_counts(np.ones((1, 2), np.float32), None, 1000.49999, Readout(0)).tolist() == [[1001, 1001]]
 
 
 def test_pgm_is_wider_than_high_where_the_image_is(tmp_path: Path) -> None:

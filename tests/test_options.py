@@ -17,18 +17,11 @@ from hypothesis import strategies as st
 
 from nbnumba.errors import NbnumbaWarning, UsageError
 from nbnumba.experiment import Background, Beam, Detector, Experiment, changed
+from nbnumba.nanobragg.command import Command, Outputs, Run
+from nbnumba.nanobragg.help import help_text, parser
 from nbnumba.nanobragg.option_table import markdown
-from nbnumba.nanobragg.options import (
-    OPTIONS,
-    Command,
-    Outputs,
-    Run,
-    help_text,
-    parse,
-    parser,
-    wants_help,
-    wants_version,
-)
+from nbnumba.nanobragg.parse import parse, wants_help, wants_version
+from nbnumba.nanobragg.table import OPTIONS
 from nbnumba.testing.strategies import experiments
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -152,7 +145,7 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("nonoise", (), "outputs.noise_file", None),
     ("scale", ("0.5",), "outputs.scale", 0.5),
     ("scale", ("0",), "outputs.scale", None),
-    ("adc adcoffset", ("-10",), "outputs.adc_offset", -10.0),
+    ("adc adcoffset", ("-10",), "readout.adc_offset", -10.0),
     ("seed", ("-12",), "noise.seed", -12),
     ("printout", (), "outputs.print_pixels", "all"),
     ("printout_pixel", ("3", "4"), "outputs.print_pixels", (3, 4)),

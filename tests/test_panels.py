@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbnumba import Detector, Experiment, Image, Panel, UsageError, changed, hkl_map, predict, simulate, simulate_many
+from nbnumba.description import described
 from nbnumba.render.job import render, start
 from nbnumba.setup.geometry import place_detector
 from nbnumba.setup.inputs import read_inputs
@@ -319,16 +320,42 @@ def test_what_takes_one_panel_says_so(tmp_path: Path) -> None:
     image = simulate(experiment, "cpu")
     for call in (
         lambda: image.geometry,
-        lambda: image.save_smv(tmp_path / "a.img"),
-        lambda: image.save_noise(tmp_path / "a.img", header="dials"),
-        lambda: image.save_png(tmp_path / "a.png"),
         lambda: image.hkl_map(),
         lambda: image.resolution_map(),
         lambda: predict(experiment),
         lambda: hkl_map(experiment),
     ):
-        with pytest.raises(UsageError, match=r"a list of panels \(detector.panels, 2 here\) serves simulate"):
+        with pytest.raises(UsageError, match=r"not of a list of panels \(detector.panels, 2 here\)"):
             call()
+    for name in ("a.img", "a.png", "a.pgm", "a.npy"):
+        with pytest.raises(UsageError, match=r" holds one panel, and the image has 2: give it as \.bin \(float32\)"):
+            image.save(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
     assert image._repr_png_() is None
     assert np.array_equal(image.a_matrix(), simulate(whole_from("-detpixels 16 -oversample 1"), "cpu").a_matrix())
+
+
+def test_frames_and_files_have_each_panel_by_itself(tmp_path: Path) -> None:
+    image = simulate(cut(whole_from("-detpixels_f 24 -detpixels_s 20 -pixel 2 -oversample 1"), [16], [5]), "cpu")
+    frame = image.frame("counted", seed=3)
+    assert [pixels.shape for pixels in frame.pixels] == [panel.shape for panel in image.panels]
+    for panel, listed in zip(frame.description.panels, image.experiment.detector.panels or (), strict=True):
+        assert panel.origin_mm == pytest.approx(listed.origin_mm)
+        assert panel.pixel_mm * np.array(panel.fast) == pytest.approx(listed.fast_step_mm)
+        assert panel.measured.all()
+    image.save_raw(tmp_path / "a.bin")
+    expected = np.concatenate([panel.ravel() for panel in image.panels])
+    assert np.array_equal(np.fromfile(tmp_path / "a.bin", np.float32), expected)
+
+
+def test_a_single_panel_is_told_as_the_detector_that_it_is() -> None:
+    experiment = whole_from("-xds -detpixels_f 24 -detpixels_s 20 -pixel 2 -twotheta 20")
+    told, expected = (described(resolved(one)).panels[0] for one in (cut(experiment, [], []), experiment))
+    for name in ("origin_mm", "fast", "slow", "fbeam_mm", "sbeam_mm", "orgx", "orgy", "distance_mm", "beam_center_mm"):
+        assert getattr(told, name) == pytest.approx(getattr(expected, name), abs=1e-9), name
+
+
+def test_smv_has_no_words_for_oblong_pixels(tmp_path: Path) -> None:
+    panel = changed(whole_from("-oversample 1"), detector={"distance_mm": None, "panels": ANYWHERE[:1]})
+    with pytest.raises(UsageError, match="SMV has square pixels alone"):
+        simulate(panel, "cpu").save_smv(tmp_path / "a.img")

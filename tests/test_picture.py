@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nbnumba.experiment import Convention, Detector, Experiment, changed
-from nbnumba.formats.png import ring_curve, ring_spacings, save_png
+from nbnumba.formats.images.png import ring_curve, ring_spacings, save_png
 from nbnumba.image import Image
 from nbnumba.setup.geometry import beam_center_of_fast_slow
 from nbnumba.setup.inputs import Inputs
@@ -42,8 +42,8 @@ def test_ring_obeys_braggs_law_on_a_tilted_detector(tilt: float) -> None:
 
 def test_rays_that_miss_the_plane_are_not_drawn() -> None:
     origin = (0.1, 0.05, -0.05)
-    assert np.isnan(ring_curve(0.6, 1.0, origin, pixel_m=1e-4, **MOSFLM)).all()
-    assert np.isnan(ring_curve(0.4, 1.0, origin, pixel_m=1e-4, **MOSFLM)).all()
+    assert np.isnan(ring_curve(0.6, 1.0, origin, pixel=1e-4, **MOSFLM)).all()
+    assert np.isnan(ring_curve(0.4, 1.0, origin, pixel=1e-4, **MOSFLM)).all()
     tilted = ring_curve(1.0, 1.0, origin, (-np.sin(0.9), 0, np.cos(0.9)), (0, -1, 0), (1, 0, 0), 1e-4)
     missing = np.isnan(tilted).any(axis=1)
     assert missing.any()
@@ -93,7 +93,7 @@ def test_one_strong_pixel_does_not_drown_the_rest(tmp_path: Path) -> None:
 
 
 def test_overlays_are_drawn_in_colour(tmp_path: Path) -> None:
-    ring = ("3 Å", ring_curve(3.0, 1.0, (0.1, 0.05, -0.05), pixel_m=1e-3, **MOSFLM))
+    ring = ("3 Å", ring_curve(3.0, 1.0, (0.1, 0.05, -0.05), pixel=1e-3, **MOSFLM))
     save_png(tmp_path / "rings.png", np.zeros((100, 100), dtype=np.float32), beam_center_px=(50, 50), rings=[ring])
     red, green, blue = np.moveaxis(matplotlib.image.imread(tmp_path / "rings.png")[..., :3], -1, 0)
     rows, columns = np.nonzero(blue > red + 0.3)
@@ -133,7 +133,7 @@ def test_cross_is_where_the_beam_meets_the_detector(tmp_path: Path, convention: 
 def test_rings_of_an_image_are_those_of_its_detector(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tilted, so that neither normal nor nearest point is the beam's; the finest ring is about that of a corner."""
     drawn: dict[str, Any] = {}
-    monkeypatch.setattr("nbnumba.formats.png.save_png", lambda path, photons, **more: drawn.update(more))
+    monkeypatch.setattr("nbnumba.formats.images.png.save_png", lambda path, photons, **more: drawn.update(more))
     args = "-cell 70 80 90 -default_F 1 -N 5 -pixel 0.1 -detpixels_f 900 -detpixels_s 600 -distance 80 -lambda 1.3"
     experiment = Experiment.from_args([*args.split(), "-detector_rotx", "9", "-detector_roty", "25", "-twotheta", "8"])
     image = Image(resolve(experiment, Inputs()), np.zeros((600, 900), np.float32))

@@ -13,7 +13,8 @@ import pytest
 
 from nbnumba.cli import main
 from nbnumba.commands import simulate as batch
-from nbnumba.formats.smv import read_smv
+from nbnumba.formats.images.smv import read_smv
+from nbnumba.response.chain import photon_counts, scaled_counts
 
 CELL = (71.0, 82.0, 93.0, 77.0, 85.0, 101.0)
 CELLS = (3, 4, 5)
@@ -229,8 +230,8 @@ def test_seconds_are_those_of_each_phase(capsys: pytest.CaptureFixture[str], mon
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
     monkeypatch.setattr(batch, "resolve", lasting(1.0, batch.resolve))
     monkeypatch.setattr(batch, "render", lasting(2.0, batch.render, compiling=0.5))
-    monkeypatch.setattr(batch.Image, "save_raw", lasting(4.0, batch.Image.save_raw))
-    monkeypatch.setattr(batch.Image, "save_noise", lasting(8.0, batch.Image.save_noise))
+    monkeypatch.setattr("nbnumba.image.scaled_counts", lasting(4.0, scaled_counts))
+    monkeypatch.setattr("nbnumba.image.photon_counts", lasting(8.0, photon_counts))
     assert main(shlex.split(LINE)) == 0
     seconds = json.loads(Path("report.json").read_text())["seconds"]
     expected = {"setup": 1.0, "compile": 0.5, "render": 2.0, "noise": 8.0, "write": 4.0, "total": 15.5}

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from nbnumba import Experiment, changed, simulate, simulate_many
-from nbnumba.kernels.counting.poisson import add_noise
-from nbnumba.response.counting import photon_counts
+from nbnumba import Experiment, Readout, changed, simulate, simulate_many
+from nbnumba.kernels.counting.poisson import draw_counts
+from nbnumba.kernels.counting.random import seeded
+from nbnumba.response.chain import photon_counts
 from nbnumba.seeds import fresh_seed, spawned_seed, uniform_deviates
 
 STILL = Experiment.from_args(
@@ -39,7 +40,7 @@ def test_images_of_one_moment_differ_in_orientation_and_noise() -> None:
     images = [simulate(STILL) for _ in range(3)] + list(simulate_many([STILL] * 9))
     assert len({image.resolved.lattice.misset_rad for image in images}) == 12
     assert len({image.experiment.noise.seed for image in images}) == 12
-    assert len({photon_counts(np.full((9, 9), 5, np.float32), (0, 8, 0, 8), seed_of(image), 0).counts.tobytes()
+    assert len({photon_counts(np.full((9, 9), 5, np.float32), (0, 8, 0, 8), seed_of(image), Readout(0)).counts.tobytes()
                 for image in images}) == 12  # fmt: skip
 
 
@@ -81,8 +82,8 @@ def test_deviates_depend_on_seed_and_purpose() -> None:
 
 
 def test_noise_takes_seeds_of_any_size_and_those_of_the_reference_as_they_are() -> None:
-    image, out = np.full((6, 7), 3.0, np.float32), np.zeros((6, 7), np.uint16)
-    add_noise(image, (0, 6, 0, 5), 12345, 40.0, out)
-    np.testing.assert_array_equal(photon_counts(image, (0, 6, 0, 5), 12345, 40.0).counts, out)
-    large = [photon_counts(image, (0, 6, 0, 5), seed, 40.0).counts.tobytes() for seed in (2**63 - 1, 2**70, -5)]
+    image, out = np.full((6, 7), 3.0, np.float32), np.zeros((6, 7))
+    draw_counts(image, 0.0, seeded(12345), np.full(1, np.nan, np.float32), out)
+    np.testing.assert_array_equal(photon_counts(image, None, 12345, Readout(40)).counts, out + 40)
+    large = [photon_counts(image, None, seed, Readout(40)).counts.tobytes() for seed in (2**63 - 1, 2**70, -5)]
     assert len(set(large)) == 3

@@ -12,42 +12,36 @@ import numpy as np
 
 from ..compile.equation import equation
 from ..compile.jit import compiled
-from .random import seeded, uniform
+from .random import uniform
 
 MULTIPLIED_BELOW = 12.0
 GAUSSIAN_ABOVE = 1e6
-LARGEST_COUNT = 65535.0
 
 
 @compiled()
-def add_noise(photons, roi, seed, adc_offset, out):
-    """Draw the counts of every pixel inside the region.
+def draw_counts(photons, total, state, spare, out):
+    """Draw the counts of every pixel.
 
     Parameters
     ----------
     photons : float32 (slow, fast)
         Expected photons.
-    roi : tuple of 4 ints
-        First and last fast, first and last slow pixel, inclusive.
-    seed : int
-    adc_offset : float
-        Added to every count.
-    out : uint16 (slow, fast)
-        Receives the counts; pixels outside the region are left as they are.
+    total : float
+        Photons that were drawn before.
+    state : int64 (n,)
+        Of the generator, as ``seeded`` makes it; goes on from call to call.
+    spare : float32 (1,)
+        A normal deviate that is left over, NaN at first; goes on likewise.
+    out : float64 (slow, fast)
+        Receives the counts; infinite or no number where infinitely many are expected.
 
     Returns
     -------
-    photon_sum : float
-        Photons drawn, without those of pixels that expect infinitely many.
-    overloads : int
-        Pixels that were cut to 65535.
+    total : float
+        With the photons that were drawn now, those of pixels that expect infinitely many left aside.
     """
-    state = seeded(seed)
-    spare = np.full(1, np.nan, dtype=np.float32)
-    photon_sum = 0.0
-    overloads = 0
-    for slow in range(roi[2], roi[3] + 1):
-        for fast in range(roi[0], roi[1] + 1):
+    for slow in range(photons.shape[0]):
+        for fast in range(photons.shape[1]):
             mean = photons[slow, fast]
             if mean < MULTIPLIED_BELOW:
                 count = _by_multiplication(mean, state)
@@ -56,13 +50,9 @@ def add_noise(photons, roi, seed, adc_offset, out):
             else:
                 count = _gaussian(mean, state, spare)
             if math.isfinite(count):
-                photon_sum += count
-            value = count + adc_offset
-            if not value <= LARGEST_COUNT:
-                value = LARGEST_COUNT
-                overloads += 1
-            out[slow, fast] = np.uint16(max(value, 0.0))
-    return photon_sum, overloads
+                total += count
+            out[slow, fast] = count
+    return total
 
 
 @equation

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import os
 import shlex
 import time
@@ -20,14 +19,12 @@ import numpy as np
 from ..comparison.images import Comparison, Floats, compare, resampled
 from ..comparison.programs import INPUT_NAMES, OWN, RunnerError, name_of, outputs_of, run, separated, words_of
 from ..errors import InputFileError, NbnumbaError, ResourceError, UsageError
-from ..formats.arrays import read_arrays
-from ..formats.files import read_bytes, replacing
-from ..formats.raw import read_raw, write_raw
-from ..formats.smv import read_smv
+from ..formats import registry
+from ..formats.files import replacing
+from ..formats.images.raw import write_raw
+from ..tolerances import CORRELATION
 
 PASSED, BELOW_THRESHOLD = 0, 3
-THRESHOLD = 0.9999999
-"""Strong spots hide much: 1 - 6e-7 can be a wrong polarization. What mixed precision changes is below 1e-10."""
 _DECADES = 4
 _LARGEST_PIXEL = 1e100
 _EPILOG = """\
@@ -120,8 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-b", metavar="CMD", help="second program (default: this one)")
     parser.add_argument("-roi", nargs=4, type=int, metavar=("xmin", "xmax", "ymin", "ymax"), help="compare these alone")
     parser.add_argument(
-        "-threshold", type=float, default=THRESHOLD, metavar="t", help=f"least correlation that passes ({THRESHOLD})"
-    )
+        "-threshold", type=float, default=CORRELATION, metavar="t",
+        help=f"least correlation that passes ({CORRELATION})",
+    )  # fmt: skip
     parser.add_argument("-resample", action="store_true", help="bring the larger image to the shape of the smaller")
     parser.add_argument("-save-diff", action="store_true", help="write b - a as difference.bin, float32")
     parser.add_argument("-out", default=".", metavar="DIR", help="where the folder of this comparison is made (.)")
@@ -212,31 +210,9 @@ def _rooted(args: Sequence[str]) -> Iterator[str]:
 def _source_of_file(path: str, shape: tuple[int, int] | None) -> Source:
     """An image in a file; ``shape`` (slow, fast) is for files that do not tell theirs."""
     try:
-        return Source(os.path.abspath(path), _finite(path, _read_image(path, shape)))
+        return Source(os.path.abspath(path), _finite(path, registry.read(path, shape)))
     except InputFileError as error:
         raise UnreadableError(f"compare: {error}") from error
-
-
-def _read_image(path: str, shape: tuple[int, int] | None) -> np.ndarray:
-    if path.endswith((".npy", ".npz")):
-        return _read_numpy(path)
-    content = read_bytes(path, "the image")
-    if content.startswith(b"{") or path.endswith(".gz"):
-        return read_smv(path).pixels
-    if shape is None:
-        edge = math.isqrt(len(content) // 4)
-        if edge == 0 or 4 * edge**2 != len(content):
-            raise InputFileError(f"{path}: {len(content)} bytes are no square float32 image; give -detpixels_f, _s")
-        shape = (edge, edge)
-    return read_raw(path, shape)
-
-
-def _read_numpy(path: str) -> np.ndarray:
-    """The array of a .npy file; of a .npz file the one called float, or its only one."""
-    arrays = read_arrays(path, "the image")
-    if "float" not in arrays and len(arrays) != 1:
-        raise InputFileError(f"{path}: arrays {', '.join(arrays)}; must have one, or one called float")
-    return arrays["float"] if "float" in arrays else next(iter(arrays.values()))
 
 
 def _finite(name: str, image: np.ndarray) -> Floats:

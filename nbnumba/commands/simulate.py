@@ -8,22 +8,24 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, is_dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..comparison.trace import trace_pixel
-from ..dials_header import check_header
+from ..description import described
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Experiment, changed
 from ..experiment.quirks import in_order, labels_of, quirks_of
 from ..formats.dump import write_dump
 from ..formats.files import check_writable, is_replaceable, replacing, together
-from ..formats.smv import smv_header
-from ..image import Image, smv_geometry
+from ..formats.frame import Content, Description
+from ..formats.images.smv import smv_geometry, smv_header
+from ..formats.registry import Format, holding, options_of, write
+from ..image import Image
 from ..kernels.compile.cache import CACHE_FOLDER
 from ..kernels.compile.jit import Compilation
-from ..nanobragg.options import Command, Outputs, Run
+from ..nanobragg.command import Command, Outputs, Run
 from ..render.job import Progress, Rendering, render
 from ..seeds import fresh_seed
 from ..setup.inputs import Inputs, read_inputs
@@ -32,6 +34,29 @@ from .report import as_json, describe, describe_image
 
 DUMP = "Fdump.bin"
 HEADER_BYTES = 512
+
+
+class Output(NamedTuple):
+    """An image that the command line can ask for."""
+
+    option: str
+    field: str
+    """Of :class:`Outputs`, which holds its path."""
+    content: Content
+    otherwise: str
+    """Its format where the file's suffix names none that holds this content."""
+    words: str
+    """What it is; {} stands for the format."""
+
+
+OUTPUTS = (
+    Output("-floatfile", "float_file", "photons", "float32", "photons, {}"),
+    Output("-intfile", "int_file", "scaled", "SMV", "{} without noise"),
+    Output("-pgmfile", "pgm_file", "gray", "PGM", "gray levels"),
+    Output("-png", "png_file", "picture", "PNG", "picture with resolution rings"),
+    Output("-noisefile", "noise_file", "counted", "SMV", "{} as photons are counted"),
+)
+"""In the order in which they are written."""
 
 
 @dataclass
@@ -71,11 +96,12 @@ def run(command: Command) -> int:
             inputs = read_inputs(experiment)
             resolved = resolve(experiment, inputs, seed=fresh_seed())
             _check_pixels(command, resolved)
+            description = described(resolved)
             if not command.run.show:
                 _check_outputs(command)
-                image_files = [command.outputs.int_file, command.outputs.noise_file]
-                check_header(resolved, command.outputs.header, command.outputs.adc_offset, image_files)
-        labels = in_order([*resolved.labels, *command.labels, *_labels_of_header(resolved)])
+                for _, path, image_format, options in _asked_for(command.outputs):
+                    image_format.check(path, description, resolved.experiment.readout.adc_offset, **options)
+        labels = in_order([*resolved.labels, *command.labels, *_labels_of_header(description)])
         said = _show_warnings(caught, 0)
         if not command.run.quiet:
             say(describe(resolved, labels, [str(w.message) for w in caught]))
@@ -136,8 +162,9 @@ def _show_warnings(caught: list[warnings.WarningMessage], said: int) -> int:
     return len(caught)
 
 
-def _labels_of_header(resolved: Resolved) -> list[str]:
-    return labels_of(["header_overflows"]) if len(smv_header(smv_geometry(resolved))) >= HEADER_BYTES else []
+def _labels_of_header(description: Description) -> list[str]:
+    header = smv_header(smv_geometry(description))
+    return labels_of(["header_overflows"]) if len(header) >= HEADER_BYTES else []
 
 
 def with_cached_factors(experiment: Experiment) -> Experiment:
@@ -204,11 +231,7 @@ def _check_outputs(command: Command) -> None:
     """Say before the work, not after it, that a file cannot be written or would be written over by another."""
     outputs = command.outputs
     paths = {
-        "-floatfile": outputs.float_file,
-        "-intfile": outputs.int_file,
-        "-pgmfile": outputs.pgm_file,
-        "-noisefile": outputs.noise_file,
-        "-png": outputs.png_file,
+        **{output.option: getattr(outputs, output.field) for output in OUTPUTS},
         "-report": outputs.report_file,
         "-dump": _cache_to_write(command.experiment),
     }
@@ -265,36 +288,41 @@ def _without_blas() -> Iterator[None]:
             del sys.modules["scipy.linalg"]
 
 
+def _asked_for(outputs: Outputs) -> Iterator[tuple[Output, str, Format, dict[str, str]]]:
+    """Every image that is asked for: its path, its format and the format's options."""
+    for output in OUTPUTS:
+        path: str | None = getattr(outputs, output.field)
+        if path is not None:
+            image_format = holding(path, output.content, output.otherwise)
+            given = {name: word for name, word in vars(outputs).items() if name in image_format.options}
+            yield output, path, image_format, options_of(image_format, given)
+
+
 def _write(image: Image, inputs: Inputs, command: Command, clock: Clock) -> tuple[dict[str, str], list[str]]:
     """Write what is asked for; each path with what it holds, and the scales in words."""
     outputs, cache = command.outputs, _cache_to_write(command.experiment)
     files: dict[str, str] = {}
+    said: list[str] = []
     with clock.phase("write"):
         if cache is not None and inputs.table is not None:
             write_dump(cache, inputs.table.bounds, inputs.table.values)
         int_scale = outputs.scale or image.int_scale
-        aside = outputs.scale is None and image.statistics_beside_beam is not image.statistics
-        scales = [
-            f"counts = photons x {int_scale:g} + {outputs.adc_offset:g} in {outputs.int_file}"
-            + (", by the brightest pixel beside the direct beam's spot" if aside else "")
-        ]
-        image.save_raw(outputs.float_file)
-        files[outputs.float_file] = "photons, float32"
-        image.save_smv(outputs.int_file, int_scale, outputs.adc_offset, outputs.header)
-        files[outputs.int_file] = "SMV without noise"
-        if outputs.pgm_file is not None:
-            image.save_pgm(outputs.pgm_file, outputs.pgm_scale or image.pgm_scale(int_scale))
-            files[outputs.pgm_file] = "gray levels"
-        if outputs.png_file is not None:
-            image.save_png(outputs.png_file)
-            files[outputs.png_file] = "picture with resolution rings"
-    if outputs.noise_file is not None:
-        with clock.phase("noise"):
-            noise = image.save_noise(outputs.noise_file, None, outputs.adc_offset, outputs.header)
-        seed = image.experiment.noise.seed
-        files[outputs.noise_file] = "SMV as photons are counted"
-        scales.append(f"{noise.photons} photons counted with -seed {seed}, {noise.overloads} overloads")
-    return files, scales
+        scales = {"scaled": int_scale, "gray": outputs.pgm_scale or image.pgm_scale(int_scale)}
+    for output, path, image_format, options in _asked_for(outputs):
+        with clock.phase("noise" if output.content == "counted" else "write"):
+            frame = image.frame(output.content, scales.get(output.content))
+            write(image_format, path, frame, **options)
+        files[path] = output.words.format(image_format.name)
+        if output.content == "scaled":
+            aside = outputs.scale is None and image.statistics_beside_beam is not image.statistics
+            said.append(
+                f"counts = photons x {frame.scale:g} + {frame.adc_offset:g} in {path}"
+                + (", by the brightest pixel beside the direct beam's spot" if aside else "")
+            )
+        if output.content == "counted":
+            seed = image.experiment.noise.seed
+            said.append(f"{frame.photons} photons counted with -seed {seed}, {frame.overloads} overloads")
+    return files, said
 
 
 def _write_report(path: str, report: dict[str, Any]) -> None:

@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from ..errors import InputFileError, NbnumbaError, UsageError
 from ..formats.files import read_bytes
-from ..formats.raw import read_raw
-from ..formats.smv import header_value
-from ..nanobragg.options import FILE, OPTIONS, OUTPUT
+from ..formats.images.raw import read_raw
+from ..formats.images.smv import header_value
+from ..nanobragg.kinds import FILE
+from ..nanobragg.table import OPTIONS, OUTPUT
 
 OWN = (sys.executable, "-m", "nbnumba")
 """The command that runs this very program."""

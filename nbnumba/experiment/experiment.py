@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 from ..errors import NbnumbaWarning, UsageError
 from .detector import Detector
-from .noun import Noun, changed_noun, shown
-from .nouns import Background, Beam, Crystal, Goniometer, Noise, Sampling, Scan, StructureFactors
+from .noun import Noun, changed_noun, shown, types_of
+from .nouns import Background, Beam, Crystal, Goniometer, Noise, Readout, Sampling, Scan, StructureFactors
 from .toml import as_toml, from_toml, is_list_of_tables
 from .types import Mode
 
@@ -56,6 +57,8 @@ class Experiment(Noun):
     """How finely all this is sampled."""
     noise: Noise = field(default_factory=Noise)
     """How photons are counted."""
+    readout: Readout = field(default_factory=Readout)
+    """How counts become the integers of a file."""
     mode: Mode = "spec"
     """``spec``: the physics; ``c``: what the reference program does, defects included."""
     phi_carryover: Mode | None = None
@@ -93,7 +96,7 @@ class Experiment(Noun):
         >>> Experiment.from_args(["-cell", "70", "80", "90", "-lambda", "1.5", "-N", "5"]).crystal.cells
         (5, 5, 5)
         """
-        from ..nanobragg.options import parse
+        from ..nanobragg.parse import parse
 
         command = parse(args)
         for note in command.notes:
@@ -121,7 +124,7 @@ class Experiment(Noun):
         >>> Experiment(crystal=Crystal(cells=(5, 5, 6)), mode="c", detector=Detector(pivot="beam")).to_args()
         ['-mode', 'c', '-Na', '5', '-Nb', '5', '-Nc', '6', '-pivot', 'beam']
         """
-        from ..nanobragg.options import as_args
+        from ..nanobragg.words import as_args
 
         return as_args(self)
 
@@ -234,6 +237,12 @@ def changed(experiment: Experiment, **changes: Any) -> Experiment:
     if not isinstance(experiment, Experiment):
         raise UsageError(f"changed: {shown(experiment)} is not an Experiment")
     return changed_noun(experiment, changes)
+
+
+@cache
+def nouns() -> Mapping[str, Any]:
+    """The classes that an experiment consists of, by their names in it."""
+    return {name: kinds[0] for name, kinds in types_of(Experiment).items() if is_dataclass(kinds[0])}
 
 
 def with_right_values(noun: SomeNoun, **values: Any) -> SomeNoun:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import is_dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from numbers import Integral, Real
@@ -53,13 +53,15 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 
 def path_of(noun: type, name: str) -> str:
     """A field's name from the experiment down."""
-    from .experiment import Experiment  # made of nouns
+    from .experiment import Experiment, nouns  # made of nouns
 
-    for group, kinds in types_of(Experiment).items():
-        if noun in kinds:
+    if noun is Experiment:
+        return name
+    for group, kind in nouns().items():
+        if noun is kind:
             return f"{group}.{name}"
-        for field, inner in types_of(kinds[0]).items() if _is_noun(kinds[0]) else ():
-            if any(noun in get_args(kind) for kind in inner):
+        for field, kinds in types_of(kind).items():
+            if any(noun in get_args(item) for item in kinds):
                 return f"{group}.{field}.{name}"
     return name
 
@@ -79,11 +81,12 @@ def changed_noun(noun: Any, changes: Mapping[str, Any]) -> Any:
 def _unknown(noun: Any, name: Any) -> UsageError:
     """What to say of a field that there is not: the nearest ones of the noun, else of others, else all of the noun."""
     name = name if isinstance(name, str) and name.isidentifier() else repr(name)
-    from .experiment import Experiment  # made of nouns
+    from .experiment import nouns  # made of nouns
 
-    groups: list[Any] = [kinds[0] for kinds in types_of(Experiment).values() if is_dataclass(kinds[0])]
     near = [path_of(noun, field) for field in get_close_matches(name, types_of(noun))] or [
-        path_of(group, field) for group in groups for field in get_close_matches(name, types_of(group), cutoff=0.8)
+        path_of(group, field)
+        for group in nouns().values()
+        for field in get_close_matches(name, types_of(group), cutoff=0.8)
     ]
     advice = f"did you mean {' or '.join(near[:3])}?" if near else f"known are: {', '.join(types_of(noun))}"
     return UsageError(f"{path_of(noun, name)} is not a field of {noun.__name__}; {advice}")

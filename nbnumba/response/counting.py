@@ -1,50 +1,36 @@
-"""The image as a detector counts it."""
+"""Photons are counted: the step that draws a Poisson deviate for every pixel."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+import numpy.typing as npt
 from numba import typeof
-from numpy.typing import NDArray
 
-from ..arrays import HoldsArrays
 from ..compiling import compiling
-from ..kernels.counting.poisson import add_noise
-from ..kernels.counting.random import MODULUS
+from ..kernels.counting.poisson import draw_counts
+from ..kernels.counting.random import MODULUS, seeded
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class NoiseImage(HoldsArrays):
-    """Counts, and what was lost on the way to them."""
-
-    counts: NDArray[np.uint16]
-    """Shape (slow, fast), offset included; 0 outside the region of interest."""
-    photons: int
-    """Sum of the photons drawn, offset excluded."""
-    overloads: int
-    """Pixels cut to 65535."""
-
-
-def photon_counts(
-    photons: NDArray[np.float32], roi: tuple[int, int, int, int], seed: int, adc_offset: float
-) -> NoiseImage:
-    """Poisson noise on an image of expected photons.
+class PhotonCounting:
+    """A step: expected photons to counts, drawn one after another from band to band.
 
     Parameters
     ----------
-    photons : float32 array, shape (slow, fast)
-        Expected photons.
-    roi : tuple of 4 ints
-        First and last fast, first and last slow pixel, inclusive.
     seed : int
         The same seed and image give the same counts.
-    adc_offset : float
-        Added to every count inside the region.
     """
-    counts = np.zeros(photons.shape, dtype=np.uint16)
-    # The generator has no more states than that, and a compiled one takes no more bits.
-    args = (photons, roi, abs(seed) % MODULUS, float(adc_offset), counts)
-    compiling(lambda: add_noise.compile(tuple(map(typeof, args))))
-    photon_sum, overloads = add_noise(*args)
-    return NoiseImage(counts, round(photon_sum), int(overloads))
+
+    def __init__(self, seed: int) -> None:
+        # The generator has no more states than that.
+        self._state = seeded(abs(seed) % MODULUS)
+        self._spare = np.full(1, np.nan, np.float32)
+        self.photons = 0.0
+        """Sum of those drawn so far."""
+
+    def __call__(self, expected: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Counts of the next band."""
+        counts = np.empty(expected.shape)
+        args = (np.ascontiguousarray(expected), self.photons, self._state, self._spare, counts)
+        compiling(lambda: draw_counts.compile(tuple(map(typeof, args))))
+        self.photons = float(draw_counts(*args))
+        return counts

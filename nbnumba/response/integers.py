@@ -1,4 +1,4 @@
-"""From photons to the integers of image files."""
+"""The last step of every chain, values to integers, and the scales that bring photons into their range."""
 
 from __future__ import annotations
 
@@ -11,45 +11,27 @@ Roi = tuple[int, int, int, int]
 """First and last fast, first and last slow pixel, all inclusive."""
 
 _BAND_PIXELS = 1 << 18
-_LARGEST_COUNT = 65535.0
-_LARGEST_GRAY = 255.0
 
 
-def scaled_counts(
-    photons: npt.NDArray[np.float32], scale: float, adc_offset: float, roi: Roi | None = None
-) -> npt.NDArray[np.uint16]:
-    """The nearest integers of pixel · scale + offset, within 0 … 65535; 0 outside the region of interest.
-
-    Parameters
-    ----------
-    photons : ndarray of float32, shape (slow, fast)
-        Photons per pixel.
-    scale : float
-        Counts per photon.
-    adc_offset : float
-        Count of no photons.
-    roi : tuple of int, optional
-        First and last fast, first and last slow pixel, all inclusive; None: the whole image.
-
-    Returns
-    -------
-    ndarray of uint16, shape (slow, fast)
-        Counts.
-    """
-    counts = np.zeros(photons.shape, np.uint16)
-    for band in bands(photons.shape, roi):
-        scaled = np.clip(photons[band].astype(np.float64) * scale + adc_offset, 0.0, _LARGEST_COUNT)
-        # The reference rounds to single precision before it takes the floor, which can step over an integer.
-        counts[band] = np.floor((scaled + 0.5).astype(np.float32))
-    return counts
+def cut(values: npt.NDArray[np.float64], largest: float) -> int:
+    """Bring values into 0 … largest, in place; return how many were above, or no numbers."""
+    overloaded = ~(values <= largest)
+    overloads = int(np.count_nonzero(overloaded))
+    if overloads:
+        values[overloaded] = largest
+    np.maximum(values, 0.0, out=values)
+    return overloads
 
 
-def gray_levels(photons: npt.NDArray[np.float32], scale: float, roi: Roi | None = None) -> npt.NDArray[np.uint8]:
-    """The integer part of pixel · scale, at most 255; parameters as :func:`scaled_counts`."""
-    gray = np.zeros(photons.shape, np.uint8)
-    for band in bands(photons.shape, roi):
-        gray[band] = np.clip(photons[band].astype(np.float64) * scale, 0.0, _LARGEST_GRAY)
-    return gray
+def truncated(values: npt.NDArray[np.float64]) -> npt.NDArray[np.floating]:
+    """The integer parts, which are what an array of integers keeps of values."""
+    return values
+
+
+def nearest(values: npt.NDArray[np.float64]) -> npt.NDArray[np.floating]:
+    """The nearest integers."""
+    # The reference rounds to single precision before it takes the floor, which can step over an integer.
+    return np.floor((values + 0.5).astype(np.float32))
 
 
 def auto_scale(maximum: float) -> float:

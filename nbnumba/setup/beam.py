@@ -11,7 +11,7 @@ from ..kernels.equations.vectors import cross, length
 from ..kernels.plan import Plan, SourcesPlan
 from ..units import METRES_PER_ANGSTROM, metres_from_mm
 from .inputs import Inputs
-from .panels import PanelGeometry
+from .panels import PlacedPanel
 from .sources import Sources, beam_sources, listed_sources
 
 DEFAULT_WAVELENGTH_ANGSTROM = 1.0
@@ -35,9 +35,7 @@ def fluence(beam: Beam) -> float:
     return beam.fluence_per_m2
 
 
-def sources_of(
-    experiment: Experiment, inputs: Inputs, lab: PanelGeometry, wavelength: float, quirks: Quirks
-) -> Sources:
+def sources_of(experiment: Experiment, inputs: Inputs, lab: PlacedPanel, wavelength: float, quirks: Quirks) -> Sources:
     """The sources of a list, or of the beam's divergence and spectrum."""
     if inputs.sources is not None:
         weighted = not quirks.source_weights_ignored

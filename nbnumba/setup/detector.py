@@ -16,7 +16,7 @@ from ..kernels.plan import FLAT, MIXED_AXES, SPHERE, DetectorPlan
 from ..units import metres_from_microns, metres_from_mm
 from .geometry import place_detector
 from .inputs import Inputs
-from .panels import PanelGeometry, listed_panels, pixels_within
+from .panels import PlacedPanel, listed_panels, pixels_within
 
 Roi = tuple[int, int, int, int]
 
@@ -33,7 +33,7 @@ class Sensor:
     """Linear attenuation coefficient µ."""
 
 
-def place_panels(experiment: Experiment) -> tuple[PanelGeometry, ...]:
+def place_panels(experiment: Experiment) -> tuple[PlacedPanel, ...]:
     """The panels that are listed; else the one that a convention places, with all that is known of it."""
     if experiment.detector.panels is not None:
         return listed_panels(experiment)
@@ -41,7 +41,7 @@ def place_panels(experiment: Experiment) -> tuple[PanelGeometry, ...]:
 
 
 def detector_plans(
-    detector: Detector, panels: Sequence[PanelGeometry], inputs: Inputs, quirks: Quirks
+    detector: Detector, panels: Sequence[PlacedPanel], inputs: Inputs, quirks: Quirks
 ) -> tuple[DetectorPlan, ...]:
     """What kernels take of each panel."""
     sensor = sensor_of(detector, quirks)
@@ -61,7 +61,7 @@ def detector_plans(
 
 
 def _plan(
-    detector: Detector, sensor: Sensor, panel: PanelGeometry, roi: Roi, mask: np.ndarray, quirks: Quirks
+    detector: Detector, sensor: Sensor, panel: PlacedPanel, roi: Roi, mask: np.ndarray, quirks: Quirks
 ) -> DetectorPlan:
     surface = (MIXED_AXES if quirks.curved_by_mixed_axes else SPHERE) if detector.curved else FLAT
     deepest = panel.close_distance_m + (sensor.layers - 1) * sensor.layer_step_m
@@ -146,7 +146,7 @@ def sensor_of(detector: Detector, quirks: Quirks) -> Sensor:
     return Sensor(layers, thickness / layers, attenuation)
 
 
-def _roi(name: str, roi: Roi | None, panel: PanelGeometry) -> Roi:
+def _roi(name: str, roi: Roi | None, panel: PlacedPanel) -> Roi:
     whole = (0, panel.fast_pixels - 1, 0, panel.slow_pixels - 1)
     if roi is None:
         return whole
@@ -165,7 +165,7 @@ def _roi(name: str, roi: Roi | None, panel: PanelGeometry) -> Roi:
     return clipped
 
 
-def _rendered(panel: PanelGeometry, pixels: np.ndarray | None, beamstop_m: float) -> np.ndarray:
+def _rendered(panel: PlacedPanel, pixels: np.ndarray | None, beamstop_m: float) -> np.ndarray:
     """0 where a pixel is not rendered: by the mask's ``pixels``, or behind the disc of the beamstop."""
     if pixels is None and beamstop_m <= 0.0:
         return np.zeros((0, 0), np.uint8)
@@ -177,7 +177,7 @@ def _rendered(panel: PanelGeometry, pixels: np.ndarray | None, beamstop_m: float
     return mask
 
 
-def _of_its_size(inputs: Inputs, panel: PanelGeometry) -> np.ndarray | None:
+def _of_its_size(inputs: Inputs, panel: PlacedPanel) -> np.ndarray | None:
     """The pixels of the mask that is given, in a file or in memory."""
     mask = inputs.mask
     if mask is not None and mask.pixels.shape != (panel.slow_pixels, panel.fast_pixels):
@@ -187,7 +187,7 @@ def _of_its_size(inputs: Inputs, panel: PanelGeometry) -> np.ndarray | None:
 
 
 def _wrong_size(
-    kind: type[UsageError | InputFileError], name: str, pixels: np.ndarray, panel: PanelGeometry
+    kind: type[UsageError | InputFileError], name: str, pixels: np.ndarray, panel: PlacedPanel
 ) -> UsageError | InputFileError:
     return kind(
         f"{name}: a mask of {pixels.shape[1]} x {pixels.shape[0]} pixels (fast x slow) for a detector of "

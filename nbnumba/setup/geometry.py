@@ -11,7 +11,7 @@ from ..experiment.quirks import quirks_of
 from ..kernels.equations.vectors import Vector, cross, dot, length, rotated_about, rotated_xyz, scaled, unit
 from ..units import metres_from_mm, radians_from_degrees
 from .lab import Axes, lab_axes
-from .panels import SMALLEST_COSINE, PanelGeometry
+from .panels import SMALLEST_COSINE, PlacedPanel
 
 DEFAULT_PIXEL_MM = 0.1
 DEFAULT_SIZE_MM = 102.4
@@ -24,10 +24,10 @@ ALONG_PLANE = (
 
 
 @dataclass(frozen=True)
-class Geometry(PanelGeometry):
+class Geometry(PlacedPanel):
     """The one panel of a detector that a convention places, and how: its pixels are squares, its vectors of length 1.
 
-    What :class:`nbnumba.setup.panels.PanelGeometry` has is that after all rotations.
+    What :class:`nbnumba.setup.panels.PlacedPanel` has is that after all rotations.
     """
 
     convention: str
@@ -46,10 +46,6 @@ class Geometry(PanelGeometry):
     """Fast, slow and normal before all turns."""
     unrotated_origin_m: Vector
     """Outer corner of the first pixel before them, where the pivot is the sample."""
-    fclose_m: float
-    """Where the plane is nearest to the sample, along fast from the corner."""
-    sclose_m: float
-    """The same along slow."""
     xbeam_m: float
     """Beam centre as given or by default, x in the axes of the convention."""
     ybeam_m: float
@@ -65,22 +61,6 @@ class Geometry(PanelGeometry):
     def slow_size_m(self) -> float:
         """Edge of the detector along slow."""
         return self.size_m[1]
-
-    @property
-    def orgx_px(self) -> float:
-        """Nearest point in pixels; the centre of the first pixel is 1."""
-        return self.fclose_m / self.pixel_m + 0.5
-
-    @property
-    def orgy_px(self) -> float:
-        """The same along slow."""
-        return self.sclose_m / self.pixel_m + 0.5
-
-    @property
-    def dials_origin_mm(self) -> Vector:
-        """Outer corner of the first pixel in the frame of DIALS, for a mosflm laboratory."""
-        x, y, z = self.origin_m
-        return (1000.0 * z, 1000.0 * y, -1000.0 * x)
 
 
 def place_detector(experiment: Experiment) -> Geometry:

@@ -8,8 +8,8 @@ import numpy as np
 from ..errors import InputFileError, NbnumbaWarning, UsageError
 from ..experiment import Beam, Crystal, Experiment
 from ..experiment.quirks import quirks_of
+from ..formats.images.smv import dtrek_records
 from ..formats.matrix import MosflmMatrix
-from ..formats.smv import dtrek_records
 from ..formats.sources import source_rows
 from ..kernels.equations.vectors import Vector
 from .geometry import DEFAULT_DISTANCE_MM, DEFAULT_PIXEL_MM

@@ -12,7 +12,7 @@ from ..kernels.plan import Plan
 from .crystal import has_matrix
 from .geometry import Geometry
 from .inputs import Inputs, with_headers
-from .panels import PanelGeometry
+from .panels import PlacedPanel
 
 
 class Case(NamedTuple):
@@ -22,7 +22,7 @@ class Case(NamedTuple):
     """Without what headers say."""
     experiment: Experiment
     inputs: Inputs
-    panel: PanelGeometry
+    panel: PlacedPanel
     plan: Plan
 
 

@@ -26,7 +26,7 @@ NEEDED = ("fast_pixels", "slow_pixels", "origin_mm", "fast_step_mm", "slow_step_
 
 
 @dataclass(frozen=True)
-class PanelGeometry:
+class PlacedPanel:
     """Where the pixels of a panel are: pixel (i, j) is centred at origin + pixel · ((i + ½) fast + (j + ½) slow).
 
     Lengths are in m, vectors in the laboratory's axes, of which three are named here: they are the same for all panels.
@@ -63,11 +63,31 @@ class PanelGeometry:
     ``pixel_m``)."""
     sbeam_m: float
     """The same along slow."""
+    fclose_m: float
+    """Where the plane is nearest to the sample, along fast from the corner."""
+    sclose_m: float
+    """The same along slow."""
 
     @property
     def beam_center_px(self) -> tuple[float, float]:
         """Where the beam meets the plane (fast, slow), in pixels from the outer corner of the first one."""
         return (self.fbeam_m / self.pixel_m, self.sbeam_m / self.pixel_m)
+
+    @property
+    def orgx_px(self) -> float:
+        """Nearest point in pixels; the centre of the first pixel is 1."""
+        return self.fclose_m / self.pixel_m + 0.5
+
+    @property
+    def orgy_px(self) -> float:
+        """The same along slow."""
+        return self.sclose_m / self.pixel_m + 0.5
+
+    @property
+    def dials_origin_mm(self) -> Vector:
+        """Outer corner of the first pixel in the frame of DIALS, for a mosflm laboratory."""
+        x, y, z = self.origin_m
+        return (1000.0 * z, 1000.0 * y, -1000.0 * x)
 
     @property
     def handedness(self) -> float:
@@ -86,7 +106,7 @@ class PanelGeometry:
 
 
 @dataclass(frozen=True)
-class ListedPanel(PanelGeometry):
+class ListedPanel(PlacedPanel):
     """A panel of a list, which no convention places: its pixels may be oblong or oblique, its plane anywhere."""
 
     @property
@@ -148,15 +168,18 @@ def _placed(number: int, panel: Panel, axes: Axes) -> ListedPanel:
         raise UsageError(f"{name}: the sample lies in its plane, of which it sees nothing: move or turn the panel")
     if close_distance < 0.0:
         normal, close_distance = _over(normal, -1.0), -close_distance
+    along_fast, along_slow = cross(slow, normal), cross(normal, fast)
+
+    def offsets(v: Vector) -> tuple[float, float]:
+        """Along fast and slow, of a vector in the plane."""
+        return dot(along_fast, v) / dot(along_fast, fast), dot(along_slow, v) / dot(along_slow, slow)
+
     ratio = dot(axes.beam, normal)
+    fclose, sclose = offsets(_less(scaled(normal, close_distance), origin))
     distance = fbeam = sbeam = math.inf
     if ratio > SMALLEST_COSINE:
         distance = close_distance / ratio
-        spot = scaled(axes.beam, distance)
-        to_spot = (spot[0] - origin[0], spot[1] - origin[1], spot[2] - origin[2])
-        along_fast, along_slow = cross(slow, normal), cross(normal, fast)
-        fbeam = dot(along_fast, to_spot) / dot(along_fast, fast)
-        sbeam = dot(along_slow, to_spot) / dot(along_slow, slow)
+        fbeam, sbeam = offsets(_less(scaled(axes.beam, distance), origin))
     return ListedPanel(
         fast_pixels=fast_pixels,
         slow_pixels=slow_pixels,
@@ -173,6 +196,8 @@ def _placed(number: int, panel: Panel, axes: Axes) -> ListedPanel:
         close_distance_m=close_distance,
         fbeam_m=fbeam,
         sbeam_m=sbeam,
+        fclose_m=fclose,
+        sclose_m=sclose,
     )
 
 
@@ -180,12 +205,16 @@ def _in_metres(mm: Vector) -> Vector:
     return (metres_from_mm(mm[0]), metres_from_mm(mm[1]), metres_from_mm(mm[2]))
 
 
+def _less(u: Vector, v: Vector) -> Vector:
+    return (u[0] - v[0], u[1] - v[1], u[2] - v[2])
+
+
 def _over(v: Vector, divisor: float) -> Vector:
     """Divided, not multiplied by the inverse, which would not make 1 of every length."""
     return (v[0] / divisor, v[1] / divisor, v[2] / divisor)
 
 
-def pixels_within(panel: PanelGeometry, radius_m: float) -> np.ndarray:
+def pixels_within(panel: PlacedPanel, radius_m: float) -> np.ndarray:
     """Pixels (slow, fast) whose centre lies within a radius of the beam spot, on the panel: a boolean array."""
     if math.isinf(panel.distance_m):
         return np.zeros((panel.slow_pixels, panel.fast_pixels), bool)

@@ -16,7 +16,7 @@ from ..kernels.equations.vectors import length, unit
 from ..kernels.plan import DetectorPlan, FactorsPlan, Plan
 from ..units import angstrom_from_ev
 from .lattice import Lattice
-from .panels import PanelGeometry, pixels_within, stacked
+from .panels import PlacedPanel, pixels_within, stacked
 from .sources import Sources
 
 _POINTS_ALONG_EDGE = 9
@@ -113,7 +113,7 @@ def spot_width(experiment: Experiment, lattice: Lattice) -> float:
 
 
 def pixels_of_direct_beam(
-    panels: Sequence[PanelGeometry], lattice: Lattice, sources: Sources, factors: FactorsPlan
+    panels: Sequence[PlacedPanel], lattice: Lattice, sources: Sources, factors: FactorsPlan
 ) -> NDArray[np.bool_] | None:
     """Pixels that F(0 0 0) lights, where it is more than twice every other F, as it is in a real crystal.
 

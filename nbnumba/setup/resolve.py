@@ -24,7 +24,7 @@ from .labels import Case, labels_met
 from .lattice import Lattice, warn_of_other_cell
 from .memory import check_memory
 from .mosaic import mosaic_rotations, mosaicity
-from .panels import PanelGeometry, check_panels, stack_shape, stacked
+from .panels import PlacedPanel, check_panels, stack_shape, stacked
 from .reach import edge_resolution, warn_of_blind_spots
 from .sampling import chosen_oversample, recommended_oversample, samples_of_a_pixel
 from .scan import PhiSampling, sample_phi
@@ -37,7 +37,7 @@ class Resolved(HoldsArrays):
 
     experiment: Experiment
     """With what the headers gave and the seed that is used."""
-    panels: tuple[PanelGeometry, ...]
+    panels: tuple[PlacedPanel, ...]
     """Where the detector's panels are: a :class:`~nbnumba.setup.geometry.Geometry` alone where they are not listed."""
     lattice: Lattice
     sources: Sources
@@ -100,8 +100,8 @@ class Resolved(HoldsArrays):
 
 def _too_many(panels: int) -> UsageError:
     return UsageError(
-        f"a list of panels (detector.panels, {panels} here) serves simulate, Image.panels, noise, save_raw and "
-        "save_pgm: for all else, place one detector by its distance, beam centre and rotations"
+        "predictions, maps, traces and the command's report are of a detector that is placed by its distance, beam "
+        f"centre and rotations, not of a list of panels (detector.panels, {panels} here)"
     )
 
 

@@ -8,7 +8,7 @@ from ..experiment.quirks import Quirks
 from ..kernels.equations.vectors import length, scaled
 from ..units import METRES_PER_ANGSTROM, metres_from_angstrom
 from .lattice import Lattice
-from .panels import PanelGeometry
+from .panels import PlacedPanel
 
 MOST_OVERSAMPLE = 1000
 ROUNDING = 1e-9
@@ -17,7 +17,7 @@ MOST_SAMPLES = 10**15
 """Of one pixel: a year's work; beyond it an input is mistaken, and counts could overflow."""
 
 
-def recommended_oversample(lattice: Lattice, wavelength: float, panel: PanelGeometry, quirks: Quirks) -> int:
+def recommended_oversample(lattice: Lattice, wavelength: float, panel: PlacedPanel, quirks: Quirks) -> int:
     """Sub-pixels that put three samples on a fringe of the crystal's longest edge.
 
     Operation by operation as in the reference, where its rounding decides if the fringes are a whole number;

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import HoldsArrays
-from ..errors import InputFileError
-from .files import Path, read_unpacked, replacing
-from .recognition import binary_format
+from ...arrays import HoldsArrays
+from ...errors import InputFileError, UsageError
+from ..dials import MASKED, check_for_dials
+from ..files import Path, read_unpacked, replacing
+from ..frame import Description, Frame
+from ..recognition import binary_format
+from ..registry import Format
 
 HeaderStyle = Literal["c", "dials"]
 
@@ -58,6 +61,29 @@ class SmvGeometry:
     phi_deg: float
     oscillation_deg: float
     twotheta_deg: float
+
+
+def smv_geometry(description: Description) -> SmvGeometry:
+    """What a header says of the experiment."""
+    panel = description.panels[0]
+    return SmvGeometry(
+        fast_pixels=panel.fast_pixels,
+        slow_pixels=panel.slow_pixels,
+        pixel_mm=panel.pixel_mm,
+        distance_mm=panel.distance_mm,
+        wavelength_angstrom=description.wavelength_angstrom,
+        beam_center_mm=panel.beam_center_mm,
+        fbeam_mm=panel.fbeam_mm,
+        sbeam_mm=panel.sbeam_mm,
+        slow_size_mm=panel.slow_size_mm,
+        dials_origin_mm=panel.dials_origin_mm,
+        orgx=panel.orgx,
+        orgy=panel.orgy,
+        close_distance_mm=panel.close_distance_mm,
+        phi_deg=description.phi_deg,
+        oscillation_deg=description.oscillation_deg,
+        twotheta_deg=panel.twotheta_deg,
+    )
 
 
 def read_smv(path: Path) -> SmvImage:
@@ -182,6 +208,34 @@ def write_smv(path: Path, header: str, pixels: npt.NDArray[np.uint16]) -> None:
     with replacing(path) as file:
         file.write(f"{header}\f".encode("ascii").ljust(header_bytes))
         file.write(np.ascontiguousarray(pixels, "<u2").data)
+
+
+def _write(path: Path, frame: Frame, header: HeaderStyle) -> None:
+    write_smv(path, smv_header(smv_geometry(frame.description), header, frame.adc_offset), frame.pixels[0])
+
+
+def _fitted(frame: Frame, header: HeaderStyle) -> Frame:
+    return frame.with_unmeasured(MASKED) if header == "dials" else frame
+
+
+def _check(path: Path, description: Description, adc_offset: float, header: HeaderStyle) -> None:
+    if not description.panels[0].has_one_edge:
+        raise UsageError("SMV has square pixels alone, and those of the panel are oblong or oblique")
+    if header == "dials":
+        check_for_dials(description, adc_offset, path)
+
+
+FORMAT = Format(
+    "SMV",
+    (".img",),
+    ("scaled", "counted"),
+    _write,
+    options={"header": get_args(HeaderStyle)},
+    fitted=_fitted,
+    check=_check,
+    recognizes=lambda name, content: content.startswith(b"{") or name.endswith(".gz"),
+    read=lambda path, shape: read_smv(path).pixels,
+)
 
 
 def _records(geometry: SmvGeometry, style: HeaderStyle, adc_offset: float) -> str:

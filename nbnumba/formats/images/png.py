@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .files import replacing
+from ..files import replacing
+from ..frame import Frame
+from ..registry import Format
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,7 +94,7 @@ def ring_curve(
     fast: ArrayLike,
     slow: ArrayLike,
     beam: ArrayLike,
-    pixel_m: float,
+    pixel: float,
 ) -> NDArray[np.float64]:
     """Where the cone of half-angle 2θ about the beam, λ = 2d sin θ, cuts the detector plane.
 
@@ -100,10 +102,11 @@ def ring_curve(
     ----------
     d_angstrom, wavelength_angstrom : float
     origin : vector
-        Outer corner of the first pixel in m, the sample being at 0.
+        Outer corner of the first pixel, the sample being at 0.
     fast, slow, beam : vectors
         Unit vectors, ``beam`` in the direction of travel.
-    pixel_m : float
+    pixel : float
+        Its edge, in the unit of the origin.
 
     Returns
     -------
@@ -125,7 +128,7 @@ def ring_curve(
     with np.errstate(divide="ignore"):
         distance = np.dot(origin, normal) / (rays @ normal)
     distance[~((distance > 0.0) & np.isfinite(distance))] = np.nan
-    curve: NDArray[np.float64] = (distance[:, np.newaxis] * rays - origin) @ np.linalg.pinv(plane) / pixel_m
+    curve: NDArray[np.float64] = (distance[:, np.newaxis] * rays - origin) @ np.linalg.pinv(plane) / pixel
     return curve
 
 
@@ -178,3 +181,19 @@ def _draw_ring(axes: Axes, label: str, curve: NDArray[np.float64], shape: tuple[
         va="center",
         bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
     )
+
+
+def _write(path: str | os.PathLike[str] | BinaryIO, frame: Frame) -> None:
+    d, panel, photons = frame.description, frame.description.panels[0], frame.pixels[0]
+    axes = (panel.origin_mm, panel.fast, panel.slow, d.beam, panel.pixel_mm)
+    spacings = ring_spacings(d.edge_angstrom)
+    save_png(
+        path,
+        photons,
+        beam_center_px=(panel.fbeam_mm / panel.pixel_mm, panel.sbeam_mm / panel.pixel_mm),
+        rings=[(f"{spacing:g} Å", ring_curve(spacing, d.wavelength_angstrom, *axes)) for spacing in spacings],
+        title=f"{d.wavelength_angstrom:.5g} Å, {panel.distance_mm:.5g} mm, brightest pixel {photons.max():.4g} photons",
+    )
+
+
+FORMAT = Format("PNG", (".png",), ("picture",), _write)

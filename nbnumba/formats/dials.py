@@ -1,0 +1,126 @@
+"""What an SMV header cannot say to DIALS, whose dxtbx reads images of ``BEAMLINE=fake``.
+
+dxtbx takes a flat detector across the beam, fast along its x, slow along its −y, the beam along −z, and a crystal that
+turns about +x: in vectors of the laboratory, fast × slow = beam and spindle = fast. Position and distance it reads.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..errors import NbnumbaWarning, UsageError
+from .files import Path, is_replaceable
+from .frame import Description, PanelGeometry, Vector
+
+ROUNDING = 1e-6
+"""A direction that is off by less moves no spot by a hundredth of a pixel."""
+SMALLEST_TILT = 1e-4
+"""Of the beam, in radians, and of its wavelength, as a fraction: a tenth of a pixel or so."""
+DIALS_POLARIZATION = 0.999
+"""The fraction that dxtbx takes, the electric field being along fast; 0.01 of it changes no intensity by 2 percent."""
+MASKED = 65535
+"""Beyond what dxtbx trusts, whatever the offset above 0."""
+
+
+def check_for_dials(description: Description, adc_offset: float = 40.0, path: Path | None = None) -> None:
+    """Refuse what DIALS would read wrongly in an SMV header; warn of what that leaves out.
+
+    Parameters
+    ----------
+    description : Description
+    adc_offset : float
+        Pixel value of no photons.
+    path : path, optional
+        The image file.
+
+    Raises
+    ------
+    UsageError
+        A geometry that DIALS would read as another.
+
+    Warns
+    -----
+    NbnumbaWarning
+        Polarization, sensor, masked pixels or the file's name will not be what DIALS takes them for.
+    """
+    why = _misread(description)
+    if why is not None:
+        raise UsageError(
+            f"-header dials: in an SMV image DIALS reads only {why}; change that, or write -header c and give DIALS "
+            "the geometry yourself"
+        )
+    for text in [*_left_out(description, adc_offset), *_unnumbered(path)]:
+        # One place for all callers: a warning that several files have in common is then said once.
+        warnings.warn(text, NbnumbaWarning, stacklevel=1)
+
+
+def _misread(description: Description) -> str | None:
+    """What DIALS would take for granted and is not so, with the options that make it so; None where all is."""
+    panel = description.panels[0]
+    if panel.curved:
+        return "a flat detector (here: -curved_det)"
+    if not _same(np.cross(panel.fast, panel.slow), description.beam):
+        return f"a detector across the beam with fast × slow along it (here: {description.placed_by})"
+    if description.oscillation_deg > 0.0 and not _same(description.spindle, panel.fast):
+        return f"a spindle along the fast axis (here: {description.placed_by})"
+    return None
+
+
+def _same(u: np.ndarray | Vector, v: np.ndarray | Vector) -> bool:
+    return bool(np.linalg.norm(np.subtract(u, v)) < ROUNDING)
+
+
+def _left_out(description: Description, adc_offset: float) -> Iterator[str]:
+    panel = description.panels[0]
+    tilt = float(np.linalg.norm(np.cross(description.mean_direction, description.beam)))
+    wavelength, mean = description.wavelength_angstrom, description.mean_wavelength_angstrom
+    if tilt > SMALLEST_TILT or abs(mean / wavelength - 1.0) > SMALLEST_TILT:
+        yield (
+            f"-header dials: the header has the beam along its axis at {wavelength:g} Å, while the "
+            f"mean of the sources is tilted by {tilt * 1000.0:.3g} mrad and has {mean:g} Å"
+        )
+    if panel.thickness_um > 0.0:
+        yield (
+            f"-header dials: an SMV header does not say that the sensor is {panel.thickness_um:g} µm thick: "
+            "give dials.import geometry.detector.panel.thickness, material and parallax_correction"
+        )
+    polarization = _polarization(description, panel)
+    if polarization is not None:
+        yield f"-header dials: an SMV header does not say the polarization: {polarization}"
+    if adc_offset <= 0.0 and not panel.is_whole:
+        yield (
+            f"-header dials: with -adc {adc_offset:g}, DIALS counts pixels that are masked or outside the region: "
+            "give an -adc above 0"
+        )
+
+
+def _unnumbered(path: Path | None) -> Iterator[str]:
+    if path is not None and is_replaceable(path) and not re.search(r"[0-9](\.|$)", os.path.basename(path)):
+        yield f"{os.fspath(path)}: DIALS reads images with a number at the end of their name, as image_00001.img"
+
+
+def _polarization(description: Description, panel: PanelGeometry) -> str | None:
+    """What to tell DIALS, where it takes the polarization for another."""
+    fraction, axis = description.polarization_fraction, description.polarization
+    if fraction is None:
+        return "DIALS will correct for one that is not there (-nopolar)"
+    along_fast = np.linalg.norm(np.cross(axis, panel.fast)) < ROUNDING
+    if along_fast and abs(fraction - DIALS_POLARIZATION) < 0.01:
+        return None
+    told = f"give dials.import geometry.beam.polarization_fraction={fraction:g}"
+    if along_fast or fraction == 0.5:
+        return told
+    normal = in_dxtbx_frame(description, np.cross(axis, description.beam))
+    return f"{told} geometry.beam.polarization_normal={','.join(f'{x + 0.0:.6g}' for x in normal)}"
+
+
+def in_dxtbx_frame(description: Description, vector: np.ndarray | Vector) -> Vector:
+    """A vector of the laboratory in the axes that dxtbx gives to the image."""
+    panel = description.panels[0]
+    x, y, z = np.array([panel.fast, panel.slow, description.beam]) @ vector
+    return (float(x), -float(y), -float(z))
