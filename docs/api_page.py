@@ -1,4 +1,4 @@
-"""The public names as a page of the documentation: ``python -m nbnumba.api_page`` prints it."""
+"""The public names as a page of the documentation: ``python -m docs.api_page`` prints it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib import import_module
 from types import FunctionType
 from typing import Any
 
-from .experiment.noun import Noun, kinds_in_words
+from nbnumba.experiment.noun import Noun, kinds_in_words
 
 SECTIONS = {
     "Simulating": ("nbnumba", "simulate simulate_many"),
@@ -53,8 +53,10 @@ def names() -> dict[str, list[str]]:
 
 
 def _functions(module: Any) -> list[str]:
-    return [name for name, value in vars(module).items()
-            if inspect.isfunction(value) and value.__module__ == module.__name__ and name[0] != "_"]  # fmt: skip
+    """Those that the module defines, then those of its package that it lets be imported from it."""
+    found = {name: value for name, value in vars(module).items() if inspect.isfunction(value) and name[0] != "_"}
+    ours = [name for name, value in found.items() if value.__module__.startswith(module.__package__)]
+    return sorted(ours, key=lambda name: found[name].__module__ != module.__name__)
 
 
 def target(name: str) -> Any:
