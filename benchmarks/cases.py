@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 
 ROOT = Path(__file__).resolve().parent.parent
 PILATUS_DATA = Path(os.environ.get("NB_PILATUS_DATA", ROOT.parent / "shared" / "data" / "pilatus"))

@@ -23,7 +23,7 @@ from nbnumba import simulate_many
 from nbnumba.choices import PRECISIONS, Precision
 from nbnumba.comparison.programs import OWN, RunnerError, run, words_of
 from nbnumba.errors import NbnumbaWarning
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.render.cuda import cards as gpu
 from nbnumba.setup.resolve import Resolved
 from nbnumba.tolerances import BY_PRECISION

@@ -17,7 +17,7 @@ import numpy as np
 from nbnumba import simulate_many
 from nbnumba.choices import PRECISIONS
 from nbnumba.kernels.cuda import provider
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.render.cuda import cards as gpu
 from nbnumba.render.job import render
 from nbnumba.setup.resolve import Resolved

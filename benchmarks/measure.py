@@ -33,7 +33,7 @@ from nbnumba.formats.hkl import read_hkl
 from nbnumba.golden_suite_generator.suite import worst_ratio
 from nbnumba.kernels.compile.jit import compiled
 from nbnumba.kernels.compile.memory import read_back, write
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.render.job import render
 from nbnumba.response.chain import photon_counts
 from nbnumba.setup.inputs import read_inputs

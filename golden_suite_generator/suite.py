@@ -33,7 +33,7 @@ from nbnumba.experiment import Mode
 from nbnumba.formats.arrays import read_arrays
 from nbnumba.formats.files import read_bytes, read_text, replacing
 from nbnumba.formats.images.smv import read_smv, smv_header
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.simulation import simulate
 from nbnumba.tolerances import BY_PRECISION, Tolerance
 
@@ -305,7 +305,7 @@ def worst_ratio(image: npt.NDArray[np.float32], golden: npt.NDArray[np.float32],
     """Largest difference of a pixel in units of what the tolerance allows it; infinite for a NaN."""
     pixels = golden.astype(np.float64)
     difference = np.abs(image - pixels)
-    allowed = tolerance.relative * np.abs(pixels) + tolerance.of_max * np.abs(pixels).max()
+    allowed = tolerance.allowed(np.abs(pixels), np.abs(pixels).max())
     ratios = np.divide(difference, allowed, out=np.full(pixels.shape, np.inf), where=allowed > 0)
     ratios[difference == 0] = 0.0
     worst = float(ratios.max())

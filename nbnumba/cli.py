@@ -132,21 +132,23 @@ def _drop_unprinted() -> None:
 
 
 def _run(args: list[str]) -> int:
-    from .nanobragg import options
-
     if args and args[0] in COMMANDS:
         # These run programs and have folders to put away.
         interruption.unwind_on_signals()
         return int(import_module(f".commands.{args[0].replace('-', '_')}", __package__).main(args[1:]))
-    if options.wants_help(args) or not args:
-        print(options.parser().format_help(), end="", file=sys.stdout if args else sys.stderr)
+    from .nanobragg.parse import parse, wants_help, wants_version
+
+    if wants_help(args) or not args:
+        from .nanobragg.help import parser
+
+        print(parser().format_help(), end="", file=sys.stdout if args else sys.stderr)
         return 0 if args else 2
-    if options.wants_version(args):
+    if wants_version(args):
         from .version import __version__
 
         print(f"nbnumba {__version__}")
         return 0
-    command = options.parse(args)
+    command = parse(args)
     from .commands.simulate import run
 
     return run(command)

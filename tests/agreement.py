@@ -1,4 +1,4 @@
-"""When two images agree: the tolerance of double precision, in one place."""
+"""When two images agree that are calculated in double precision."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-RELATIVE = 5e-7
-OF_MAXIMUM = 1e-12
+from nbnumba.tolerances import DOUBLE
+
 SMALLEST = float(np.finfo(np.float32).tiny)
 """What a float32 image can hold with all its digits."""
 
@@ -19,7 +19,8 @@ def tolerance(expected: Array, maximum: float | None = None) -> Array:
     """|Δ| allowed for each pixel; ``maximum`` is that of the whole image where ``expected`` is a part of it."""
     size = np.where(np.isfinite(expected), np.abs(expected.astype(np.float64)), 0.0)
     largest = size.max(initial=0.0) if maximum is None else maximum
-    return RELATIVE * size + OF_MAXIMUM * largest + SMALLEST
+    allowed: Array = DOUBLE.allowed(size, largest) + SMALLEST
+    return allowed
 
 
 def assert_matches(actual: Array, expected: Array, maximum: float | None = None) -> None:

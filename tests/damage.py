@@ -279,7 +279,8 @@ FORMATS = {
 
 
 def _input_options() -> list[Any]:
-    from nbnumba.nanobragg.options import FILE, OPTIONS, OUTPUT
+    from nbnumba.nanobragg.kinds import FILE
+    from nbnumba.nanobragg.table import OPTIONS, OUTPUT
 
     return [option for option in OPTIONS if option.kind is FILE and option.group != OUTPUT]
 
@@ -312,7 +313,7 @@ def _word(rng: random.Random, option: Any) -> str:
 
 def of_options(rng: random.Random) -> Case:
     """A good command line and one to three options of any value, or of too few or too many."""
-    from nbnumba.nanobragg.options import OPTIONS
+    from nbnumba.nanobragg.table import OPTIONS
 
     args = ["-show", *QUICK, *CRYSTAL, *DETECTOR]
     for option in rng.sample(OPTIONS, rng.choice((1, 1, 2, 3))):
@@ -454,7 +455,8 @@ def _is_help(tried: Case) -> bool:
 
 
 def _names_something(tried: Case, line: str) -> bool:
-    from nbnumba.nanobragg.options import FILE, OPTIONS
+    from nbnumba.nanobragg.kinds import FILE
+    from nbnumba.nanobragg.table import OPTIONS
 
     known = {name for option in OPTIONS for name in option.names}
     takes_file = {name for option in OPTIONS if option.kind is FILE for name in option.names}

@@ -28,7 +28,7 @@ from nbnumba.kernels.cuda import provider
 from nbnumba.kernels.cuda import render as kernels
 from nbnumba.kernels.cuda import tables as cuda_tables
 from nbnumba.kernels.plan import FLAT, GAUSS, ROUND, SPHERE, SQUARE, TOPHAT, Plan
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import resolve
 

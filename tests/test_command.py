@@ -19,6 +19,7 @@ import nbnumba
 from nbnumba.cli import main
 from nbnumba.errors import UsageError
 from nbnumba.formats.images.smv import header_value, read_smv, smv_header
+from nbnumba.tolerances import DOUBLE
 
 ROOT = Path(__file__).parent.parent
 CLI = (sys.executable, str(ROOT / "cli.py"))
@@ -440,7 +441,7 @@ def test_reference_and_cpu_agree() -> None:
     run(line)
     fast = photons()
     run(f"{line} -backend reference")
-    assert (np.abs(photons() - fast) <= 5e-7 * np.abs(fast) + 1e-12 * fast.max()).all()
+    assert (np.abs(photons() - fast) <= DOUBLE.allowed(np.abs(fast), fast.max())).all()
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")

@@ -40,7 +40,7 @@ from nbnumba.render.cuda import memory as gpu_memory
 from nbnumba.render.job import render
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
-from nbnumba.tolerances import BY_PRECISION
+from nbnumba.tolerances import BY_PRECISION, DOUBLE, FLOAT32
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = {case["name"]: case for case in json.loads((GOLDEN / "cases.json").read_text())["cases"]}
@@ -159,8 +159,8 @@ def cut(image: np.ndarray, roi: tuple[int, int, int, int]) -> np.ndarray:
 
 def excess(found: np.ndarray, wanted: np.ndarray, maximum: float, precision: str) -> float:
     """Largest difference in units of what is tolerated."""
-    allowed = BY_PRECISION[precision]
-    return float((np.abs(found - wanted) / (allowed.relative * np.abs(wanted) + allowed.of_max * maximum)).max())
+    allowed = BY_PRECISION[precision].allowed(np.abs(wanted), maximum)
+    return float((np.abs(found - wanted) / allowed).max())
 
 
 @pytest.fixture(scope="module")
@@ -202,8 +202,8 @@ def test_parts_and_repeats_agree(tmp_path: Path) -> None:
     jobs = [Job(args, "double", roi), Job(args, "double", roi), Job(args, "double", roi, rows_of_part=256)]
     (first, _), (again, _), (in_one_part, _) = simulated(jobs, tmp_path)
     assert first.tobytes() == again.tobytes()
-    np.testing.assert_allclose(first, in_one_part, rtol=2e-7)
-    np.testing.assert_allclose(first, cut(on_cpu(args), roi), rtol=5e-7)
+    np.testing.assert_allclose(first, in_one_part, rtol=FLOAT32)
+    np.testing.assert_allclose(first, cut(on_cpu(args), roi), rtol=DOUBLE.relative)
 
 
 @pytest.mark.parametrize("name", ["unequal_cells", "large_crystal", "outside_table", "mosaic_phi", "phi_steps"])

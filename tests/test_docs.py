@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from nbnumba.cli import COMMANDS
+from nbnumba.nanobragg.help import parser
 from nbnumba.nanobragg.option_table import markdown
-from nbnumba.nanobragg.options import OPTIONS, parser
+from nbnumba.nanobragg.table import OPTIONS
+from nbnumba.tolerances import DOUBLE, INDEX, LATTICE, MIXED, PHOTONS, TAP
 
 ROOT = Path(__file__).parent.parent
 
@@ -103,6 +105,24 @@ def test_what_a_text_refers_to_is_there() -> None:
 def test_a_reference_to_nothing_is_seen(text: str, seen: bool) -> None:
     page = ROOT / "docs" / "gpu.md"
     assert bool(broken_links(page, text) + dangling("a text", text)) == seen
+
+
+def test_documents_state_the_tolerances() -> None:
+    def written(number: float) -> str:
+        digit, exponent = f"{number:.0e}".split("e")
+        power = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        return f"10{power}" if digit == "1" else f"{digit}·10{power}"
+
+    stated = {
+        "benchmarks": [DOUBLE.relative, DOUBLE.of_max, MIXED.relative, MIXED.of_max],
+        "golden_suite": [DOUBLE.relative, DOUBLE.of_max, MIXED.relative, MIXED.of_max],
+        "gpu": [DOUBLE.relative, DOUBLE.of_max, MIXED.relative, MIXED.of_max],
+        "testing": [DOUBLE.relative, DOUBLE.of_max],
+        "traces": [TAP.relative, TAP.absolute, INDEX.absolute, PHOTONS.relative, LATTICE.relative],
+    }
+    for name, numbers in stated.items():
+        text = (ROOT / "docs" / f"{name}.md").read_text()
+        assert [number for number in map(written, numbers) if number not in text] == [], name
 
 
 def test_example_makes_a_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

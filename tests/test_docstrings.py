@@ -23,6 +23,7 @@ RAISE_NOTHING = {
     "nbnumba.Image": {"a_matrix", "hkl_map", "resolution_map", "noise", "pgm_scale"},
     "nbnumba.formats.frame.Frame": {"with_unmeasured"},
     "nbnumba.Predictions": {"a_matrix", "hkl_map", "resolution_map"},
+    "nbnumba.comparison.fuzz.Tolerance": {"allowed"},
     "nbnumba.testing.properties": {"xyz_angles_deg"},
 }
 

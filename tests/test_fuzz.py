@@ -15,12 +15,13 @@ import pytest
 
 from nbnumba.cli import main
 from nbnumba.commands.fuzz import main as fuzz
-from nbnumba.comparison.fuzz import TOLERANCE, Difference, Program, as_test, difference, ourselves, program, search
+from nbnumba.comparison.fuzz import Difference, Program, as_test, difference, ourselves, program, search
 from nbnumba.comparison.programs import RunnerError
 from nbnumba.errors import ResourceError
 from nbnumba.experiment import Experiment, changed
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.testing.properties import render
+from nbnumba.tolerances import DOUBLE
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbnumba.errors.NbnumbaWarning")
 
@@ -211,7 +212,7 @@ def test_command_keeps_a_test_of_each_difference(
 
 def test_kept_test_passes_once_programs_agree(stand_in: str, tmp_path: Path) -> None:
     found = Difference("b failed", "", ("-misset", "random", "-phi", "-1.5"))
-    (tmp_path / "kept.py").write_text(as_test(found, f"{stand_in} 1", f"{stand_in} 1", TOLERANCE))
+    (tmp_path / "kept.py").write_text(as_test(found, f"{stand_in} 1", f"{stand_in} 1", DOUBLE))
     test = runpy.run_path(str(tmp_path / "kept.py"))
     assert test["ARGS"] == list(found.args)
     test["test_programs_agree"]()

@@ -16,10 +16,12 @@ from agreement import assert_matches, tolerance
 from nbnumba.experiment import changed
 from nbnumba.formats.images.smv import read_smv, smv_header
 from nbnumba.image import Image
-from nbnumba.nanobragg.options import Command, parse
+from nbnumba.nanobragg.command import Command
+from nbnumba.nanobragg.parse import parse
 from nbnumba.render.job import render
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
+from nbnumba.tolerances import FLOAT32, STATISTICS
 
 HERE = Path(__file__).parent
 INPUTS = HERE / "golden" / "inputs"
@@ -119,7 +121,7 @@ def test_integers_of_the_rendered_image(name: str, mode: str) -> None:
     image = Image(resolved(name, mode), photons)
     scale, adc_offset = outputs.scale or image.int_scale, image.experiment.readout.adc_offset
     edge_distance = np.abs((expected["float"].astype(float) * scale + adc_offset) % 1.0 - 0.5)
-    certain = edge_distance > scale * tolerance(expected["float"]) + 65535 * 2e-7
+    certain = edge_distance > scale * tolerance(expected["float"]) + 65535 * FLOAT32
     assert certain.mean() > 0.9
     counts = np.floor(np.clip(photons * scale + adc_offset, 0, 65535) + 0.5)
     inside = np.zeros(photons.shape, bool)
@@ -189,12 +191,13 @@ def test_pilatus_image(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     slow, fast = expected["top_slow_fast"].T
     assert_matches(photons[slow, fast], expected["top_value"])
     double = photons.astype(np.float64)
-    assert double.sum() == pytest.approx(stats["sum"], rel=5e-7)
-    assert (double**2).sum() == pytest.approx(stats["sum_squares"], rel=1e-6)
-    assert double.max() == pytest.approx(stats["max"], rel=5e-7)
+    assert double.sum() == pytest.approx(stats["sum"], rel=STATISTICS["sum"])
+    assert (double**2).sum() == pytest.approx(stats["sum_squares"], rel=STATISTICS["sum_squares"])
+    assert double.max() == pytest.approx(stats["max"], rel=STATISTICS["max"])
     assert list(np.unravel_index(photons.argmax(), photons.shape)) == stats["argmax_slow_fast"]
-    assert np.count_nonzero(photons) == pytest.approx(stats["nonzero_pixels"], rel=1e-5)
-    assert np.quantile(double, [0.5, 0.99, 0.999]) == pytest.approx(stats["quantiles_50_99_99.9"], rel=1e-6)
+    assert np.count_nonzero(photons) == pytest.approx(stats["nonzero_pixels"], rel=STATISTICS["nonzero_pixels"])
+    name = "quantiles_50_99_99.9"
+    assert np.quantile(double, [0.5, 0.99, 0.999]) == pytest.approx(stats[name], rel=STATISTICS[name])
 
 
 @pilatus

@@ -14,16 +14,14 @@ import pytest
 from nbnumba.cli import main
 from nbnumba.comparison.programs import RunnerError
 from nbnumba.golden_suite_generator.suite import (
-    DOUBLE,
-    MIXED,
     Case,
     SuiteError,
-    Tolerance,
     cases_of,
     check_program,
     summed,
     worst_ratio,
 )
+from nbnumba.tolerances import DOUBLE, MIXED, Tolerance
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -206,7 +204,7 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
 def test_worst_ratio_is_in_units_of_the_tolerance(tolerance: Tolerance) -> None:
     golden = np.array([[1024.0, 2.0], [0.0, 0.0]])
     image = golden.copy()
-    image[0, 1] += 3 * (2.0 * tolerance.relative + 1024.0 * tolerance.of_maximum)
+    image[0, 1] += 3 * tolerance.allowed(2.0, 1024.0)
     assert worst_ratio(image, golden, tolerance) == pytest.approx(3.0, rel=1e-6)
     assert worst_ratio(golden, golden, tolerance) == worst_ratio(0 * golden, 0 * golden, tolerance) == 0.0
     assert worst_ratio(golden, 0 * golden, tolerance) == np.inf

@@ -50,8 +50,7 @@ def resolved_from(args: list[str]) -> Resolved:
 
 
 def assert_close(found: np.ndarray, wanted: np.ndarray, precision: str) -> None:
-    allowed = BY_PRECISION[precision]
-    margin = allowed.relative * np.abs(wanted) + allowed.of_max * wanted.max() + np.finfo(np.float32).tiny
+    margin = BY_PRECISION[precision].allowed(np.abs(wanted), wanted.max()) + np.finfo(np.float32).tiny
     np.testing.assert_array_less(np.abs(found - wanted), margin)
 
 

@@ -13,7 +13,7 @@ import pytest
 from nbnumba import Experiment, InputFileError, NbnumbaError, NbnumbaWarning, UsageError, changed, simulate
 from nbnumba.commands.report import as_json, describe
 from nbnumba.kernels.equations.vectors import rotated_xyz
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
 from nbnumba.testing.properties import xyz_angles_deg

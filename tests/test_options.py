@@ -17,18 +17,11 @@ from hypothesis import strategies as st
 
 from nbnumba.errors import NbnumbaWarning, UsageError
 from nbnumba.experiment import Background, Beam, Detector, Experiment, changed
+from nbnumba.nanobragg.command import Command, Outputs, Run
+from nbnumba.nanobragg.help import help_text, parser
 from nbnumba.nanobragg.option_table import markdown
-from nbnumba.nanobragg.options import (
-    OPTIONS,
-    Command,
-    Outputs,
-    Run,
-    help_text,
-    parse,
-    parser,
-    wants_help,
-    wants_version,
-)
+from nbnumba.nanobragg.parse import parse, wants_help, wants_version
+from nbnumba.nanobragg.table import OPTIONS
 from nbnumba.testing.strategies import experiments
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from nbnumba.choices import PRECISIONS
 from nbnumba.experiment import Beam, Crystal, Detector, Experiment, Sampling, Scan, StructureFactors, changed
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.render.job import render as render_resolved
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import resolve
@@ -154,7 +154,7 @@ import numpy as np
 from nbnumba.render.canvas import Canvas
 from nbnumba.render.cuda import images as gpu_rendering
 from nbnumba.setup.inputs import read_inputs
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.setup.resolve import resolve
 
 warnings.simplefilter("ignore")
@@ -205,9 +205,8 @@ def test_gpu_kernels_agree_with_the_reference_renderer(tmp_path: Path) -> None:
     with np.load(tmp_path / "images.npz") as images:
         for number, (args, precision) in enumerate(jobs):
             expected = rendered(parse(args).experiment, backend="reference").astype(float)
-            tolerance = BY_PRECISION[precision]
             smallest = float(np.finfo(np.float32).tiny)
-            allowed = tolerance.relative * np.abs(expected) + tolerance.of_max * np.abs(expected).max() + smallest
+            allowed = BY_PRECISION[precision].allowed(np.abs(expected), np.abs(expected).max()) + smallest
             difference = np.abs(images[str(number)] - expected)
             assert (difference <= allowed).all(), f"{precision}: {(difference / allowed).max():.3g} times: {args}"
             bright += expected.any()

@@ -12,7 +12,7 @@ import pytest
 from nbnumba import Experiment, NbnumbaWarning, UsageError, changed, simulate
 from nbnumba.cli import main
 from nbnumba.image import Image
-from nbnumba.nanobragg.options import parse
+from nbnumba.nanobragg.parse import parse
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.reach import edge_resolution, spot_width
 from nbnumba.setup.resolve import Resolved, resolve

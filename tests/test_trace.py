@@ -18,11 +18,12 @@ import pytest
 
 from nbnumba.cli import main
 from nbnumba.comparison.trace import Trace, brightest_pixels, first_evaluated_pixel, trace_backend, trace_pixel
-from nbnumba.comparison.trace_diff import CHAIN, TOLERANCES, Diff, Key, UnreadableTraceError, diff_traces, read_trace
-from nbnumba.nanobragg.options import parse
+from nbnumba.comparison.trace_diff import CHAIN, Diff, Key, UnreadableTraceError, diff_traces, read_trace
+from nbnumba.nanobragg.parse import parse
 from nbnumba.render.job import render
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
+from nbnumba.tolerances import DOUBLE, FLOAT32, MIXED_SHARE, TAPS
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbnumba.errors.NbnumbaWarning")
 
@@ -135,7 +136,7 @@ def test_traced_photons_are_those_of_the_reference_renderer(args: list[str]) -> 
     slow, fast = 9, 14
     trace = trace_pixel(experiment, slow, fast)
     image = render(experiment, "reference").photons
-    assert trace.scaling["floatimage_accumulated"] == pytest.approx(float(image[slow, fast]), rel=2e-7)
+    assert trace.scaling["floatimage_accumulated"] == pytest.approx(float(image[slow, fast]), rel=FLOAT32)
     assert trace.to_dict()["phi"][0]["phi_deg"] == 0.0
 
 
@@ -163,7 +164,7 @@ def test_first_sample_of_an_image_of_mode_c_finds_the_unrotated_cell(
     trace = trace_pixel(experiment, slow, fast)
     backend = trace_backend(experiment, slow, fast, "cpu", "double")
     for photons in (trace, backend):
-        assert photons.scaling["floatimage_accumulated"] == pytest.approx(float(image[slow, fast]), rel=2e-7)
+        assert photons.scaling["floatimage_accumulated"] == pytest.approx(float(image[slow, fast]), rel=FLOAT32)
     edges = [trace.phi[0][f"rot_{axis}_angstroms"] for axis in "abc"]
     unrotated = [getattr(experiment.lattice, axis) for axis in "abc"]
     np.testing.assert_allclose(edges, unrotated, rtol=1e-14)
@@ -180,7 +181,8 @@ def test_reciprocal_vectors_of_a_step_are_dual_to_its_cell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "precision", "relative"), [("spec", "double", 5e-7), ("c", "double", 5e-7), ("spec", "mixed", 2e-5)]
+    ("mode", "precision", "relative"),
+    [("spec", "double", DOUBLE.relative), ("c", "double", DOUBLE.relative), ("spec", "mixed", MIXED_SHARE)],
 )
 def test_backend_has_the_same_share_of_every_phi_step(mode: str, precision: str, relative: float) -> None:
     experiment = resolved("-mode", mode, *EVERYTHING)
@@ -424,7 +426,7 @@ def test_known_difference_between_the_modes_is_named(args: str, label: str | Non
 def test_chain_knows_every_tap(tmp_path: Path) -> None:
     trace = read_trace(written(trace_pixel(resolved(*EVERYTHING), 9, 14), tmp_path / "trace.json"))
     assert {key.name for key in trace.taps} <= CHAIN.keys()
-    assert TOLERANCES.keys() <= CHAIN.keys()
+    assert TAPS.keys() <= CHAIN.keys()
     for number, name in enumerate(CHAIN):
         later = set(list(CHAIN)[number:]) & set(CHAIN[name])
         assert later <= ({"rot_b_angstroms"} if name == "k_frac" else set()), name

@@ -22,10 +22,9 @@ from ..errors import InputFileError, NbnumbaError, ResourceError, UsageError
 from ..formats import registry
 from ..formats.files import replacing
 from ..formats.images.raw import write_raw
+from ..tolerances import CORRELATION
 
 PASSED, BELOW_THRESHOLD = 0, 3
-THRESHOLD = 0.9999999
-"""Strong spots hide much: 1 - 6e-7 can be a wrong polarization. What mixed precision changes is below 1e-10."""
 _DECADES = 4
 _LARGEST_PIXEL = 1e100
 _EPILOG = """\
@@ -118,8 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-b", metavar="CMD", help="second program (default: this one)")
     parser.add_argument("-roi", nargs=4, type=int, metavar=("xmin", "xmax", "ymin", "ymax"), help="compare these alone")
     parser.add_argument(
-        "-threshold", type=float, default=THRESHOLD, metavar="t", help=f"least correlation that passes ({THRESHOLD})"
-    )
+        "-threshold", type=float, default=CORRELATION, metavar="t",
+        help=f"least correlation that passes ({CORRELATION})",
+    )  # fmt: skip
     parser.add_argument("-resample", action="store_true", help="bring the larger image to the shape of the smaller")
     parser.add_argument("-save-diff", action="store_true", help="write b - a as difference.bin, float32")
     parser.add_argument("-out", default=".", metavar="DIR", help="where the folder of this comparison is made (.)")

@@ -5,7 +5,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from ..errors import ResourceError, UsageError
-from ..nanobragg.options import parse
+from ..nanobragg.parse import parse
 from .simulate import run
 
 OPTIONS = """

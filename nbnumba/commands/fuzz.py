@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from ..comparison.fuzz import OURSELVES, TOLERANCE, Difference, Program, Tolerance, as_test, program, search
+from ..comparison.fuzz import OURSELVES, Difference, Program, as_test, program, search
 from ..errors import NbnumbaError, ResourceError, UsageError
 from ..formats.files import replacing
 from ..seeds import fresh_seed
+from ..tolerances import DOUBLE, Tolerance
 
 AGREED, DIFFERENT = 0, 3
 _EPILOG = """\
@@ -99,9 +100,9 @@ def _parser() -> argparse.ArgumentParser:
         "-tolerance",
         nargs=2,
         type=float,
-        default=(TOLERANCE.relative, TOLERANCE.of_max),
+        default=(DOUBLE.relative, DOUBLE.of_max),
         metavar=("rel", "abs"),
-        help=f"a pixel may differ by rel·|pixel| + abs·max ({TOLERANCE.relative:g} {TOLERANCE.of_max:g})",
+        help=f"a pixel may differ by rel·|pixel| + abs·max ({DOUBLE.relative:g} {DOUBLE.of_max:g})",
     )
     parser.add_argument("-out", default=".", metavar="DIR", help="where tests of differences are written (.)")
     return parser

@@ -25,7 +25,7 @@ from ..formats.registry import Format, holding, options_of, write
 from ..image import Image
 from ..kernels.compile.cache import CACHE_FOLDER
 from ..kernels.compile.jit import Compilation
-from ..nanobragg.options import Command, Outputs, Run
+from ..nanobragg.command import Command, Outputs, Run
 from ..render.job import Progress, Rendering, render
 from ..seeds import fresh_seed
 from ..setup.inputs import Inputs, read_inputs

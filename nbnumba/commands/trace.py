@@ -20,7 +20,8 @@ from ..comparison.trace import Trace, brightest_pixels, trace_backend, trace_pix
 from ..errors import NbnumbaWarning, ResourceError, UsageError
 from ..experiment import Experiment
 from ..formats.files import replacing
-from ..nanobragg.options import Command, parse
+from ..nanobragg.command import Command
+from ..nanobragg.parse import parse
 from ..render.job import render
 from ..seeds import fresh_seed
 from ..setup.inputs import read_inputs

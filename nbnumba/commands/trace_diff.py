@@ -22,12 +22,13 @@ from ..comparison.trace_diff import (
     read_trace,
 )
 from ..experiment.quirks import LABELS
+from ..tolerances import INDEX, PHOTONS, TAP
 
 AGREE, DIFFER = 0, 3
-_EPILOG = """\
-A tap agrees where |difference| is at most 1e-9 of its largest component, or 1e-12; Miller indices where it is at most
-1e-9; F_latt and photons where it is at most 1e-6 of the value. A log may be any program's output that
-has lines of nanoBragg's instrumented taps, TRACE_C or TRACE_PY.
+_EPILOG = f"""\
+A tap agrees where |difference| is at most {TAP.relative:g} of its largest component, or {TAP.absolute:g}; a Miller
+index where it is at most {INDEX.absolute:g}; F_latt and photons where it is at most {PHOTONS.relative:g} of the value.
+A log may be any program's output that has lines of nanoBragg's instrumented taps, TRACE_C or TRACE_PY.
 
 exit status: 0 all taps agree; 1 usage; 3 some differ; 5 a file cannot be read"""
 

@@ -17,10 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import NbnumbaError, NbnumbaWarning, ResourceError
-from ..nanobragg.options import OPTIONS, parse
+from ..nanobragg.parse import parse
+from ..nanobragg.table import OPTIONS
 from ..render.job import render as render_resolved
 from ..setup.inputs import read_inputs
 from ..setup.resolve import resolve
+from ..tolerances import DOUBLE, Tolerance
 from . import programs as runner
 
 Array = npt.NDArray[Any]
@@ -35,19 +37,6 @@ _KEPT = ("-detpixels_f", "-detpixels_s", "-oversample", "-seed")
 """Without these an image may take minutes, or differ from one run to the next."""
 _ALWAYS = {"-cell", "-default_F", *_KEPT}
 """Options that say nothing of what a difference is about."""
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far a pixel of b may lie from that of a: ``relative``·|pixel| + ``of_max``·max."""
-
-    relative: float = 5e-7
-    """Of the pixel of a."""
-    of_max: float = 1e-12
-    """Of the largest pixel of a."""
-
-
-TOLERANCE = Tolerance()
 
 
 @dataclass(frozen=True)
@@ -135,7 +124,7 @@ def ourselves(args: Sequence[str]) -> Array:
 # The comparison ----------------------------------------------------------------------------------------------------
 
 
-def difference(a: Program, b: Program, args: Sequence[str], tolerance: Tolerance = TOLERANCE) -> Difference | None:
+def difference(a: Program, b: Program, args: Sequence[str], tolerance: Tolerance = DOUBLE) -> Difference | None:
     """Where two programs disagree on one command line.
 
     Parameters
@@ -198,7 +187,7 @@ def _excess(a: Array, b: Array, tolerance: Tolerance) -> Array:
     finite = np.abs(a[np.isfinite(a)])
     # The smallest step of float32 is all that tiny pixels can agree to.
     step = float(np.finfo(np.float32).smallest_subnormal)
-    tolerated = tolerance.relative * np.abs(a) + tolerance.of_max * finite.max(initial=0.0) + step
+    tolerated = tolerance.allowed(np.abs(a), finite.max(initial=0.0)) + step
     with np.errstate(invalid="ignore"):
         ratio = np.abs(b - a) / tolerated
     same = (a == b) | (np.isnan(a) & np.isnan(b))
@@ -213,7 +202,7 @@ def search(
     b: Program,
     n: int,
     seed: int,
-    tolerance: Tolerance = TOLERANCE,
+    tolerance: Tolerance = DOUBLE,
     progress: Callable[[int], None] | None = None,
     keep: Callable[[Difference], None] | None = None,
 ) -> Search:

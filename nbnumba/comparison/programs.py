@@ -19,7 +19,8 @@ from ..errors import InputFileError, NbnumbaError, UsageError
 from ..formats.files import read_bytes
 from ..formats.images.raw import read_raw
 from ..formats.images.smv import header_value
-from ..nanobragg.options import FILE, OPTIONS, OUTPUT
+from ..nanobragg.kinds import FILE
+from ..nanobragg.table import OPTIONS, OUTPUT
 
 OWN = (sys.executable, "-m", "nbnumba")
 """The command that runs this very program."""

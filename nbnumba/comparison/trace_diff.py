@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ..errors import InputFileError, UsageError
 from ..formats.files import read_text
+from ..tolerances import TAP, TAPS, TapTolerance
 
 Value = tuple[float, ...] | str
 
@@ -170,25 +171,6 @@ class TraceFile:
         return self.kind == "json" or key.name in _IN_BACKEND
 
 
-@dataclass(frozen=True)
-class Tolerance:
-    """|Δ| ≤ relative · the largest component, or ≤ absolute."""
-
-    relative: float
-    absolute: float
-
-
-TOLERANCES = {
-    **dict.fromkeys(("hkl_frac", "k_frac"), Tolerance(0.0, 1e-9)),
-    **dict.fromkeys(("F_latt", "F_latt_a", "F_latt_b", "F_latt_c"), Tolerance(1e-6, 1e-12)),
-    **dict.fromkeys(("I_pixel_final", "floatimage_accumulated", "photons"), Tolerance(1e-6, 0.0)),
-    **dict.fromkeys(
-        ("lambda_meters", "r_e_meters", "r_e_sqr", "omega_pixel", "omega_pixel_sr", "I_before_scaling"),
-        Tolerance(1e-9, 0.0),
-    ),
-}
-"""Taps that are not held to the default: those whose size says nothing against 1e-12 among them."""
-DEFAULT_TOLERANCE = Tolerance(1e-9, 1e-12)
 NO_VECTORS = ("angles_rad", "beam_center_m")
 """Taps of numbers that each have a name and a size of their own."""
 
@@ -246,7 +228,7 @@ def diff_traces(a: TraceFile, b: TraceFile, tolerances: Mapping[str, float] | No
     ----------
     a, b : TraceFile
     tolerances : mapping of str to float, optional
-        By the name of a tap, in place of :data:`TOLERANCES`: absolute for Miller indices, else relative.
+        By the name of a tap, in place of :data:`~nbnumba.tolerances.TAPS`: absolute for Miller indices, else relative.
     """
     given = {name: _given_tolerance(name, value) for name, value in (tolerances or {}).items()}
     differences = []
@@ -264,16 +246,16 @@ def diff_traces(a: TraceFile, b: TraceFile, tolerances: Mapping[str, float] | No
     return Diff(a, b, compared, tuple(differences), _label(a.taps, b.taps, differences[0].key if differences else None))
 
 
-def tolerance_of(name: str) -> Tolerance:
+def tolerance_of(name: str) -> TapTolerance:
     """The tolerance of a tap where none is given."""
-    return TOLERANCES.get(name, DEFAULT_TOLERANCE)
+    return TAPS.get(name, TAP)
 
 
-def _given_tolerance(name: str, value: float) -> Tolerance:
-    return Tolerance(0.0, value) if tolerance_of(name).relative == 0.0 else Tolerance(value, 0.0)
+def _given_tolerance(name: str, value: float) -> TapTolerance:
+    return TapTolerance(0.0, value) if tolerance_of(name).relative == 0.0 else TapTolerance(value, 0.0)
 
 
-def _difference(key: Key, a: Value, b: Value, tolerance: Tolerance) -> Difference | None:
+def _difference(key: Key, a: Value, b: Value, tolerance: TapTolerance) -> Difference | None:
     if isinstance(a, str) or isinstance(b, str) or len(a) != len(b):
         return None if a == b else Difference(key, a, b, None, None)
     parts = [((x,), (y,)) for x, y in zip(a, b, strict=True)] if key.name in NO_VECTORS else [(a, b)]
@@ -281,7 +263,7 @@ def _difference(key: Key, a: Value, b: Value, tolerance: Tolerance) -> Differenc
     return Difference(key, a, b, *max(beyond)) if beyond else None
 
 
-def _excess(a: tuple[float, ...], b: tuple[float, ...], tolerance: Tolerance) -> tuple[float, float] | None:
+def _excess(a: tuple[float, ...], b: tuple[float, ...], tolerance: TapTolerance) -> tuple[float, float] | None:
     """|Δ| of the component that differs most and what is allowed, where that is less."""
     largest = max((_distance(x, y) for x, y in zip(a, b, strict=True)), default=0.0)
     allowed = max(tolerance.absolute, tolerance.relative * max((abs(x) for x in (*a, *b)), default=0.0))
@@ -385,7 +367,9 @@ def _numbers(taps: Taps, name: str, phi_tic: int | None = None) -> list[float]:
 
 def _close(one: Sequence[float], other: Sequence[float]) -> bool:
     pairs = zip(one, other, strict=False)
-    return len(one) == len(other) > 0 and all(math.isclose(x, y, rel_tol=1e-9, abs_tol=1e-12) for x, y in pairs)
+    return len(one) == len(other) > 0 and all(
+        math.isclose(x, y, rel_tol=TAP.relative, abs_tol=TAP.absolute) for x, y in pairs
+    )
 
 
 # Files -----------------------------------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from .field import NOT_NEGATIVE, POSITIVE, field
 from .noun import Noun
 from .types import NOT_GIVEN, Array, Convention, GivenFile, GivenVector, Mask, Pivot, Taking, Values, as_mask
 
@@ -29,19 +31,19 @@ class Detector(Noun):
     """Whose laboratory frame: the beam is along +x in mosflm and denzo, along +z in adxv, xds and dials."""
     pivot: Pivot | None = None
     """What stays put when the detector is rotated: the beam spot or the point nearest to the sample."""
-    fast_pixels: int | None = None
+    fast_pixels: int | None = field(None, POSITIVE)
     """Pixels along fast; None: as many as the size holds."""
-    slow_pixels: int | None = None
+    slow_pixels: int | None = field(None, POSITIVE)
     """Pixels along slow; None: as many as the size holds."""
-    fast_size_mm: float | None = None
+    fast_size_mm: float | None = field(None, POSITIVE)
     """Edge of the detector along fast, where no number of pixels is given (102.4 mm where nothing is)."""
-    slow_size_mm: float | None = None
+    slow_size_mm: float | None = field(None, POSITIVE)
     """The same along slow."""
-    pixel_mm: float | None = None
+    pixel_mm: float | None = field(None, POSITIVE, slip=(5e-4, 50.0))
     """Edge of a pixel (0.1 mm where neither this nor a header gives it)."""
-    distance_mm: float | None = None
+    distance_mm: float | None = field(None, POSITIVE, slip=(1.0, 1e5))
     """Sample to beam spot, along the beam (100 mm where nothing gives a distance)."""
-    close_distance_mm: float | None = None
+    close_distance_mm: float | None = field(None, POSITIVE, slip=(0.1, 1e5))
     """Sample to the nearest point of the detector plane."""
     beam_x_mm: float | None = None
     """Beam centre, x in the axes of the convention; None: the middle of the detector."""
@@ -77,21 +79,21 @@ class Detector(Noun):
     """Every pixel at ``distance_mm`` from the sample."""
     point_pixel: bool = False
     """Solid angle 1/R², without pixel size and obliquity."""
-    attenuation_depth_um: float | None = None
+    attenuation_depth_um: float | None = field(None, NOT_NEGATIVE, slip=(1.0, math.inf), is_infinite=True)
     """1/e depth of the sensor material; None: not given, inf: no absorption."""
-    thickness_um: float = 0.0
+    thickness_um: float = field(0.0, NOT_NEGATIVE, slip=(1.0, 1e5))
     """Of the sensor; 0: all photons are counted at its surface."""
-    layers: int | None = None
+    layers: int | None = field(None, POSITIVE)
     """Into which the sensor is cut along its depth; None: 2 where it absorbs, else 1."""
     header_file: GivenFile = NOT_GIVEN
     """SMV image whose header describes the detector, beam and scan."""
     mask_file: GivenFile = NOT_GIVEN
     """SMV image: pixels of value 0 are not rendered; its header counts too, before ``header_file``."""
-    mask: Taking[Mask | None, Mask | Array | None] = NOT_GIVEN
+    mask: Taking[Mask | None, Mask | Array | None] = field(NOT_GIVEN, in_place_of="mask_file")
     """An array of truths or whole numbers (slow, fast) in place of the file."""
-    beamstop_mm: float = 0.0
+    beamstop_mm: float = field(0.0, NOT_NEGATIVE)
     """Radius of a disc on the detector, about the beam centre, that stops all photons."""
-    roi: Taking[tuple[int, int, int, int] | None, Values[int] | None] = NOT_GIVEN
+    roi: Taking[tuple[int, int, int, int] | None, Values[int] | None] = field(NOT_GIVEN, unit="px")
     """First and last fast, first and last slow pixel to render, all inclusive."""
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, TypeVar
 
 from ..errors import NbnumbaWarning, UsageError
@@ -96,7 +97,7 @@ class Experiment(Noun):
         >>> Experiment.from_args(["-cell", "70", "80", "90", "-lambda", "1.5", "-N", "5"]).crystal.cells
         (5, 5, 5)
         """
-        from ..nanobragg.options import parse
+        from ..nanobragg.parse import parse
 
         command = parse(args)
         for note in command.notes:
@@ -124,7 +125,7 @@ class Experiment(Noun):
         >>> Experiment(crystal=Crystal(cells=(5, 5, 6)), mode="c", detector=Detector(pivot="beam")).to_args()
         ['-mode', 'c', '-Na', '5', '-Nb', '5', '-Nc', '6', '-pivot', 'beam']
         """
-        from ..nanobragg.options import as_args
+        from ..nanobragg.words import as_args
 
         return as_args(self)
 
@@ -250,6 +251,12 @@ def _changed(noun: Any, changes: Mapping[str, Any]) -> Any:
     return replace(noun, **given)
 
 
+@cache
+def nouns() -> Mapping[str, Any]:
+    """The classes that an experiment consists of, by their names in it."""
+    return {name: kinds[0] for name, kinds in types_of(Experiment).items() if is_dataclass(kinds[0])}
+
+
 def with_right_values(noun: SomeNoun, **values: Any) -> SomeNoun:
     """As ``dataclasses.replace``, for values that are of their fields' types already: none is looked at."""
     copy = object.__new__(type(noun))
@@ -260,9 +267,10 @@ def with_right_values(noun: SomeNoun, **values: Any) -> SomeNoun:
 def _unknown(noun: Any, name: Any) -> UsageError:
     """What to say of a field that there is not: the nearest ones of the noun, else of others, else all of the noun."""
     name = name if isinstance(name, str) and name.isidentifier() else repr(name)
-    groups: list[Any] = [kinds[0] for kinds in types_of(Experiment).values() if is_dataclass(kinds[0])]
     near = [path_of(noun, field) for field in get_close_matches(name, types_of(noun))] or [
-        path_of(group, field) for group in groups for field in get_close_matches(name, types_of(group), cutoff=0.8)
+        path_of(group, field)
+        for group in nouns().values()
+        for field in get_close_matches(name, types_of(group), cutoff=0.8)
     ]
     advice = f"did you mean {' or '.join(near[:3])}?" if near else f"known are: {', '.join(types_of(noun))}"
     return UsageError(f"{path_of(noun, name)} is not a field of {noun.__name__}; {advice}")

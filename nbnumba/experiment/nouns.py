@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..units import DEFAULT_FLUENCE_PER_M2
+from .field import AT_LEAST_SMALLEST, COUNT, NOT_NEGATIVE, POSITIVE, ZERO_OR_SMALLEST, at_most, between, field
 from .noun import Noun
 from .types import (
     NOT_GIVEN,
@@ -16,14 +17,17 @@ from .types import (
     GivenCell,
     GivenFile,
     GivenMatrix,
+    GivenRows,
     GivenVector,
     Shape,
     Sizes,
-    SourceRow,
     Taking,
     Values,
     Vector,
 )
+
+MOST_DEGREES = 1e6
+"""Far more than a mosaic spread can mean, far less than overflows a float32."""
 
 
 @dataclass(frozen=True)
@@ -34,41 +38,41 @@ class Beam(Noun):
     count; :func:`nbnumba.setup.sources.sampled` says how the missing ones follow.
     """
 
-    wavelength_angstrom: float | None = None
+    wavelength_angstrom: float | None = field(None, POSITIVE, slip=(0.01, 1e4))
     """Central wavelength (1 Å where neither this nor a header gives it)."""
-    dispersion_percent: float = 0.0
+    dispersion_percent: float = field(0.0, NOT_NEGATIVE, slip=(0.0, 100.0))
     """Width of the spectrum, as a percentage of the central wavelength."""
-    dispersion_steps: int | None = None
+    dispersion_steps: int | None = field(None, COUNT)
     """Wavelengths across the spectrum, alike in weight; None: 2 where it has a width, else 1."""
-    horizontal_divergence_mrad: float | None = None
+    horizontal_divergence_mrad: float | None = field(None, NOT_NEGATIVE, slip=(0.0, 200.0))
     """Range of directions along the polarization axis, from end to end."""
-    horizontal_divergence_step_mrad: float | None = None
+    horizontal_divergence_step_mrad: float | None = field(None, NOT_NEGATIVE)
     """Angle between two of them."""
-    horizontal_divergence_steps: int | None = None
+    horizontal_divergence_steps: int | None = field(None, COUNT)
     """How many directions."""
-    vertical_divergence_mrad: float | None = None
+    vertical_divergence_mrad: float | None = field(None, NOT_NEGATIVE, slip=(0.0, 200.0))
     """Range of directions across beam and polarization axis, from end to end."""
-    vertical_divergence_step_mrad: float | None = None
+    vertical_divergence_step_mrad: float | None = field(None, NOT_NEGATIVE)
     """Angle between two of them."""
-    vertical_divergence_steps: int | None = None
+    vertical_divergence_steps: int | None = field(None, COUNT)
     """How many directions."""
     round_divergence: bool = True
     """Drop the corners of the divergence grid."""
     source_file: GivenFile = NOT_GIVEN
     """Rows of x y z weight wavelength in m; replaces divergence and dispersion."""
-    sources: Taking[tuple[SourceRow, ...] | None, Values[Values[float | None]] | None] = NOT_GIVEN
+    sources: GivenRows = field(NOT_GIVEN, in_place_of="source_file")
     """The same rows in place of the file; NaN or None for what is not given."""
-    kahn_factor: float = 0.0
+    kahn_factor: float = field(0.0, between(-1.0, 1.0))
     """Degree of polarization K: 0 unpolarized, 1 fully polarized along the polarization axis."""
     polarization_correction: bool = True
     """Multiply by the polarization factor (Kahn et al., J. Appl. Cryst. 15, 1982, 330)."""
-    fluence_per_m2: float = DEFAULT_FLUENCE_PER_M2
+    fluence_per_m2: float = field(DEFAULT_FLUENCE_PER_M2, NOT_NEGATIVE)
     """Photons per m²; by default the square of the electron radius times it is 1."""
-    flux_per_s: float = 0.0
+    flux_per_s: float = field(0.0, NOT_NEGATIVE)
     """Photons per second; where given, flux · exposure / size² is the fluence."""
-    exposure_s: float = 1.0
+    exposure_s: float = field(1.0, NOT_NEGATIVE)
     """Exposure time; counts beside a flux alone."""
-    size_mm: float = 0.1
+    size_mm: float = field(0.1, ZERO_OR_SMALLEST, slip=(1e-6, 20.0))
     """Edge of the square beam, by which a flux becomes a fluence and to which a crystal's edges are clipped."""
     direction: GivenVector = NOT_GIVEN
     """Along which the beam travels, in the lab; convention "custom" only."""
@@ -98,11 +102,11 @@ class Scan(Noun):
 
     phi_deg: float | None = None
     """Spindle angle at the start; None: by the header, else 0."""
-    oscillation_deg: float | None = None
+    oscillation_deg: float | None = field(None, NOT_NEGATIVE)
     """From the start of the exposure to its end; None: by the header or by step and count, else 0."""
-    step_deg: float | None = None
+    step_deg: float | None = field(None, NOT_NEGATIVE)
     """From one sample to the next; None: oscillation / steps."""
-    steps: int | None = None
+    steps: int | None = field(None, COUNT)
     """How many samples; None: by oscillation and step."""
     phi_sampling: Literal["start", "middle"] = "start"
     """Where in each step: sampled at their starts, as the reference does, a scan lies half a step too early."""
@@ -112,13 +116,13 @@ class Scan(Noun):
 class Crystal(Noun):
     """Unit cell, orientation, size, shape and mosaicity."""
 
-    cell: GivenCell = NOT_GIVEN
+    cell: GivenCell = field(NOT_GIVEN, AT_LEAST_SMALLEST, unit="Å and deg", slip=(1.5, 1e5), first=3)
     """a, b, c in Å, α, β, γ in degrees."""
     matrix_file: GivenFile = NOT_GIVEN
     """MOSFLM A matrix: columns a*, b*, c* times the wavelength."""
-    a_matrix: GivenMatrix = NOT_GIVEN
+    a_matrix: GivenMatrix = field(NOT_GIVEN, in_place_of="matrix_file")
     """A in place of the file: columns a*, b*, c* in Å⁻¹ (rows are the lab's x, y, z), without the wavelength."""
-    u_matrix: GivenMatrix = NOT_GIVEN
+    u_matrix: GivenMatrix = field(NOT_GIVEN, in_place_of="matrix_file")
     """Rotation that turns ``cell`` into the lab from where it stands by itself: a* along x, b* in the xy plane."""
     misset_deg: Taking[Vector | Literal["random"], Values[float] | Literal["random"]] = UNTURNED
     """Rotation about the lab's x, then y, then z; "random": any, in mode spec as likely as any other."""
@@ -126,18 +130,18 @@ class Crystal(Noun):
     """Seed of the random misset (that of the noise where not given)."""
     cells: Taking[tuple[int, int, int], Values[int]] = SINGLE
     """Unit cells along a, b, c."""
-    size_mm: Taking[Sizes, Values[float | None]] = UNSIZED
+    size_mm: Taking[Sizes, Values[float | None]] = field(UNSIZED, NOT_NEGATIVE, slip=(1e-7, 20.0))
     """Edges along a, b, c; where given, they set the number of cells."""
     shape: Shape = "square"
     """Of the crystal: parallelepiped, ellipsoid, or spots that are Gaussian or have a sharp edge."""
-    fudge: float = 1.0
+    fudge: float = field(1.0, POSITIVE)
     """Scale of the shape in reciprocal space (round, gauss and tophat)."""
     gauss_width: Literal["reference", "edges"] = "reference"
     """Width of gauss and tophat spots: some 0.9/(Na·Nb·Nc) Å⁻¹ in every direction, by the formula of the reference,
     which makes needles of large crystals; or that of the square crystal, some 0.9/N of an index along each edge."""
-    mosaic_spread_deg: float | None = None
+    mosaic_spread_deg: float | None = field(None, NOT_NEGATIVE + at_most(MOST_DEGREES, "degrees"), slip=(0.0, 90.0))
     """Largest angle by which a domain is turned from the first, which stands unturned."""
-    mosaic_domains: int | None = None
+    mosaic_domains: int | None = field(None, COUNT)
     """How many blocks scatter, each for itself; None: 10 where there is a spread, else 1."""
     mosaic_seed: int = 12345678
     """Seed of their rotations."""
@@ -149,7 +153,7 @@ class StructureFactors(Noun):
 
     hkl_file: GivenFile = NOT_GIVEN
     """Lines of h, k, l and F in electrons, all of them: no symmetry is applied."""
-    default_f: float = 0.0
+    default_f: float = field(0.0, NOT_NEGATIVE, unit="electrons")
     """F in electrons of every reflection without a value."""
     dump_file: GivenFile = NOT_GIVEN
     """Binary cache of the table of ``hkl_file``."""
@@ -157,9 +161,9 @@ class StructureFactors(Noun):
     """PDB or mmCIF file to calculate F from."""
     solvent: bool = True
     """Add bulk solvent to the F of ``coordinate_file``."""
-    k_sol: float = 0.35
+    k_sol: float = field(0.35, NOT_NEGATIVE, unit="e/Å³")
     """Bulk solvent density in e/Å³."""
-    b_sol: float = 46.0
+    b_sol: float = field(46.0, NOT_NEGATIVE, unit="Å²")
     """Bulk solvent B factor in Å²."""
     interpolate: bool | None = None
     """Tricubic interpolation between reflections; None: where a crystal edge is 2 cells or fewer."""
@@ -169,7 +173,7 @@ class StructureFactors(Noun):
 class Background(Noun):
     """What scatters besides the crystal."""
 
-    water_um: float = 0.0
+    water_um: float = field(0.0, NOT_NEGATIVE, slip=(0.0, 1e5))
     """Edge of the cube of water (or other amorphous material) in the beam."""
     amorphous_file: GivenFile = NOT_GIVEN
     """Two columns, ``amorphous_axis`` in Å⁻¹ and F in electrons, which take the place of water's constant F."""
@@ -181,7 +185,7 @@ class Background(Noun):
 class Sampling(Noun):
     """How finely the integral over a pixel is sampled."""
 
-    oversample: int = 0
+    oversample: int = field(0, NOT_NEGATIVE)
     """Sub-pixels along each edge; 0: as many as the crystal's size asks for."""
     oversample_thick: bool = False
     """Absorption for each sub-pixel and source rather than once in a layer of a pixel."""
@@ -189,7 +193,7 @@ class Sampling(Noun):
     """Polarization factor for each sub-pixel and source rather than once in a pixel."""
     oversample_omega: bool = False
     """Solid angle for each sub-pixel rather than once in a pixel."""
-    dmin_angstrom: float = 0.0
+    dmin_angstrom: float = field(0.0, NOT_NEGATIVE)
     """Samples of higher resolution are skipped."""
 
 
@@ -205,5 +209,5 @@ class Noise(Noun):
 class Readout(Noun):
     """What the detector makes of the photons that it counts."""
 
-    adc_offset: float = 40.0
+    adc_offset: float = field(40.0, unit="counts")
     """Count of a pixel without photons."""

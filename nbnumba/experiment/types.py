@@ -36,6 +36,7 @@ SourceRow = tuple[float | None, float | None, float | None, float | None, float 
 GivenCell = Taking[Cell | None, Values[float] | None]
 GivenVector = Taking[Vector | None, Values[float] | None]
 GivenMatrix = Taking[Matrix | None, Values[Values[float]] | None]
+GivenRows = Taking[tuple[SourceRow, ...] | None, Values[Values[float | None]] | None]
 GivenFile = Taking[str | None, str | PathLike[str] | None]
 # Defaults of such fields: a checker would hold them to the annotation itself.
 NOT_GIVEN: Any = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .options import OPTIONS, Option
+from .option import Option
+from .table import OPTIONS
 
 _HEAD = """\
 # Options

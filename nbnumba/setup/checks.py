@@ -2,51 +2,65 @@
 
 import math
 import warnings
-from collections.abc import Iterator
-from dataclasses import is_dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, get_origin
 
 from ..errors import NbnumbaWarning, UsageError
-from ..experiment import Experiment
+from ..experiment import Experiment, nouns
+from ..experiment.field import LARGEST, Declaration, declared
+from ..experiment.noun import types_of
 from ..experiment.quirks import quirks_of
-from ..nanobragg.options import OPTIONS
+from ..nanobragg.table import OPTION_OF
 from ..unit_cell import why_no_cell
 from .lattice import why_no_axes, why_no_rotation
 from .sources import why_no_sources
 
-LARGEST, SMALLEST = 1e60, 1e-60
-"""Sizes between which the products of five values stay within float64."""
+Fields = Sequence[tuple[str, Sequence[tuple[str, Any, Declaration]]]]
+"""Noun by noun, some of its fields, with name and default. Picked once: images come by the hundred thousand."""
 
-TWINS = {
-    "crystal": ("matrix_file", "a_matrix", "u_matrix"),
-    "detector": ("mask_file", "mask"),
-    "beam": ("source_file", "sources"),
-}
-"""Fields of a noun of which one alone may be given."""
 
-AT_LEAST = f"must be at least {SMALLEST:g}"
-MOST_DEGREES = 1e6
-"""Far more than a mosaic spread can mean, far less than overflows a float32."""
-MOST_STEPS = 10_000_000
-"""Of what a run holds a list of: φ steps, directions, wavelengths, mosaic domains."""
+def _those(is_meant: Callable[[type, Declaration], Any]) -> Fields:
+    of_noun = {
+        noun: [(field.name, field.default, field) for field in declared(kind).values() if is_meant(kind, field)]
+        for noun, kind in nouns().items()
+    }
+    return [(noun, fields) for noun, fields in of_noun.items() if fields]
 
-OPTION_OF = {target: f"-{option.names[0]}" for option in reversed(OPTIONS) for target in option.targets} | {
-    "crystal.cells": "-N",
-    "crystal.size_mm": "-samplesize",
-}
-"""The option by which a field is set, for messages."""
+
+def _is_numeric(kind: type, field: Declaration) -> bool:
+    return any(part in (float, int) or get_origin(part) is tuple for part in types_of(kind)[field.name])
+
+
+_NUMERIC = _those(_is_numeric)
+_RULED = _those(lambda _, field: field.right)
+_PLAUSIBLE = _those(lambda _, field: field.slip)
+_EXCLUSIVE = _those(lambda _, field: field.in_place_of)
+
+
+def _given(experiment: Experiment, fields: Fields) -> Iterator[tuple[str, Declaration, Any]]:
+    """What is not as the declaration has it, which is right."""
+    for noun, declarations in fields:
+        values = vars(getattr(experiment, noun))
+        for name, default, field in declarations:
+            value = values[name]
+            if value is not default and value is not None:
+                yield noun, field, value
+
+
+def _option(noun: str, field: Declaration) -> str:
+    """The option by which a field is set; one that no option sets, by its own name."""
+    path = f"{noun}.{field.name}"
+    return OPTION_OF.get(path, path)
 
 
 def check_experiment(experiment: Experiment) -> None:
     """Raise a UsageError for the first value that makes no sense."""
-    for noun, content in vars(experiment).items():
-        for name, value in _numbers(content) if is_dataclass(content) else ():
-            if not -LARGEST <= value <= LARGEST:
-                _refuse_number(f"{noun}.{name}", value)
-    for noun, names in TWINS.items():
-        given = [f"{noun}.{name}" for name in names if getattr(getattr(experiment, noun), name) is not None]
-        if len(given) > 1:
-            raise UsageError(f"{' and '.join(given)}: give one of them")
+    for noun, field, value in _given(experiment, _NUMERIC):
+        for number in _numbers_in(value):
+            if not -LARGEST <= number <= LARGEST and not (field.is_infinite and number == math.inf):
+                wants = f"number of at most {LARGEST:g}" if math.isfinite(number) else "finite number"
+                raise UsageError(f"{_option(noun, field)} {number!r}: give a {wants}")
+    _check_exclusive(experiment)
     crystal, sources = experiment.crystal, experiment.beam.sources
     reasons = {
         "-cell": crystal.cell and why_no_cell(crystal.cell),
@@ -57,9 +71,15 @@ def check_experiment(experiment: Experiment) -> None:
     for name, reason in reasons.items():
         if reason is not None:
             raise UsageError(f"{name} {reason}")
-    for option, value, rule, wants in _rules(experiment):
-        if value is not None and not rule:
-            raise UsageError(f"{option} {value:.12g}: {wants}")
+    for noun, field, value in _given(experiment, _RULED):
+        broken = field.broken_by(value)
+        if broken is not None:
+            number, wants = broken
+            raise UsageError(f"{_option(noun, field)} {number:.12g}: must {wants}")
+    background = experiment.background
+    is_nothing = background.amorphous_file is not None and background.water_um == 0
+    if is_nothing and not quirks_of(experiment).amorphous_ignored:
+        raise UsageError("-water 0: must be above 0 beside -stol, -4stol or -Q: it is the material's thickness")
     roi = experiment.detector.roi
     if roi is not None and (roi[0] > roi[1] or roi[2] > roi[3]):
         raise UsageError(
@@ -67,126 +87,33 @@ def check_experiment(experiment: Experiment) -> None:
         )
 
 
-def _refuse_number(field: str, value: float) -> None:
-    option = OPTION_OF.get(field, field)
-    if not math.isfinite(value) and not (field == "detector.attenuation_depth_um" and value == math.inf):
-        raise UsageError(f"{option} {value!r}: give a finite number")
-    if LARGEST < abs(value) < math.inf:
-        raise UsageError(f"{option} {value!r}: give a number of at most {LARGEST:g}")
-
-
-def _rules(experiment: Experiment) -> Iterator[tuple[str, Any, bool, str]]:
-    """Option, value, whether the value is right (where there is one), and what would be."""
-    beam, detector, crystal = experiment.beam, experiment.detector, experiment.crystal
-    factors, sampling, scan = experiment.structure_factors, experiment.sampling, experiment.scan
-
-    positive = {
-        "-lambda": beam.wavelength_angstrom,
-        "-pixel": detector.pixel_mm,
-        "-distance": detector.distance_mm,
-        "-close_distance": detector.close_distance_mm,
-        "-detpixels_f": detector.fast_pixels,
-        "-detpixels_s": detector.slow_pixels,
-        "-detsize_f": detector.fast_size_mm,
-        "-detsize_s": detector.slow_size_mm,
-        "-detector_thicksteps": detector.layers,
-        "-fudge": crystal.fudge,
-    }
-    for option, value in positive.items():
-        if value is not None:
-            yield option, value, value > 0, "must be above 0"
-            yield option, value, value >= SMALLEST, AT_LEAST
-    for edge in () if crystal.cell is None else crystal.cell[:3]:
-        yield "-cell", edge, edge >= SMALLEST, AT_LEAST
-    not_negative = {
-        "-fluence": beam.fluence_per_m2,
-        "-flux": beam.flux_per_s,
-        "-exposure": beam.exposure_s,
-        "-beamsize": beam.size_mm,
-        "-hdivrange": beam.horizontal_divergence_mrad,
-        "-vdivrange": beam.vertical_divergence_mrad,
-        "-hdivstep": beam.horizontal_divergence_step_mrad,
-        "-vdivstep": beam.vertical_divergence_step_mrad,
-        "-osc": scan.oscillation_deg,
-        "-phistep": scan.step_deg,
-        "-dispersion": beam.dispersion_percent,
-        "-detector_thick": detector.thickness_um,
-        "-detector_abs": detector.attenuation_depth_um,
-        "-mosaic": crystal.mosaic_spread_deg,
-        "-default_F": factors.default_f,
-        "-k_sol": factors.k_sol,
-        "-B_sol": factors.b_sol,
-        "-oversample": sampling.oversample,
-        "-dmin": sampling.dmin_angstrom,
-        "-water": experiment.background.water_um,
-        "-beamstop": detector.beamstop_mm,
-    }
-    for option, value in not_negative.items():
-        if value is not None:
-            yield option, value, value >= 0, "must be 0 or more"
-    yield "-beamsize", beam.size_mm, not 0 < beam.size_mm < SMALLEST, f"must be 0 or at least {SMALLEST:g}"
-    steps = {
-        "-mosaic_domains": crystal.mosaic_domains,
-        "-phisteps": scan.steps,
-        "-dispsteps": beam.dispersion_steps,
-        "-hdivsteps": beam.horizontal_divergence_steps,
-        "-vdivsteps": beam.vertical_divergence_steps,
-    }
-    for option, value in steps.items():
-        if value is not None:
-            yield option, value, value > 0, "must be above 0"
-            yield option, value, value <= MOST_STEPS, f"must be at most {MOST_STEPS}"
-    spread = crystal.mosaic_spread_deg
-    yield "-mosaic", spread, spread is not None and spread <= MOST_DEGREES, f"must be at most {MOST_DEGREES:g} degrees"
-    for size in crystal.size_mm:
-        yield "-samplesize", size, size is not None and size >= 0, "must be 0 or more"
-    yield "-polar", beam.kahn_factor, -1.0 <= beam.kahn_factor <= 1.0, "must lie between -1 and 1"
-    if experiment.background.amorphous_file is not None and not quirks_of(experiment).amorphous_ignored:
-        water = experiment.background.water_um
-        yield "-water", water, water > 0, "must be above 0 beside -stol, -4stol or -Q: it is the material's thickness"
+def _check_exclusive(experiment: Experiment) -> None:
+    """Raise a UsageError for fields that stand for one another and are given side by side."""
+    given: dict[str, list[str]] = {}
+    for noun, field, _ in _given(experiment, _EXCLUSIVE):
+        file = f"{noun}.{field.in_place_of}"
+        is_given = getattr(getattr(experiment, noun), str(field.in_place_of)) is not None
+        given.setdefault(file, [file] if is_given else []).append(f"{noun}.{field.name}")
+    for names in given.values():
+        if len(names) > 1:
+            raise UsageError(f"{' and '.join(names)}: give one of them")
 
 
 def warn_of_slips(experiment: Experiment) -> None:
     """Warn of values that are possible, but that nobody means in the unit in which they are read."""
-    beam, detector, crystal = experiment.beam, experiment.detector, experiment.crystal
-    told = (
-        ("-lambda", "Å", beam.wavelength_angstrom, 0.01, 1e4),
-        ("-beamsize", "mm", beam.size_mm, 1e-6, 20.0),
-        ("-divergence", "mrad", beam.horizontal_divergence_mrad, 0.0, 200.0),
-        ("-divergence", "mrad", beam.vertical_divergence_mrad, 0.0, 200.0),
-        ("-dispersion", "percent", beam.dispersion_percent, 0.0, 100.0),
-        ("-distance", "mm", detector.distance_mm, 1.0, 1e5),
-        ("-close_distance", "mm", detector.close_distance_mm, 0.1, 1e5),
-        ("-pixel", "mm", detector.pixel_mm, 5e-4, 50.0),
-        ("-detector_thick", "µm", detector.thickness_um, 1.0, 1e5),
-        ("-detector_abs", "µm", detector.attenuation_depth_um, 1.0, math.inf),
-        *(("-cell", "Å", edge, 1.5, 1e5) for edge in (crystal.cell or ())[:3]),
-        *(("-samplesize", "mm", size, 1e-7, 20.0) for size in crystal.size_mm),
-        ("-mosaic", "degrees", crystal.mosaic_spread_deg, 0.0, 90.0),
-        ("-water", "µm", experiment.background.water_um, 0.0, 1e5),
-    )
     slips = dict.fromkeys(
-        f"{option} {value:g}: is it meant in {unit}, as it is read?"
-        for option, unit, value, low, high in told
-        if value and not low <= value <= high
+        f"{_option(noun, field)} {number:g}: is it meant in {field.unit_in_words}, as it is read?"
+        for noun, field, value in _given(experiment, _PLAUSIBLE)
+        for number in field.slips(value)
     )
     for slip in slips:
         warnings.warn(slip, NbnumbaWarning, stacklevel=3)
 
 
-def _numbers(noun: Any) -> Iterator[tuple[str, float]]:
-    """Every number that a noun holds, with the name of its field."""
-    for name, value in vars(noun).items():
-        if type(value) is float or type(value) is int:
-            yield name, value
-        elif type(value) is tuple:
-            for number in _numbers_in(value):
-                yield name, number
-
-
-def _numbers_in(rows: tuple[Any, ...]) -> Iterator[float]:
-    for value in rows:
-        if type(value) is tuple:
-            yield from _numbers_in(value)
-        elif type(value) is float or type(value) is int:
-            yield value
+def _numbers_in(value: Any) -> Iterator[float]:
+    """Every number of a value, in however many tuples."""
+    if type(value) is tuple:
+        for part in value:
+            yield from _numbers_in(part)
+    elif type(value) is float or type(value) is int:
+        yield value

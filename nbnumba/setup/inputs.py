@@ -9,7 +9,8 @@ import numpy as np
 
 from ..arrays import HoldsArrays
 from ..errors import InputFileError
-from ..experiment import Experiment, Mask, with_right_values
+from ..experiment import Experiment, Mask, nouns, with_right_values
+from ..experiment.field import declared
 from ..experiment.quirks import Quirks
 from ..formats.amorphous import read_amorphous
 from ..formats.images.smv import SmvImage, header_value, read_smv
@@ -21,14 +22,14 @@ from ..structure_factors.table import FactorTable
 T = TypeVar("T")
 
 
-LEAST = {
-    "pixel_mm": ("PIXEL_SIZE", "above 0"),
-    "distance_mm": ("DISTANCE", "above 0"),
-    "close_distance_mm": ("CLOSE_DISTANCE", "above 0"),
-    "wavelength_angstrom": ("WAVELENGTH", "above 0"),
-    "oscillation_deg": ("OSC_RANGE", "0 or more"),
+KEYWORDS = {
+    "pixel_mm": "PIXEL_SIZE",
+    "distance_mm": "DISTANCE",
+    "close_distance_mm": "CLOSE_DISTANCE",
+    "wavelength_angstrom": "WAVELENGTH",
+    "oscillation_deg": "OSC_RANGE",
 }
-"""Fields that cannot be any number, the keywords of image headers that give them, and what they must be."""
+"""What image headers call the fields that cannot be any number."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -154,11 +155,12 @@ def _with_header(experiment: Experiment, image: SmvImage, whole: bool, y_from_to
     for group, values in found.items():
         noun = getattr(experiment, group)
         missing = {name: v for name, v in values.items() if v is not None and getattr(noun, name) is None}
-        for name in LEAST.keys() & missing:
-            keyword, least = LEAST[name]
-            if missing[name] < 0 or (missing[name] == 0 and least == "above 0"):
+        for name in KEYWORDS.keys() & missing:
+            least = declared(nouns()[group])[name].right[0]
+            if not least.holds(missing[name]):
                 raise InputFileError(
-                    f"{image.path}: SMV header: {keyword}={missing[name]:g} must be {least}, or given by option"
+                    f"{image.path}: SMV header: {KEYWORDS[name]}={missing[name]:g} must {least.wants}, "
+                    "or given by option"
                 )
         experiment = replace(experiment, **{group: replace(noun, **missing)})
     return experiment

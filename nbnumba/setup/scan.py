@@ -8,9 +8,8 @@ import numpy as np
 from ..arrays import HoldsArrays
 from ..errors import UsageError
 from ..experiment import Scan
+from ..experiment.field import MOST_STEPS
 from ..units import radians_from_degrees
-
-MOST_STEPS = 10_000_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)

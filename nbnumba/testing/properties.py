@@ -24,6 +24,7 @@ from ..render.job import render as render_resolved
 from ..setup.inputs import read_inputs
 from ..setup.resolve import Resolved, resolve
 from ..setup.scan import sample_phi
+from ..tolerances import DARK, OTHER_SUMS, SAME_PHYSICS, Tolerance
 from ..units import ELECTRON_RADIUS_SQR_M2
 
 Array = npt.NDArray[Any]
@@ -129,7 +130,7 @@ def lengths_of_the_detector_may_be_scaled(render: Render, experiment: Experiment
         render(changed(experiment, detector=scaled)),
         expected,
         f"a detector {factor:g} times larger and farther away sees another image",
-        relative=1e-5,
+        OTHER_SUMS,
     )
 
 
@@ -164,7 +165,7 @@ def lengths_of_the_crystal_may_be_scaled(render: Render, experiment: Experiment,
         sampling={"dmin_angstrom": factor * experiment.sampling.dmin_angstrom},
     )
     _assert_same(
-        render(scaled), render(experiment), f"Å and wavelength {factor:g} times longer change the image", relative=1e-5
+        render(scaled), render(experiment), f"Å and wavelength {factor:g} times longer change the image", OTHER_SUMS
     )
 
 
@@ -227,7 +228,7 @@ def scan_is_the_mean_of_stills(render: Render, experiment: Experiment) -> None:
         render(experiment),
         np.mean(stills, axis=0, dtype=float),
         f"the scan over φ = {angles} is not the mean of its stills",
-        relative=1e-5,
+        OTHER_SUMS,
     )
 
 
@@ -264,9 +265,9 @@ def sources_average(render: Render, experiment: Experiment, folder: Path) -> Non
 
     images = [image(f"source_{number}", row[None]) for number, row in enumerate(rows)]
     expected = np.average(images, axis=0, weights=None if quirks_of(experiment).source_weights_ignored else weights)
-    _assert_same(image("sources", rows), expected, f"{len(rows)} sources do not average", relative=1e-5)
+    _assert_same(image("sources", rows), expected, f"{len(rows)} sources do not average", OTHER_SUMS)
     equal = np.mean(images, axis=0, dtype=float)
-    _assert_same(render(experiment), equal, "divergence and spectrum are not their list of sources", relative=1e-5)
+    _assert_same(render(experiment), equal, "divergence and spectrum are not their list of sources", OTHER_SUMS)
 
 
 def subpixels_are_small_pixels(render: Render, experiment: Experiment, across: int = 2) -> None:
@@ -306,7 +307,7 @@ def subpixels_are_small_pixels(render: Render, experiment: Experiment, across: i
     )
     shape = (detector.slow_pixels, across, detector.fast_pixels, across)
     binned = render(fine).reshape(shape).sum(axis=(1, 3), dtype=float)
-    _assert_same(render(coarse), binned, f"{across}² sub-pixels are not {across}² small pixels", relative=1e-5)
+    _assert_same(render(coarse), binned, f"{across}² sub-pixels are not {across}² small pixels", OTHER_SUMS)
 
 
 # Bounds ------------------------------------------------------------------------------------------------------------
@@ -351,7 +352,7 @@ def polarization_is_within_its_bounds(render: Render, experiment: Experiment) ->
     without = render(changed(experiment, beam={"polarization_correction": False})).astype(float)
     polarized = render(changed(experiment, beam={"polarization_correction": True}))
     least = (1.0 - abs(experiment.beam.kahn_factor)) / 2.0
-    margin = _margin(without, relative=1e-6)
+    margin = _margin(without, SAME_PHYSICS)
     assert (polarized <= without + margin).all(), "polarization makes pixels brighter"
     assert (polarized >= least * without - margin).all(), f"polarization takes more than {1 - least:g} of a pixel away"
 
@@ -385,7 +386,9 @@ def intensity_stays_below_its_peak(render: Render, experiment: Experiment) -> No
     layers = detector.layers if quirks_of(experiment).layers_overfill_sensor else 1
     bound = peak * solid_angle(detector, nearest) * layers
     brightest = float(render(experiment).max())
-    assert brightest <= bound * (1.0 + 1e-6), f"the brightest pixel has {brightest:g} photons, {bound:g} are possible"
+    assert brightest <= bound * (1.0 + SAME_PHYSICS.relative), (
+        f"the brightest pixel has {brightest:g} photons, {bound:g} are possible"
+    )
 
 
 # Orientations ------------------------------------------------------------------------------------------------------
@@ -413,7 +416,7 @@ def laboratory_may_be_turned(render: Render, experiment: Experiment, angles_rad:
     """
     experiment = changed(replace(experiment, mode="spec"), crystal={"mosaic_spread_deg": None, "mosaic_domains": None})
     turned = in_custom_axes(experiment, _matrix(angles_rad))
-    _assert_same(render(turned), render(experiment), "the image depends on the frame", relative=1e-5)
+    _assert_same(render(turned), render(experiment), "the image depends on the frame", OTHER_SUMS)
 
 
 def phi_is_a_misset(render: Render, experiment: Experiment, phi_deg: float = 33.0) -> None:
@@ -439,7 +442,7 @@ def phi_is_a_misset(render: Render, experiment: Experiment, phi_deg: float = 33.
     still = replace(experiment, scan=Scan(phi_deg=phi_deg))
     misset = {"misset_deg": xyz_angles_deg(turn @ _matrix(resolved.lattice.misset_rad))}
     turned = changed(replace(experiment, scan=Scan(phi_deg=0.0)), crystal=misset)
-    _assert_same(render(still), render(turned), f"φ = {phi_deg:g} is not a turn about the spindle", relative=1e-5)
+    _assert_same(render(still), render(turned), f"φ = {phi_deg:g} is not a turn about the spindle", OTHER_SUMS)
 
 
 def orthogonal_cell_has_twofold_axes(render: Render, experiment: Experiment) -> None:
@@ -468,7 +471,7 @@ def orthogonal_cell_has_twofold_axes(render: Render, experiment: Experiment) -> 
     for axis in range(3):
         half_turn = 2.0 * np.diag(np.identity(3)[axis]) - np.identity(3)
         turned = changed(experiment, crystal={"misset_deg": xyz_angles_deg(misset @ half_turn)})
-        _assert_same(render(turned), expected, f"half a turn about {'abc'[axis]} changes the image", relative=1e-5)
+        _assert_same(render(turned), expected, f"half a turn about {'abc'[axis]} changes the image", OTHER_SUMS)
 
 
 # Variants of an experiment -----------------------------------------------------------------------------------------
@@ -591,16 +594,17 @@ def _times(value: Any, factor: float) -> Any:
 # Agreement ---------------------------------------------------------------------------------------------------------
 
 
-def _margin(expected: Array, relative: float) -> Array:
-    """How far from ``expected`` a pixel may lie; float32 holds no number below 1e-38 in full."""
+def _margin(expected: Array, tolerance: Tolerance) -> Array:
+    """How far from ``expected`` a pixel may lie."""
     size = np.where(np.isfinite(expected), np.abs(expected), 0.0)
-    return relative * size + 1e-9 * size.max(initial=0.0) + 1e-36
+    allowed: Array = tolerance.allowed(size, size.max(initial=0.0)) + DARK
+    return allowed
 
 
-def _assert_same(actual: Array, expected: Array, otherwise: str, relative: float = 1e-6) -> None:
+def _assert_same(actual: Array, expected: Array, otherwise: str, tolerance: Tolerance = SAME_PHYSICS) -> None:
     """Mode ``c`` may overflow (C-11): infinite pixels must be so in both."""
     assert actual.shape == expected.shape, f"{otherwise}: shape {actual.shape} for {expected.shape}"
-    wrong = ~np.isclose(actual, expected, rtol=0.0, atol=_margin(expected.astype(float), relative))
+    wrong = ~np.isclose(actual, expected, rtol=0.0, atol=_margin(expected.astype(float), tolerance))
     slow, fast = np.unravel_index(np.argmax(wrong), wrong.shape)
     assert not wrong.any(), (
         f"{otherwise}: pixel (slow {slow}, fast {fast}) has {actual[slow, fast]:g} photons for {expected[slow, fast]:g}"

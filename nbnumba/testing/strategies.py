@@ -28,7 +28,7 @@ from ..experiment import (
     changed,
 )
 from ..experiment.quirks import QUIRKS
-from ..nanobragg.options import as_command_line
+from ..nanobragg.words import as_command_line
 
 OWN_PIVOT = {"mosflm": "beam", "denzo": "beam", "adxv": "beam", "xds": "sample", "dials": "sample"}
 FRAMES: tuple[tuple[Vector, Vector, Vector], ...] = (

@@ -1,0 +1,86 @@
+"""The text of -h and of the man page."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .option import Option
+from .table import OPTIONS
+
+_DESCRIPTION = """\
+Simulate X-ray diffraction images of a crystal on a pixel detector: the method, the options and the
+files of nanoBragg. Options may have one or two dashes; of two options for one thing the later
+one on the line counts."""
+
+_EPILOG = """\
+examples:
+  a cube of 10 cells, every F the same:
+    nbnumba -cell 70 80 90 -N 10 -default_F 100 -detpixels 512
+  a crystal's own structure factors, orientation and mosaicity, and a picture:
+    nbnumba -hkl P1.hkl -mat A.mat -lambda 0.9795 -N 20 -mosaic 0.3 -png image.png
+  from coordinates, in a known flux, with the background of water:
+    nbnumba -pdb model.pdb -misset random -N 30 -flux 1e12 -water 50
+  nanoBragg's own numbers, defects included:
+    nbnumba -mode c -cell 70 80 90 -N 5 -default_F 100
+
+other commands (each with -h):
+  nbnumba demo      lysozyme from its coordinates, with noise, and a picture
+  nbnumba compare   two programs on one command line, or two images
+  nbnumba fuzz      random command lines on which two programs disagree
+  nbnumba devices   GPUs that can be used, and what is missing
+  nbnumba golden    suites of golden images: record and check
+  nbnumba trace     every intermediate value of single pixels
+  nbnumba trace-diff  where two such traces begin to differ
+
+exit status:
+  0    all files are written
+  1    compare, fuzz, trace-diff: usage; the -h of these and of golden tells what else theirs mean
+  2    an option or a value that cannot be
+  3    an input file that cannot be read, or does not hold what it should
+  4    memory, disk, output folder or device are not there
+  130  interrupted (143 by SIGTERM, 129 by SIGHUP)
+"""
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """At most 100 columns; the values once, after the last alias."""
+
+    def __init__(self, prog: str, **widths: Any) -> None:
+        super().__init__(prog, max_help_position=30, **widths)
+        self._width = min(self._width, 100)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        lines = super()._split_lines(text.replace("default: ", "default:\N{NO-BREAK SPACE}"), width)
+        return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        return " ".join(filter(None, (", ".join(action.option_strings), str(action.metavar or ""))))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options as an argument parser that knows how to print them; :func:`parse` is what reads them."""
+    shown = argparse.ArgumentParser(
+        "nbnumba",
+        usage="nbnumba [options]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=_HelpFormatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    groups = {name: shown.add_argument_group(name) for name in dict.fromkeys(option.group for option in OPTIONS)}
+    for option in OPTIONS:
+        names = [f"-{name}" for name in option.names]
+        text = help_text(option).replace("%", "%%")
+        if option.values:
+            groups[option.group].add_argument(*names, metavar=option.metavar, help=text)
+        else:
+            groups[option.group].add_argument(*names, action="store_true", help=text)
+    return shown
+
+
+def help_text(option: Option) -> str:
+    """What the option does, its unit and its default."""
+    facts = "; ".join(filter(None, (option.unit, f"default: {option.default}" if option.default else "")))
+    return f"{option.help} [{facts}]" if facts else option.help
