@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from .arrays import HoldsArrays
 from .errors import NbnumbaWarning, UsageError
 from .experiment import Experiment, StructureFactors, changed
-from .kernels.equations.lattice_factor import GAUSS_WIDTH, TOPHAT_RADIUS_SQR
+from .kernels.equations.lattice_factor import SPOTS
 from .kernels.equations.maps import map_scattering_vectors, mean_depths, rotate_rows
 from .kernels.equations.vectors import Vector, rotated_about, unit
-from .kernels.plan import FLAT, GAUSS, MIXED_AXES, ROUND, SQUARE, CrystalPlan, DetectorPlan
+from .kernels.plan import FLAT, MIXED_AXES, SQUARE, CrystalPlan, DetectorPlan
 from .setup.inputs import read_inputs
 from .setup.reach import edge_resolution
 from .setup.resolve import Resolved, resolve
@@ -25,10 +25,6 @@ from .units import ANGSTROM_PER_METRE, METRES_PER_ANGSTROM, RTD, radians_from_de
 
 Array = NDArray[np.float64]
 
-SPHERE_ZERO = 4.493409457909064 / np.pi
-"""First zero of a sphere's transform, in units of 1/N: tan x = x at 4.4934."""
-FAINT = 0.5 * np.log(100.0)
-"""Exponent of a Gaussian amplitude whose intensity is a hundredth."""
 MARGIN = 1.02
 """Over the farthest point of a grid: reflections beyond the detector are dropped later."""
 
@@ -393,11 +389,11 @@ def _near_the_sphere(resolved: Resolved, hkl: NDArray[np.int32], r: Array) -> _S
 
 def _size_spread(crystal: CrystalPlan, stars: Array) -> Array:
     """The spot that the crystal's shape makes as an ellipsoid: M (3, 3) in Å⁻², reach² along n being n·M·n."""
-    if crystal.shape in (SQUARE, ROUND):
+    spot = SPOTS[crystal.shape]
+    if spot.in_indices:
         axes = stars / np.array(crystal.cells)[:, np.newaxis]
-        return axes.T @ axes * (1.0 if crystal.shape == SQUARE else SPHERE_ZERO**2 / crystal.fudge)
-    radius_sqr = GAUSS_WIDTH * FAINT if crystal.shape == GAUSS else TOPHAT_RADIUS_SQR
-    radius = np.sqrt(radius_sqr / crystal.fudge) / np.prod(crystal.cells, dtype=float)
+        return axes.T @ axes * (spot.end_sqr / (1.0 if crystal.shape == SQUARE else crystal.fudge))
+    radius = np.sqrt(spot.end_sqr / crystal.fudge) / np.prod(crystal.cells, dtype=float)
     axes = radius * np.linalg.solve(np.array([crystal.a_star, crystal.b_star, crystal.c_star]), stars)
     spread: Array = axes.T @ axes
     return spread

@@ -16,10 +16,16 @@ from hypothesis import strategies as st
 from nbnumba.errors import NbnumbaWarning
 from nbnumba.experiment import Beam, Crystal, Experiment, changed
 from nbnumba.experiment.quirks import NANOBRAGG, PHYSICS, Quirks
-from nbnumba.kernels.equations.lattice_factor import interference, lattice_factor, sphere_amplitude, sphere_series
+from nbnumba.kernels.equations.lattice_factor import (
+    SPOTS,
+    interference,
+    lattice_factor,
+    sphere_amplitude,
+    sphere_series,
+)
 from nbnumba.kernels.equations.polarization import polarization_factor
 from nbnumba.kernels.equations.vectors import rotated_about, rotated_xyz, unit
-from nbnumba.kernels.plan import GAUSS, ROUND
+from nbnumba.kernels.plan import GAUSS, ROUND, SQUARE
 from nbnumba.setup.crystal import SHAPES
 from nbnumba.setup.inputs import Inputs
 from nbnumba.setup.lattice import Lattice, orient_crystal, reciprocal_axes
@@ -179,6 +185,20 @@ def test_lattice_factor_is_centrosymmetric_and_below_its_peak(shape: int, hkl: A
 def test_lattice_factor_peaks_at_reflections(shape: int) -> None:
     peak = math.prod(Shape(shape).cells) * (0.723601254558268 if shape == ROUND else 1.0)
     assert abs(amplitude(Shape(shape), (3.0, -2.0, 0.0))) == pytest.approx(peak, rel=1e-12)
+
+
+@shapes
+@pytest.mark.parametrize("fudge", [1.0, 0.6])
+def test_a_spot_reaches_as_far_as_is_said_of_its_shape(shape: int, fudge: float) -> None:
+    crystal, spot = Shape(shape, cells=(2000, 1, 1), fudge=1.0 if shape == SQUARE else fudge), SPOTS[shape]
+    unit = 1.0 / 2000 if spot.in_indices else 1.0 / (2000 * crystal.a_star[0])
+
+    def intensity(distance_sqr: float, further: float) -> float:
+        delta = further * math.sqrt(distance_sqr / crystal.fudge) * unit
+        return (amplitude(crystal, (delta, 0.0, 0.0)) / amplitude(crystal, (0.0, 0.0, 0.0))) ** 2
+
+    assert intensity(spot.half_sqr, 0.999) > 0.5 > intensity(spot.half_sqr, 1.001)
+    assert intensity(spot.end_sqr, 0.8) > 0.01 > intensity(spot.end_sqr, 1.001)
 
 
 @pytest.mark.parametrize("shape", [ROUND, GAUSS])

@@ -6,13 +6,15 @@ that are alike in size and variant are rendered together, each from a record of 
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from operator import attrgetter
+from typing import NamedTuple, get_type_hints
 
 import numpy as np
 
+from ..equations.lattice_factor import SPOTS
 from ..equations.orientation import oriented_cells
 from ..equations.polarization import polarization_frame
-from ..plan import GAUSS, ROUND, SQUARE, TOPHAT
+from ..plan import GAUSS, ROUND, SQUARE, TOPHAT, BackgroundPlan, DetectorPlan, Plan, Vector
 from .bits import MOST_CELLS, MOST_INDEX, MOST_PAIR_INDEX, packed_pairs
 
 SHAPES = (SQUARE, ROUND, GAUSS, TOPHAT)
@@ -46,15 +48,27 @@ SLOW_DOUBLE = 13
 """From so many float32 operations in the time of a float64 one ``PAIRS`` should beat ``BITS``: a step of one has 156
 instructions, none of them on float64, a step of the other waits for 12 on float64."""
 
-VECTOR = ("f8", 3)
 WHOLE = "i4"
+KINDS = {int: (WHOLE,), float: ("f8",), Vector: ("f8", 3)}
+"""What a number or a vector of a plan is in a record."""
+LEFT_OUT = ("fast_pixels", "slow_pixels", "running_product", "polarization_axis")
+"""Numbers that no kernel reads, or not from here."""
+
+
+def numbers_of(part):
+    """Names and kinds of the numbers and vectors that a part of a plan has itself, in its order."""
+    kinds = get_type_hints(part).items()
+    return [(name, *KINDS[kind]) for name, kind in kinds if kind in KINDS and name not in LEFT_OUT]
+
+
+DETECTOR, BACKGROUND, REST = map(numbers_of, (DetectorPlan, BackgroundPlan, Plan))
+of_detector, of_background, of_rest = (
+    attrgetter(*(name for name, *_ in part)) for part in (DETECTOR, BACKGROUND, REST)
+)
+
 IMAGE = np.dtype(
     [
-        # The detector, by the names of DetectorPlan.
-        ("pixel", "f8"), ("fast", *VECTOR), ("slow", *VECTOR), ("normal", *VECTOR), ("origin", *VECTOR),
-        ("beam", *VECTOR), ("distance", "f8"), ("close_distance", "f8"), ("fbeam", "f8"), ("sbeam", "f8"),
-        ("surface", WHOLE), ("handedness", "f8"), ("point_pixel", WHOLE), ("layers", WHOLE), ("layer_step", "f8"),
-        ("attenuation", "f8"),
+        *DETECTOR,
         # Its region: the first pixel and how many stand in a row.
         ("first_fast", WHOLE), ("first_slow", WHOLE), ("width", WHOLE), ("masked", WHOLE),
         # Rows of the sources and orientations of this image.
@@ -63,16 +77,12 @@ IMAGE = np.dtype(
         ("cells", WHOLE, 3), ("fudge", "f8"), ("triangle", "f8", 6),
         # The table of F: cells along each axis and the index of the first, margin included.
         ("sizes", WHOLE, 3), ("first", WHOLE, 3), ("default", "f8"),
-        # Amorphous material, by the names of BackgroundPlan.
-        ("scale", "f8"), ("form_factor", "f8"), ("in_sum", WHOLE),
-        # The rest, by the names of Plan.
-        ("photons_per_sample", "f8"), ("oversample", WHOLE), ("oversample_thick", WHOLE), ("oversample_polar", WHOLE),
-        ("oversample_omega", WHOLE), ("kahn", "f8"), ("polarization_correction", WHOLE), ("dmin", "f8"),
-        ("last_capture", WHOLE), ("polar_of_skipped", WHOLE),
+        *BACKGROUND,
+        *REST,
     ],
     align=True,
 )  # fmt: skip
-"""The scalars of an image: SI, as in Plan."""
+"""The scalars of an image: SI, by the names of its plan."""
 
 SOURCE = 11
 """Numbers of a source: direction of travel, 1/λ, weight, and the directions of its electric and magnetic fields."""
@@ -132,27 +142,21 @@ def image_numbers(plan, first_source=0, first_row=0):
 
     ``first_source``, ``first_row``: where its sources and orientations begin in their tables.
     """
-    detector, crystal, factors, background = plan.detector, plan.crystal, plan.factors, plan.background
+    detector, crystal, factors = plan.detector, plan.crystal, plan.factors
     fast0, fast1, slow0, _ = detector.roi
     return (
-        detector.pixel, detector.fast, detector.slow, detector.normal, detector.origin,
-        detector.beam, detector.distance, detector.close_distance, detector.fbeam, detector.sbeam,
-        detector.surface, detector.handedness, detector.point_pixel, detector.layers, detector.layer_step,
-        detector.attenuation,
+        *of_detector(detector),
         fast0, slow0, fast1 - fast0 + 1, int(detector.mask.size > 0),
         first_source, len(plan.sources.weight), first_row, len(crystal.phi) * len(crystal.domains),
         crystal.cells, crystal.fudge, _triangle(crystal),
         tuple(n + 2 for n in factors.table.shape), tuple(n - 1 for n in factors.first), factors.default,
-        background.scale, background.form_factor, background.in_sum,
-        plan.photons_per_sample, plan.oversample, plan.oversample_thick, plan.oversample_polar,
-        plan.oversample_omega, plan.kahn, plan.polarization_correction, plan.dmin,
-        plan.last_capture, plan.polar_of_skipped,
+        *of_background(plan.background), *of_rest(plan),
     )  # fmt: skip
 
 
 def _triangle(crystal):
-    """R of B = QR, B the reciprocal axes as columns, times the number of cells; for Gaussian and top-hat spots."""
-    if crystal.shape not in (GAUSS, TOPHAT):
+    """R of B = QR, B the reciprocal axes as columns, times the number of cells; for spots that are measured in Å⁻¹."""
+    if SPOTS[crystal.shape].in_indices:
         return (0.0,) * 6
     axes = np.array([crystal.a_star, crystal.b_star, crystal.c_star]).T * math.prod(map(float, crystal.cells))
     _, triangle = np.linalg.qr(axes)

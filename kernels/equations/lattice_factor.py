@@ -5,6 +5,7 @@ amplitudes. δh, δk, δl are the distances from the nearest reflection.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,26 @@ GAUSS_WIDTH = 0.63
 """Makes a Gaussian spot as wide as that of a cube."""
 TOPHAT_RADIUS_SQR = 0.3969
 """Radius² within which a top-hat spot has the volume of a cube's."""
+
+
+class Spot(NamedTuple):
+    """How far a shape's spot reaches from its reflection: distance² times ``fudge`` (1 for the square shape)."""
+
+    in_indices: bool
+    """Whether the distance is that of :func:`index_distance_sqr`, else that of :func:`reciprocal_distance_sqr`."""
+    half_sqr: float
+    """Where the intensity is half its peak, of many cells along one index."""
+    end_sqr: float
+    """Where it first is 0, or for good less than a hundredth."""
+
+
+SPOTS = {
+    SQUARE: Spot(True, 0.4429464706894523**2, 1.0),
+    ROUND: Spot(True, (1.814822977001229 / math.pi) ** 2, (4.493409457909064 / math.pi) ** 2),
+    GAUSS: Spot(False, GAUSS_WIDTH * math.log(2.0) / 2.0, GAUSS_WIDTH * (0.5 * math.log(100.0))),
+    TOPHAT: Spot(False, TOPHAT_RADIUS_SQR, TOPHAT_RADIUS_SQR),
+}
+"""Of every shape."""
 
 SERIES_BELOW = 0.25
 NEVER_ZERO = 1e-60

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from ..errors import NbnumbaWarning
 from ..experiment import Experiment
-from ..kernels.equations.lattice_factor import GAUSS_WIDTH, TOPHAT_RADIUS_SQR
+from ..kernels.equations.lattice_factor import SPOTS
 from ..kernels.equations.pixel import position
 from ..kernels.equations.vectors import length, unit
 from ..kernels.plan import DetectorPlan, FactorsPlan, Plan
 from ..units import angstrom_from_ev
+from .crystal import SHAPES
 from .lattice import Lattice
 from .panels import PlacedPanel, pixels_within, stacked
 from .sources import Sources
@@ -63,7 +64,7 @@ def spacing_with_neighbours(dmin_angstrom: float, lattice: Lattice) -> float:
 def warn_of_blind_spots(experiment: Experiment, lattice: Lattice, sources: Sources, plans: Sequence[Plan]) -> None:
     """Warn where no reflection can be seen, or most photons fall between the samples."""
     _warn_of_long_waves(lattice, float(sources.wavelength_angstrom.min()))
-    if experiment.crystal.shape in ("gauss", "tophat"):
+    if not SPOTS[SHAPES[experiment.crystal.shape]].in_indices:
         _warn_of_needles(experiment, lattice, float(sources.wavelength_angstrom.min()), plans)
 
 
@@ -102,10 +103,9 @@ def _warn_of_needles(
 
 
 def spot_width(experiment: Experiment, lattice: Lattice) -> float:
-    """Full width in Å⁻¹ at half maximum of a Gaussian spot, or of a top-hat one, along its thinnest direction."""
+    """Full width in Å⁻¹ at half maximum of a spot that is measured in Å⁻¹, along its thinnest direction."""
     crystal, (na, nb, nc) = experiment.crystal, lattice.cells
-    radius = TOPHAT_RADIUS_SQR if crystal.shape == "tophat" else GAUSS_WIDTH * math.log(2.0) / 2.0
-    relative = 2.0 * math.sqrt(radius / crystal.fudge)
+    relative = 2.0 * math.sqrt(SPOTS[SHAPES[crystal.shape]].half_sqr / crystal.fudge)
     if crystal.gauss_width == "reference":
         return relative / (float(na) * nb * nc)
     stars = (lattice.a_star, lattice.b_star, lattice.c_star)

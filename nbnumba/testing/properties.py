@@ -18,9 +18,11 @@ import numpy.typing as npt
 
 from ..experiment import Detector, Experiment, Sampling, Scan, Vector, changed
 from ..experiment.quirks import quirks_of
+from ..kernels.equations.lattice_factor import SPOTS
 from ..kernels.equations.pixel import solid_angle
 from ..kernels.equations.vectors import cross, dot, rotated_about, unit
 from ..render.job import render as render_resolved
+from ..setup.crystal import SHAPES
 from ..setup.scan import sample_phi
 from ..tolerances import DARK, OTHER_SUMS, SAME_PHYSICS, Tolerance
 from ..units import ELECTRON_RADIUS_SQR_M2
@@ -160,8 +162,7 @@ def lengths_of_the_crystal_may_be_scaled(render: Render, experiment: Experiment,
         beam={"wavelength_angstrom": factor * (experiment.beam.wavelength_angstrom or 1.0)},
         crystal={
             "cell": (factor * a, factor * b, factor * c, *angles),
-            # These two shapes are measured in Å⁻².
-            "fudge": crystal.fudge * (factor**2 if crystal.shape in ("gauss", "tophat") else 1.0),
+            "fudge": crystal.fudge * (1.0 if SPOTS[SHAPES[crystal.shape]].in_indices else factor**2),
         },
         sampling={"dmin_angstrom": factor * experiment.sampling.dmin_angstrom},
     )
