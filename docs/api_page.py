@@ -17,7 +17,8 @@ SECTIONS = {
     "Simulating": ("nbnumba", "simulate simulate_many"),
     "Describing an experiment": (
         "nbnumba",
-        "Experiment changed Beam Detector Goniometer Scan Crystal StructureFactors Background Sampling Noise Readout",
+        "Experiment changed Beam Detector Panel Goniometer Scan Crystal StructureFactors Background Sampling Noise "
+        "Readout",
     ),
     "Images": ("nbnumba", "Image response.chain.NoiseImage statistics.Statistics setup.geometry.Geometry"),
     "Image files": ("nbnumba.formats", "sinks.sink frame.Frame frame.Description frame.PanelGeometry"),
@@ -76,9 +77,10 @@ def members(name: str) -> list[str]:
 
 
 def fields(kind: type) -> dict[str, tuple[str, str, str]]:
-    """Of the fields that a class declares: annotation, default, and the docstring that follows, as in its source."""
+    """Of the fields of a class, its bases' first: annotation, default, and the docstring after it, as in its source."""
     body = ast.parse(inspect.getsource(kind)).body[0].body  # type: ignore[attr-defined]
-    return {
+    inherited = [fields(base) for base in kind.__bases__ if is_dataclass(base)]
+    return dict(item for found in inherited for item in found.items()) | {
         node.target.id: (ast.unparse(node.annotation), _default(kind, node), _sentence(after))
         for node, after in zip(body, [*body[1:], None], strict=True)
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)

@@ -786,7 +786,7 @@ def test_kernels_in_the_cache_are_seen(monkeypatch: pytest.MonkeyPatch, tmp_path
         pytest.skip("the simulator compiles nothing")
     monkeypatch.setattr(provider, "CACHE_FOLDER", str(tmp_path))
     assert provider.never_compiled()
-    (tmp_path / "cuda.render_pixels-0123.kernel").touch()
+    (tmp_path / "cuda.render.render_pixels-0123.kernel").touch()
     assert not provider.never_compiled()
 
 
