@@ -59,7 +59,7 @@ docs: $(tools)
 	@mkdir -p build
 	$(bin)/python -m nbnumba.nanobragg.option_table > build/options.md
 	mv build/options.md docs/options.md
-	$(bin)/python -m nbnumba.api_page > build/api.md
+	$(bin)/python -m docs.api_page > build/api.md
 	mv build/api.md docs/api.md
 	$(bin)/python -c 'from setuptools import setup; setup()' -q build_manpages
 

@@ -47,10 +47,6 @@ _OWN_NAME = "nbnumba"
 _LARGEST_SCRIPT = 1 << 16
 
 
-class SuiteError(UsageError):
-    """A suite or a table that cannot be used as it is."""
-
-
 @dataclass(frozen=True)
 class Case:
     """One command line."""
@@ -96,15 +92,14 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
     Raises
     ------
-    SuiteError
+    InputFileError
         A file that cannot be read or holds no table.
     """
+    text = read_text(path, "the table of cases")
     try:
-        return list(json.loads(read_text(path, "the table of cases"))["cases"])
-    except InputFileError as error:
-        raise SuiteError(str(error)) from error
+        return list(json.loads(text)["cases"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise SuiteError(f"{path}: no table of cases ({error}); must be as cases.json of a suite") from error
+        raise InputFileError(f"{path}: no table of cases ({error}); must be as cases.json of a suite") from error
 
 
 def read_cases(path: Path) -> list[Case]:
@@ -117,7 +112,7 @@ def cases_of(rows: Sequence[Mapping[str, Any]], path: Path | None = None) -> lis
 
     Raises
     ------
-    SuiteError
+    InputFileError
         No cases, a doubled name, or a case without what it needs.
     """
     cases = []
@@ -125,11 +120,11 @@ def cases_of(rows: Sequence[Mapping[str, Any]], path: Path | None = None) -> lis
         try:
             cases.append(_case_of(row))
         except (TypeError, ValueError) as error:
-            raise SuiteError(f"{path}: case {row!r:.80}: {error}; must have name, args, tags, modes") from error
+            raise InputFileError(f"{path}: case {row!r:.80}: {error}; must have name, args, tags, modes") from error
     names = [case.name for case in cases]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled or not names:
-        raise SuiteError(f"{path}: {f'{doubled[0]} occurs twice' if doubled else 'no cases'}; names must differ")
+        raise InputFileError(f"{path}: {f'{doubled[0]} occurs twice' if doubled else 'no cases'}; names must differ")
     return cases
 
 
@@ -157,7 +152,7 @@ def select(cases: Sequence[Case], names: Sequence[str] | None) -> list[Case]:
     """The named cases, all of them where no names are given."""
     unknown = sorted(set(names or ()) - {case.name for case in cases})
     if unknown:
-        raise SuiteError(f"no case {unknown[0]!r}; golden list shows the names")
+        raise UsageError(f"no case {unknown[0]!r}; golden list shows the names")
     return [case for case in cases if names is None or case.name in names]
 
 
@@ -167,10 +162,10 @@ def read_golden(suite: Path, name: str) -> dict[str, npt.NDArray[Any]]:
     try:
         golden = read_arrays(path, "what was recorded")
     except InputFileError as error:
-        raise SuiteError(f"{error}; record the suite again") from error
+        raise InputFileError(f"{error}; record the suite again") from error
     missing = {"float", "header"} - golden.keys()
     if missing or golden["float"].ndim != 2 or golden["float"].dtype.kind not in "iuf":
-        raise SuiteError(f"{path}: no image called float, or no header; record the suite again")
+        raise InputFileError(f"{path}: no image called float, or no header; record the suite again")
     return golden
 
 
@@ -183,7 +178,7 @@ def read_recorder(suite: Path) -> dict[str, Any] | None:
         program = json.loads(read_text(path, "the manifest"))["program"]
         return {name: program[name] for name in ("command", "sha256", "own")}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise SuiteError(f"{path}: no manifest ({error}); record the suite again, or remove it") from error
+        raise InputFileError(f"{path}: no manifest ({error}); record the suite again, or remove it") from error
 
 
 # Recording -------------------------------------------------------------------------------------------------------
@@ -207,11 +202,11 @@ def record(
 
     Raises
     ------
-    SuiteError, RunnerError, ResourceError
+    UsageError, RunnerError, ResourceError
         Inputs that are no folder, a program that fails, a folder that cannot be written.
     """
     if inputs is not None and not inputs.is_dir():
-        raise SuiteError(f"inputs {inputs}: no such folder; must hold the files that the command lines name")
+        raise UsageError(f"inputs {inputs}: no such folder; must hold the files that the command lines name")
     with tempfile.TemporaryDirectory(prefix="golden-") as name:
         new = Path(name) / "suite"
         shutil.copytree(inputs, new / "inputs") if inputs else (new / "inputs").mkdir(parents=True)
@@ -336,7 +331,7 @@ def scratch(suite: Path) -> Iterator[Path]:
 
 
 def refuse_recorder(recorder: Mapping[str, Any] | None, words: Sequence[str] | None) -> None:
-    """Raise a SuiteError where a program, None for our backends, would be checked against its own recording."""
+    """Raise a UsageError where a program, None for our backends, would be checked against its own recording."""
     if recorder is None:
         return
     if words is None or is_own(words):
@@ -344,7 +339,7 @@ def refuse_recorder(recorder: Mapping[str, Any] | None, words: Sequence[str] | N
     else:
         same = recorder["sha256"] == fingerprint(words)
     if same:
-        raise SuiteError(
+        raise UsageError(
             f"this suite was recorded from the very program to be checked ({recorder['command']}), which proves "
             "nothing: record it from another one, or say -self"
         )

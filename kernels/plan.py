@@ -18,14 +18,18 @@ SQUARE, ROUND, GAUSS, TOPHAT = 1, 2, 3, 4
 
 
 class DetectorPlan(NamedTuple):
-    """Pixels in space. Lengths in m."""
+    """Pixels in space: those of one panel. Lengths in m."""
 
     fast_pixels: int
     slow_pixels: int
     pixel: float
+    """Edge of a pixel: the square root of its area, where it is no square."""
     fast: Vector
     slow: Vector
+    """From a pixel to the next, in units of ``pixel``: unit vectors where pixels are squares. A curved surface and
+    ``fbeam``, ``sbeam`` take them to be that."""
     normal: Vector
+    """Unit vector across the plane."""
     origin: Vector
     """Outer corner of the first pixel (pix0)."""
     beam: Vector

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any, TextIO
 
 from . import interruption
-from .errors import NbnumbaError
+from .errors import DONE, INTERRUPTED, RESOURCE, USAGE, NbnumbaError
 
 COMMANDS = {
     "demo": "render lysozyme and show what the program writes",
@@ -21,8 +21,6 @@ COMMANDS = {
     "trace-diff": "find where two traces of a pixel begin to differ",
 }
 """First words that name something other than a simulation, each a module of nbnumba.commands."""
-
-INTERRUPTED = 130
 
 
 class _PrintError(OSError):
@@ -46,6 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _guarded(args: list[str]) -> int:
     """Turn what goes wrong into one line and an exit status."""
+    name = f"nbnumba {args[0]}" if args and args[0] in COMMANDS else "nbnumba"
+
+    def failed(status: int, text: str) -> int:
+        with suppress(OSError):
+            print(f"{name}: {text}", file=sys.stderr)
+        return status
+
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Å, or a file name, in an encoding that lacks it; stderr escapes such letters of its own accord.
         sys.stdout.reconfigure(errors="replace")
@@ -55,22 +60,22 @@ def _guarded(args: list[str]) -> int:
             print(end="", flush=True)
         return status
     except NbnumbaError as error:
-        return _failed(error.exit_status, str(error))
+        return failed(error.exit_status, str(error))
     except MemoryError as error:
-        return _failed(4, f"not enough memory: {str(error) or 'give fewer pixels or a smaller table'}")
+        return failed(RESOURCE, f"not enough memory: {str(error) or 'give fewer pixels or a smaller table'}")
     except OverflowError as error:
-        return _failed(2, f"a value is too large to compute with ({error}): give smaller ones")
+        return failed(USAGE, f"a value is too large to compute with ({error}): give smaller ones")
     except interruption.Interrupted as error:
         said = f"{interruption.SIGNALS[error.number]}; {interruption.NOTHING_LEFT}"
-        return _failed(128 + error.number, said)
+        return failed(128 + error.number, said)
     except KeyboardInterrupt:
-        return _failed(INTERRUPTED, f"interrupted; {interruption.NOTHING_LEFT}")
+        return failed(INTERRUPTED, f"interrupted; {interruption.NOTHING_LEFT}")
     except BrokenPipeError:
-        return 0
+        return DONE
     except _PrintError as error:
-        return _failed(4, f"cannot print: {error.strerror or error}")
+        return failed(RESOURCE, f"cannot print: {error.strerror or error}")
     except OSError as error:
-        return _failed(4, f"the system refuses: {error}")
+        return failed(RESOURCE, f"the system refuses: {error}")
     finally:
         _drop_unprinted()
 
@@ -116,12 +121,6 @@ def _open_closed_streams() -> None:
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
 
 
-def _failed(status: int, text: str) -> int:
-    with suppress(OSError):
-        print(f"nbnumba: {text}", file=sys.stderr)
-    return status
-
-
 def _drop_unprinted() -> None:
     """What could not be printed is not tried again when Python ends, which would change the exit status."""
     for stream in filter(None, (sys.stdout, sys.stderr)):
@@ -142,12 +141,12 @@ def _run(args: list[str]) -> int:
         from .nanobragg.help import parser
 
         print(parser().format_help(), end="", file=sys.stdout if args else sys.stderr)
-        return 0 if args else 2
+        return DONE if args else USAGE
     if wants_version(args):
         from .version import __version__
 
         print(f"nbnumba {__version__}")
-        return 0
+        return DONE
     command = parse(args)
     from .commands.simulate import run
 

@@ -3,9 +3,10 @@
 from .experiment import Experiment
 from .experiment.quirks import quirks_of
 from .formats.frame import Description, PanelGeometry
-from .kernels.plan import FLAT
+from .kernels.plan import FLAT, DetectorPlan
 from .prediction import central_beam
-from .setup.geometry import beam_center_of_fast_slow
+from .setup.geometry import Geometry, beam_center_of_fast_slow
+from .setup.panels import PlacedPanel
 from .setup.resolve import Resolved
 from .version import __version__
 
@@ -15,20 +16,23 @@ UM = 1e6
 
 def described(resolved: Resolved) -> Description:
     """How beam, crystal and detector of an experiment stand."""
-    geometry, scan, plan, beam = resolved.geometry, resolved.scan, resolved.plan, resolved.experiment.beam
+    lab, scan, plan, beam = resolved.panels[0], resolved.scan, resolved.plans[0], resolved.experiment.beam
     mean_direction, mean_wavelength = central_beam(resolved)
     return Description(
-        panels=(_panel(resolved),),
+        panels=tuple(
+            _panel(resolved.experiment, panel, plan.detector)
+            for panel, plan in zip(resolved.panels, resolved.plans, strict=True)
+        ),
         wavelength_angstrom=resolved.wavelength_angstrom,
         mean_wavelength_angstrom=mean_wavelength,
-        beam=geometry.beam,
+        beam=lab.beam,
         mean_direction=mean_direction,
-        polarization=geometry.polarization,
+        polarization=lab.polarization,
         polarization_fraction=(1.0 + plan.kahn) / 2.0 if plan.polarization_correction else None,
         fluence_per_m2=resolved.fluence_per_m2,
         exposure_s=beam.exposure_s,
         flux_per_s=beam.flux_per_s,
-        spindle=geometry.spindle,
+        spindle=lab.spindle,
         phi_deg=scan.start_deg,
         oscillation_deg=scan.oscillation_deg,
         edge_angstrom=resolved.edge_angstrom,
@@ -37,38 +41,41 @@ def described(resolved: Resolved) -> Description:
     )
 
 
-def _panel(resolved: Resolved) -> PanelGeometry:
-    geometry, plan = resolved.geometry, resolved.plan.detector
-    x, y = geometry.xbeam_m, geometry.ybeam_m
-    if not quirks_of(resolved.experiment).header_center_as_given:
-        # Who reads the file knows the pixels, not what size the detector was given.
-        slow_size = geometry.pixel_m * geometry.slow_pixels
-        x, y = beam_center_of_fast_slow(
-            geometry.convention, geometry.fbeam_m, geometry.sbeam_m, geometry.pixel_m, slow_size
-        )
-    origin_x, origin_y, origin_z = geometry.origin_m
+def _panel(experiment: Experiment, placed: PlacedPanel, plan: DetectorPlan) -> PanelGeometry:
+    slow_size = placed.slow_size_m if isinstance(placed, Geometry) else placed.pixel_m * placed.slow_pixels
+    x, y = _beam_center(experiment, placed)
+    origin_x, origin_y, origin_z = placed.origin_m
     return PanelGeometry(
-        fast_pixels=geometry.fast_pixels,
-        slow_pixels=geometry.slow_pixels,
-        pixel_mm=geometry.pixel_m * MM,
+        fast_pixels=placed.fast_pixels,
+        slow_pixels=placed.slow_pixels,
+        pixel_mm=placed.pixel_m * MM,
         origin_mm=(origin_x * MM, origin_y * MM, origin_z * MM),
-        fast=geometry.fast,
-        slow=geometry.slow,
-        distance_mm=geometry.distance_m * MM,
-        close_distance_mm=geometry.close_distance_m * MM,
+        fast=placed.fast,
+        slow=placed.slow,
+        distance_mm=placed.distance_m * MM,
+        close_distance_mm=placed.close_distance_m * MM,
         beam_center_mm=(x * MM, y * MM),
-        fbeam_mm=geometry.fbeam_m * MM,
-        sbeam_mm=geometry.sbeam_m * MM,
-        slow_size_mm=geometry.slow_size_m * MM,
-        dials_origin_mm=geometry.dials_origin_mm,
-        orgx=geometry.orgx_px,
-        orgy=geometry.orgy_px,
-        twotheta_deg=resolved.experiment.detector.twotheta_deg or 0.0,
+        fbeam_mm=placed.fbeam_m * MM,
+        sbeam_mm=placed.sbeam_m * MM,
+        slow_size_mm=slow_size * MM,
+        dials_origin_mm=placed.dials_origin_mm,
+        orgx=placed.orgx_px,
+        orgy=placed.orgy_px,
+        twotheta_deg=experiment.detector.twotheta_deg or 0.0,
         curved=plan.surface != FLAT,
         thickness_um=plan.layer_step * plan.layers * UM,
         roi=plan.roi,
         mask=plan.mask if plan.mask.size else None,
     )
+
+
+def _beam_center(experiment: Experiment, placed: PlacedPanel) -> tuple[float, float]:
+    """In m, in the axes of the convention."""
+    if isinstance(placed, Geometry) and quirks_of(experiment).header_center_as_given:
+        return placed.xbeam_m, placed.ybeam_m
+    # Who reads the file knows the pixels, not what size the detector was given.
+    convention, slow_size = experiment.detector.convention, placed.pixel_m * placed.slow_pixels
+    return beam_center_of_fast_slow(convention, placed.fbeam_m, placed.sbeam_m, placed.pixel_m, slow_size)
 
 
 def _placing(experiment: Experiment) -> str:

@@ -1,5 +1,24 @@
 """What can go wrong, as one tree; the command prints one line and exits with ``exit_status``."""
 
+DONE, DIFFERS, USAGE, INPUT_FILE, RESOURCE, RECORDED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+EXIT_STATUSES = {
+    DONE: "done",
+    DIFFERS: "what was compared differs",
+    USAGE: "an option, a value or a program that cannot be used",
+    INPUT_FILE: "an input file that cannot be read, or does not hold what it should",
+    RESOURCE: "memory, disk, output folder or device are not there",
+    RECORDED: "a golden suite was recorded: nothing was checked",
+    INTERRUPTED: "interrupted (143 by SIGTERM, 129 by SIGHUP)",
+}
+"""What a command ends with; each means the same in all of them."""
+
+
+def exit_statuses(*verdicts: int) -> str:
+    """The table for a command's help; ``verdicts``, DIFFERS and RECORDED, are told where the command has them."""
+    told = (status for status in EXIT_STATUSES if status not in (DIFFERS, RECORDED) or status in verdicts)
+    return "\n".join(["exit status:", *(f"  {status:<5}{EXIT_STATUSES[status]}" for status in told)])
+
 
 def _one_line(text: str) -> str:
     return " ".join(text.splitlines())
@@ -8,7 +27,7 @@ def _one_line(text: str) -> str:
 class NbnumbaError(Exception):
     """Base of every error that nbnumba raises on purpose."""
 
-    exit_status = 1
+    exit_status = RESOURCE
 
     def __str__(self) -> str:
         """One line, whatever a file is called and whatever another library says of it."""
@@ -18,19 +37,19 @@ class NbnumbaError(Exception):
 class UsageError(NbnumbaError):
     """An option or an experiment's field that cannot be: names it, its value and what would be right."""
 
-    exit_status = 2
+    exit_status = USAGE
 
 
 class InputFileError(NbnumbaError):
     """An input file that cannot be read or does not hold what it should: names the file and the line."""
 
-    exit_status = 3
+    exit_status = INPUT_FILE
 
 
 class ResourceError(NbnumbaError):
     """The machine cannot do it: memory, disk, an output folder, a device."""
 
-    exit_status = 4
+    exit_status = RESOURCE
 
 
 class NbnumbaWarning(UserWarning):

@@ -22,6 +22,7 @@ from .prediction import Oriented
 from .response.chain import NoiseImage, gray_levels, photon_counts, scaled_counts
 from .response.integers import auto_gray_scale, auto_scale
 from .setup.geometry import Geometry
+from .setup.panels import unstacked
 from .setup.reach import pixels_of_direct_beam
 from .setup.resolve import Resolved
 from .statistics import Statistics, image_statistics
@@ -34,7 +35,16 @@ class Image(Oriented, HoldsArrays):
     resolved: Resolved
     """The experiment in SI, nothing left open."""
     photons: NDArray[np.float32]
-    """Expected photons, shape (slow, fast); 0 where masked and outside the region of interest."""
+    """Expected photons, shape (slow, fast); 0 where masked and outside the region of interest. Of several panels, all
+    one above the other in their order, each from column 0 on."""
+
+    @property
+    def panels(self) -> tuple[NDArray[np.float32], ...]:
+        """Photons of each panel (slow, fast): parts of the same array."""
+        return self._by_panel(self.photons)
+
+    def _by_panel(self, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        return unstacked(image, [(panel.slow_pixels, panel.fast_pixels) for panel in self.resolved.panels])
 
     @property
     def summary(self) -> str:
@@ -56,8 +66,7 @@ class Image(Oriented, HoldsArrays):
     @cached_property
     def statistics(self) -> Statistics:
         """Maximum, mean, rms and rmsd over the rendered pixels."""
-        mask = self.resolved.plan.detector.mask
-        return image_statistics(self.photons, self._roi, mask if mask.size else None)
+        return image_statistics(self.photons, self._roi, self.resolved.mask)
 
     @cached_property
     def statistics_beside_beam(self) -> Statistics:
@@ -65,11 +74,11 @@ class Image(Oriented, HoldsArrays):
         resolved = self.resolved
         if quirks_of(resolved.experiment).scaled_to_direct_beam:
             return self.statistics
-        direct = pixels_of_direct_beam(resolved.geometry, resolved.lattice, resolved.sources, resolved.plan.factors)
+        direct = pixels_of_direct_beam(resolved.panels, resolved.lattice, resolved.sources, resolved.plans[0].factors)
         if direct is None:
             return self.statistics
-        mask = resolved.plan.detector.mask
-        beside = ~direct if mask.size == 0 else ~direct & (mask > 0)
+        mask = resolved.mask
+        beside = ~direct if mask is None else ~direct & (mask > 0)
         photons = np.where(beside, self.photons, np.float32(0.0))
         found = image_statistics(photons, self._roi, beside)
         return found if found.pixels else self.statistics
@@ -135,17 +144,17 @@ class Image(Oriented, HoldsArrays):
         readout = self._readout(adc_offset)
         if content == "counted":
             noise = self.noise(seed, readout.adc_offset)
-            return Frame(
-                self.description, (noise.counts,), content, 1.0, readout.adc_offset, noise.photons, noise.overloads
-            )
+            counts = self._by_panel(noise.counts)
+            return Frame(self.description, counts, content, 1.0, readout.adc_offset, noise.photons, noise.overloads)
         if content == "scaled":
             scale = scale or self.int_scale
-            counts = scaled_counts(self.photons, self._roi, scale, readout)
-            return Frame(self.description, (counts,), content, scale, readout.adc_offset)
+            counts = self._by_panel(scaled_counts(self.photons, self._roi, scale, readout))
+            return Frame(self.description, counts, content, scale, readout.adc_offset)
         if content == "gray":
             scale = scale or self.pgm_scale()
-            return Frame(self.description, (gray_levels(self.photons, self._roi, scale),), content, scale)
-        return Frame(self.description, (self.photons,), content)
+            levels = self._by_panel(gray_levels(self.photons, self._roi, scale))
+            return Frame(self.description, levels, content, scale)
+        return Frame(self.description, self.panels, content)
 
     def _readout(self, adc_offset: float | None) -> Readout:
         readout = self.experiment.readout
@@ -214,7 +223,7 @@ class Image(Oriented, HoldsArrays):
         return registry.write(image_format, path, self.frame(content, scale, adc_offset, seed), **options)
 
     def save_raw(self, path: Path) -> None:
-        """Write the photons as native float32, fast axis fastest, without a header.
+        """Write the photons as native float32, fast axis fastest, panel after panel, without a header.
 
         Parameters
         ----------
@@ -326,8 +335,10 @@ class Image(Oriented, HoldsArrays):
         """
         return auto_gray_scale(self.statistics_beside_beam.rmsd, int_scale or self.int_scale)
 
-    def _repr_png_(self) -> bytes:
-        """How a notebook shows it: the picture of :meth:`save_png`."""
+    def _repr_png_(self) -> bytes | None:
+        """How a notebook shows it: the picture of :meth:`save_png`, which there is of one panel alone."""
+        if len(self.panels) > 1:
+            return None
         picture = BytesIO()
         self.save_png(picture)
         return picture.getvalue()
@@ -359,4 +370,4 @@ class Image(Oriented, HoldsArrays):
 
     @property
     def _roi(self) -> tuple[int, int, int, int]:
-        return self.resolved.plan.detector.roi
+        return self.resolved.roi

@@ -232,7 +232,7 @@ def central_beam(resolved: Resolved) -> tuple[Vector, float]:
 
 def _cell_at(resolved: Resolved, phi_deg: float | None) -> Array:
     """Rows a, b, c in m at a spindle angle, by default the scan's first."""
-    crystal = resolved.plan.crystal
+    crystal = resolved.plans[0].crystal
     phi = radians_from_degrees(resolved.scan.start_deg if phi_deg is None else phi_deg)
     return np.array([rotated_about(edge, crystal.spindle, phi) for edge in (crystal.a, crystal.b, crystal.c)])
 

@@ -47,9 +47,14 @@ def render(experiment: Experiment, folder: Path) -> Array:
     cached = factors.dump_file and not factors.hkl_file
     if detector.header_file or detector.mask_file or factors.coordinate_file or cached:
         raise NotImplementedError("the oracle reads no SMV file, coordinates or dump")
-    geometry = place_detector(experiment)
+    return render_placed(experiment, folder, place_detector(experiment))
+
+
+def render_placed(experiment: Experiment, folder: Path, geometry: Geometry) -> Array:
+    """The same for a detector that stands somewhere."""
+    roi = experiment.detector.roi
     image = np.zeros((geometry.slow_pixels, geometry.fast_pixels))
-    first_i, last_i, first_j, last_j = detector.roi or (0, geometry.fast_pixels - 1, 0, geometry.slow_pixels - 1)
+    first_i, last_i, first_j, last_j = roi or (0, geometry.fast_pixels - 1, 0, geometry.slow_pixels - 1)
     i = np.arange(max(first_i, 0), min(last_i, geometry.fast_pixels - 1) + 1)
     j = np.arange(max(first_j, 0), min(last_j, geometry.slow_pixels - 1) + 1)
     fast_index, slow_index = np.meshgrid(i, j)
@@ -114,6 +119,8 @@ class Geometry(NamedTuple):
     b: Array
     p: Array
     u: Array
+    area: float = 0.0
+    """Of a pixel that is no square."""
 
 
 def axes(experiment: Experiment) -> list[Array]:
@@ -255,6 +262,20 @@ def place_detector(experiment: Experiment) -> Geometry:
     return Geometry(*counts, pixel, f, s, o, pix0, close_distance, distance, f @ q, s @ q, b, p, u)
 
 
+def place_panel(experiment: Experiment, number: int) -> Geometry:
+    """A panel of a list: one pixel is a unit along its steps, in m."""
+    panel = (experiment.detector.panels or ())[number]
+    b, *_, p, u = axes(experiment)
+    f, s, pix0 = (np.array(mm) / 1000 for mm in (panel.fast_step_mm, panel.slow_step_mm, panel.origin_mm))
+    o = unit(np.cross(f, s))
+    o = o if o @ pix0 > 0 else -o
+    nowhere = math.nan  # no beam spot is asked for
+    return Geometry(
+        panel.fast_pixels, panel.slow_pixels, 1.0, f, s, o, pix0, o @ pix0, nowhere, nowhere, nowhere, b, p, u,
+        area=float(np.linalg.norm(np.cross(f, s))),
+    )  # fmt: skip
+
+
 def positions(experiment: Experiment, g: Geometry, fast: Array, slow: Array, depth: float) -> Array:
     """Sub-pixel position at F, S, O and curved detector [C-6]: (pixels, 3)."""
     flat = fast[:, None] * g.f + slow[:, None] * g.s + depth * g.o + g.pix0
@@ -272,11 +293,11 @@ def positions(experiment: Experiment, g: Geometry, fast: Array, slow: Array, dep
 
 
 def solid_angle(experiment: Experiment, g: Geometry, position: Array) -> Array:
-    """Ω = pixel²/R² · close_distance/R; with -point_pixel 1/R²."""
+    """Ω = pixel²/R² · close_distance/R, of a panel the pixel's own area; with -point_pixel 1/R²."""
     length = np.linalg.norm(position, axis=1)
     if experiment.detector.point_pixel:
         return 1 / length**2
-    return g.pixel**2 / length**2 * g.close_distance / length
+    return (g.area or g.pixel**2) / length**2 * g.close_distance / length
 
 
 # Crystal -----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import nbnumba
-from nbnumba.api_page import fields, markdown, members, names, target
+from docs.api_page import fields, markdown, members, names, target
 
 PAGE = Path(__file__).parent.parent / "docs" / "api.md"
 LISTED = [name for listed in names().values() for name in listed]

@@ -531,10 +531,10 @@ def test_all_that_a_run_holds_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr("nbnumba.setup.memory.available_memory", lambda: needed + 1000)
-    check_memory(*size, masked, table, orientations)
+    check_memory(size, masked, table, orientations)
     monkeypatch.setattr("nbnumba.setup.memory.available_memory", lambda: needed - 1000)
     with pytest.raises(ResourceError, match="the run needs"):
-        check_memory(*size, masked, table, orientations)
+        check_memory(size, masked, table, orientations)
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from nbnumba.errors import NbnumbaWarning, UsageError
 from nbnumba.experiment import Beam, Detector, Experiment, Scan, changed
 from nbnumba.setup.geometry import (
-    CONVENTIONS,
     Geometry,
     beam_center_of_fast_slow,
     fast_slow_of_beam_center,
     place_detector,
 )
+from nbnumba.setup.lab import CONVENTIONS
 from nbnumba.setup.scan import sample_phi
 from nbnumba.setup.sources import beam_sources
 from nbnumba.testing.strategies import beams, experiments, grid, scans

@@ -208,7 +208,7 @@ def test_pilatus_windows_by_the_reference_kernel(mode: str, monkeypatch: pytest.
     whole = pilatus_resolved(mode)
     for name, (slow, fast) in windows.items():
         detector = whole.plan.detector._replace(roi=(fast.start, fast.stop - 1, slow.start, slow.stop - 1))
-        window = replace(whole, plan=whole.plan._replace(detector=detector))
+        window = replace(whole, plans=(whole.plan._replace(detector=detector),))
         photons = render(window, backend="reference").photons[slow, fast]
         # In mode c the first pixel of an image finds another cell at φ = 0 than it does within a larger image.
         assert_matches(photons.ravel()[1:], expected[name].ravel()[1:], json.loads(str(expected["stats"]))["max"])

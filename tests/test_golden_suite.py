@@ -13,9 +13,9 @@ import pytest
 
 from nbnumba.cli import main
 from nbnumba.comparison.programs import RunnerError
+from nbnumba.errors import InputFileError
 from nbnumba.golden_suite_generator.suite import (
     Case,
-    SuiteError,
     cases_of,
     check_program,
     summed,
@@ -91,7 +91,7 @@ def test_check_sees_what_differs(suite: Path, changed: str, capsys: pytest.Captu
     pixels.flat[pixels.argmax()] *= 1 + 1e-6
     new = {"pixel": {"float": pixels}, "header": {"header": header + " "}, "shape": {"float": pixels[1:]}}
     _change(suite, "mosaic", **new[changed])
-    assert main(["golden", "check", str(suite), "-self"]) == 3
+    assert main(["golden", "check", str(suite), "-self"]) == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if "differs" in line]
     assert {line.split()[0] for line in lines} == {"mosaic"}
 
@@ -124,19 +124,19 @@ def test_a_broken_program_leaves_no_suite(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(
-    "args",
+    ("args", "status"),
     [
-        pytest.param(["record", "suite"], id="no-program"),
-        pytest.param(["check", "suite"], id="no-suite"),
-        pytest.param(["check", str(GOLDEN), "-only", "nonsense"], id="no-such-case"),
-        pytest.param(["show", str(GOLDEN), "nonsense"], id="nothing-to-show"),
-        pytest.param(["compare"], id="no-such-action"),
+        pytest.param(["record", "suite"], 2, id="no-program"),
+        pytest.param(["check", "suite"], 3, id="no-suite"),
+        pytest.param(["check", str(GOLDEN), "-only", "nonsense"], 2, id="no-such-case"),
+        pytest.param(["show", str(GOLDEN), "nonsense"], 2, id="nothing-to-show"),
+        pytest.param(["compare"], 2, id="no-such-action"),
     ],
 )
-def test_usage(args: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_refusals(args: list[str], status: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("NB_C_BIN", raising=False)
     monkeypatch.chdir(tmp_path)
-    assert main(["golden", *args]) == 2
+    assert main(["golden", *args]) == status
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_usage(args: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_table_that_is_none(tmp_path: Path, table: str) -> None:
     (tmp_path / "table.json").write_text(table.replace("'", '"'))
     options = ["-bin", sys.executable, "-table", str(tmp_path / "table.json")]
-    assert main(["golden", "record", str(tmp_path / "suite"), *options]) == 2
+    assert main(["golden", "record", str(tmp_path / "suite"), *options]) == 3
 
 
 @pytest.mark.parametrize(
@@ -170,21 +170,21 @@ def test_table_that_is_none(tmp_path: Path, table: str) -> None:
 def test_case_that_is_none_is_refused(row: Any, told: str) -> None:
     good = {"name": "a", "args": [], "tags": [], "modes": ["spec"]}
     assert len(cases_of([good])) == 1
-    with pytest.raises(SuiteError, match=told):
+    with pytest.raises(InputFileError, match=told):
         cases_of([good | row if isinstance(row, dict) else row])
 
 
 @pytest.mark.parametrize("content", ["garbage", "[]", '{"program": {"own": true}}'])
 def test_manifest_that_is_none(suite: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
     (suite / "manifest.json").write_text(content)
-    assert main(["golden", "check", str(suite)]) == 2
+    assert main(["golden", "check", str(suite)]) == 3
     assert "manifest.json: no manifest" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"garbage", b"PK\x03\x04 garbage"])
 def test_figures_that_are_none(suite: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     (suite / "mosaic.npz").write_bytes(content)
-    assert main(["golden", "show", str(suite), "mosaic"]) == 2
+    assert main(["golden", "show", str(suite), "mosaic"]) == 3
     assert "mosaic.npz: cannot be read" in capsys.readouterr().err
 
 

@@ -570,7 +570,7 @@ DEEP = "[" * 100_000
 
 @pytest.mark.parametrize(
     ("words", "status"),
-    [("trace-diff x x", 5), ("golden list x", 2), ("golden check x", 2), ("golden show x a", 2)],
+    [("trace-diff x x", 3), ("golden list x", 3), ("golden check x", 3), ("golden show x a", 3)],
 )
 def test_brackets_in_brackets(words: str, status: int, capsys: pytest.CaptureFixture[str]) -> None:
     if words.startswith("golden"):
@@ -579,7 +579,7 @@ def test_brackets_in_brackets(words: str, status: int, capsys: pytest.CaptureFix
         Path(name).write_text('{"a": ' + DEEP)
     assert main(words.split()) == status
     err = capsys.readouterr().err
-    assert err.startswith(("nbnumba: x: ", "nbnumba: golden: x/"))
+    assert err.startswith(("nbnumba trace-diff: x: ", "nbnumba golden: x/"))
     assert err.count("\n") == 1
 
 

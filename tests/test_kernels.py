@@ -71,9 +71,9 @@ def test_a_shape_that_a_kernel_does_not_know_is_no_other_one(shape: int) -> None
     known = resolved(SMALL)
     plan = known.plan._replace(crystal=known.plan.crystal._replace(shape=shape))
     with pytest.raises(NotImplementedError, match=f"lattice_factor.py knows no crystal of shape {shape}"):
-        render(replace(known, plan=plan), backend="cpu")
+        render(replace(known, plans=(plan,)), backend="cpu")
     with pytest.raises(NotImplementedError, match=r"lattice_factor\.py knows no crystal of this shape"):
-        render(replace(known, plan=plan), backend="reference")
+        render(replace(known, plans=(plan,)), backend="reference")
     with pytest.raises(NotImplementedError, match=f"steps.py knows no crystal of shape {shape}"):
         cuda_tables.variant_of(plan, cuda_tables.DOUBLE)
 

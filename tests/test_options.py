@@ -19,6 +19,8 @@ from nbnumba.errors import NbnumbaWarning, UsageError
 from nbnumba.experiment import Background, Beam, Detector, Experiment, changed
 from nbnumba.nanobragg.command import Command, Outputs, Run
 from nbnumba.nanobragg.help import help_text, parser
+from nbnumba.nanobragg.kinds import FILE
+from nbnumba.nanobragg.option import MAKES, Option
 from nbnumba.nanobragg.option_table import markdown
 from nbnumba.nanobragg.parse import parse, wants_help, wants_version
 from nbnumba.nanobragg.table import OPTIONS
@@ -27,7 +29,7 @@ from nbnumba.testing.strategies import experiments
 GOLDEN = Path(__file__).parent / "golden"
 
 XYZ = ("0.1", "-2e-1", "3")
-# Each row: the spellings of one option as its users know them, its values, a field that it sets, and to what.
+# Promised. Each row: the spellings of one option as its users know them, its values, a field that it sets, and to what.
 SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("hkl", ("a.hkl",), "structure_factors.hkl_file", "a.hkl"),
     ("default_F", ("3",), "structure_factors.default_f", 3.0),
@@ -171,19 +173,38 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("show", (), "run.show", True),
     ("quiet", (), "run.quiet", True),
 ]
+
+
+def trial(option: Option) -> tuple[str, tuple[str, ...], str, Any]:
+    """The like of any option, as its row in the table has it."""
+    names = " ".join(option.names)
+    if not option.values:
+        return names, (), *next(item for item in option.sets.items() if "." in item[0])
+    words = tuple("a.file" if option.kind is FILE else value.split("|")[-1] if "|" in value else "2"
+                  for value in option.values)  # fmt: skip
+    read = tuple(option.kind.read(word) for word in words)
+    return names, words, option.targets[0], option.convert(read if len(read) > 1 else read[0])
+
+
+NO_FIELDS = ("experiment", "nopgm", "nonoise", "version", "h")
 EACH_SPELLING = [
-    pytest.param(name, values, path, value, id=f"{name}-{'-'.join(values)}")
-    for names, values, path, value in SPELLINGS
+    pytest.param(name, values, path, value, id=f"{source}-{name}-{'-'.join(values)}")
+    for source, rows in {
+        "promised": SPELLINGS,
+        "table": [trial(option) for option in OPTIONS if option.names[0] not in NO_FIELDS],
+    }.items()
+    for names, values, path, value in rows
     for name in names.split()
 ]
 
 
 def look_up(command: Command, path: str) -> Any:
-    noun, _, field = path.rpartition(".")
+    setting, _, axis = path.partition(".")
+    noun, _, field = MAKES.get(setting, path).removeprefix("experiment.").rpartition(".")
     owner: Any = command if noun in ("outputs", "run") else command.experiment
     for part in filter(None, (noun, field)):
         owner = getattr(owner, part)
-    return owner
+    return owner[int(axis)] if setting in ("cells", "edges") else owner
 
 
 def line(text: str) -> Command:
@@ -199,11 +220,6 @@ def test_every_spelling_sets_its_field(name: str, values: tuple[str, ...], path:
 @pytest.mark.parametrize(("name", "values", "path", "value"), [row for row in EACH_SPELLING if row.values[1]])
 def test_first_value_may_follow_an_equals_sign(name: str, values: tuple[str, ...], path: str, value: Any) -> None:
     assert look_up(parse([f"--{name}={values[0]}", *values[1:]]), path) == value
-
-
-def test_every_option_is_among_the_spellings() -> None:
-    tried = {name for names, *_ in SPELLINGS for name in names.split()}
-    assert {name for option in OPTIONS for name in option.names} - tried == {"version", "h", "help", "experiment"}
 
 
 def test_no_spelling_has_two_meanings() -> None:

@@ -12,8 +12,9 @@ import pytest
 from nbnumba.experiment import Convention, Detector, Experiment, changed
 from nbnumba.formats.images.png import ring_curve, ring_spacings, save_png
 from nbnumba.image import Image
-from nbnumba.setup.geometry import CONVENTIONS, beam_center_of_fast_slow
+from nbnumba.setup.geometry import beam_center_of_fast_slow
 from nbnumba.setup.inputs import Inputs
+from nbnumba.setup.lab import CONVENTIONS
 from nbnumba.setup.resolve import resolve
 
 CRYSTAL = Experiment.from_args("-cell 70 80 90 -default_F 1 -N 5".split())

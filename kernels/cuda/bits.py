@@ -24,7 +24,7 @@ bits), packed into the words of a float64. Each of the three products is cut at 
 Steps and rest make the same two words as above, for |h| of up to ``MOST_PAIR_INDEX``.
 
 The functions here that touch bits are plain Python, for set-up and simulator; those compiled for a GPU are in
-``cuda_provider.py``, those at the end of this file let tests run the same arithmetic on the CPU.
+``provider.py``, those at the end of this file let tests run the same arithmetic on the CPU.
 """
 
 import struct

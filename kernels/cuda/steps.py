@@ -1,6 +1,6 @@
 """The innermost loop on a GPU: F²·F_latt² of one scattering vector, summed over the orientations in shared memory.
 
-What is not chosen of shapes, interpolation and arithmetic is not compiled (see ``choice`` in ``cuda_tables.py``).
+What is not chosen of shapes, interpolation and arithmetic is not compiled (see ``choice`` in ``tables.py``).
 """
 
 import math

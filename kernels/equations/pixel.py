@@ -10,7 +10,10 @@ from .vectors import dot, rotated_about
 
 @equation
 def flat_position(detector, fast, slow, depth):
-    """Point of the detector plane at ``fast``, ``slow`` from the corner and ``depth`` into the sensor, all in m."""
+    """Point of the detector plane at ``fast``, ``slow`` from the corner and ``depth`` into the sensor, all in m.
+
+    The axes need not be of length 1 nor perpendicular: ``fast`` and ``slow`` are then pixels times ``pixel``.
+    """
     f, s, o, origin = detector.fast, detector.slow, detector.normal, detector.origin
     return (
         fast * f[0] + slow * s[0] + depth * o[0] + origin[0],
@@ -50,7 +53,10 @@ def position(detector, fast, slow, depth):
 
 @equation
 def solid_angle(detector, airpath):
-    """Steradian of a pixel at ``airpath`` m from the sample: (pixel/R)² times its obliquity; 1/R² for a point."""
+    """Steradian of a pixel at ``airpath`` m from the sample: (pixel/R)² times its obliquity; 1/R² for a point.
+
+    pixel² is the pixel's area, whatever its shape.
+    """
     if detector.point_pixel:
         angle = 1.0 / (airpath * airpath)
     else:

@@ -12,42 +12,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from ..comparison.images import Comparison, Floats, compare, resampled
 from ..comparison.programs import INPUT_NAMES, OWN, RunnerError, name_of, outputs_of, run, separated, words_of
-from ..errors import InputFileError, NbnumbaError, ResourceError, UsageError
+from ..errors import DIFFERS, DONE, InputFileError, NbnumbaError, UsageError
 from ..formats import registry
 from ..formats.files import replacing
 from ..formats.images.raw import write_raw
 from ..tolerances import CORRELATION
+from .base import Parser, made_folder
 
-PASSED, BELOW_THRESHOLD = 0, 3
 _DECADES = 4
 _LARGEST_PIXEL = 1e100
-_EPILOG = """\
-Exit status: 0 the correlation reaches the threshold; 1 usage; 2 a program failed; 3 below the threshold;
-4 the images differ in shape; 5 an image cannot be read. Everything is kept in a folder of its own."""
-
-
-class CompareUsageError(UsageError):
-    """A command line that compare does not take."""
-
-    exit_status = 1
 
 
 class ShapeError(NbnumbaError):
     """Two images that differ in shape."""
 
-    exit_status = 4
-
-
-class UnreadableError(NbnumbaError):
-    """A file that holds no image, or an image with pixels that are no numbers."""
-
-    exit_status = 5
+    exit_status = DIFFERS
 
 
 @dataclass(frozen=True)
@@ -65,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
 
     Raises
     ------
-    CompareUsageError, RunnerError, ShapeError, UnreadableError, ResourceError
+    UsageError, RunnerError, ShapeError, InputFileError, ResourceError
         What kept the images from being compared.
     """
     options, program_args = _parsed(argv)
@@ -88,29 +73,23 @@ def main(argv: Sequence[str]) -> int:
         **asdict(result),
     }
     if not program_args:
-        _make(folder)
+        made_folder(folder)
     _save(folder, summary, a, b, (first_slow, first_fast), options.save_diff)
     print("\n".join(_report(sources, result)))
     print(f"{'passed' if passed else 'FAILED'}: threshold {options.threshold}; see {folder}")
-    return PASSED if passed else BELOW_THRESHOLD
+    return DONE if passed else DIFFERS
 
 
 # The command line ------------------------------------------------------------------------------------------------
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise CompareUsageError(f"compare: {message}; nbnumba compare -h tells more")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="nbnumba compare",
         usage="nbnumba compare [options] -- ARGS | nbnumba compare [options] A B",
-        description="Run two programs on the same nanoBragg options ARGS, or take two image files, and compare.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        description="Run two programs on the same nanoBragg options ARGS, or take two image files, and compare.\n"
+        "The images agree where their correlation reaches the threshold. A folder of its own keeps what was found.",
+        ends_with=(DIFFERS,),
     )
     parser.add_argument("images", nargs="*", metavar="A B", help="SMV, .npy, .npz, or float32 without a header")
     parser.add_argument("-a", metavar="CMD", help="first program (default: that of NB_C_BIN)")
@@ -133,14 +112,14 @@ def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, tuple[str, ...]]:
     end = argv.index("--") if "--" in argv else len(argv)
     options, program_args = _parser().parse_args(argv[:end]), tuple(argv[end + 1 :])
     if program_args and options.images:
-        raise CompareUsageError(f"compare: {options.images[0]!r} before --: give two images or options after --")
+        raise UsageError(f"{options.images[0]!r} before --: give two images or options after --")
     if not program_args and len(options.images) != 2:
-        raise CompareUsageError("compare: give -- and nanoBragg's options, or two images")
+        raise UsageError("give -- and nanoBragg's options, or two images")
     if not -1.0 <= options.threshold <= 1.0:
-        raise CompareUsageError(f"compare: -threshold {options.threshold!r}: must lie between -1 and 1")
+        raise UsageError(f"-threshold {options.threshold!r}: must lie between -1 and 1")
     for name, pixels in (("-detpixels_f", options.detpixels_f), ("-detpixels_s", options.detpixels_s)):
         if pixels is not None and pixels < 1:
-            raise CompareUsageError(f"compare: {name} {pixels}: must be a count, 1 or more")
+            raise UsageError(f"{name} {pixels}: must be a count, 1 or more")
     return options, program_args
 
 
@@ -161,13 +140,6 @@ def _unused(folder: Path) -> Path:
     return next(path for path in chain([folder], numbered) if not path.exists())
 
 
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise ResourceError(f"cannot make {folder}: {error.strerror}; give another folder with -out") from error
-
-
 # The programs ----------------------------------------------------------------------------------------------------
 
 
@@ -175,24 +147,19 @@ def _run_both(options: argparse.Namespace, args: Sequence[str], folder: Path) ->
     """Run the programs one after the other, so that neither slows the other."""
     command_a = options.a or os.environ.get("NB_C_BIN")
     if not command_a:
-        raise CompareUsageError("compare: no first program: give -a CMD, or set NB_C_BIN")
-    try:
-        commands = [words_of(command_a), words_of(options.b) if options.b else OWN]
-    except UsageError as error:
-        raise CompareUsageError(f"compare: {error}") from error
+        raise UsageError("no first program: give -a CMD, or set NB_C_BIN")
+    commands = [words_of(command_a), words_of(options.b) if options.b else OWN]
     args = list(_rooted(args))
     return [_source_of_run(words, args, folder / name) for name, words in zip("ab", commands, strict=True)]
 
 
 def _source_of_run(words: Sequence[str], args: Sequence[str], folder: Path) -> Source:
-    _make(folder)
+    made_folder(folder)
     try:
         finished = run(words, args, folder)
-        return Source(shlex.join(words), _finite(str(folder), finished.photons), finished.seconds)
     except RunnerError as error:
-        raise RunnerError(f"compare: {error}; what it wrote is in {folder}") from error
-    except InputFileError as error:
-        raise UnreadableError(f"compare: {error}") from error
+        raise RunnerError(f"{error}; what it wrote is in {folder}") from error
+    return Source(shlex.join(words), _finite(str(folder), finished.photons), finished.seconds)
 
 
 def _rooted(args: Sequence[str]) -> Iterator[str]:
@@ -209,10 +176,7 @@ def _rooted(args: Sequence[str]) -> Iterator[str]:
 
 def _source_of_file(path: str, shape: tuple[int, int] | None) -> Source:
     """An image in a file; ``shape`` (slow, fast) is for files that do not tell theirs."""
-    try:
-        return Source(os.path.abspath(path), _finite(path, registry.read(path, shape)))
-    except InputFileError as error:
-        raise UnreadableError(f"compare: {error}") from error
+    return Source(os.path.abspath(path), _finite(path, registry.read(path, shape)))
 
 
 def _finite(name: str, image: np.ndarray) -> Floats:
@@ -234,16 +198,14 @@ def _same_area(images: Sequence[Floats], resample: bool, roi: Sequence[int] | No
     (slow_a, fast_a), (slow_b, fast_b) = (image.shape for image in images)
     shape = min(slow_a, slow_b), min(fast_a, fast_b)
     if images[0].shape != images[1].shape and not resample:
-        raise ShapeError(
-            f"compare: a has {fast_a} x {slow_a} pixels (fast x slow), b {fast_b} x {slow_b}: give -resample"
-        )
+        raise ShapeError(f"a has {fast_a} x {slow_a} pixels (fast x slow), b {fast_b} x {slow_b}: give -resample")
     same = [resampled(image, shape) for image in images]
     if roi is None:
         return same
     xmin, xmax, ymin, ymax = roi
     if not (0 <= xmin <= xmax < shape[1] and 0 <= ymin <= ymax < shape[0]):
-        raise CompareUsageError(
-            f"compare: -roi {xmin} {xmax} {ymin} {ymax}: must be in order, within 0 {shape[1] - 1} 0 {shape[0] - 1}"
+        raise UsageError(
+            f"-roi {xmin} {xmax} {ymin} {ymax}: must be in order, within 0 {shape[1] - 1} 0 {shape[0] - 1}"
         )
     return [image[ymin : ymax + 1, xmin : xmax + 1] for image in same]
 

@@ -2,10 +2,9 @@
 
 import shlex
 from importlib.resources import as_file, files
-from pathlib import Path
 
-from ..errors import ResourceError, UsageError
 from ..nanobragg.parse import parse
+from .base import Parser, made_folder
 from .simulate import run
 
 OPTIONS = """
@@ -15,25 +14,10 @@ OPTIONS = """
 """
 """A crystal of 0.08 µm in a focused pulse of 10¹² photons; the detector's edge is at 2 Å, its corner at 1.5 Å."""
 
-HELP = """usage: nbnumba demo [-out folder]
-
-Calculates structure factors of hen egg-white lysozyme (PDB entry 1HEL) with bulk solvent, renders
-1024 x 1024 pixels and writes what a run writes into a folder (default: demo).
-"""
-
 
 def main(argv: list[str]) -> int:
     """Run the demo and say what to look at."""
-    if any(word.lstrip("-") in ("h", "help") for word in argv):
-        print(HELP, end="")
-        return 0
-    if argv and (len(argv) != 2 or argv[0].lstrip("-") != "out"):
-        raise UsageError(f"demo takes -out folder, not {' '.join(argv)}")
-    folder = Path(argv[1] if argv else "demo")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResourceError(f"cannot make the folder {folder}: {error.strerror}; give another with -out") from error
+    folder = made_folder(_parser().parse_args(argv).out)
     outputs = {
         "-floatfile": "lysozyme.bin",
         "-intfile": "lysozyme_clean_00001.img",
@@ -52,3 +36,13 @@ Look at    {folder}/lysozyme.png: Bragg spots on the smooth scattering of water,
            weaker to the left and right, along the polarization; open {folder}/lysozyme_00001.img, the image as a
            photon-counting detector would see it, in DIALS, XDS, ADXV or fabio.""")
     return status
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="nbnumba demo",
+        description="Calculate structure factors of hen egg-white lysozyme (PDB entry 1HEL) with bulk solvent, render\n"
+        "1024 x 1024 pixels, and write all that a run writes into a folder.",
+    )
+    parser.add_argument("-out", "--out", default="demo", metavar="DIR", help="folder to write into (default: demo)")
+    return parser

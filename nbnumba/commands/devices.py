@@ -1,16 +1,16 @@
 """``nbnumba devices``: what there is to render on a GPU with, and what is missing."""
 
-import argparse
-
-from ..render.cuda import cards as gpu
+from ..render.cuda.cards import cards, versions, why_unusable
+from .base import Parser
 
 
 def main(argv: list[str]) -> int:
     """Print the provider of CUDA and what it uses, the cards, and whether they can render."""
-    argparse.ArgumentParser(prog="nbnumba devices", description=__doc__).parse_args(argv)
-    for what, version in gpu.versions().items():
+    description = "Tell what there is to render on a GPU with, and what is missing."
+    Parser(prog="nbnumba devices", description=description).parse_args(argv)
+    for what, version in versions().items():
         print(f"{what:10s}{version}")
-    for card in gpu.cards():
+    for card in cards():
         if isinstance(card, str):
             print(card)
             continue
@@ -20,6 +20,6 @@ def main(argv: list[str]) -> int:
             f"card {card.number:<5d}{card.name}, compute capability {major}.{minor}, "
             f"{memory:.1f} GiB of memory, {free:.1f} GiB free"
         )
-    reason = gpu.why_unusable()
+    reason = why_unusable()
     print(f"{'usable':10s}{'yes' if reason is None else 'no: ' + reason}")
     return 0

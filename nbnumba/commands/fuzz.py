@@ -10,30 +10,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from ..comparison.fuzz import OURSELVES, Difference, Program, as_test, program, search
-from ..errors import NbnumbaError, ResourceError, UsageError
+from ..comparison.fuzz import OURSELVES, Difference, as_test, program, search
+from ..comparison.programs import RunnerError
+from ..errors import DIFFERS, DONE, UsageError
 from ..formats.files import replacing
 from ..seeds import fresh_seed
 from ..tolerances import DOUBLE, Tolerance
-
-AGREED, DIFFERENT = 0, 3
-_EPILOG = """\
-Exit status: 0 no difference was found; 1 usage; 2 a program cannot be run, or both failed on every command line;
-3 differences were found, each now a test in DIR that fails as long as the programs disagree."""
-
-
-class FuzzUsageError(UsageError):
-    """A command line that fuzz does not take."""
-
-    exit_status = 1
-
-
-class ProgramError(NbnumbaError):
-    """A program that cannot be tried at all."""
-
-    exit_status = 2
+from .base import Parser, made_folder
 
 
 def main(argv: Sequence[str]) -> int:
@@ -41,13 +25,13 @@ def main(argv: Sequence[str]) -> int:
 
     Raises
     ------
-    FuzzUsageError, ProgramError, ResourceError
+    UsageError, RunnerError, ResourceError
         What kept the programs from being tried.
     """
     options = _parsed(argv)
     tolerance = Tolerance(*options.tolerance)
     seed = fresh_seed() if options.seed is None else options.seed
-    a, b = _program(options.a), _program(options.b)
+    a, b = program(options.a), program(options.b)
     began = time.perf_counter()
 
     def keep(found: Difference) -> None:
@@ -62,31 +46,25 @@ def main(argv: Sequence[str]) -> int:
     finally:
         _end_progress()
     if len(result.refused) == result.command_lines:
-        raise ProgramError(f"fuzz: both programs failed on every command line, at last with: {result.refused[-1].text}")
+        raise RunnerError(f"both programs failed on every command line, at last with: {result.refused[-1].text}")
     known = f" ({result.known} not run: they have the options of a difference found before)" if result.known else ""
     refused = f", {len(result.refused)} refused by both" if result.refused else ""
     print(
         f"{result.command_lines} command lines{known}{refused}, {len(result.differences)} differences, "
         f"{time.perf_counter() - began:.1f} s, -seed {seed}"
     )
-    return DIFFERENT if result.differences else AGREED
+    return DIFFERS if result.differences else DONE
 
 
 # The command line ------------------------------------------------------------------------------------------------
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise FuzzUsageError(f"fuzz: {message}; nbnumba fuzz -h tells more")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="nbnumba fuzz",
-        description="Run random command lines in nanoBragg's options through two programs and compare the images.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        description="Run random command lines in nanoBragg's options through two programs and compare the images.\n"
+        "Each difference becomes a test in DIR that fails as long as the programs disagree.",
+        ends_with=(DIFFERS,),
     )
     parser.add_argument(
         "-a", metavar="CMD", default=os.environ.get("NB_C_BIN"), help="first program (that of NB_C_BIN)"
@@ -111,19 +89,12 @@ def _parser() -> argparse.ArgumentParser:
 def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     options = _parser().parse_args(argv)
     if not options.a:
-        raise FuzzUsageError("fuzz: no first program: give -a CMD, or set NB_C_BIN")
+        raise UsageError("no first program: give -a CMD, or set NB_C_BIN")
     if options.n < 1:
-        raise FuzzUsageError(f"fuzz: -n {options.n}: must be a count, 1 or more")
+        raise UsageError(f"-n {options.n}: must be a count, 1 or more")
     if not all(0.0 <= allowed < float("inf") for allowed in options.tolerance):
-        raise FuzzUsageError(f"fuzz: -tolerance {options.tolerance}: must be two numbers, 0 or more")
+        raise UsageError(f"-tolerance {options.tolerance}: must be two numbers, 0 or more")
     return options
-
-
-def _program(command: str) -> Program:
-    try:
-        return program(command)
-    except UsageError as error:
-        raise ProgramError(f"fuzz: {error}") from error
 
 
 # What is told ----------------------------------------------------------------------------------------------------
@@ -141,11 +112,7 @@ def _end_progress() -> None:
 def _write_test(found: Difference, options: argparse.Namespace, tolerance: Tolerance) -> Path:
     """Write the test of a difference, named by a hash of its command line."""
     digest = hashlib.sha256("\0".join(found.args).encode()).hexdigest()[:8]
-    path = Path(options.out).absolute() / f"test_difference_{digest}.py"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResourceError(f"fuzz: cannot make {path.parent}: {error.strerror}; give another -out") from error
+    path = made_folder(options.out).absolute() / f"test_difference_{digest}.py"
     with replacing(path) as file:
         file.write(as_test(found, options.a, options.b, tolerance).encode())
     return path

@@ -13,11 +13,11 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ..choices import PRECISIONS, RENDERERS, BackendName, Precision
 from ..comparison.trace import Trace, brightest_pixels, trace_backend, trace_pixel
-from ..errors import NbnumbaWarning, ResourceError, UsageError
+from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Experiment
 from ..formats.files import replacing
 from ..nanobragg.command import Command
@@ -26,6 +26,7 @@ from ..render.job import render
 from ..seeds import fresh_seed
 from ..setup.inputs import read_inputs
 from ..setup.resolve import Resolved, resolve
+from .base import Parser, made_folder
 from .report import versions
 from .simulate import input_files, with_cached_factors
 
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> int:
     """
     began = time.perf_counter()
     options, args = _parsed(argv)
-    folder = _folder(options.out)
+    folder = made_folder(options.out)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("module", NbnumbaWarning)
         command = parse(args)
@@ -79,20 +80,13 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"trace: {message}; nbnumba trace -h tells more")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="nbnumba trace",
         usage="nbnumba trace -pixel s f [options] -- ARGS",
         description="Write down every intermediate value of single pixels of the image that nanoBragg's options ARGS\n"
         "describe, in the plain arithmetic of the reference renderer.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument(
         "-pixel", nargs=2, type=int, action="append", default=[], metavar=("s", "f"),
@@ -111,21 +105,12 @@ def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     end = argv.index("--") if "--" in argv else len(argv)
     options, args = _parser().parse_args(argv[:end]), list(argv[end + 1 :])
     if not args:
-        raise UsageError("trace: give -- and nanoBragg's options")
+        raise UsageError("give -- and nanoBragg's options")
     if not options.pixel and options.brightest < 1:
-        raise UsageError("trace: no pixel: give -pixel slow fast, or -brightest n with n of 1 or more")
+        raise UsageError("no pixel: give -pixel slow fast, or -brightest n with n of 1 or more")
     if options.backend == "reference" and options.precision == "mixed":
-        raise UsageError("trace: -backend reference -precision mixed: that renderer has double precision alone")
+        raise UsageError("-backend reference -precision mixed: that renderer has double precision alone")
     return options, args if options.mode is None else [*args, "-mode", options.mode]
-
-
-def _folder(name: str) -> Path:
-    folder = Path(name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResourceError(f"cannot make the folder {folder}: {error.strerror}; give another with -out") from error
-    return folder
 
 
 def _brightest(resolved: Resolved, options: argparse.Namespace) -> list[tuple[int, int]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from ..comparison.trace_diff import (
     CHAIN,
@@ -15,22 +14,20 @@ from ..comparison.trace_diff import (
     Diff,
     Difference,
     Key,
-    TraceDiffUsageError,
     TraceFile,
     Value,
     diff_traces,
     read_trace,
 )
+from ..errors import DIFFERS, DONE, UsageError
 from ..experiment.quirks import LABELS
 from ..tolerances import INDEX, PHOTONS, TAP
+from .base import Parser
 
-AGREE, DIFFER = 0, 3
 _EPILOG = f"""\
 A tap agrees where |difference| is at most {TAP.relative:g} of its largest component, or {TAP.absolute:g}; a Miller
 index where it is at most {INDEX.absolute:g}; F_latt and photons where it is at most {PHOTONS.relative:g} of the value.
-A log may be any program's output that has lines of nanoBragg's instrumented taps, TRACE_C or TRACE_PY.
-
-exit status: 0 all taps agree; 1 usage; 3 some differ; 5 a file cannot be read"""
+A log may be any program's output that has lines of nanoBragg's instrumented taps, TRACE_C or TRACE_PY."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ def main(argv: list[str]) -> int:
 
     Raises
     ------
-    TraceDiffUsageError, UnreadableTraceError
+    UsageError, InputFileError
         What kept the traces from being compared.
     """
     options = _parser().parse_args(argv)
@@ -61,24 +58,18 @@ def main(argv: list[str]) -> int:
         tables += [_scaling(diff)] if options.scaling else []
         blocks = ["\n".join(_summary(diff)), *map(_markdown if options.format == "markdown" else _text, tables)]
         print("\n\n".join(blocks))
-    return DIFFER if diff.differences else AGREE
+    return DIFFERS if diff.differences else DONE
 
 
 # The command line ------------------------------------------------------------------------------------------------
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise TraceDiffUsageError(f"trace-diff: {message}; nbnumba trace-diff -h tells more")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="nbnumba trace-diff",
         description="Find where two traces of a pixel, logs or JSON of nbnumba trace, begin to differ.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        ends_with=(DIFFERS,),
     )
     parser.add_argument("a", metavar="A", help="a trace: log or JSON")
     parser.add_argument("b", metavar="B", help="another one of the same pixel")
@@ -99,9 +90,9 @@ def _tolerance(word: str) -> tuple[str, float]:
     except ValueError:
         value = math.nan
     if name not in CHAIN:
-        raise TraceDiffUsageError(f"trace-diff: -tol {word}: {name!r} is no tap; known are {', '.join(CHAIN)}")
+        raise UsageError(f"-tol {word}: {name!r} is no tap; known are {', '.join(CHAIN)}")
     if not 0.0 <= value < math.inf:
-        raise TraceDiffUsageError(f"trace-diff: -tol {word}: must be NAME=VALUE, the value 0 or more")
+        raise UsageError(f"-tol {word}: must be NAME=VALUE, the value 0 or more")
     return name, value
 
 

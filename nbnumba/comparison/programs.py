@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputFileError, NbnumbaError, UsageError
+from ..errors import USAGE, InputFileError, NbnumbaError, UsageError
 from ..formats.files import read_bytes
 from ..formats.images.raw import read_raw
 from ..formats.images.smv import header_value
@@ -41,7 +41,7 @@ _LAST_LINES = 3
 class RunnerError(NbnumbaError):
     """A program that did not do its work: names it, its exit status and its last words."""
 
-    exit_status = 2
+    exit_status = USAGE
 
 
 @dataclass(frozen=True)

@@ -190,7 +190,7 @@ def trace_backend(resolved: Resolved, slow: int, fast: int, backend: BackendName
     alone = plan._replace(detector=plan.detector._replace(roi=(fast, fast, slow, slow), mask=no_mask))
 
     def rendered(part: Plan) -> float:
-        return float(render(replace(resolved, plan=part), backend, precision).photons[slow, fast])
+        return float(render(replace(resolved, plans=(part,)), backend, precision).photons[slow, fast])
 
     def share(angle: float) -> float:
         still = alone.crystal._replace(phi=np.array([angle]))

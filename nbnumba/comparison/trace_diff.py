@@ -11,23 +11,11 @@ from itertools import count
 from operator import index
 from typing import Any, NamedTuple
 
-from ..errors import InputFileError, UsageError
+from ..errors import InputFileError
 from ..formats.files import read_text
 from ..tolerances import TAP, TAPS, TapTolerance
 
 Value = tuple[float, ...] | str
-
-
-class TraceDiffUsageError(UsageError):
-    """A command line that trace-diff does not take."""
-
-    exit_status = 1
-
-
-class UnreadableTraceError(InputFileError):
-    """A file that holds no trace."""
-
-    exit_status = 5
 
 
 # The chain -------------------------------------------------------------------------------------------------------
@@ -389,13 +377,10 @@ def read_trace(path: str) -> TraceFile:
 
     Raises
     ------
-    UnreadableTraceError
+    InputFileError
         A file that is missing or holds no trace, a tap that cannot be read or comes twice, by line.
     """
-    try:
-        text = read_text(path, "the trace")
-    except InputFileError as error:
-        raise UnreadableTraceError(f"trace-diff: {error}") from error
+    text = read_text(path, "the trace")
     return _from_json(path, text) if text.lstrip().startswith("{") else _from_log(path, text)
 
 
@@ -410,13 +395,13 @@ def _from_log(path: str, text: str) -> TraceFile:
         except (ValueError, KeyError):
             found = {}
         if not found:
-            raise UnreadableTraceError(f"{path}:{number}: {line.strip()!r} must be a tap: a name and its value")
+            raise InputFileError(f"{path}:{number}: {line.strip()!r} must be a tap: a name and its value")
         for key, value in found.items():
             if key in taps:
-                raise UnreadableTraceError(f"{path}:{number}: {key} comes a second time; give the trace of one pixel")
+                raise InputFileError(f"{path}:{number}: {key} comes a second time; give the trace of one pixel")
             taps[key] = value
     if not taps:
-        raise UnreadableTraceError(f"{path}: no line begins with TRACE_; must be a trace of one pixel")
+        raise InputFileError(f"{path}: no line begins with TRACE_; must be a trace of one pixel")
     return TraceFile(path, "log", taps)
 
 
@@ -457,7 +442,7 @@ def _from_json(path: str, text: str) -> TraceFile:
             taps |= {Key(name, phi_tic): _floats(value) for name, value in step.items()}
         kind = "json" if content["arithmetic"] == "reference" else "backend"
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise UnreadableTraceError(f"{path}: {error}; must be JSON as nbnumba trace writes it") from error
+        raise InputFileError(f"{path}: {error}; must be JSON as nbnumba trace writes it") from error
     return TraceFile(path, kind, taps)
 
 

@@ -6,13 +6,13 @@ carries its unit in its name. A noun takes lists, NumPy's scalars and arrays, an
 texts, and keeps tuples, numbers and texts; what is not of a field's type is a :class:`UsageError` that names the field.
 """
 
-from .detector import OWN_PIVOT, Detector
+from .detector import OWN_PIVOT, Detector, Panel
 from .experiment import Experiment, changed, nouns, with_right_values
 from .nouns import Background, Beam, Crystal, Goniometer, Noise, Readout, Sampling, Scan, StructureFactors
 from .types import Cell, Convention, Mask, Matrix, Mode, Pivot, Shape, SourceRow, Vector
 
 __all__ = [
     "OWN_PIVOT", "Background", "Beam", "Cell", "Convention", "Crystal", "Detector", "Experiment", "Goniometer",
-    "Mask", "Matrix", "Mode", "Noise", "Pivot", "Readout", "Sampling", "Scan", "Shape", "SourceRow",
+    "Mask", "Matrix", "Mode", "Noise", "Panel", "Pivot", "Readout", "Sampling", "Scan", "Shape", "SourceRow",
     "StructureFactors", "Vector", "changed", "nouns", "with_right_values",
 ]  # fmt: skip

@@ -1,7 +1,5 @@
 """The detector: where it stands, its pixels, its sensor, and which of its pixels count."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -21,8 +19,47 @@ OWN_PIVOT: dict[Convention, Pivot] = {
 
 
 @dataclass(frozen=True)
+class Panel(Noun):
+    """A flat piece of a detector, placed by itself in the laboratory frame of the detector's convention.
+
+    Pixel (i, j) is centred at origin + (i + ½) fast step + (j + ½) slow step, all from the sample.
+
+    Examples
+    --------
+    >>> from nbnumba import Detector, Panel
+    >>> left, right = (
+    ...     Panel(name, 32, 64, origin_mm=(x, -3.2, 100), fast_step_mm=(0.1, 0, 0), slow_step_mm=(0, 0.1, 0))
+    ...     for name, x in (("left", -3.25), ("right", 0.05))
+    ... )
+    >>> len(Detector(convention="dials", panels=[left, right]).panels)
+    2
+    """
+
+    name: str = ""
+    """For people and files."""
+    fast_pixels: int | None = None
+    """Pixels along fast; every panel needs these, and the four below."""
+    slow_pixels: int | None = None
+    """Pixels along slow."""
+    origin_mm: GivenVector = NOT_GIVEN
+    """Outer corner of the first pixel."""
+    fast_step_mm: GivenVector = NOT_GIVEN
+    """From a pixel to the next along fast: its direction and its edge in one."""
+    slow_step_mm: GivenVector = NOT_GIVEN
+    """The same along slow; pixels may be oblong, and need not be quite rectangular."""
+    mask: Taking[Mask | None, Mask | Array | None] = NOT_GIVEN
+    """An array of truths or whole numbers (slow, fast): pixels of value 0 are not rendered."""
+    roi: Taking[tuple[int, int, int, int] | None, Values[int] | None] = field(NOT_GIVEN, unit="px")
+    """First and last fast, first and last slow pixel to render, all inclusive."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mask", as_mask(self.mask))
+        super().__post_init__()
+
+
+@dataclass(frozen=True)
 class Detector(Noun):
-    """A flat (or spherical) pixel detector and where it stands.
+    """A flat (or spherical) pixel detector and where it stands, or one of several panels.
 
     Beam centre, nearest point and the vectors are read in the axes of ``convention``.
     """
@@ -95,6 +132,8 @@ class Detector(Noun):
     """Radius of a disc on the detector, about the beam centre, that stops all photons."""
     roi: Taking[tuple[int, int, int, int] | None, Values[int] | None] = field(NOT_GIVEN, unit="px")
     """First and last fast, first and last slow pixel to render, all inclusive."""
+    panels: Taking[tuple[Panel, ...] | None, Values[Panel] | None] = NOT_GIVEN
+    """Flat pieces, each with a place, pixels, mask and region of its own, in place of all that says these here."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mask", as_mask(self.mask))

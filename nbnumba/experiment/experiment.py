@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
-from difflib import get_close_matches
+from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import cache
 from typing import Any, TypeVar
 
 from ..errors import NbnumbaWarning, UsageError
 from .detector import Detector
-from .noun import Noun, path_of, shown, types_of
+from .noun import Noun, changed_noun, shown, types_of
 from .nouns import Background, Beam, Crystal, Goniometer, Noise, Readout, Sampling, Scan, StructureFactors
-from .toml import as_toml, from_toml
+from .toml import as_toml, from_toml, is_list_of_tables
 from .types import Mode
 
 SomeNoun = TypeVar("SomeNoun", bound=Noun)
@@ -142,7 +141,7 @@ class Experiment(Noun):
         UsageError
             A mask in memory.
         """
-        if self.detector.mask is not None:
+        if self.detector.mask or any(panel.mask for panel in self.detector.panels or ()):
             raise UsageError(
                 "detector.mask: a mask in memory has no text: save it as an SMV image, and name that by mask_file"
             )
@@ -169,7 +168,7 @@ class Experiment(Noun):
         """
         if not isinstance(values, Mapping):
             raise UsageError(f"an experiment is a mapping of its nouns, not {shown(values)}")
-        return _changed(cls(), values)
+        return changed_noun(cls(), values)
 
     def to_toml(self) -> str:
         """A TOML document.
@@ -237,18 +236,7 @@ def changed(experiment: Experiment, **changes: Any) -> Experiment:
     """
     if not isinstance(experiment, Experiment):
         raise UsageError(f"changed: {shown(experiment)} is not an Experiment")
-    return _changed(experiment, changes)
-
-
-def _changed(noun: Any, changes: Mapping[str, Any]) -> Any:
-    kind: Any = type(noun)
-    given: dict[str, Any] = {}
-    for name, value in changes.items():
-        if name not in types_of(kind):
-            raise _unknown(kind, name)
-        old = getattr(noun, name)
-        given[name] = _changed(old, value) if isinstance(old, Noun) and isinstance(value, Mapping) else value
-    return replace(noun, **given)
+    return changed_noun(experiment, changes)
 
 
 @cache
@@ -264,19 +252,9 @@ def with_right_values(noun: SomeNoun, **values: Any) -> SomeNoun:
     return copy
 
 
-def _unknown(noun: Any, name: Any) -> UsageError:
-    """What to say of a field that there is not: the nearest ones of the noun, else of others, else all of the noun."""
-    name = name if isinstance(name, str) and name.isidentifier() else repr(name)
-    near = [path_of(noun, field) for field in get_close_matches(name, types_of(noun))] or [
-        path_of(group, field)
-        for group in nouns().values()
-        for field in get_close_matches(name, types_of(group), cutoff=0.8)
-    ]
-    advice = f"did you mean {' or '.join(near[:3])}?" if near else f"known are: {', '.join(types_of(noun))}"
-    return UsageError(f"{path_of(noun, name)} is not a field of {noun.__name__}; {advice}")
-
-
 def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if is_list_of_tables(value):
+        return tuple(_without_none(item) for item in value)
     return value

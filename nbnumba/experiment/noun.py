@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from difflib import get_close_matches
 from functools import cache
 from numbers import Integral, Real
 from os import PathLike, fspath
@@ -51,9 +53,43 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 
 def path_of(noun: type, name: str) -> str:
     """A field's name from the experiment down."""
-    from .experiment import Experiment  # made of nouns
+    from .experiment import Experiment, nouns  # made of nouns
 
-    return ".".join([*(field for field, kinds in types_of(Experiment).items() if noun in kinds), name])
+    if noun is Experiment:
+        return name
+    for group, kind in nouns().items():
+        if noun is kind:
+            return f"{group}.{name}"
+        for field, kinds in types_of(kind).items():
+            if any(noun in get_args(item) for item in kinds):
+                return f"{group}.{field}.{name}"
+    return name
+
+
+def changed_noun(noun: Any, changes: Mapping[str, Any]) -> Any:
+    """A copy with some fields replaced, or a UsageError that names the field that is wrong."""
+    kind: Any = type(noun)
+    given: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name not in types_of(kind):
+            raise _unknown(kind, name)
+        old = getattr(noun, name)
+        given[name] = changed_noun(old, value) if isinstance(old, Noun) and isinstance(value, Mapping) else value
+    return replace(noun, **given)
+
+
+def _unknown(noun: Any, name: Any) -> UsageError:
+    """What to say of a field that there is not: the nearest ones of the noun, else of others, else all of the noun."""
+    name = name if isinstance(name, str) and name.isidentifier() else repr(name)
+    from .experiment import nouns  # made of nouns
+
+    near = [path_of(noun, field) for field in get_close_matches(name, types_of(noun))] or [
+        path_of(group, field)
+        for group in nouns().values()
+        for field in get_close_matches(name, types_of(group), cutoff=0.8)
+    ]
+    advice = f"did you mean {' or '.join(near[:3])}?" if near else f"known are: {', '.join(types_of(noun))}"
+    return UsageError(f"{path_of(noun, name)} is not a field of {noun.__name__}; {advice}")
 
 
 def _typed(noun: type, name: str, value: Any) -> Any:
@@ -117,13 +153,21 @@ def _as(kind: Any, value: Any) -> Any:
         return value
     if kind not in (float, int, str) and isinstance(kind, type) and isinstance(value, kind):
         return value
+    if _is_noun(kind) and isinstance(value, Mapping):
+        return changed_noun(kind(), value)
     raise TypeError
+
+
+def _is_noun(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Noun)
 
 
 def _words(kind: Any) -> str:
     parts = get_args(kind)
     if get_origin(kind) is Literal:
         return " or ".join((", ".join(parts[:-1]), parts[-1]) if parts[1:] else parts)
+    if get_origin(kind) is tuple and _is_noun(parts[0]):
+        return f"a list of {parts[0].__name__}s"
     if get_origin(kind) is tuple and get_origin(parts[0]) is tuple:
         return f"{'rows of' if parts[-1] is Ellipsis else f'{len(parts)} x'} {_words(parts[0])}"
     if get_origin(kind) is tuple:

@@ -1,7 +1,5 @@
 """The nouns of an experiment but for the detector: beam, scan, crystal, and what is around them."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

@@ -1,8 +1,7 @@
-"""Plain values of an experiment as a TOML document, one table for each noun."""
+"""Plain values of an experiment as a TOML document, one table for each noun, one of an array for each of several."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,16 +10,29 @@ from ..errors import UsageError
 
 def as_toml(values: Mapping[str, Any]) -> str:
     """The text of nested plain values, None in a list being the text ``none``."""
-    scalars = {name: value for name, value in values.items() if not isinstance(value, dict)}
-    text = "".join(f"{name} = {_toml(value)}\n" for name, value in scalars.items())
+    text = _lines({name: value for name, value in values.items() if not isinstance(value, dict)})
     for name, table in values.items():
         if isinstance(table, dict) and table:
-            text += f"\n[{name}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
+            lists = {key: value for key, value in table.items() if is_list_of_tables(value)}
+            text += f"\n[{name}]\n" + _lines({key: table[key] for key in table if key not in lists})
+            text += "".join(f"\n[[{name}.{key}]]\n" + _lines(row) for key, rows in lists.items() for row in rows)
     return text
+
+
+def is_list_of_tables(value: Any) -> bool:
+    """Whether a plain value is a list of nouns, each of which has a table of its own."""
+    return isinstance(value, tuple) and bool(value) and isinstance(value[0], dict)
+
+
+def _lines(table: Mapping[str, Any]) -> str:
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
 
 
 def from_toml(text: str) -> dict[str, Any]:
     """The nested plain values of a text, or a UsageError that says why it has none."""
+    # Its import takes longer than that of all nouns, and most command lines have no such text.
+    import tomllib
+
     try:
         return tomllib.loads(text)
     except (ValueError, TypeError, RecursionError) as error:

@@ -34,13 +34,13 @@ class PanelGeometry(HoldsArrays):
     slow_pixels: int
     """Pixels along slow."""
     pixel_mm: float
-    """Edge of a pixel."""
+    """Edge of a pixel; the square root of its area, where it is no square."""
     origin_mm: Vector
     """Outer corner of the first pixel."""
     fast: Vector
-    """Fast axis."""
+    """From a pixel to the next along fast, in units of ``pixel_mm``: of length 1 where pixels are squares."""
     slow: Vector
-    """Slow axis."""
+    """The same along slow."""
     distance_mm: float
     """Sample to beam spot."""
     close_distance_mm: float
@@ -69,6 +69,11 @@ class PanelGeometry(HoldsArrays):
     """First and last fast, first and last slow pixel that are measured, all inclusive."""
     mask: npt.NDArray[Any] | None
     """0 where a pixel is not measured; None: all are."""
+
+    @property
+    def has_one_edge(self) -> bool:
+        """Whether ``pixel_mm`` is the edge of a pixel along both axes, but for rounding."""
+        return bool(np.abs(np.linalg.norm([self.fast, self.slow], axis=1) - 1.0).max() < 1e-9)
 
     @property
     def measured(self) -> npt.NDArray[np.bool_]:

@@ -145,7 +145,10 @@ def write(image_format: Format, path: Any, frame: Frame, **options: str) -> Fram
     options = options_of(image_format, options)
     content_of(image_format, frame.content)
     if len(frame.pixels) > 1 and not image_format.many_panels:
-        raise UsageError(f"{image_format.name} holds one panel, and the image has {len(frame.pixels)}")
+        many = ", ".join(f"{' '.join(one.suffixes)} ({one.name})" for one in formats() if one.many_panels)
+        raise UsageError(
+            f"{image_format.name} holds one panel, and the image has {len(frame.pixels)}: give it as {many}"
+        )
     fitted = image_format.fitted(frame, **options)
     image_format.write(path, fitted, **options)
     return fitted

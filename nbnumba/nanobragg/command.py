@@ -1,7 +1,5 @@
 """What a command line says: the experiment, the files that are written, how the work is done."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..errors import DIFFERS, RECORDED, exit_statuses
 from .option import Option
 from .table import OPTIONS
 
@@ -13,7 +14,7 @@ Simulate X-ray diffraction images of a crystal on a pixel detector: the method, 
 files of nanoBragg. Options may have one or two dashes; of two options for one thing the later
 one on the line counts."""
 
-_EPILOG = """\
+_EPILOG = f"""\
 examples:
   a cube of 10 cells, every F the same:
     nbnumba -cell 70 80 90 -N 10 -default_F 100 -detpixels 512
@@ -33,13 +34,7 @@ other commands (each with -h):
   nbnumba trace     every intermediate value of single pixels
   nbnumba trace-diff  where two such traces begin to differ
 
-exit status:
-  0    all files are written
-  1    compare, fuzz, trace-diff: usage; the -h of these and of golden tells what else theirs mean
-  2    an option or a value that cannot be
-  3    an input file that cannot be read, or does not hold what it should
-  4    memory, disk, output folder or device are not there
-  130  interrupted (143 by SIGTERM, 129 by SIGHUP)
+{exit_statuses(DIFFERS, RECORDED)}
 """
 
 

@@ -2,7 +2,7 @@
 
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from ..choices import BackendName, Device, Precision
 from ..errors import DeviceError, NbnumbaError, NbnumbaWarning, UsageError
 from ..interruption import Worker
 from ..kernels.plan import Plan
+from ..setup.panels import stacked
 from ..setup.resolve import Resolved
 from .backends import How, in_turn
 from .canvas import Canvas, Partial
@@ -35,20 +36,23 @@ class Rendering(HoldsArrays):
     """The image and how it came about."""
 
     photons: np.ndarray
-    """float32 (slow, fast)."""
+    """float32 (slow, fast); of several panels, one above the other."""
     backend: str
     """Who rendered it, and why not another where that needs saying."""
 
 
 class Job:
-    """A plan that is being rendered in threads of its own. Any thread may ask."""
+    """Plans that are being rendered in threads of their own, those of a frame's panels one after the other.
 
-    def __init__(self, plan: Plan, how: How) -> None:
-        self._plan, self._how = plan, how
+    Any thread may ask.
+    """
+
+    def __init__(self, plans: Sequence[Plan], how: How) -> None:
+        self._plans, self._how = plans, how
         self._stop = np.zeros(1, np.int64)
         self.notes: list[str] = []
         """What is to be told as warnings; complete once the job has ended."""
-        self._canvas = Canvas(plan, self._stop, self.notes)
+        self._canvases = [Canvas(plan, self._stop, self.notes) for plan in plans]
         self._changing = threading.Lock()
         self._worker = Worker(self._rendered)
 
@@ -59,12 +63,12 @@ class Job:
     @property
     def pixels(self) -> int:
         """How many there are in the region of interest."""
-        return self._canvas.pixels
+        return sum(canvas.pixels for canvas in self._canvases)
 
     @property
     def pixels_done(self) -> int:
         """How many are done; a card counts its share of unfinished ones."""
-        return int(self._canvas.done.sum())
+        return sum(int(canvas.done.sum()) for canvas in self._canvases)
 
     @property
     def progress(self) -> float:
@@ -73,12 +77,14 @@ class Job:
 
     def partial(self) -> Partial:
         """The image so far, and which of its pixels are finished."""
-        return self._canvas.partial()
+        parts = [canvas.partial() for canvas in self._canvases]
+        return Partial(stacked([part.photons for part in parts]), stacked([part.finished for part in parts]))
 
     def cancel(self) -> None:
         """Have the threads end within a fraction of a second; what is being compiled is compiled first."""
         with self._changing:
-            self._canvas.freeze()
+            for canvas in self._canvases:
+                canvas.freeze()
             self._stop[0] = 1
 
     def wait(self, timeout_s: float | None = None) -> bool:
@@ -101,12 +107,16 @@ class Job:
         return self._worker.result()
 
     def _rendered(self) -> Rendering:
-        """The plan on the first backend that serves it and does not fail."""
-        plan, how, reason = self._plan, self._how, ""
+        said = dict.fromkeys(self._rendered_panel(number) for number in range(len(self._plans)))
+        return Rendering(stacked([canvas.photons for canvas in self._canvases]), "; ".join(said))
+
+    def _rendered_panel(self, number: int) -> str:
+        """Have a plan rendered by the first backend that serves it and does not fail; which that is."""
+        plan, how, reason = self._plans[number], self._how, ""
         for backend in in_turn(how.backend):
             why = backend.why_not(plan, 0.0)
             if why is None:
-                canvas = self._fresh_canvas()
+                canvas = self._fresh_canvas(number)
                 try:
                     said, outside = backend.render(plan, how, canvas)
                     why = backend.why_not(plan, outside)
@@ -119,15 +129,15 @@ class Job:
             if why is None:
                 if outside and plan.factors.interpolate == 1:
                     self.notes.append(OUTSIDE)
-                return Rendering(canvas.photons, said + reason)
+                return said + reason
             reason = f": {why}"
         raise AssertionError("the last backend serves every plan")
 
-    def _fresh_canvas(self) -> Canvas:
+    def _fresh_canvas(self, number: int) -> Canvas:
         with self._changing:
-            if self._canvas.done.any() and not self._stop[0]:
-                self._canvas = Canvas(self._plan, self._stop, self.notes)
-            return self._canvas
+            if self._canvases[number].done.any() and not self._stop[0]:
+                self._canvases[number] = Canvas(self._plans[number], self._stop, self.notes)
+            return self._canvases[number]
 
 
 def start(
@@ -156,7 +166,7 @@ def start(
     UsageError, ResourceError
         A choice that there is not; no thread is to be had.
     """
-    job = Job(resolved.plan, How(backend, precision, threads, device))
+    job = Job(resolved.plans, How(backend, precision, threads, device))
     job.begin()
     return job
 
@@ -172,7 +182,7 @@ def render(
     """Photons of a resolved experiment; Ctrl-C ends it within a fraction of a second."""
     how = How(backend, precision, threads, device)
     check_progress(progress)
-    job = Job(resolved.plan, how)
+    job = Job(resolved.plans, how)
     try:
         job.begin()
         ended = False
@@ -186,7 +196,7 @@ def render(
         job.wait(PATIENCE_S)
         raise
     finally:
-        for note in job.notes:
+        for note in dict.fromkeys(job.notes):
             warnings.warn(note, NbnumbaWarning, stacklevel=3)
 
 

@@ -10,8 +10,8 @@ from ..experiment.quirks import Quirks
 from ..kernels.equations.vectors import cross, length
 from ..kernels.plan import Plan, SourcesPlan
 from ..units import METRES_PER_ANGSTROM, metres_from_mm
-from .geometry import Geometry
 from .inputs import Inputs
+from .panels import PlacedPanel
 from .sources import Sources, beam_sources, listed_sources
 
 DEFAULT_WAVELENGTH_ANGSTROM = 1.0
@@ -35,14 +35,12 @@ def fluence(beam: Beam) -> float:
     return beam.fluence_per_m2
 
 
-def sources_of(
-    experiment: Experiment, inputs: Inputs, geometry: Geometry, wavelength: float, quirks: Quirks
-) -> Sources:
+def sources_of(experiment: Experiment, inputs: Inputs, lab: PlacedPanel, wavelength: float, quirks: Quirks) -> Sources:
     """The sources of a list, or of the beam's divergence and spectrum."""
     if inputs.sources is not None:
         weighted = not quirks.source_weights_ignored
-        return listed_sources(inputs.sources, geometry.beam, wavelength, weighted)
-    sources = beam_sources(experiment.beam, geometry.beam, geometry.polarization, wavelength)
+        return listed_sources(inputs.sources, lab.beam, wavelength, weighted)
+    sources = beam_sources(experiment.beam, lab.beam, lab.polarization, wavelength)
     if sources.wavelength_angstrom.min() <= 0.0:
         raise UsageError(
             f"-dispersion {experiment.beam.dispersion_percent:g} percent reaches wavelengths of 0 or less: give less"

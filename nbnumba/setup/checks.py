@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import is_dataclass
 from typing import Any, get_origin
 
 from ..errors import NbnumbaWarning, UsageError
@@ -80,11 +81,13 @@ def check_experiment(experiment: Experiment) -> None:
     is_nothing = background.amorphous_file is not None and background.water_um == 0
     if is_nothing and not quirks_of(experiment).amorphous_ignored:
         raise UsageError("-water 0: must be above 0 beside -stol, -4stol or -Q: it is the material's thickness")
-    roi = experiment.detector.roi
-    if roi is not None and (roi[0] > roi[1] or roi[2] > roi[3]):
-        raise UsageError(
-            f"-roi {' '.join(map(str, roi))} is reversed: give fast first, fast last, slow first, slow last"
-        )
+    detector = experiment.detector
+    rois = [("-roi", detector.roi), *(("roi of a panel,", panel.roi) for panel in detector.panels or ())]
+    for name, roi in rois:
+        if roi is not None and (roi[0] > roi[1] or roi[2] > roi[3]):
+            raise UsageError(
+                f"{name} {' '.join(map(str, roi))} is reversed: give fast first, fast last, slow first, slow last"
+            )
 
 
 def _check_exclusive(experiment: Experiment) -> None:
@@ -115,5 +118,7 @@ def _numbers_in(value: Any) -> Iterator[float]:
     if type(value) is tuple:
         for part in value:
             yield from _numbers_in(part)
+    elif is_dataclass(value):
+        yield from _numbers_in(tuple(vars(value).values()))
     elif type(value) is float or type(value) is int:
         yield value

@@ -7,7 +7,6 @@ from ..experiment.quirks import Quirks
 from ..kernels.equations.vectors import Vector, scaled
 from ..kernels.plan import GAUSS, ROUND, SQUARE, TOPHAT, CrystalPlan
 from ..units import METRES_PER_ANGSTROM, radians_from_degrees
-from .geometry import Geometry
 from .inputs import Inputs
 from .lattice import Lattice, axes_of_edges, orient_crystal
 from .mosaic import random_misset
@@ -39,7 +38,7 @@ def _misset_rad(experiment: Experiment, quirks: Quirks) -> Vector:
 
 
 def crystal_plan(
-    crystal: Crystal, lattice: Lattice, geometry: Geometry, scan: PhiSampling, domains: np.ndarray, quirks: Quirks
+    crystal: Crystal, lattice: Lattice, spindle: Vector, scan: PhiSampling, domains: np.ndarray, quirks: Quirks
 ) -> CrystalPlan:
     """The crystal in m and Å⁻¹, and every way in which it lies during the exposure."""
     width = (lattice.a_star, lattice.b_star, lattice.c_star)
@@ -55,7 +54,7 @@ def crystal_plan(
         cells=lattice.cells,
         shape=SHAPES[crystal.shape],
         fudge=float(crystal.fudge),
-        spindle=geometry.spindle,
+        spindle=spindle,
         phi=scan.phi_rad,
         phi_carryover=int(quirks.phi_zero_keeps_cell),
         domains=domains,

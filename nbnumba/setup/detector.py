@@ -1,54 +1,98 @@
-"""The detector as kernels take it: its surface, the layers of its sensor, the pixels that are rendered."""
+"""What kernels take of each panel: its pixels in space, its sensor, and which pixels are rendered."""
 
 import math
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import InputFileError, NbnumbaWarning, UsageError
-from ..experiment import Detector
+from ..experiment import Detector, Experiment
 from ..experiment.quirks import Quirks
 from ..kernels.equations.pixel import position
 from ..kernels.equations.vectors import dot
 from ..kernels.plan import FLAT, MIXED_AXES, SPHERE, DetectorPlan
 from ..units import metres_from_microns, metres_from_mm
-from .geometry import Geometry, pixels_within
+from .geometry import place_detector
 from .inputs import Inputs
+from .panels import PlacedPanel, listed_panels, pixels_within
+
+Roi = tuple[int, int, int, int]
 
 
-def detector_plan(detector: Detector, geometry: Geometry, inputs: Inputs, quirks: Quirks) -> DetectorPlan:
-    """The detector in SI."""
-    layers, layer_step, attenuation = _sensor(detector, quirks)
+@dataclass(frozen=True)
+class Sensor:
+    """How all panels of a detector stop photons."""
+
+    layers: int = 1
+    """Into which it is cut along its depth."""
+    layer_step_m: float = 0.0
+    """Thickness of each; 0 without absorption."""
+    attenuation_per_m: float = 0.0
+    """Linear attenuation coefficient µ."""
+
+
+def place_panels(experiment: Experiment) -> tuple[PlacedPanel, ...]:
+    """The panels that are listed; else the one that a convention places, with all that is known of it."""
+    if experiment.detector.panels is not None:
+        return listed_panels(experiment)
+    return (place_detector(experiment),)
+
+
+def detector_plans(
+    detector: Detector, panels: Sequence[PlacedPanel], inputs: Inputs, quirks: Quirks
+) -> tuple[DetectorPlan, ...]:
+    """What kernels take of each panel."""
+    sensor = sensor_of(detector, quirks)
+    beamstop_m = metres_from_mm(detector.beamstop_mm)
+    if detector.panels is None:
+        mask = _rendered(panels[0], _of_its_size(inputs, panels[0]), beamstop_m)
+        return (_plan(detector, sensor, panels[0], _roi("-roi", detector.roi, panels[0]), mask, quirks),)
+    plans = []
+    for number, (listed, panel) in enumerate(zip(detector.panels, panels, strict=True)):
+        name = f"detector.panels[{number}]"
+        pixels = None if listed.mask is None else np.asarray(listed.mask)
+        if pixels is not None and pixels.shape != (panel.slow_pixels, panel.fast_pixels):
+            raise _wrong_size(UsageError, f"{name}.mask", pixels, panel)
+        roi = _roi(f"{name}.roi", listed.roi, panel)
+        plans.append(_plan(detector, sensor, panel, roi, _rendered(panel, pixels, beamstop_m), quirks))
+    return tuple(plans)
+
+
+def _plan(
+    detector: Detector, sensor: Sensor, panel: PlacedPanel, roi: Roi, mask: np.ndarray, quirks: Quirks
+) -> DetectorPlan:
     surface = (MIXED_AXES if quirks.curved_by_mixed_axes else SPHERE) if detector.curved else FLAT
-    deepest = geometry.close_distance_m + (layers - 1) * layer_step
-    if surface == FLAT and deepest * geometry.close_distance_m <= 0.0:
+    deepest = panel.close_distance_m + (sensor.layers - 1) * sensor.layer_step_m
+    if surface == FLAT and deepest * panel.close_distance_m <= 0.0:
         raise UsageError(
             f"-detector_thick {detector.thickness_um:g}: the sensor's layers reach the sample: "
             "reverse -odet_vector, or move the detector away"
         )
     plan = DetectorPlan(
-        fast_pixels=geometry.fast_pixels,
-        slow_pixels=geometry.slow_pixels,
-        pixel=geometry.pixel_m,
-        fast=geometry.fast,
-        slow=geometry.slow,
-        normal=geometry.normal,
-        origin=geometry.origin_m,
-        beam=geometry.beam,
-        distance=geometry.distance_m,
-        close_distance=geometry.close_distance_m,
-        fbeam=geometry.fbeam_m,
-        sbeam=geometry.sbeam_m,
+        fast_pixels=panel.fast_pixels,
+        slow_pixels=panel.slow_pixels,
+        pixel=panel.pixel_m,
+        fast=panel.fast,
+        slow=panel.slow,
+        normal=panel.normal,
+        origin=panel.origin_m,
+        beam=panel.beam,
+        distance=panel.distance_m,
+        close_distance=panel.close_distance_m,
+        fbeam=panel.fbeam_m,
+        sbeam=panel.sbeam_m,
         surface=surface,
-        handedness=geometry.handedness,
+        handedness=panel.handedness,
         point_pixel=int(detector.point_pixel),
-        layers=layers,
-        layer_step=layer_step,
-        attenuation=attenuation,
-        roi=_roi(detector.roi, geometry),
-        mask=_mask(inputs, geometry, metres_from_mm(detector.beamstop_mm)),
+        layers=sensor.layers,
+        layer_step=sensor.layer_step_m,
+        attenuation=sensor.attenuation_per_m,
+        roi=roi,
+        mask=mask,
     )
-    if layer_step > 0.0 and not quirks.may_face_away:
+    if sensor.layer_step_m > 0.0 and not quirks.may_face_away:
         _check_sensor_faces_sample(plan, detector.thickness_um)
     return plan
 
@@ -70,12 +114,21 @@ def _check_sensor_faces_sample(plan: DetectorPlan, thickness_um: float) -> None:
         )
 
 
-def _sensor(detector: Detector, quirks: Quirks) -> tuple[int, float, float]:
-    """Number of layers, thickness of each in m, and µ in 1/m."""
+def rendered_pixels(detector: DetectorPlan) -> np.ndarray:
+    """1 where a pixel of a panel is rendered, in the region and not masked; (slow, fast)."""
+    fast0, fast1, slow0, slow1 = detector.roi
+    rendered = np.zeros((detector.slow_pixels, detector.fast_pixels), np.uint8)
+    region = (slice(slow0, slow1 + 1), slice(fast0, fast1 + 1))
+    rendered[region] = detector.mask[region] if detector.mask.size else 1
+    return rendered
+
+
+def sensor_of(detector: Detector, quirks: Quirks) -> Sensor:
+    """The sensor that a detector's fields describe."""
     thickness = metres_from_microns(detector.thickness_um)
     depth = detector.attenuation_depth_um
     if thickness <= 0.0 or (depth is not None and (depth == 0.0 or math.isinf(depth))):
-        return 1, 0.0, 0.0
+        return Sensor()
     if depth is None:
         warnings.warn(
             f"-detector_thick {detector.thickness_um:g} without -detector_abs: the 1/e depth is taken to be the same",
@@ -86,45 +139,57 @@ def _sensor(detector: Detector, quirks: Quirks) -> tuple[int, float, float]:
     attenuation = 1.0 / metres_from_microns(depth)
     layers = detector.layers
     if layers is None:
-        return 2, thickness / 2.0, attenuation
+        return Sensor(2, thickness / 2.0, attenuation)
     if quirks.layers_overfill_sensor:
         layers = max(2, layers)
-        return layers, thickness / (layers - 1), attenuation
-    return layers, thickness / layers, attenuation
+        return Sensor(layers, thickness / (layers - 1), attenuation)
+    return Sensor(layers, thickness / layers, attenuation)
 
 
-def _roi(roi: tuple[int, int, int, int] | None, geometry: Geometry) -> tuple[int, int, int, int]:
-    whole = (0, geometry.fast_pixels - 1, 0, geometry.slow_pixels - 1)
+def _roi(name: str, roi: Roi | None, panel: PlacedPanel) -> Roi:
+    whole = (0, panel.fast_pixels - 1, 0, panel.slow_pixels - 1)
     if roi is None:
         return whole
     clipped = (max(roi[0], 0), min(roi[1], whole[1]), max(roi[2], 0), min(roi[3], whole[3]))
     text = " ".join(map(str, roi))
     if clipped[0] > clipped[1] or clipped[2] > clipped[3]:
-        raise UsageError(f"-roi {text} lies outside the detector: fast 0 to {whole[1]}, slow 0 to {whole[3]} are there")
+        raise UsageError(
+            f"{name} {text} lies outside the detector: fast 0 to {whole[1]}, slow 0 to {whole[3]} are there"
+        )
     if clipped != tuple(roi):
         warnings.warn(
-            f"-roi {text} reaches beyond the detector: clipped to {' '.join(map(str, clipped))}",
+            f"{name} {text} reaches beyond the detector: clipped to {' '.join(map(str, clipped))}",
             NbnumbaWarning,
             stacklevel=4,
         )
     return clipped
 
 
-def _mask(inputs: Inputs, geometry: Geometry, beamstop_m: float) -> np.ndarray:
-    """0 where a pixel is not rendered: by the mask, or behind the disc of the beamstop."""
-    if inputs.mask is None and beamstop_m <= 0.0:
+def _rendered(panel: PlacedPanel, pixels: np.ndarray | None, beamstop_m: float) -> np.ndarray:
+    """0 where a pixel is not rendered: by the mask's ``pixels``, or behind the disc of the beamstop."""
+    if pixels is None and beamstop_m <= 0.0:
         return np.zeros((0, 0), np.uint8)
-    size = (geometry.slow_pixels, geometry.fast_pixels)
-    mask = np.ones(size, np.uint8)
-    if inputs.mask is not None:
-        if inputs.mask.pixels.shape != size:
-            there = f"{inputs.mask.pixels.shape[1]} x {inputs.mask.pixels.shape[0]}"
-            # One that the experiment holds has no header.
-            raise (InputFileError if inputs.mask.header else UsageError)(
-                f"{inputs.mask.path}: a mask of {there} pixels (fast x slow) for a detector of {size[1]} x {size[0]}: "
-                "give a mask of the detector's size"
-            )
-        mask[inputs.mask.pixels == 0] = 0
+    mask = np.ones((panel.slow_pixels, panel.fast_pixels), np.uint8)
+    if pixels is not None:
+        mask[pixels == 0] = 0
     if beamstop_m > 0.0:
-        mask[pixels_within(geometry, beamstop_m)] = 0
+        mask[pixels_within(panel, beamstop_m)] = 0
     return mask
+
+
+def _of_its_size(inputs: Inputs, panel: PlacedPanel) -> np.ndarray | None:
+    """The pixels of the mask that is given, in a file or in memory."""
+    mask = inputs.mask
+    if mask is not None and mask.pixels.shape != (panel.slow_pixels, panel.fast_pixels):
+        # One that the experiment holds has no header.
+        raise _wrong_size(InputFileError if mask.header else UsageError, mask.path, mask.pixels, panel)
+    return None if mask is None else mask.pixels
+
+
+def _wrong_size(
+    kind: type[UsageError | InputFileError], name: str, pixels: np.ndarray, panel: PlacedPanel
+) -> UsageError | InputFileError:
+    return kind(
+        f"{name}: a mask of {pixels.shape[1]} x {pixels.shape[0]} pixels (fast x slow) for a detector of "
+        f"{panel.fast_pixels} x {panel.slow_pixels}: give a mask of the detector's size"
+    )

@@ -1,5 +1,6 @@
 """Which structure factors an image takes: of a list or of coordinates, as far as it reaches, interpolated or not."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ def is_interpolated(experiment: Experiment, lattice: Lattice, quirks: Quirks) ->
 
 
 def factor_table(
-    experiment: Experiment, inputs: Inputs, model: "Model | None", detector: DetectorPlan, sources: Sources,
+    experiment: Experiment, inputs: Inputs, model: "Model | None", detectors: Sequence[DetectorPlan], sources: Sources,
     lattice: Lattice, between: bool,
 ) -> FactorTable:  # fmt: skip
     """The table of F: from a list, or calculated from coordinates as far as any sample reaches."""
@@ -51,7 +52,9 @@ def factor_table(
         if inputs.table is None and factors.default_f == 0.0:
             raise UsageError("no structure factors: give -hkl file, -pdb file, or -default_F for a constant F")
         return inputs.table or EMPTY_TABLE
-    dmin = experiment.sampling.dmin_angstrom or edge_resolution(detector, sources.incident, sources.wavelength_angstrom)
+    dmin = experiment.sampling.dmin_angstrom or min(
+        edge_resolution(detector, sources.incident, sources.wavelength_angstrom) for detector in detectors
+    )
     if between:
         dmin = spacing_with_neighbours(dmin, lattice)
     return model_factors(model, dmin, factors.solvent, factors.k_sol, factors.b_sol, factors.default_f)

@@ -5,78 +5,37 @@ import sys
 import warnings
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from ..errors import NbnumbaWarning, UsageError
-from ..experiment import Beam, Detector, Experiment, Goniometer, Pivot
+from ..experiment import Detector, Experiment, Pivot
 from ..experiment.quirks import quirks_of
 from ..kernels.equations.vectors import Vector, cross, dot, length, rotated_about, rotated_xyz, scaled, unit
 from ..units import metres_from_mm, radians_from_degrees
+from .lab import Axes, lab_axes
+from .panels import SMALLEST_COSINE, PlacedPanel
 
 DEFAULT_PIXEL_MM = 0.1
 DEFAULT_SIZE_MM = 102.4
 DEFAULT_DISTANCE_MM = 100.0
 
-SMALLEST_COSINE = 1e-12
-"""Between the detector's normal and the beam, or what the origin is placed by: less is 0 but for rounding."""
 ALONG_PLANE = (
     "the beam runs along the detector plane, or the sample lies in it (-beam_vector, -odet_vector, -pix0_vector, "
     "-detector_rot*, -twotheta): turn the detector towards the beam"
 )
 
-X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
-MINUS_X, MINUS_Y, MINUS_Z = (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0)
-
 
 @dataclass(frozen=True)
-class Axes:
-    """The unit vectors of one program's laboratory frame and what its detector turns about."""
+class Geometry(PlacedPanel):
+    """The one panel of a detector that a convention places, and how: its pixels are squares, its vectors of length 1.
 
-    beam: Vector
-    fast: Vector
-    slow: Vector
-    normal: Vector
-    twotheta: Vector
-    polarization: Vector
-    spindle: Vector
-
-
-CONVENTIONS = {
-    "mosflm": Axes(X, Z, MINUS_Y, X, MINUS_Z, Z, Z),
-    "denzo": Axes(X, Z, MINUS_Y, X, MINUS_Z, Z, Z),
-    "adxv": Axes(Z, X, MINUS_Y, Z, MINUS_X, X, X),
-    "xds": Axes(Z, X, Y, Z, X, X, X),
-    "dials": Axes(Z, X, Y, Z, Y, Y, Y),
-    "custom": Axes(X, Z, MINUS_Y, X, Y, Z, Z),
-}
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """The detector and the axes of the laboratory, all lengths in m, all vectors of unit length.
-
-    ``fast``, ``slow``, ``normal`` and ``origin_m`` (outer corner of the first pixel) are those after all
-    rotations; ``unrotated`` are the first three before them.
+    What :class:`nbnumba.setup.panels.PlacedPanel` has is that after all rotations.
     """
 
     convention: str
     """Whose laboratory frame the vectors are in."""
     pivot: Pivot
     """What stayed put when the detector was turned."""
-    fast_pixels: int
-    """Pixels along fast."""
-    slow_pixels: int
-    """Pixels along slow."""
-    pixel_m: float
-    """Edge of a pixel."""
     size_m: tuple[float, float]
     """Edges along fast and slow: as given, not always a whole number of pixels."""
-    beam: Vector
-    """Along which the beam travels."""
-    polarization: Vector
-    """E-vector."""
-    spindle: Vector
-    """About which the crystal turns."""
     twotheta_axis: Vector
     """About which two-theta turns the detector."""
     rotations_rad: Vector
@@ -87,28 +46,6 @@ class Geometry:
     """Fast, slow and normal before all turns."""
     unrotated_origin_m: Vector
     """Outer corner of the first pixel before them, where the pivot is the sample."""
-    fast: Vector
-    """Fast axis, as it is."""
-    slow: Vector
-    """Slow axis, as it is."""
-    normal: Vector
-    """Normal, as it is."""
-    origin_m: Vector
-    """Outer corner of the first pixel, from the sample."""
-    ratio: float
-    """Cosine between the beam and the detector normal."""
-    distance_m: float
-    """Sample to beam spot."""
-    close_distance_m: float
-    """Sample to the detector plane along its normal."""
-    fbeam_m: float
-    """Where the beam meets the detector plane, along fast from the corner."""
-    sbeam_m: float
-    """The same along slow."""
-    fclose_m: float
-    """Where the plane is nearest to the sample, along fast from the corner."""
-    sclose_m: float
-    """The same along slow."""
     xbeam_m: float
     """Beam centre as given or by default, x in the axes of the convention."""
     ybeam_m: float
@@ -125,32 +62,6 @@ class Geometry:
         """Edge of the detector along slow."""
         return self.size_m[1]
 
-    @property
-    def orgx_px(self) -> float:
-        """Nearest point in pixels; the centre of the first pixel is 1."""
-        return self.fclose_m / self.pixel_m + 0.5
-
-    @property
-    def orgy_px(self) -> float:
-        """The same along slow."""
-        return self.sclose_m / self.pixel_m + 0.5
-
-    @property
-    def dials_origin_mm(self) -> Vector:
-        """Outer corner of the first pixel in the frame of DIALS, for a mosflm laboratory."""
-        x, y, z = self.origin_m
-        return (1000.0 * z, 1000.0 * y, -1000.0 * x)
-
-    @property
-    def beam_center_px(self) -> tuple[float, float]:
-        """Beam centre (fast, slow) in pixels from the outer corner of the first pixel."""
-        return (self.fbeam_m / self.pixel_m, self.sbeam_m / self.pixel_m)
-
-    @property
-    def handedness(self) -> float:
-        """+1 where fast × slow points along the beam, else −1."""
-        return 1.0 if dot(cross(self.fast, self.slow), self.beam) >= 0.0 else -1.0
-
 
 def place_detector(experiment: Experiment) -> Geometry:
     """Resolve the detector's fields into vectors.
@@ -166,7 +77,7 @@ def place_detector(experiment: Experiment) -> Geometry:
         Vectors of no length, a beam that runs along the detector plane, sizes that hold no pixel.
     """
     detector, quirks = experiment.detector, quirks_of(experiment)
-    axes, normal_given = _lab_axes(experiment.beam, detector, experiment.goniometer)
+    axes, normal_given = lab_axes(experiment.beam, detector, experiment.goniometer)
     axes = replace(axes, normal=_normal_of(axes, normal_given, quirks.normal_loses_side))
     pixel_m, (fast_pixels, slow_pixels), size = _pixels(detector)
     pivot = detector.chosen_pivot
@@ -258,14 +169,6 @@ def _refuse_back_side(allowed: bool) -> None:
     warnings.warn(text.format("photons negative, as in nanoBragg"), NbnumbaWarning, stacklevel=3)
 
 
-def pixels_within(geometry: Geometry, radius_m: float) -> np.ndarray:
-    """Pixels (slow, fast) whose centre lies within a radius of the beam spot, on the detector: a boolean array."""
-    fast = (np.arange(geometry.fast_pixels) + 0.5) * geometry.pixel_m - geometry.fbeam_m
-    slow = (np.arange(geometry.slow_pixels) + 0.5) * geometry.pixel_m - geometry.sbeam_m
-    within: np.ndarray = fast * fast + (slow * slow)[:, np.newaxis] <= radius_m * radius_m
-    return within
-
-
 def fast_slow_of_beam_center(
     convention: str, x: float, y: float, pixel: float, slow_size: float
 ) -> tuple[float, float]:
@@ -294,43 +197,6 @@ def beam_center_of_fast_slow(
 
 def _sum(u: Vector, v: Vector, w: Vector) -> Vector:
     return (u[0] + v[0] + w[0], u[1] + v[1] + w[1], u[2] + v[2] + w[2])
-
-
-def _lab_axes(beam: Beam, detector: Detector, goniometer: Goniometer) -> tuple[Axes, Vector]:
-    """The convention's vectors as unit vectors, those given in their place, and the normal as it was given."""
-    axes = CONVENTIONS[detector.convention]
-    given = {
-        "beam": ("-beam_vector", beam.direction),
-        "fast": ("-fdet_vector", detector.fast_axis),
-        "slow": ("-sdet_vector", detector.slow_axis),
-        "twotheta": ("-twotheta_axis", detector.twotheta_axis),
-        "polarization": ("-polar_vector", beam.polarization_axis),
-        "spindle": ("-spindle_axis", goniometer.spindle_axis),
-    }
-    if detector.convention != "custom":
-        _warn_of_ignored(detector, [*given.values(), ("-odet_vector", detector.normal_axis)])
-        return axes, axes.normal
-    for name, (option, vector) in given.items():
-        if vector is None:
-            continue
-        if not 0.0 < length(vector) < math.inf:
-            raise UsageError(f"{option} {' '.join(map(repr, vector))} has no direction: give a vector that is not zero")
-        axes = replace(axes, **{name: unit(vector)})
-    if length(cross(axes.fast, axes.slow)) < 1e-9:
-        raise UsageError("-fdet_vector and -sdet_vector are parallel: give two directions that span the detector")
-    return axes, axes.normal if detector.normal_axis is None else detector.normal_axis
-
-
-def _warn_of_ignored(detector: Detector, vectors: list[tuple[str, Vector | None]]) -> None:
-    """Say that vectors were given to no effect: a named convention has its own."""
-    ignored = [option for option, vector in [*vectors, ("-pix0_vector", detector.origin_mm)] if vector is not None]
-    if ignored:
-        warnings.warn(
-            f"{', '.join(ignored)}: ignored, since the convention is {detector.convention}, which has vectors of its "
-            f"own; of them and -{detector.convention}, the last on the line wins",
-            NbnumbaWarning,
-            stacklevel=4,
-        )
 
 
 def _normal_of(axes: Axes, given: Vector, loses_side: bool) -> Vector:

@@ -12,6 +12,7 @@ from ..kernels.plan import Plan
 from .crystal import has_matrix
 from .geometry import Geometry
 from .inputs import Inputs, with_headers
+from .panels import PlacedPanel
 
 
 class Case(NamedTuple):
@@ -21,7 +22,7 @@ class Case(NamedTuple):
     """Without what headers say."""
     experiment: Experiment
     inputs: Inputs
-    geometry: Geometry
+    panel: PlacedPanel
     plan: Plan
 
 
@@ -29,7 +30,7 @@ def _normal_may_flip(case: Case) -> bool:
     normal = case.experiment.detector.normal_axis
     if case.experiment.detector.convention != "custom" or normal is None or length(normal) == 1.0:
         return False
-    return dot(normal, cross(case.geometry.unrotated[0], case.geometry.unrotated[1])) < 0.0
+    return isinstance(case.panel, Geometry) and dot(normal, cross(*case.panel.unrotated[:2])) < 0.0
 
 
 def _weights_differ(case: Case) -> bool:
@@ -75,7 +76,7 @@ def _origin_given(case: Case) -> bool:
 MATTERS: dict[str, Callable[[Case], bool]] = {
     "close_xy_is_beam_center": _near_point_in_mm,
     "normal_loses_side": _normal_may_flip,
-    "twotheta_left_out": lambda case: case.geometry.twotheta_rad != 0.0,
+    "twotheta_left_out": lambda case: bool(case.experiment.detector.twotheta_deg),
     "origin_ignored": _origin_given,
     "curved_by_mixed_axes": lambda case: case.experiment.detector.curved,
     "misset_without_uniformity": lambda case: case.experiment.crystal.misset_deg == "random",

@@ -11,20 +11,20 @@ BYTES_PER_ORIENTATION = 72
 BYTES_PER_FACTOR = 8
 
 
-def check_memory(fast_pixels: int, slow_pixels: int, masked: bool, table: tuple[int, ...], orientations: int) -> None:
+def check_memory(image: tuple[int, int], masked: bool, table: tuple[int, ...], orientations: int) -> None:
     """Raise a ResourceError, before the image is allocated, for what memory cannot hold.
 
     Parameters
     ----------
-    fast_pixels, slow_pixels : int
-        Size of the image, and of the mask if it is ``masked``.
+    image : tuple of 2 ints
+        Its shape (slow, fast), and that of the mask if it is ``masked``.
     table : tuple of 3 ints
         Shape of the table of structure factors, of which kernels take a padded copy.
     orientations : int
         Spindle angles times mosaic domains.
     """
     needs = {
-        f"an image of {fast_pixels} x {slow_pixels} pixels": fast_pixels * slow_pixels * (BYTES_PER_PIXEL + masked),
+        f"an image of {image[1]} x {image[0]} pixels": math.prod(image) * (BYTES_PER_PIXEL + masked),
         f"{orientations} orientations of the crystal": orientations * BYTES_PER_ORIENTATION,
         "the table of structure factors": math.prod(n + 2 for n in table) * BYTES_PER_FACTOR,
     }

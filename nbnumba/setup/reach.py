@@ -3,6 +3,7 @@
 import itertools
 import math
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,8 @@ from ..kernels.equations.pixel import position
 from ..kernels.equations.vectors import length, unit
 from ..kernels.plan import DetectorPlan, FactorsPlan, Plan
 from ..units import angstrom_from_ev
-from .geometry import Geometry, pixels_within
 from .lattice import Lattice
+from .panels import PlacedPanel, pixels_within, stacked
 from .sources import Sources
 
 _POINTS_ALONG_EDGE = 9
@@ -59,11 +60,11 @@ def spacing_with_neighbours(dmin_angstrom: float, lattice: Lattice) -> float:
     return 1.0 / (1.0 / dmin_angstrom + _NEIGHBOURS * sum(length(star) for star in stars))
 
 
-def warn_of_blind_spots(experiment: Experiment, lattice: Lattice, sources: Sources, plan: Plan) -> None:
+def warn_of_blind_spots(experiment: Experiment, lattice: Lattice, sources: Sources, plans: Sequence[Plan]) -> None:
     """Warn where no reflection can be seen, or most photons fall between the samples."""
     _warn_of_long_waves(lattice, float(sources.wavelength_angstrom.min()))
     if experiment.crystal.shape in ("gauss", "tophat"):
-        _warn_of_needles(experiment, lattice, float(sources.wavelength_angstrom.min()), plan)
+        _warn_of_needles(experiment, lattice, float(sources.wavelength_angstrom.min()), plans)
 
 
 def _warn_of_long_waves(lattice: Lattice, shortest_angstrom: float) -> None:
@@ -82,11 +83,15 @@ def _warn_of_long_waves(lattice: Lattice, shortest_angstrom: float) -> None:
         )
 
 
-def _warn_of_needles(experiment: Experiment, lattice: Lattice, wavelength_angstrom: float, plan: Plan) -> None:
+def _warn_of_needles(
+    experiment: Experiment, lattice: Lattice, wavelength_angstrom: float, plans: Sequence[Plan]
+) -> None:
     """Say that spots are finer than the distance between samples."""
-    width = spot_width(experiment, lattice)
-    detector = plan.detector
-    between = detector.pixel / (plan.oversample * abs(detector.distance) * wavelength_angstrom)
+    width, plan = spot_width(experiment, lattice), plans[0]
+    between = max(
+        detector.pixel / (plan.oversample * abs(detector.distance) * wavelength_angstrom)
+        for detector in (plan.detector for plan in plans)
+    )
     if between > _MISSED_FROM * width:
         other = "" if experiment.crystal.gauss_width == "edges" else ", or -gauss_width edges"
         _warn(
@@ -108,7 +113,7 @@ def spot_width(experiment: Experiment, lattice: Lattice) -> float:
 
 
 def pixels_of_direct_beam(
-    geometry: Geometry, lattice: Lattice, sources: Sources, factors: FactorsPlan
+    panels: Sequence[PlacedPanel], lattice: Lattice, sources: Sources, factors: FactorsPlan
 ) -> NDArray[np.bool_] | None:
     """Pixels that F(0 0 0) lights, where it is more than twice every other F, as it is in a real crystal.
 
@@ -117,7 +122,7 @@ def pixels_of_direct_beam(
 
     Returns
     -------
-    bool array (slow, fast), or None
+    bool array (slow, fast) of the image, or None
         None where F(0 0 0) is nothing special, or lights the whole detector.
     """
     if not _is_brightest_at_origin(factors):
@@ -125,11 +130,13 @@ def pixels_of_direct_beam(
     indices = 2.0 if factors.interpolate else 0.5
     reach = indices * sum(length(star) for star in (lattice.a_star, lattice.b_star, lattice.c_star))
     sine = 0.5 * reach * float(sources.wavelength_angstrom.max())
-    cosine = float((sources.incident @ np.array(geometry.beam)).min())
+    cosine = float((sources.incident @ np.array(panels[0].beam)).min())
     angle = 2.0 * math.asin(min(1.0, sine)) + math.acos(min(1.0, max(-1.0, cosine)))
     if angle >= 0.25 * math.pi:
         return None
-    return pixels_within(geometry, abs(geometry.distance_m) * math.tan(angle) / abs(geometry.ratio))
+    return stacked([
+        pixels_within(panel, abs(panel.distance_m) * math.tan(angle) / abs(panel.ratio)) for panel in panels
+    ])  # fmt: skip
 
 
 def _is_brightest_at_origin(factors: FactorsPlan) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..arrays import HoldsArrays
+from ..errors import UsageError
 from ..experiment import Experiment, with_right_values
 from ..experiment.quirks import quirks_of
 from ..kernels.plan import Plan
@@ -14,15 +15,16 @@ from .background import background_plan
 from .beam import central_wavelength, check_polarization, fluence, sources_of, sources_plan
 from .checks import check_experiment, warn_of_slips
 from .crystal import crystal_plan, oriented_lattice
-from .detector import detector_plan
+from .detector import detector_plans, place_panels, rendered_pixels
 from .factors import factor_table, factors_plan, is_interpolated, named_model, with_cell_of_model
-from .geometry import Geometry, place_detector
+from .geometry import Geometry
 from .input_checks import check_inputs
 from .inputs import Inputs, with_headers
 from .labels import Case, labels_met
 from .lattice import Lattice, warn_of_other_cell
 from .memory import check_memory
 from .mosaic import mosaic_rotations, mosaicity
+from .panels import PlacedPanel, check_panels, stack_shape, stacked
 from .reach import edge_resolution, warn_of_blind_spots
 from .sampling import chosen_oversample, recommended_oversample, samples_of_a_pixel
 from .scan import PhiSampling, sample_phi
@@ -35,7 +37,8 @@ class Resolved(HoldsArrays):
 
     experiment: Experiment
     """With what the headers gave and the seed that is used."""
-    geometry: Geometry
+    panels: tuple[PlacedPanel, ...]
+    """Where the detector's panels are: a :class:`~nbnumba.setup.geometry.Geometry` alone where they are not listed."""
     lattice: Lattice
     sources: Sources
     scan: PhiSampling
@@ -44,21 +47,62 @@ class Resolved(HoldsArrays):
     recommended_oversample: int
     steps: int
     table: FactorTable
-    plan: Plan
+    plans: tuple[Plan, ...]
+    """One for each panel; all but the detector is the same objects in all."""
     labels: tuple[str, ...]
     """Which differences between the modes this experiment meets (docs/modes.md)."""
 
     @property
+    def plan(self) -> Plan:
+        """That of a detector of one panel."""
+        if len(self.plans) > 1:
+            raise _too_many(len(self.plans))
+        return self.plans[0]
+
+    @property
+    def geometry(self) -> Geometry:
+        """Where a detector stands whose panels are not listed."""
+        geometry = self.panels[0]
+        if not isinstance(geometry, Geometry):
+            raise _too_many(len(self.panels))
+        return geometry
+
+    @property
+    def roi(self) -> tuple[int, int, int, int]:
+        """First and last fast, first and last slow pixel of the image that are looked at, all inclusive."""
+        if len(self.plans) == 1:
+            return self.plans[0].detector.roi
+        rows, columns = stack_shape(self.panels)
+        return (0, columns - 1, 0, rows - 1)
+
+    @property
+    def mask(self) -> np.ndarray | None:
+        """0 where a pixel of the image is not rendered (slow, fast), other than outside its one panel's region."""
+        detectors = [plan.detector for plan in self.plans]
+        if len(detectors) == 1:
+            return detectors[0].mask if detectors[0].mask.size else None
+        return stacked([rendered_pixels(detector) for detector in detectors])
+
+    @property
     def edge_angstrom(self) -> float:
         """Smallest spacing whose scattering meets the detector, of the central wavelength and direction."""
-        beam, wavelength = np.array([self.geometry.beam]), np.array([self.wavelength_angstrom])
-        return edge_resolution(self.plan.detector, beam, wavelength)
+        beam, wavelength = np.array([self.panels[0].beam]), np.array([self.wavelength_angstrom])
+        return min(edge_resolution(plan.detector, beam, wavelength) for plan in self.plans)
 
     @property
     def summary(self) -> str:
         """Size, wavelength and samples."""
-        size = f"{self.geometry.fast_pixels} x {self.geometry.slow_pixels} pixels"
-        return f"{size}, {self.wavelength_angstrom:.5g} Å, {self.steps} samples a pixel"
+        size = f"{self.panels[0].fast_pixels} x {self.panels[0].slow_pixels}"
+        if len(self.panels) > 1:
+            size = f"{len(self.panels)} panels of {sum(p.fast_pixels * p.slow_pixels for p in self.panels)}"
+        return f"{size} pixels, {self.wavelength_angstrom:.5g} Å, {self.steps} samples a pixel"
+
+
+def _too_many(panels: int) -> UsageError:
+    return UsageError(
+        "predictions, maps, traces and the command's report are of a detector that is placed by its distance, beam "
+        f"centre and rotations, not of a list of panels (detector.panels, {panels} here)"
+    )
 
 
 def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
@@ -78,39 +122,40 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         Whatever is wrong with the experiment. Past this function only a run can fail: for its own options (backend,
         threads, a card, files), for photons that float32 cannot hold, for the machine.
     """
+    check_panels(experiment)
     given, quirks = experiment, quirks_of(experiment)
     experiment = with_headers(given, inputs, quirks)
     if experiment.noise.seed is None:
         experiment = with_right_values(experiment, noise=replace(experiment.noise, seed=seed))
     check_experiment(experiment)
     warn_of_slips(experiment)
-    geometry, scan = place_detector(experiment), sample_phi(experiment.scan)
+    panels, scan = place_panels(experiment), sample_phi(experiment.scan)
     spread_deg, domain_count = mosaicity(experiment.crystal)
-    size, table_size = (geometry.fast_pixels, geometry.slow_pixels), (inputs.table or EMPTY_TABLE).values.shape
-    check_memory(*size, inputs.mask is not None, table_size, len(scan.phi_rad) * domain_count)
-    wavelength = central_wavelength(experiment.beam)
-    check_inputs(given, experiment, inputs, geometry.beam, wavelength)
+    table_size = (inputs.table or EMPTY_TABLE).values.shape
+    check_memory(stack_shape(panels), inputs.mask is not None, table_size, len(scan.phi_rad) * domain_count)
+    wavelength, lab = central_wavelength(experiment.beam), panels[0]
+    check_inputs(given, experiment, inputs, lab.beam, wavelength)
 
     model = named_model(experiment)
     experiment = with_cell_of_model(experiment, inputs, model)
     beam, crystal, sampling = experiment.beam, experiment.crystal, experiment.sampling
     lattice = oriented_lattice(experiment, inputs, wavelength, quirks)
-    sources = sources_of(experiment, inputs, geometry, wavelength, quirks)
-    detector = detector_plan(experiment.detector, geometry, inputs, quirks)
+    sources = sources_of(experiment, inputs, lab, wavelength, quirks)
+    detectors = detector_plans(experiment.detector, panels, inputs, quirks)
     between = is_interpolated(experiment, lattice, quirks)
     if model is not None:
         warn_of_other_cell(lattice.cell, model.cell, inputs.matrix is not None and crystal.cell is None, wavelength)
-    table = factor_table(experiment, inputs, model, detector, sources, lattice, between)
+    table = factor_table(experiment, inputs, model, detectors, sources, lattice, between)
     domains = mosaic_rotations(spread_deg, domain_count, crystal.mosaic_seed)
-    recommended = recommended_oversample(lattice, wavelength, geometry, quirks)
+    recommended = max(recommended_oversample(lattice, wavelength, panel, quirks) for panel in panels)
     oversample = chosen_oversample(sampling.oversample, recommended)
     photons = fluence(beam)
     steps = samples_of_a_pixel(len(sources.weight), len(scan.phi_rad), len(domains), oversample)
     any_oversampled = sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega
     plan = Plan(
-        detector=detector,
+        detector=detectors[0],
         sources=sources_plan(sources),
-        crystal=crystal_plan(crystal, lattice, geometry, scan, domains, quirks),
+        crystal=crystal_plan(crystal, lattice, lab.spindle, scan, domains, quirks),
         factors=factors_plan(table, experiment.structure_factors, between, quirks),
         background=background_plan(experiment.background, inputs, photons, quirks),
         photons_per_sample=ELECTRON_RADIUS_SQR_M2 * photons / steps,
@@ -119,7 +164,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         oversample_polar=int(sampling.oversample_polar),
         oversample_omega=int(sampling.oversample_omega),
         kahn=float(beam.kahn_factor),
-        polarization_axis=geometry.polarization,
+        polarization_axis=lab.polarization,
         polarization_correction=int(beam.polarization_correction),
         dmin=metres_from_angstrom(sampling.dmin_angstrom),
         running_product=int(quirks.factors_multiply_sum and any_oversampled),
@@ -127,8 +172,9 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         polar_of_skipped=int(not quirks.skipped_pixels_unpolarized),
     )
     check_polarization(plan)
-    warn_of_blind_spots(experiment, lattice, sources, plan)
-    labels = labels_met(Case(given, experiment, inputs, geometry, plan))
+    plans = tuple(plan._replace(detector=detector) for detector in detectors)
+    warn_of_blind_spots(experiment, lattice, sources, plans)
+    labels = labels_met(Case(given, experiment, inputs, lab, plan))
     return Resolved(
-        experiment, geometry, lattice, sources, scan, wavelength, photons, recommended, steps, table, plan, labels
+        experiment, panels, lattice, sources, scan, wavelength, photons, recommended, steps, table, plans, labels
     )

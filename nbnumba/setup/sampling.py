@@ -7,8 +7,8 @@ from ..errors import NbnumbaWarning, UsageError
 from ..experiment.quirks import Quirks
 from ..kernels.equations.vectors import length, scaled
 from ..units import METRES_PER_ANGSTROM, metres_from_angstrom
-from .geometry import Geometry
 from .lattice import Lattice
+from .panels import PlacedPanel
 
 MOST_OVERSAMPLE = 1000
 ROUNDING = 1e-9
@@ -17,7 +17,7 @@ MOST_SAMPLES = 10**15
 """Of one pixel: a year's work; beyond it an input is mistaken, and counts could overflow."""
 
 
-def recommended_oversample(lattice: Lattice, wavelength: float, geometry: Geometry, quirks: Quirks) -> int:
+def recommended_oversample(lattice: Lattice, wavelength: float, panel: PlacedPanel, quirks: Quirks) -> int:
     """Sub-pixels that put three samples on a fringe of the crystal's longest edge.
 
     Operation by operation as in the reference, where its rounding decides if the fringes are a whole number;
@@ -25,7 +25,8 @@ def recommended_oversample(lattice: Lattice, wavelength: float, geometry: Geomet
     """
     edges = (lattice.a, lattice.b, lattice.c)
     longest = max(length(scaled(edge, METRES_PER_ANGSTROM)) * n for n, edge in zip(lattice.cells, edges, strict=True))
-    fringe = metres_from_angstrom(wavelength) * geometry.distance_m / geometry.pixel_m
+    distance, edge = panel.view
+    fringe = metres_from_angstrom(wavelength) * distance / edge
     return max(1, math.ceil(3.0 * longest / fringe - (0.0 if quirks.rounding_adds_subpixel else ROUNDING)))
 
 

@@ -19,13 +19,13 @@ import numpy.typing as npt
 from ..experiment import Detector, Experiment, Sampling, Scan, Vector, changed
 from ..experiment.quirks import quirks_of
 from ..kernels.equations.pixel import solid_angle
-from ..kernels.equations.vectors import cross, dot, rotated_about, rotated_xyz, unit
+from ..kernels.equations.vectors import cross, dot, rotated_about, unit
 from ..render.job import render as render_resolved
-from ..setup.inputs import read_inputs
-from ..setup.resolve import Resolved, resolve
 from ..setup.scan import sample_phi
 from ..tolerances import DARK, OTHER_SUMS, SAME_PHYSICS, Tolerance
 from ..units import ELECTRON_RADIUS_SQR_M2
+from . import variants
+from .variants import in_custom_axes, xyz_angles_deg
 
 Array = npt.NDArray[Any]
 Render = Callable[[Experiment], Array]
@@ -52,7 +52,7 @@ def render(experiment: Experiment) -> Array:
     UsageError, InputFileError, ResourceError
         What is wrong with the experiment, its files or the machine.
     """
-    return render_resolved(_resolved(experiment), backend="cpu").photons
+    return render_resolved(variants.resolved_of(experiment), backend="cpu").photons
 
 
 # Proportions -------------------------------------------------------------------------------------------------------
@@ -73,7 +73,8 @@ def f_squared_scales_intensity(render: Render, experiment: Experiment) -> None:
     AssertionError
         It does not hold: says where.
     """
-    single = _without_water(changed(_linear(experiment), structure_factors={"hkl_file": None, "default_f": 50.0}))
+    experiment = variants.without_water(variants.linear(experiment))
+    single = changed(experiment, structure_factors={"hkl_file": None, "default_f": 50.0})
     double = changed(single, structure_factors={"default_f": 100.0})
     _assert_same(render(double), 4.0 * render(single).astype(float), "photons do not go with F²")
 
@@ -93,7 +94,7 @@ def fluence_scales_intensity(render: Render, experiment: Experiment) -> None:
     AssertionError
         It does not hold: says where.
     """
-    experiment = _linear(changed(experiment, beam={"flux_per_s": 0.0, "fluence_per_m2": 1e28}))
+    experiment = variants.linear(changed(experiment, beam={"flux_per_s": 0.0, "fluence_per_m2": 1e28}))
     brighter = changed(experiment, beam={"fluence_per_m2": 3e28})
     _assert_same(render(brighter), 3.0 * render(experiment).astype(float), "photons do not go with fluence")
 
@@ -117,14 +118,14 @@ def lengths_of_the_detector_may_be_scaled(render: Render, experiment: Experiment
     AssertionError
         It does not hold: says where.
     """
-    experiment = _linear(experiment)
+    experiment = variants.linear(experiment)
     distances = (experiment.detector.distance_mm, experiment.detector.close_distance_mm)
     defaults = {"pixel_mm": experiment.detector.pixel_mm or 0.1}
     if distances == (None, None):
         defaults["distance_mm"] = 100.0
     experiment = changed(experiment, detector=defaults)
     lengths = [item.name for item in fields(Detector) if item.name.endswith(("_mm", "_um"))]
-    scaled = {name: _times(getattr(experiment.detector, name), factor) for name in lengths}
+    scaled = {name: variants.times(getattr(experiment.detector, name), factor) for name in lengths}
     expected = render(experiment).astype(float) / (factor**2 if experiment.detector.point_pixel else 1.0)
     _assert_same(
         render(changed(experiment, detector=scaled)),
@@ -155,7 +156,7 @@ def lengths_of_the_crystal_may_be_scaled(render: Render, experiment: Experiment,
     assert crystal.cell is not None
     a, b, c, *angles = crystal.cell
     scaled = changed(
-        changed(experiment, crystal=_counted(experiment)),
+        changed(experiment, crystal=variants.counted(experiment)),
         beam={"wavelength_angstrom": factor * (experiment.beam.wavelength_angstrom or 1.0)},
         crystal={
             "cell": (factor * a, factor * b, factor * c, *angles),
@@ -221,7 +222,7 @@ def scan_is_the_mean_of_stills(render: Render, experiment: Experiment) -> None:
     AssertionError
         It does not hold: says where.
     """
-    experiment = _linear(experiment)
+    experiment = variants.linear(experiment)
     angles = np.degrees(sample_phi(experiment.scan).phi_rad)
     stills = [render(replace(experiment, scan=Scan(phi_deg=float(phi)))) for phi in angles]
     _assert_same(
@@ -252,8 +253,8 @@ def sources_average(render: Render, experiment: Experiment, folder: Path) -> Non
     AssertionError
         It does not hold: says where.
     """
-    experiment = _without_water(_linear(changed(experiment, beam={"polarization_correction": False})))
-    sources = _resolved(experiment).sources
+    experiment = variants.without_water(variants.linear(changed(experiment, beam={"polarization_correction": False})))
+    sources = variants.resolved_of(experiment).sources
     weights = 1.0 + np.arange(len(sources.weight))
     columns = (-10.0 * sources.incident, weights[:, None], 1e-10 * sources.wavelength_angstrom[:, None])
     rows = np.hstack(columns)
@@ -290,7 +291,7 @@ def subpixels_are_small_pixels(render: Render, experiment: Experiment, across: i
         It does not hold: says where.
     """
     every = Sampling(across, True, True, True, experiment.sampling.dmin_angstrom)
-    experiment = in_custom_axes(_without_water(replace(experiment, sampling=every)))
+    experiment = in_custom_axes(variants.without_water(replace(experiment, sampling=every)))
     coarse = changed(experiment, detector={"roi": None, "point_pixel": False})
     detector = coarse.detector
     assert detector.fast_pixels is not None
@@ -328,7 +329,7 @@ def photons_are_not_negative(render: Render, experiment: Experiment) -> None:
     AssertionError
         It does not hold: says where.
     """
-    image = render(_linear(_seen_from_the_front(experiment)))
+    image = render(variants.linear(variants.seen_from_the_front(experiment)))
     assert np.isfinite(image).all(), f"{np.count_nonzero(~np.isfinite(image))} pixels are not finite"
     assert (image >= 0.0).all(), f"{np.count_nonzero(image < 0.0)} pixels are negative, the least is {image.min():g}"
 
@@ -348,7 +349,7 @@ def polarization_is_within_its_bounds(render: Render, experiment: Experiment) ->
     AssertionError
         It does not hold: says where.
     """
-    experiment = _linear(_seen_from_the_front(experiment))
+    experiment = variants.linear(variants.seen_from_the_front(experiment))
     without = render(changed(experiment, beam={"polarization_correction": False})).astype(float)
     polarized = render(changed(experiment, beam={"polarization_correction": True}))
     least = (1.0 - abs(experiment.beam.kahn_factor)) / 2.0
@@ -374,8 +375,9 @@ def intensity_stays_below_its_peak(render: Render, experiment: Experiment) -> No
     AssertionError
         It does not hold: says where.
     """
-    experiment = _without_water(_linear(changed(experiment, structure_factors={"hkl_file": None, "default_f": 10.0})))
-    resolved = _resolved(experiment)
+    experiment = changed(experiment, structure_factors={"hkl_file": None, "default_f": 10.0})
+    experiment = variants.without_water(variants.linear(experiment))
+    resolved = variants.resolved_of(experiment)
     detector = resolved.plan.detector
     peak = ELECTRON_RADIUS_SQR_M2 * resolved.fluence_per_m2 * 10.0**2 * math.prod(resolved.lattice.cells) ** 2
     # Where fast, slow and normal are no right angles apart, the plane comes nearer than the distance along the normal;
@@ -415,7 +417,7 @@ def laboratory_may_be_turned(render: Render, experiment: Experiment, angles_rad:
         It does not hold: says where.
     """
     experiment = changed(replace(experiment, mode="spec"), crystal={"mosaic_spread_deg": None, "mosaic_domains": None})
-    turned = in_custom_axes(experiment, _matrix(angles_rad))
+    turned = in_custom_axes(experiment, variants.matrix(angles_rad))
     _assert_same(render(turned), render(experiment), "the image depends on the frame", OTHER_SUMS)
 
 
@@ -436,11 +438,11 @@ def phi_is_a_misset(render: Render, experiment: Experiment, phi_deg: float = 33.
     AssertionError
         It does not hold: says where.
     """
-    resolved = _resolved(experiment)
+    resolved = variants.resolved_of(experiment)
     spindle, phi = resolved.geometry.spindle, math.radians(phi_deg)
     turn = np.column_stack([rotated_about(axis, spindle, phi) for axis in np.identity(3).tolist()])
     still = replace(experiment, scan=Scan(phi_deg=phi_deg))
-    misset = {"misset_deg": xyz_angles_deg(turn @ _matrix(resolved.lattice.misset_rad))}
+    misset = {"misset_deg": xyz_angles_deg(turn @ variants.matrix(resolved.lattice.misset_rad))}
     turned = changed(replace(experiment, scan=Scan(phi_deg=0.0)), crystal=misset)
     _assert_same(render(still), render(turned), f"φ = {phi_deg:g} is not a turn about the spindle", OTHER_SUMS)
 
@@ -467,128 +469,11 @@ def orthogonal_cell_has_twofold_axes(render: Render, experiment: Experiment) -> 
         crystal={"cell": (*cell[:3], 90.0, 90.0, 90.0)},
         structure_factors={"hkl_file": None, "default_f": 10.0},
     )
-    expected, misset = render(experiment), _matrix(_resolved(experiment).lattice.misset_rad)
+    expected, misset = render(experiment), variants.matrix(variants.resolved_of(experiment).lattice.misset_rad)
     for axis in range(3):
         half_turn = 2.0 * np.diag(np.identity(3)[axis]) - np.identity(3)
         turned = changed(experiment, crystal={"misset_deg": xyz_angles_deg(misset @ half_turn)})
         _assert_same(render(turned), expected, f"half a turn about {'abc'[axis]} changes the image", OTHER_SUMS)
-
-
-# Variants of an experiment -----------------------------------------------------------------------------------------
-
-
-def in_custom_axes(experiment: Experiment, turn: Array | None = None) -> Experiment:
-    """The same experiment in mode ``spec``, its detector described by final vectors, beam centre and distance.
-
-    Parameters
-    ----------
-    experiment : Experiment
-        With orthonormal detector axes.
-    turn : float64 array (3, 3), optional
-        Rotation of the whole laboratory, crystal included.
-
-    Returns
-    -------
-    Experiment
-        In convention "custom"; renders the same image where ``turn`` is not given.
-
-    Raises
-    ------
-    UsageError, InputFileError, ResourceError
-        What is wrong with the experiment or its files.
-    """
-    experiment = replace(experiment, mode="spec")
-    resolved = _resolved(experiment)
-    geometry = resolved.geometry
-    rotation = np.identity(3) if turn is None else turn
-
-    def turned(vector: Vector) -> Vector:
-        x, y, z = (rotation @ np.array(vector)).tolist()
-        return (x, y, z)
-
-    detector = Detector(
-        convention="custom",
-        pivot="beam",
-        fast_pixels=geometry.fast_pixels,
-        slow_pixels=geometry.slow_pixels,
-        pixel_mm=1000.0 * geometry.pixel_m,
-        distance_mm=1000.0 * geometry.distance_m,
-        beam_x_mm=1000.0 * geometry.fbeam_m,
-        beam_y_mm=1000.0 * geometry.sbeam_m,
-        fast_axis=turned(geometry.fast),
-        slow_axis=turned(geometry.slow),
-        normal_axis=turned(geometry.normal),
-        **{
-            name: getattr(experiment.detector, name)
-            for name in ("curved", "point_pixel", "attenuation_depth_um", "thickness_um", "layers", "roi")
-        },
-    )
-    return changed(
-        replace(experiment, detector=detector),
-        beam={"direction": turned(geometry.beam), "polarization_axis": turned(geometry.polarization)},
-        goniometer={"spindle_axis": turned(geometry.spindle)},
-        crystal={"misset_deg": xyz_angles_deg(rotation @ _matrix(resolved.lattice.misset_rad))},
-    )
-
-
-def xyz_angles_deg(rotation: Array) -> Vector:
-    """Angles of the rotations about x, then y, then z that make up a rotation matrix.
-
-    Parameters
-    ----------
-    rotation : float64 array, shape (3, 3)
-        Turns columns of x, y, z.
-
-    Returns
-    -------
-    tuple of 3 floats
-        Degrees.
-    """
-    roty = math.atan2(-rotation[2, 0], math.hypot(rotation[0, 0], rotation[1, 0]))
-    rotz = math.atan2(rotation[1, 0], rotation[0, 0])
-    # What is left is about x; taken so, it makes up for whatever rotz is where x points along z.
-    left = _matrix((0.0, roty, rotz)).T @ rotation
-    return (math.degrees(math.atan2(left[2, 1], left[1, 1])), math.degrees(roty), math.degrees(rotz))
-
-
-def _matrix(xyz_rad: Vector) -> Array:
-    return np.column_stack([rotated_xyz(axis, *xyz_rad) for axis in np.identity(3).tolist()])
-
-
-def _linear(experiment: Experiment) -> Experiment:
-    """Without what makes an image of mode ``c`` other than the sum of its samples: C-9, C-11 and C-12."""
-    if quirks_of(experiment).factors_multiply_sum:
-        separate = {"oversample_thick": False, "oversample_polar": False, "oversample_omega": False}
-        experiment = _without_water(changed(experiment, sampling=separate))
-    return replace(experiment, phi_carryover="spec")
-
-
-def _seen_from_the_front(experiment: Experiment) -> Experiment:
-    """Without a sensor that rays may enter from behind, of which it absorbs a negative fraction without bounds.
-
-    Mode ``spec`` refuses one. The mixed-up axes of mode ``c`` (C-6) send rays there that a sphere would not.
-    """
-    behind = quirks_of(experiment).curved_by_mixed_axes and experiment.detector.curved
-    return changed(experiment, detector={"thickness_um": 0.0}) if behind else experiment
-
-
-def _without_water(experiment: Experiment) -> Experiment:
-    return changed(experiment, background={"water_um": 0.0, "amorphous_file": None})
-
-
-def _counted(experiment: Experiment) -> dict[str, Any]:
-    """The crystal's size in unit cells."""
-    return {"cells": _resolved(experiment).lattice.cells, "size_mm": (None, None, None)}
-
-
-def _resolved(experiment: Experiment) -> Resolved:
-    return resolve(experiment, read_inputs(experiment))
-
-
-def _times(value: Any, factor: float) -> Any:
-    if isinstance(value, tuple):
-        return tuple(x * factor for x in value)
-    return None if value is None else value * factor
 
 
 # Agreement ---------------------------------------------------------------------------------------------------------

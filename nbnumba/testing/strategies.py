@@ -12,6 +12,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..experiment import (
+    OWN_PIVOT,
     Background,
     Beam,
     Crystal,
@@ -20,6 +21,7 @@ from ..experiment import (
     Goniometer,
     Mode,
     Noise,
+    Pivot,
     Sampling,
     Scan,
     Shape,
@@ -30,7 +32,6 @@ from ..experiment import (
 from ..experiment.quirks import QUIRKS
 from ..nanobragg.words import as_command_line
 
-OWN_PIVOT = {"mosflm": "beam", "denzo": "beam", "adxv": "beam", "xds": "sample", "dials": "sample"}
 FRAMES: tuple[tuple[Vector, Vector, Vector], ...] = (
     ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
     ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0)),
@@ -146,14 +147,14 @@ def detectors(draw: st.DrawFn, mode: Mode = "spec") -> Detector:
     """
     pixel = draw(st.sampled_from([0.1, 0.4, 1.0]))
     fast_pixels, slow_pixels = draw(st.integers(2, 12)), draw(st.integers(2, 12))
-    convention: Any = draw(st.sampled_from([*OWN_PIVOT, "custom"]))
+    convention: Any = draw(st.sampled_from([*OWN_PIVOT]))
     pivot: Any
     if convention == "custom":
-        pivot = draw(st.sampled_from(["beam", "sample"]))
+        pivot = draw(st.sampled_from(get_args(Pivot)))
     elif QUIRKS[mode].pivot_by_convention:
         pivot = OWN_PIVOT[convention]
     else:
-        pivot = draw(st.none() | st.sampled_from(["beam", "sample"]))
+        pivot = draw(st.none() | st.sampled_from(get_args(Pivot)))
     return Detector(
         convention=convention,
         pivot=pivot,

@@ -14,8 +14,8 @@ from ..frame import Frame
 from ..registry import Format
 
 
-def write_raw(path: Path, image: npt.NDArray[np.float32]) -> None:
-    """Write the pixels of ``image``, shape (slow, fast), as native float32, fast axis fastest.
+def write_raw(path: Path, *images: npt.NDArray[np.float32]) -> None:
+    """Write the pixels of images (slow, fast) one after another, as native float32, fast axis fastest.
 
     Raises
     ------
@@ -23,7 +23,8 @@ def write_raw(path: Path, image: npt.NDArray[np.float32]) -> None:
         The file cannot be written.
     """
     with replacing(path) as file:
-        file.write(np.ascontiguousarray(image, np.float32).data)
+        for image in images:
+            file.write(np.ascontiguousarray(image, np.float32).data)
 
 
 def read_raw(path: Path, shape: tuple[int, int] | None) -> npt.NDArray[np.float32]:
@@ -50,7 +51,7 @@ def read_raw(path: Path, shape: tuple[int, int] | None) -> npt.NDArray[np.float3
 
 
 def _write(path: Path, frame: Frame) -> None:
-    write_raw(path, frame.pixels[0])
+    write_raw(path, *frame.pixels)
 
 
-FORMAT = Format("float32", (".bin",), ("photons",), _write, read=read_raw)
+FORMAT = Format("float32", (".bin",), ("photons",), _write, many_panels=True, read=read_raw)

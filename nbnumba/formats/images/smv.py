@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...arrays import HoldsArrays
-from ...errors import InputFileError
+from ...errors import InputFileError, UsageError
 from ..dials import MASKED, check_for_dials
 from ..files import Path, read_unpacked, replacing
 from ..frame import Description, Frame
@@ -219,6 +219,8 @@ def _fitted(frame: Frame, header: HeaderStyle) -> Frame:
 
 
 def _check(path: Path, description: Description, adc_offset: float, header: HeaderStyle) -> None:
+    if not description.panels[0].has_one_edge:
+        raise UsageError("SMV has square pixels alone, and those of the panel are oblong or oblique")
     if header == "dials":
         check_for_dials(description, adc_offset, path)
 

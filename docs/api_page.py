@@ -1,4 +1,4 @@
-"""The public names as a page of the documentation: ``python -m nbnumba.api_page`` prints it."""
+"""The public names as a page of the documentation: ``python -m docs.api_page`` prints it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from importlib import import_module
 from types import FunctionType
 from typing import Any
 
-from .experiment.noun import Noun, kinds_in_words
+from nbnumba.experiment.noun import Noun, kinds_in_words
 
 SECTIONS = {
     "Simulating": ("nbnumba", "simulate simulate_many"),
     "Describing an experiment": (
         "nbnumba",
-        "Experiment changed Beam Detector Goniometer Scan Crystal StructureFactors Background Sampling Noise Readout",
+        "Experiment changed Beam Detector Panel Goniometer Scan Crystal StructureFactors Background Sampling Noise "
+        "Readout",
     ),
     "Images": ("nbnumba", "Image response.chain.NoiseImage statistics.Statistics setup.geometry.Geometry"),
     "Image files": ("nbnumba.formats", "sinks.sink frame.Frame frame.Description frame.PanelGeometry"),
@@ -52,8 +53,10 @@ def names() -> dict[str, list[str]]:
 
 
 def _functions(module: Any) -> list[str]:
-    return [name for name, value in vars(module).items()
-            if inspect.isfunction(value) and value.__module__ == module.__name__ and name[0] != "_"]  # fmt: skip
+    """Those that the module defines, then those of its package that it lets be imported from it."""
+    found = {name: value for name, value in vars(module).items() if inspect.isfunction(value) and name[0] != "_"}
+    ours = [name for name, value in found.items() if value.__module__.startswith(module.__package__)]
+    return sorted(ours, key=lambda name: found[name].__module__ != module.__name__)
 
 
 def target(name: str) -> Any:
@@ -74,9 +77,10 @@ def members(name: str) -> list[str]:
 
 
 def fields(kind: type) -> dict[str, tuple[str, str, str]]:
-    """Of the fields that a class declares: annotation, default, and the docstring that follows, as in its source."""
+    """Of the fields of a class, its bases' first: annotation, default, and the docstring after it, as in its source."""
     body = ast.parse(inspect.getsource(kind)).body[0].body  # type: ignore[attr-defined]
-    return {
+    inherited = [fields(base) for base in kind.__bases__ if is_dataclass(base)]
+    return dict(item for found in inherited for item in found.items()) | {
         node.target.id: (ast.unparse(node.annotation), _default(kind, node), _sentence(after))
         for node, after in zip(body, [*body[1:], None], strict=True)
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)

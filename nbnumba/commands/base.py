@@ -1,0 +1,54 @@
+"""What the commands have in common: one parser, whose help tells what a command ends with."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ..errors import ResourceError, UsageError, exit_statuses
+
+
+class Parser(argparse.ArgumentParser):
+    """The arguments of a command: options whole, errors as :class:`UsageError`, exit statuses at the end of its help.
+
+    Parameters
+    ----------
+    prog : str
+        As it is called: ``nbnumba compare``.
+    ends_with : tuple of int
+        What it can end with that most commands cannot: DIFFERS, RECORDED.
+    options
+        Of an ArgumentParser.
+    """
+
+    def __init__(self, *, prog: str, ends_with: tuple[int, ...] = (), epilog: str = "", **options: Any) -> None:
+        super().__init__(
+            prog=prog,
+            epilog=f"{epilog}\n\n{exit_statuses(*ends_with)}".lstrip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            add_help=False,
+            **options,
+        )
+        self.add_argument("-h", "-help", "--help", action="help", help="show this and end")
+
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what cannot be."""
+        raise UsageError(f"{message}; {self.prog} -h tells more")
+
+
+def made_folder(path: str | Path) -> Path:
+    """The folder of ``-out``, made where it is missing.
+
+    Raises
+    ------
+    ResourceError
+        It cannot be made.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(f"cannot make the folder {folder}: {error.strerror}; give another with -out") from error
+    return folder
