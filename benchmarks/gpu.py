@@ -24,7 +24,7 @@ from nbnumba.choices import PRECISIONS, Precision
 from nbnumba.comparison.programs import OWN, RunnerError, run, words_of
 from nbnumba.errors import NbnumbaWarning
 from nbnumba.nanobragg.parse import parse
-from nbnumba.render.cuda import cards as gpu
+from nbnumba.render.cuda import cards
 from nbnumba.setup.resolve import Resolved
 from nbnumba.tolerances import BY_PRECISION
 
@@ -131,7 +131,7 @@ def measure(only: Sequence[str] | None, rounds: int, images: int, device: int) -
         for case in (chosen[name] for name in only or chosen):
             progress(case.name)
             resolved = resolved_of(case.args, folder)
-            with gpu.on(device):
+            with cards.on(device):
                 kernels += [measure_kernel(case, resolved, precision, rounds) for precision in PRECISIONS]
             commands.append(measure_command(case, folder, rival, command_rounds, device))
     progress("many images")
@@ -210,13 +210,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-device", type=int, default=0, metavar="n", help="which card (default: 0)")
     parser.add_argument("-out", type=Path, default=RESULTS, metavar="folder", help="default: benchmarks/results")
     options = parser.parse_args(argv)
-    reason = gpu.why_unusable(options.device)
-    if reason is None and not list(gpu.cards()):
+    reason = cards.why_unusable(options.device)
+    if reason is None and not list(cards.cards()):
         reason = "only the simulator"
     if reason is not None:
         print(f"no GPU to measure: {reason}", file=sys.stderr)
         return 4
-    about = {"card": str(list(gpu.cards())[options.device]), **gpu.versions()}
+    about = {"card": str(list(cards.cards())[options.device]), **cards.versions()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NbnumbaWarning)
         figures = measure(options.only, options.rounds, options.images, options.device)

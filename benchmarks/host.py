@@ -18,7 +18,7 @@ from pathlib import Path
 
 from nbnumba import Experiment, simulate_many
 from nbnumba.errors import NbnumbaWarning
-from nbnumba.render.cuda import cards as gpu
+from nbnumba.render.cuda import cards
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import resolve
 
@@ -49,7 +49,7 @@ def figures(pixels: int, images: int, rounds: int) -> dict[str, float]:
 
 def show(images: int, rounds: int) -> None:
     """Measure and print; in a process over the driver."""
-    reason = gpu.why_unusable()
+    reason = cards.why_unusable()
     if reason is not None:
         sys.exit(f"nothing to measure: {reason}")
     rows = []

@@ -16,7 +16,7 @@ from typing import Any
 from nbnumba.choices import Precision
 from nbnumba.kernels.cuda import tables as cuda_tables
 from nbnumba.kernels.plan import SQUARE, Plan
-from nbnumba.render.cuda import cards as gpu
+from nbnumba.render.cuda import cards
 from nbnumba.render.cuda.launches import Batch, Pace
 from nbnumba.render.cuda.memory import Place
 
@@ -65,7 +65,7 @@ def launcher_of(plan: Plan, precision: Precision, most_registers: int | None = N
     """
     from nbnumba.kernels.cuda import render as kernels
 
-    provider = gpu.cuda_provider()
+    provider = cards.cuda_provider()
     batch = Batch([plan], precision, Place())
     kernel = _kernel_of(batch.variant, most_registers)
     batch.kernels = SimpleNamespace(**{**vars(kernels), "render_pixels": kernel})
@@ -98,7 +98,7 @@ def _kernel_of(variant: Any, most_registers: int | None) -> Any:
     """The kernel for one variant alone, so that what it says of its code is of this one."""
     from nbnumba.kernels.cuda import render as kernels
 
-    provider = gpu.cuda_provider()
+    provider = cards.cuda_provider()
     if provider.is_simulator:
         return kernels.render_pixels
     function = kernels.render_pixels.py_func
@@ -115,7 +115,7 @@ def _only(of_signatures: dict[Any, int]) -> int:
 
 def time_queued(launcher: Launcher, rounds: int) -> CardTime:
     """Time an image on the current card, after two that do not count."""
-    cuda = gpu.cuda_provider().cuda
+    cuda = cards.cuda_provider().cuda
     launcher.launch()
     cuda.synchronize()
     began = time.perf_counter()
@@ -137,7 +137,7 @@ def time_queued(launcher: Launcher, rounds: int) -> CardTime:
 
 def _behind_sleep(launcher: Launcher, images: int, asleep_ms: int) -> tuple[float, bool]:
     """Milliseconds an image, and whether all were queued before the card began with the first."""
-    provider = gpu.cuda_provider()
+    provider = cards.cuda_provider()
     before, after = provider.cuda.event(), provider.cuda.event()
     if not provider.is_simulator:
         _sleeper()[1, 1](asleep_ms)
@@ -153,7 +153,7 @@ def _behind_sleep(launcher: Launcher, images: int, asleep_ms: int) -> tuple[floa
 
 @cache
 def _sleeper() -> Any:
-    cuda = gpu.cuda_provider().cuda
+    cuda = cards.cuda_provider().cuda
 
     @cuda.jit
     def sleep(milliseconds):

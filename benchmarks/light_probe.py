@@ -72,18 +72,18 @@ def libnvvm() -> str:
 def image(pixels: int) -> bool:
     """Hold a small image against the reference renderer's; whether it is right, and the same again."""
     from nbnumba.errors import DeviceError
-    from nbnumba.render.cuda import cards as gpu
+    from nbnumba.render.cuda import cards
     from nbnumba.render.job import render
     from nbnumba.tolerances import BY_PRECISION
 
     from .measure import agreement_of, resolved_of
 
-    reason = gpu.why_unusable()
+    reason = cards.why_unusable()
     if reason is not None:
         row(f"no card to use: {reason}")
         return False
-    row(", ".join(f"{name} {value}" for name, value in gpu.versions().items()))
-    for card in gpu.cards():
+    row(", ".join(f"{name} {value}" for name, value in cards.versions().items()))
+    for card in cards.cards():
         row(str(card))
     resolved = resolved_of([*STILL.split(), "-detpixels", str(pixels)], ROOT)
     wanted, good = render(resolved, "reference").photons, True

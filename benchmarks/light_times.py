@@ -18,7 +18,7 @@ from nbnumba import simulate_many
 from nbnumba.choices import PRECISIONS
 from nbnumba.kernels.cuda import provider
 from nbnumba.nanobragg.parse import parse
-from nbnumba.render.cuda import cards as gpu
+from nbnumba.render.cuda import cards
 from nbnumba.render.job import render
 from nbnumba.setup.resolve import Resolved
 from nbnumba.tolerances import BY_PRECISION
@@ -69,7 +69,7 @@ def kernels(seconds: float, tiny: bool) -> None:
         (name, precision, most) for name in LIMITED for most in limits for precision in PRECISIONS if name in resolved
     ]
     row("case         precision arithmetic limit  regs local        ms ps/step  floor  host ms  launches, grid")
-    with gpu.on(0):
+    with cards.on(0):
         for name, precision, most_registers in wanted:
             what = f"{name:12} {precision:9} {'' if most_registers is None else most_registers:>3}"
             if time.monotonic() > ends:
@@ -80,7 +80,7 @@ def kernels(seconds: float, tiny: bool) -> None:
     if provider.is_simulator:
         row("simulator: these times mean nothing; limits of registers and clocks: skipped")
     else:
-        with gpu.on(0), named_failures("clocks"):
+        with cards.on(0), named_failures("clocks"):
             row(f"clocks under load: {clocks(resolved[CASES[0]])}")
 
 
@@ -122,7 +122,7 @@ def around(tiny: bool) -> None:
     for pixels in (4,) if tiny else (128, 512, 1024, 2048):
         with named_failures(f"images of {pixels}²"):
             row(f"{pixels}² in a row, mixed: {images_per_second(pixels, 1 if tiny else 200 if pixels < 2000 else 50)}")
-    with gpu.on(0), named_failures("costs of the host"):
+    with cards.on(0), named_failures("costs of the host"):
         costs = host_microseconds(1 << 10 if tiny else 6_224_001)
         row(f"host, µs: {', '.join(f'{name} {value:.0f}' for name, value in costs.items())}")
 
@@ -165,7 +165,7 @@ def host_microseconds(pixels: int) -> dict[str, float]:
     megabytes = f"{4e-6 * pixels:.0f} MB"
     return {
         "free memory asked": microseconds(provider.free_bytes, 50),
-        "card judged": microseconds(gpu.why_unusable, 50),
+        "card judged": microseconds(cards.why_unusable, 50),
         "8 KB there": microseconds(lambda: there.copy_to_device(small), 50),
         f"{megabytes} back to pinned memory": microseconds(lambda: image.copy_to_host(pinned), 5),
         f"{megabytes} back to pageable": microseconds(lambda: image.copy_to_host(pageable), 5),
@@ -187,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for piece in (kernels_parser, around_parser):
         piece.add_argument("-tiny", action="store_true", help="images of a few pixels")
     options = parser.parse_args(argv)
-    reason = gpu.why_unusable()
+    reason = cards.why_unusable()
     if reason is not None:
         row(f"no card to use: {reason}")
         return 1

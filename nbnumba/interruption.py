@@ -157,6 +157,9 @@ class Worker(threading.Thread, Generic[T]):
             self._outcome.append(self._work())
         except BaseException as error:
             self._error = error
+        finally:
+            # It may hold an image, and this thread.
+            del self._work
 
     def result(self) -> T:
         """What came of it, once the thread has ended."""

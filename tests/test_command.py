@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shlex
@@ -16,8 +17,8 @@ import numpy as np
 import pytest
 
 import nbnumba
-from nbnumba.cli import main
-from nbnumba.errors import UsageError
+from nbnumba.cli import COMMANDS, main
+from nbnumba.errors import EXIT_STATUSES, NbnumbaError, UsageError
 from nbnumba.formats.images.smv import header_value, read_smv, smv_header
 from nbnumba.tolerances import DOUBLE
 
@@ -77,6 +78,32 @@ def test_help_lists_the_options_by_subject(word: str, capsys: pytest.CaptureFixt
     assert not err
     for heading in ("crystal:", "beam:", "detector:", "noise and output:", "exit status:"):
         assert f"\n{heading}\n" in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_take_their_words_alike(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for word in ("-h", "-help", "--help"):
+        with pytest.raises(SystemExit) as stop:
+            main([command, word])
+        assert stop.value.code in (0, None)
+        told = capsys.readouterr().out.partition("\nexit status:\n")[2].splitlines()
+        assert {int(line.split()[0]) for line in told} >= {0, 2, 3, 4, 130}
+        assert all(line.split(maxsplit=1)[1] == EXIT_STATUSES[int(line.split()[0])] for line in told)
+    assert main([command, "-nonsense"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n"), err.startswith(f"nbnumba {command}: ")) == ("", 1, True)
+    assert err.endswith(f"; nbnumba {command} -h tells more\n")
+
+
+def test_every_error_has_a_status_of_the_table() -> None:
+    for name in COMMANDS:
+        importlib.import_module(f"nbnumba.commands.{name.replace('-', '_')}")
+    kinds, found = [NbnumbaError], []
+    while kinds:
+        found.append(kinds.pop())
+        kinds += found[-1].__subclasses__()
+    assert len(found) >= 6
+    assert {kind.__name__ for kind in found if kind.exit_status not in EXIT_STATUSES} == set()
 
 
 def test_nothing_given_is_answered_by_the_help_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:

@@ -161,7 +161,7 @@ def test_time_is_the_cards_or_said_to_have_gaps(
     share_of_sleep: float, milliseconds: float, gaps: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = Card(share_of_sleep)
-    monkeypatch.setattr(kernel_times.gpu, "cuda_provider", lambda: card)
+    monkeypatch.setattr(kernel_times.cards, "cuda_provider", lambda: card)
     monkeypatch.setattr(kernel_times, "_sleeper", lambda: {(1, 1): card.sleep})
     monkeypatch.setattr(kernel_times, "time", SimpleNamespace(perf_counter=lambda: 1e-3 * card.host_ms))
     launcher = kernel_times.Launcher(card.launch, 1, "", "", None, lambda: None)

@@ -13,8 +13,7 @@ import pytest
 
 from nbnumba.choices import PRECISIONS
 from nbnumba.experiment import Experiment
-from nbnumba.render.cuda import cards as gpu
-from nbnumba.render.cuda import images as gpu_rendering
+from nbnumba.render.cuda import cards, images
 from nbnumba.render.job import render
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
@@ -32,7 +31,7 @@ CRYSTAL = ["-cell", "70", "80", "90", "75", "85", "95", "-misset", "10", "20", "
 def _card() -> None:
     from numba import config
 
-    reason = "the simulator stands in for it" if config.ENABLE_CUDASIM else gpu.why_unusable()
+    reason = "the simulator stands in for it" if config.ENABLE_CUDASIM else cards.why_unusable()
     if reason is not None:
         pytest.skip(f"no GPU: {reason}")
 
@@ -96,7 +95,7 @@ def test_many_images_are_those_of_one_at_a_time() -> None:
     series = [
         resolved_from([*CRYSTAL, "-N", "10", "-detpixels", "128", "-phi", str(phi), "-osc", "0"]) for phi in range(8)
     ]
-    many = [photons for photons, _ in gpu_rendering.render_many(resolved.plan for resolved in series)]
+    many = [photons for photons, _ in images.render_many(resolved.plan for resolved in series)]
     for resolved, photons in zip(series, many, strict=True):
         assert photons.tobytes() == render(resolved, "cuda").photons.tobytes()
 

@@ -11,7 +11,7 @@ from test_cuda import fake_provider
 
 from nbnumba.commands import devices
 from nbnumba.errors import DeviceError
-from nbnumba.render.cuda import cards as gpu
+from nbnumba.render.cuda import cards
 
 MEMORY, OLD_DRIVER, LIBRARY = "ran out of memory", "the driver cannot link", "library of CUDA is missing"
 COMPILER, OTHER = "does not compile", "the GPU failed"
@@ -53,8 +53,8 @@ def test_errors_of_the_packages_are_told_apart(
     monkeypatch: pytest.MonkeyPatch, where: str, text: object, says: str
 ) -> None:
     error = raised(where, text)
-    monkeypatch.setattr(gpu, "cuda_provider", fake_provider)
-    with pytest.raises(DeviceError, match=says) as caught, gpu.on(0):
+    monkeypatch.setattr(cards, "cuda_provider", fake_provider)
+    with pytest.raises(DeviceError, match=says) as caught, cards.on(0):
         raise error
     assert str(caught.value).endswith("or use -backend cpu")
     assert "\n" not in str(caught.value)
@@ -65,13 +65,13 @@ def test_errors_of_the_packages_are_told_apart(
 def test_a_compiler_is_known_by_the_name_of_its_error_or_of_what_it_derives_from(name: str) -> None:
     own = type(name, (RuntimeError,), {})
     for kind in (own, type("Derived", (own,), {})):
-        assert COMPILER in gpu._failure(kind("ptxas died"))
+        assert COMPILER in cards._failure(kind("ptxas died"))
 
 
 def test_of_a_library_that_is_missing_one_line_names_it_and_the_remedies() -> None:
     missing = type("DynamicLibNotFoundError", (RuntimeError,), {})
     text = 'Failure finding "libnvvm.so.4": No such file: libnvvm.so.4, No such file: libnvvm.so.4\n  listdir("/x"):'
-    assert gpu._failure(missing(text)) == (
+    assert cards._failure(missing(text)) == (
         'a library of CUDA is missing or of another release (Failure finding "libnvvm.so.4"): '
         "pip install 'nbnumba[cuda]', or set CUDA_HOME to the folder of a CUDA toolkit, or use -backend cpu"
     )
@@ -92,8 +92,8 @@ def test_without_a_compiler_it_is_said_where_it_was_looked_for(
         monkeypatch.delenv(name, raising=False)
     for name, folder in set_.items():
         monkeypatch.setenv(name, folder)
-    monkeypatch.setattr(gpu, "cuda_provider", lambda: fake_provider(compiler="no libnvvm.so"))
-    reason = str(gpu.why_unusable())
+    monkeypatch.setattr(cards, "cuda_provider", lambda: fake_provider(compiler="no libnvvm.so"))
+    reason = str(cards.why_unusable())
     assert "no libnvvm.so" in reason
     assert f"the wheel nvidia-nvvm, the loader's folders and {named})" in reason
     assert reason.endswith("set CUDA_HOME to the folder of a CUDA toolkit")
@@ -161,7 +161,7 @@ def test_devices_says_what_cannot_be_found(monkeypatch: pytest.MonkeyPatch, caps
 
     fake = fake_provider(compiler="no libnvvm.so")
     fake.compiler_library, fake.linker = missing, lambda: "nvJitLink 13.5"
-    monkeypatch.setattr(gpu, "cuda_provider", lambda: fake)
+    monkeypatch.setattr(cards, "cuda_provider", lambda: fake)
     assert devices.main([]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert 'compiler  none (Failure finding "libnvvm.so.4")' in printed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import importlib.util
 import pkgutil
@@ -22,6 +23,15 @@ import nbnumba
 ROOT = Path(__file__).resolve().parent.parent
 BUILT = shutil.ignore_patterns(".*", "__pycache__", "build", "demo", "dist", "*.egg-info")
 LINKED = ("kernels", "golden_suite_generator")
+
+MOST_LINES, MOST_OF_A_FUNCTION = 500, 60
+LARGER = {
+    "nbnumba/comparison/trace.py",
+    "nbnumba/setup/geometry.py:place_detector",
+    "kernels/reference.py:pixel_value",
+    "kernels/cuda/render.py:pixel_value",
+}
+"""What is known to be larger."""
 
 
 def _python(*args: str | Path, cwd: Path = ROOT) -> str:
@@ -68,6 +78,28 @@ def test_set_up_converts_units_by_their_module_alone() -> None:
     found = {path.stem: own.findall(path.read_text()) for folder in folders for path in folder.glob("*.py")}
     # The angles of a cell, as they are told.
     assert {name: hits for name, hits in found.items() if hits} == {"lattice": ["* RTD"]}
+
+
+def test_a_module_is_one_idea_and_a_function_fits_on_a_screen() -> None:
+    paths = [path for folder in ("nbnumba", *LINKED) for path in (ROOT / folder).rglob("*.py")]
+    modules = {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths}
+    found = {name for name, text in modules.items() if len(text.splitlines()) > MOST_LINES}
+    found |= {f"{name}:{function}" for name, text in modules.items() for function, lines in _lengths(text)
+              if lines > MOST_OF_A_FUNCTION}  # fmt: skip
+    assert found == LARGER
+
+
+def _lengths(text: str) -> Iterator[tuple[str, int]]:
+    """Functions with their lines, less those of the docstring."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0]
+            told = 0 if ast.get_docstring(node) is None else first.end_lineno - first.lineno + 1
+            yield node.name, node.end_lineno - node.lineno + 1 - told
+
+
+def test_docstrings_do_not_count() -> None:
+    assert list(_lengths('def f():\n    """Say.\n\n    More.\n    """\n    return 1\n')) == [("f", 2)]
 
 
 def test_wheel_has_every_file_once(wheel: zipfile.ZipFile) -> None:

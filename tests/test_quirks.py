@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import nbnumba
-from nbnumba.comparison.trace_diff import PATTERNS
+from nbnumba.comparison.known_differences import PATTERNS
 from nbnumba.experiment import Experiment
 from nbnumba.experiment.quirks import LABELS, NANOBRAGG, PHYSICS, REPEATED_BY_NONE, Quirks, labels_of, quirks_of
 from nbnumba.setup import labels

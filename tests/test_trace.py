@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 
 from nbnumba.cli import main
+from nbnumba.comparison.taps import CHAIN, Key
 from nbnumba.comparison.trace import Trace, brightest_pixels, first_evaluated_pixel, trace_backend, trace_pixel
-from nbnumba.comparison.trace_diff import CHAIN, Diff, Key, diff_traces, read_trace
+from nbnumba.comparison.trace_diff import Diff, diff_traces
+from nbnumba.comparison.trace_files import read_trace
 from nbnumba.errors import InputFileError
 from nbnumba.nanobragg.parse import parse
 from nbnumba.render.job import render

@@ -8,17 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..comparison.trace_diff import (
-    CHAIN,
-    SCALING_CHAIN,
-    Diff,
-    Difference,
-    Key,
-    TraceFile,
-    Value,
-    diff_traces,
-    read_trace,
-)
+from ..comparison.taps import CHAIN, SCALING_CHAIN, Key, Value
+from ..comparison.trace_diff import Diff, Difference, diff_traces
+from ..comparison.trace_files import TraceFile, read_trace
 from ..errors import DIFFERS, DONE, UsageError
 from ..experiment.quirks import LABELS
 from ..tolerances import INDEX, PHOTONS, TAP

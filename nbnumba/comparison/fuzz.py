@@ -23,7 +23,7 @@ from ..render.job import render as render_resolved
 from ..setup.inputs import read_inputs
 from ..setup.resolve import resolve
 from ..tolerances import DOUBLE, Tolerance
-from . import programs as runner
+from . import programs
 
 Array = npt.NDArray[Any]
 Program = Callable[[Sequence[str]], Array]
@@ -88,11 +88,11 @@ def program(command: str) -> Program:
     """
     if command == OURSELVES:
         return ourselves
-    words = runner.words_of(command)
+    words = programs.words_of(command)
 
     def render(args: Sequence[str]) -> Array:
         with TemporaryDirectory() as folder:
-            return runner.run(words, args, Path(folder)).photons
+            return programs.run(words, args, Path(folder)).photons
 
     return render
 
@@ -175,7 +175,7 @@ def _image(render: Program, args: Sequence[str]) -> Array | str:
     try:
         return render(args)
     except NbnumbaError as error:
-        if isinstance(error, runner.RunnerError) and isinstance(error.__cause__, OSError):
+        if isinstance(error, programs.RunnerError) and isinstance(error.__cause__, OSError):
             raise
         return str(error)
     except Exception as error:
@@ -391,7 +391,7 @@ def as_test(found: Difference, a: str, b: str, tolerance: Tolerance) -> str:
     UsageError
         A command cannot be found.
     """
-    commands = (command if command == OURSELVES else shlex.join(runner.words_of(command)) for command in (a, b))
+    commands = (command if command == OURSELVES else shlex.join(programs.words_of(command)) for command in (a, b))
     options = [shlex.join(option) for option in _options(found.args)]
     lines = "\n".join(f"    {text!r}" for text in _spaced(options))
     return _TEST.format(

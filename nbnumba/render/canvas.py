@@ -34,7 +34,9 @@ class Canvas:
         self.width = fast1 - fast0 + 1
         self.pixels = self.width * (slow1 - slow0 + 1)
         """Of the region of interest."""
-        self.photons = np.zeros((detector.slow_pixels, detector.fast_pixels), np.float32)
+        # Where all pixels are rendered, none needs a value before: writing a large image twice takes a millisecond.
+        whole = self.pixels == detector.slow_pixels * detector.fast_pixels and detector.mask.size == 0
+        self.photons = (np.empty if whole else np.zeros)((detector.slow_pixels, detector.fast_pixels), np.float32)
         self.stop = np.zeros(1, np.int64) if stop is None else stop
         """Set where nobody waits for the image any more."""
         self.notes = [] if notes is None else notes

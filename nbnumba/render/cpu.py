@@ -42,11 +42,12 @@ def _render(plan: Plan, how: How, canvas: Canvas) -> Outcome:
 
 
 def _in_threads(work: Callable[[], T], threads: int, canvas: Canvas) -> list[T]:
-    """What each of so many threads returns, made for this work and gone after it."""
-    workers = [Worker(work) for _ in range(threads)]
+    """What each of so many threads returns, this one and others that are made for this work and gone after it."""
+    workers = [Worker(work) for _ in range(threads - 1)]
     try:
         for worker in workers:
             worker.start()
+        own = work()
     except BaseException:
         canvas.stop[0] = 1
         raise
@@ -54,7 +55,7 @@ def _in_threads(work: Callable[[], T], threads: int, canvas: Canvas) -> list[T]:
         for worker in workers:
             if worker.is_alive():
                 worker.join()
-    return [worker.result() for worker in workers]
+    return [own, *(worker.result() for worker in workers)]
 
 
 BACKEND = Backend(BY_PRECISION, order_matters, _render)
