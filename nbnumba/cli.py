@@ -16,6 +16,7 @@ COMMANDS = {
     "compare": "run two programs on one command line, or take two images, and compare them",
     "fuzz": "search for command lines on which two programs disagree",
     "devices": "list the GPUs that can be used and what is missing",
+    "detectors": "list the detectors that are known by name",
     "golden": "record and check suites of golden images",
     "trace": "write down how the values of single pixels come about",
     "trace-diff": "find where two traces of a pixel begin to differ",

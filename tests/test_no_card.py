@@ -202,6 +202,22 @@ for n in range(4):
     assert "cuMemAlloc" not in names[names.index("cuMemcpyDtoHAsync") :]
 
 
+def test_panels_share_the_table_of_factors_that_a_card_has(machine: Machine, tmp_path: Path) -> None:
+    near = range(-40, 41)
+    (tmp_path / "F.hkl").write_text("".join(f"{h} {k} {l} 100\n" for h in near for k in near for l in (-1, 1)))
+    program = """
+from nbnumba import Detector, Panel
+panels = [Panel("", 64, 64, (200, y, 0), (0, 0, 0.1), (0, -0.1, 0)) for y in (0, 7, 14, 21)]
+listed = changed(still, detector=Detector(panels=panels), structure_factors={"hkl_file": "F.hkl"})
+print(*simulate(listed, "cuda", "mixed").photons.shape)
+"""
+    run = machine.good(program, tmp_path)
+    assert run.out == "256 64\n"
+    assert len(run.named("cuMemcpyDtoHAsync")) == 4
+    table = 81 * 81 * 3 * 4
+    assert sum(call.number("bytes") >= table for call in run.calls if call.name.startswith("cuMemcpyHtoD")) == 1
+
+
 def test_a_large_image_of_a_series_is_not_copied_on_the_host(machine: Machine, tmp_path: Path) -> None:
     """It lies where the card put it, beside those of its launch, until nobody holds any of them any more."""
     program = """

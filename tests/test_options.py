@@ -61,6 +61,7 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("img", ("a.img",), "detector.header_file", "a.img"),
     ("mask", ("m.img",), "detector.mask_file", "m.img"),
     ("pixel", ("0.2",), "detector.pixel_mm", 0.2),
+    ("detector", ("pilatus-6m",), "detector.preset", "pilatus-6m"),
     ("detpixels detpixels_f detpixels_x", ("64",), "detector.fast_pixels", 64),
     ("detpixels detpixels_s detpixels_y", ("64",), "detector.slow_pixels", 64),
     ("detsize detsize_f", ("30",), "detector.fast_size_mm", 30.0),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -239,6 +242,25 @@ def test_panels_in_a_series() -> None:
     images = list(simulate_many([still, cut(still, [8], []), still], "cpu"))
     assert_matches(joined(images[1].panels, 2), images[0].photons)
     assert np.array_equal(images[2].photons, images[0].photons)
+
+
+ON_CARD = """
+import sys
+import numpy as np
+from nbnumba import Experiment, simulate
+experiment = Experiment.from_toml(sys.stdin.read())
+np.save(sys.argv[1], simulate(experiment, "cuda").photons)
+"""
+
+
+def test_panels_on_a_card_that_is_simulated(tmp_path: Path) -> None:
+    experiment = whole_from("-N 3 -oversample 1 -polar 0.5 -detector_thick 600 -detector_abs 500")
+    kept = {name: getattr(experiment.detector, name) for name in OF_ALL_PANELS}
+    experiment = replace(experiment, detector=Detector(**kept | {"panels": ANYWHERE[:3]}))
+    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    words = [sys.executable, "-c", ON_CARD, str(tmp_path / "a.npy")]
+    subprocess.run(words, input=experiment.to_toml(), env=environment, text=True, check=True, cwd=tmp_path)
+    assert_matches(np.load(tmp_path / "a.npy"), simulate(experiment, "reference").photons)
 
 
 def test_an_experiment_with_panels_is_text_and_back() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,6 +33,11 @@ class Parser(argparse.ArgumentParser):
             **options,
         )
         self.add_argument("-h", "-help", "--help", action="help", help="show this and end")
+
+    def parse_around(self, argv: Sequence[str]) -> tuple[argparse.Namespace, tuple[str, ...]]:
+        """What the command itself is told and, after ``--``, nanoBragg's options."""
+        end = argv.index("--") if "--" in argv else len(argv)
+        return self.parse_args(argv[:end]), tuple(argv[end + 1 :])
 
     def error(self, message: str) -> NoReturn:
         """Say in one line what cannot be."""

@@ -109,8 +109,7 @@ def _parser() -> Parser:
 
 def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, tuple[str, ...]]:
     """What compare itself is told, and after ``--`` what the programs are; empty for two files."""
-    end = argv.index("--") if "--" in argv else len(argv)
-    options, program_args = _parser().parse_args(argv[:end]), tuple(argv[end + 1 :])
+    options, program_args = _parser().parse_around(argv)
     if program_args and options.images:
         raise UsageError(f"{options.images[0]!r} before --: give two images or options after --")
     if not program_args and len(options.images) != 2:

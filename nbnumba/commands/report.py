@@ -8,8 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ..experiment import Experiment, changed
+from ..experiment.presets import preset_of
 from ..experiment.quirks import LABELS
 from ..image import Image
+from ..setup.panels import PlacedPanel
 from ..setup.resolve import Resolved
 from ..statistics import Statistics
 from ..units import RTD, angstrom_from_ev
@@ -134,8 +136,10 @@ def _beam_lines(resolved: Resolved) -> list[str]:
 def _detector_lines(resolved: Resolved) -> list[str]:
     g, plan = resolved.geometry, resolved.plan.detector
     x, y = g.xbeam_m * 1000.0, g.ybeam_m * 1000.0
+    detector = resolved.experiment.detector
     lines = [
-        f"{g.fast_pixels} x {g.slow_pixels} pixels (fast x slow) of {g.pixel_m * 1000.0:g} mm, "
+        f"{detector.preset + ': ' if detector.preset else ''}{g.fast_pixels} x {g.slow_pixels} pixels (fast x slow) "
+        f"of {g.pixel_m * 1000.0:g} mm, "
         f"{g.convention} convention, {g.pivot} pivot",
         f"distance {g.distance_m * 1000.0:g} mm along the beam, "
         f"{g.close_distance_m * 1000.0:g} mm to the nearest point",
@@ -150,15 +154,21 @@ def _detector_lines(resolved: Resolved) -> list[str]:
             f"{1e6 / plan.attenuation:g} µm"
         )
     if plan.mask.size:
-        detector = resolved.experiment.detector
         why = filter(None, (
+            f"gaps of {detector.preset}" if _has_gaps(detector.preset, g) else "",
             f"mask {detector.mask_file or 'in memory'}" if detector.mask_file or detector.mask else "",
             f"beamstop of {detector.beamstop_mm:g} mm radius" if detector.beamstop_mm else "",
         ))  # fmt: skip
         lines.append(f"{' and '.join(why)}: {int((plan.mask == 0).sum())} pixels not rendered")
-    if resolved.experiment.detector.roi is not None:
+    if detector.roi is not None:
         lines.append("region fast {} to {}, slow {} to {}".format(*plan.roi))
     return lines
+
+
+def _has_gaps(preset: str | None, panel: PlacedPanel) -> bool:
+    """Whether a detector of this name and size has more than one module."""
+    size = (panel.fast_pixels, panel.slow_pixels)
+    return preset is not None and any(map(any, preset_of(preset).between_modules(*size)))
 
 
 def _crystal_lines(resolved: Resolved) -> list[str]:

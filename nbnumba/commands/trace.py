@@ -100,10 +100,9 @@ def _parser() -> Parser:
     return parser
 
 
-def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, Sequence[str]]:
     """What trace itself is told, and after ``--`` what the experiment is."""
-    end = argv.index("--") if "--" in argv else len(argv)
-    options, args = _parser().parse_args(argv[:end]), list(argv[end + 1 :])
+    options, args = _parser().parse_around(argv)
     if not args:
         raise UsageError("give -- and nanoBragg's options")
     if not options.pixel and options.brightest < 1:

@@ -134,6 +134,9 @@ class Detector(Noun):
     """First and last fast, first and last slow pixel to render, all inclusive."""
     panels: Taking[tuple[Panel, ...] | None, Values[Panel] | None] = NOT_GIVEN
     """Flat pieces, each with a place, pixels, mask and region of its own, in place of all that says these here."""
+    preset: str | None = None
+    """One that is known by its name (``nbnumba detectors``): pixels and their edge where neither fields nor files
+    say them, and gaps between modules, which are not rendered."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mask", as_mask(self.mask))

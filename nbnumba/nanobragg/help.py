@@ -30,6 +30,7 @@ other commands (each with -h):
   nbnumba compare   two programs on one command line, or two images
   nbnumba fuzz      random command lines on which two programs disagree
   nbnumba devices   GPUs that can be used, and what is missing
+  nbnumba detectors  detectors that -detector knows by name
   nbnumba golden    suites of golden images: record and check
   nbnumba trace     every intermediate value of single pixels
   nbnumba trace-diff  where two such traces begin to differ

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..experiment import Convention
 from ..units import angstrom_from_ev
-from .kinds import COUNT_OR_ZERO, DEVICE, MODE
+from .kinds import COUNT_OR_ZERO, DEVICE, MODE, NAME
 from .option import Option, option
 
 CRYSTAL, FACTORS, BEAM, DETECTOR = "crystal", "structure factors", "beam", "detector"
@@ -133,6 +133,9 @@ OPTIONS: tuple[Option, ...] = (
     option("img", DETECTOR, "SMV image whose header gives what no option does", "detector.header_file"),
     option("mask", DETECTOR, "SMV image: pixels of value 0 are not rendered; its header counts like that of -img",
            "detector.mask_file"),
+    option("detector", DETECTOR,
+           "one that `nbnumba detectors` lists: its pixels and their edge where nothing else says them, and its gaps",
+           "detector.preset", "name", kind=NAME),
     option("pixel", DETECTOR, "edge of a pixel", "detector.pixel_mm", "size", default="0.1"),
     option("detpixels", DETECTOR, "number of pixels along fast and slow",
            "detector.fast_pixels detector.slow_pixels", "n", default="by -detsize"),

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import InputFileError, NbnumbaWarning, UsageError
 from ..experiment import Detector, Experiment
+from ..experiment.presets import preset_of
 from ..experiment.quirks import Quirks
 from ..kernels.equations.pixel import position
 from ..kernels.equations.vectors import dot
@@ -47,7 +48,8 @@ def detector_plans(
     sensor = sensor_of(detector, quirks)
     beamstop_m = metres_from_mm(detector.beamstop_mm)
     if detector.panels is None:
-        mask = _rendered(panels[0], _of_its_size(inputs, panels[0]), beamstop_m)
+        pixels = _beside_gaps(detector.preset, _of_its_size(inputs, panels[0]), panels[0])
+        mask = _rendered(panels[0], pixels, beamstop_m)
         return (_plan(detector, sensor, panels[0], _roi("-roi", detector.roi, panels[0]), mask, quirks),)
     plans = []
     for number, (listed, panel) in enumerate(zip(detector.panels, panels, strict=True)):
@@ -175,6 +177,19 @@ def _rendered(panel: PlacedPanel, pixels: np.ndarray | None, beamstop_m: float) 
     if beamstop_m > 0.0:
         mask[pixels_within(panel, beamstop_m)] = 0
     return mask
+
+
+def _beside_gaps(preset: str | None, pixels: np.ndarray | None, panel: PlacedPanel) -> np.ndarray | None:
+    """The pixels of the mask that is given, if any, with 0 between the modules of a detector."""
+    if preset is None:
+        return pixels
+    columns, rows = preset_of(preset).between_modules(panel.fast_pixels, panel.slow_pixels)
+    if not any(columns + rows):
+        return pixels
+    pixels = np.ones((panel.slow_pixels, panel.fast_pixels), np.uint8) if pixels is None else pixels.copy()
+    pixels[:, columns] = 0
+    pixels[rows, :] = 0
+    return pixels
 
 
 def _of_its_size(inputs: Inputs, panel: PlacedPanel) -> np.ndarray | None:

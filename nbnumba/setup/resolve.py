@@ -19,7 +19,7 @@ from .detector import detector_plans, place_panels, rendered_pixels
 from .factors import factor_table, factors_plan, is_interpolated, named_model, with_cell_of_model
 from .geometry import Geometry
 from .input_checks import check_inputs
-from .inputs import Inputs, with_headers
+from .inputs import Inputs, with_headers, with_preset
 from .labels import Case, labels_met
 from .lattice import Lattice, warn_of_other_cell
 from .memory import check_memory
@@ -124,7 +124,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     """
     check_panels(experiment)
     given, quirks = experiment, quirks_of(experiment)
-    experiment = with_headers(given, inputs, quirks)
+    experiment = with_preset(with_headers(given, inputs, quirks))
     if experiment.noise.seed is None:
         experiment = with_right_values(experiment, noise=replace(experiment.noise, seed=seed))
     check_experiment(experiment)
@@ -132,7 +132,8 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     panels, scan = place_panels(experiment), sample_phi(experiment.scan)
     spread_deg, domain_count = mosaicity(experiment.crystal)
     table_size = (inputs.table or EMPTY_TABLE).values.shape
-    check_memory(stack_shape(panels), inputs.mask is not None, table_size, len(scan.phi_rad) * domain_count)
+    masked = inputs.mask is not None or experiment.detector.preset is not None
+    check_memory(stack_shape(panels), masked, table_size, len(scan.phi_rad) * domain_count)
     wavelength, lab = central_wavelength(experiment.beam), panels[0]
     check_inputs(given, experiment, inputs, lab.beam, wavelength)
 
@@ -157,7 +158,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         sources=sources_plan(sources),
         crystal=crystal_plan(crystal, lattice, lab.spindle, scan, domains, quirks),
         factors=factors_plan(table, experiment.structure_factors, between, quirks),
-        background=background_plan(experiment.background, inputs, photons, quirks),
+        background=background_plan(experiment, inputs, photons, quirks),
         photons_per_sample=ELECTRON_RADIUS_SQR_M2 * photons / steps,
         oversample=oversample,
         oversample_thick=int(sampling.oversample_thick),
