@@ -213,7 +213,7 @@ class Loop:
 
 
 class Nest(NamedTuple):
-    """The loops around a step, as in ``pixel_value`` of ``kernels/cuda.py``; each holds those before it."""
+    """The loops around a step, as in ``kernels/walk.py``; each holds those before it."""
 
     step: Loop
     orientations: Loop

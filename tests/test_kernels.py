@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from nbnumba.experiment import Beam, Crystal, Detector, Experiment, Sampling, Scan, StructureFactors, changed
 from nbnumba.golden_suite_generator.suite import MIXED, worst_ratio
 from nbnumba.inputs import read_inputs
-from nbnumba.kernels import cpu, cuda_tables, orientation, reference
+from nbnumba.kernels import cpu, cuda_tables, orientation, reference, walk
 from nbnumba.kernels.polynomials import cos_pi, exp_clamped, sin_pi
+from nbnumba.kernels.scattering import sin_theta_over_lambda
 from nbnumba.kernels.structure_factor import cubic_weights, interpolated_factor, nearest_factor
 from nbnumba.kernels.vectors import rotated_about
 from nbnumba.rendering import render
@@ -58,6 +59,26 @@ def test_pixel_value_is_that_of_its_python(mode: Any, shape: Any) -> None:
             python = reference.pixel_value.py_func(plan, memories[0], slow, fast)
             assert reference.pixel_value(plan, memories[1], slow, fast) == pytest.approx(python, rel=1e-12)
     assert memories[0].samples == memories[1].samples
+
+
+@compiled_only
+def test_another_inner_sum_goes_the_same_way() -> None:
+    """Photons of rays as bright as sin θ/λ, and how many are kept."""
+
+    @numba.extending.register_jitable
+    def add_stol(scene: Any, ray: Any, total: float, layer_sum: float, outside: int) -> tuple[float, float, int]:
+        return total, layer_sum + ray.weight * sin_theta_over_lambda(ray.q), outside + int(ray.kept)
+
+    def photons_and_rays(plan: Any, slow: int, fast: int) -> tuple[float, int]:
+        scene = walk.Scene(plan.detector, plan, plan.background, True, ())
+        pixel = walk.walk(scene, reference.parts_with(add_stol), slow, fast)
+        return walk.photons_of(scene, pixel), pixel.outside
+
+    plan = resolved(SMALL).plan
+    photons, rays = photons_and_rays(plan, 1, 2)
+    assert numba.njit(photons_and_rays)(plan, 1, 2) == (pytest.approx(photons, rel=1e-12), rays)
+    assert photons > 0.0
+    assert rays == 2 * 2**2 * 2
 
 
 @pytest.mark.parametrize("shape", [0, *(code + 1 for code in SHAPES.values() if code + 1 not in SHAPES.values()), 99])
