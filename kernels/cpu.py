@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from .background import background_intensity
+from .choices import FLAT, GAUSS, ROUND, SQUARE, TOPHAT, Shape, shape_without_branch
 from .equation import inlined
 from .jit import compiled, internal
 from .memory import add_to, cubic_sum, look_up, read, read_back, take, write
 from .orientation import oriented_cells
 from .pixel import flat_position, position, solid_angle
-from .plan import FLAT, GAUSS, ROUND, SQUARE, TOPHAT
 from .polarization import polarization_factor
 from .scattering import beyond_resolution, scattering_vector, sin_theta_over_lambda
 from .simd import (
@@ -47,10 +47,8 @@ ONE, TWO, THREE, FOUR = (np.uint32(n * PADDING) for n in (1, 2, 3, 4))
 CORNER, INSIDE, LATTICE, FACTOR = (np.uint32(n * PADDING) for n in (12, 13, 14, 15))
 """Rows of a block's scratch: four weights along h, k and l each come first."""
 
-SHAPES = (SQUARE, ROUND, GAUSS, TOPHAT)
-"""Those that :func:`lattice_sqr` knows."""
 ONE_CELL = 0
-"""In place of a shape: a square one of one cell, where N = 1 and F_latt = 1: the usual one where F is interpolated."""
+"""Beside the shapes: a square one of one cell, where N = 1 and F_latt = 1: the usual one where F is interpolated."""
 
 MOST_CELLS = 1 << 22
 """Largest table of structure factors that is spread over all indices that an image can meet: 32 MiB."""
@@ -113,10 +111,9 @@ class Block(NamedTuple):
 
 def variant_of(plan, single):
     """Shape, interpolation, float32 sines, each as a tuple of so many elements: what is not chosen is not compiled."""
-    if plan.crystal.shape not in SHAPES:
-        raise NotImplementedError(f"kernels/cpu.py knows no crystal of shape {plan.crystal.shape}")
-    one_cell = plan.crystal.shape == SQUARE and max(plan.crystal.cells) == 1
-    codes = (ONE_CELL if one_cell else plan.crystal.shape, plan.factors.interpolate > 0, single)
+    shape = Shape(plan.crystal.shape)
+    one_cell = shape == SQUARE and max(plan.crystal.cells) == 1
+    codes = (ONE_CELL if one_cell else shape, plan.factors.interpolate > 0, single)
     return tuple((0,) * code for code in codes)
 
 
@@ -237,8 +234,10 @@ def lattice_sqr(crystal, dh, dk, dl, shape):
         latt_sqr = gauss_sqr(crystal, dh, dk, dl)
     elif len(shape) == TOPHAT:
         latt_sqr = tophat_sqr(crystal, dh, dk, dl)
-    else:
+    elif len(shape) == SQUARE:
         latt_sqr = square_sqr(crystal, dh, dk, dl)
+    else:
+        latt_sqr = shape_without_branch()
     return latt_sqr
 
 

@@ -13,11 +13,12 @@ import numpy as np
 
 from .background import background_intensity
 from .bits import unsigned
+from .choices import BITS, FLAT
 from .cuda_provider import SHARED_ALIGNMENT, adopt_equations, can_align, cuda, device_function, kernel, record_of
 from .cuda_steps import smaller, sum_by_bits, sum_samples
-from .cuda_tables import BITS, ROW, ROWS, STAGED, THREADS
+from .cuda_tables import ROW, ROWS, STAGED, THREADS
 from .pixel import flat_position, position
-from .plan import FLAT, BackgroundPlan
+from .plan import BackgroundPlan
 from .polarization import polarization_in_frame
 from .scattering import scattering_vector_of
 from .walk import Parts, Scene, photons_of, walk

@@ -20,8 +20,9 @@ from .bits import (
     words_of_steps,
     wrapped,
 )
+from .choices import BITS, DOUBLE, GAUSS, ROUND, SQUARE, TOPHAT, shape_without_branch
 from .cuda_provider import adopt_equations, device_function, estimated_reciprocal, pair_at
-from .cuda_tables import BITS, DOUBLE, ROW
+from .cuda_tables import ROW
 from .lattice_factor import (
     GAUSS_WIDTH,
     NEVER_ZERO,
@@ -33,7 +34,6 @@ from .lattice_factor import (
     sphere_series,
     triangle_distance_sqr,
 )
-from .plan import GAUSS, ROUND, SQUARE
 from .polynomials import ROUND_TO_WHOLE, cos_pi, sin_pi, sin_pi_single
 from .structure_factor import cubic_weights, within
 
@@ -198,9 +198,11 @@ def lattice_amplitude(image, dh, dk, dl, shape, arithmetic):
             amplitude = na * nb * nc * math.exp(exponent)
         else:
             amplitude = na * nb * nc * math.exp(np.float32(exponent))
-    else:
+    elif len(shape) == TOPHAT:
         inside = triangle_distance_sqr(image.triangle, dh, dk, dl) * image.fudge < TOPHAT_RADIUS_SQR
         amplitude = na * nb * nc if inside else 0.0
+    else:
+        amplitude = shape_without_branch()
     return amplitude
 
 

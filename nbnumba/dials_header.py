@@ -14,7 +14,7 @@ from .errors import NbnumbaWarning, UsageError
 from .geometry import Geometry
 from .io.files import Path, is_replaceable
 from .io.smv import HeaderStyle
-from .kernels.plan import FLAT
+from .kernels.choices import FLAT
 from .kernels.vectors import Vector, cross, dot, length
 from .prediction import central_beam
 from .resolve import Resolved

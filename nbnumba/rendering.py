@@ -19,6 +19,7 @@ from .image import Image
 from .inputs import read_inputs
 from .interruption import Worker
 from .kernels import cuda_tables
+from .kernels.choices import DOUBLE
 from .kernels.plan import Plan
 from .resolve import Resolved, resolve
 from .seeds import fresh_seed, spawned_seed
@@ -332,7 +333,7 @@ def _render_cuda(
         _render_first_pixel(plan, cuda.photons)
     numbers = ", ".join(map(str, cards))
     backend = f"cuda, {'device' if len(cards) == 1 else 'devices'} {numbers}"
-    if precision == "mixed" and cuda_tables.chosen_arithmetic(plan, precision) == cuda_tables.DOUBLE:
+    if precision == "mixed" and cuda_tables.chosen_arithmetic(plan, precision) == DOUBLE:
         backend += ", in double: mixed saves nothing for these spots"
     return Rendering(cuda.photons, backend), cuda.outside
 

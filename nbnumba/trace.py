@@ -17,8 +17,9 @@ import numpy as np
 from .errors import NbnumbaWarning, UsageError
 from .geometry import Geometry
 from .kernels import reference
+from .kernels.choices import SQUARE
 from .kernels.lattice_factor import lattice_factor, square_factors
-from .kernels.plan import SQUARE, CrystalPlan, Plan
+from .kernels.plan import CrystalPlan, Plan
 from .kernels.scattering import nearest_index
 from .kernels.structure_factor import can_interpolate, interpolated_factor, nearest_factor
 from .kernels.vectors import Vector, cross, dot, rotated_about, rotated_by, rotated_xyz, scaled

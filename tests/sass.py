@@ -28,7 +28,8 @@ from nbnumba.inputs import read_inputs
 from nbnumba.kernels import cuda as kernels
 from nbnumba.kernels import cuda_provider as provider
 from nbnumba.kernels import cuda_tables
-from nbnumba.kernels.plan import FLAT, GAUSS, ROUND, SPHERE, SQUARE, TOPHAT, Plan
+from nbnumba.kernels.choices import FLAT, GAUSS, ROUND, SPHERE, SQUARE, TOPHAT
+from nbnumba.kernels.plan import Plan
 from nbnumba.options import parse
 from nbnumba.resolve import resolve
 
