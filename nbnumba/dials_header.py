@@ -13,8 +13,8 @@ from typing import get_args
 from .errors import NbnumbaWarning, UsageError
 from .formats.files import Path, is_replaceable
 from .formats.smv import HeaderStyle
+from .kernels.choices import FLAT
 from .kernels.equations.vectors import Vector, cross, dot, length
-from .kernels.plan import FLAT
 from .prediction import central_beam
 from .setup.geometry import Geometry
 from .setup.resolve import Resolved

@@ -1,6 +1,6 @@
 """The fast renderer: threads take rows, a row goes in blocks of pixels, the innermost loop over the pixels of a block.
 
-The loops are those of ``reference.py``: layer, slow and fast sub-pixel, source, orientation (φ and domain). What
+The loops are those of ``walk.py``: layer, slow and fast sub-pixel, source, orientation (φ and domain). What
 does not depend on the inner ones is hoisted: all orientations are one table, the scattering vector is made once
 for a block and source, the factors of a pixel once for a sub-pixel. Every pixel is summed in the same order by one
 owner, whatever the number of threads, and blocks are padded to whole SIMD vectors: the bits of a pixel do not depend
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..choices import FLAT, GAUSS, ROUND, SQUARE, TOPHAT, Shape, shape_without_branch
 from ..compile.equation import inlined
 from ..compile.jit import compiled, internal
 from ..compile.memory import add_to, cubic_sum, look_up, read, read_back, take, write
@@ -21,7 +22,6 @@ from ..equations.polarization import polarization_factor
 from ..equations.scattering import beyond_resolution, scattering_vector, sin_theta_over_lambda
 from ..equations.structure_factor import cubic_weights
 from ..equations.vectors import dot, length, unit
-from ..plan import FLAT, GAUSS, ROUND, SQUARE, TOPHAT
 from .simd import (
     capture,
     cubic_corner,
@@ -47,10 +47,8 @@ ONE, TWO, THREE, FOUR = (np.uint32(n * PADDING) for n in (1, 2, 3, 4))
 CORNER, INSIDE, LATTICE, FACTOR = (np.uint32(n * PADDING) for n in (12, 13, 14, 15))
 """Rows of a block's scratch: four weights along h, k and l each come first."""
 
-SHAPES = (SQUARE, ROUND, GAUSS, TOPHAT)
-"""Those that :func:`lattice_sqr` knows."""
 ONE_CELL = 0
-"""In place of a shape: a square one of one cell, where N = 1 and F_latt = 1: the usual one where F is interpolated."""
+"""Beside the shapes: a square one of one cell, where N = 1 and F_latt = 1: the usual one where F is interpolated."""
 
 MOST_CELLS = 1 << 22
 """Largest table of structure factors that is spread over all indices that an image can meet: 32 MiB."""
@@ -113,10 +111,9 @@ class Block(NamedTuple):
 
 def variant_of(plan, single):
     """Shape, interpolation, float32 sines, each as a tuple of so many elements: what is not chosen is not compiled."""
-    if plan.crystal.shape not in SHAPES:
-        raise NotImplementedError(f"kernels/cpu/render.py knows no crystal of shape {plan.crystal.shape}")
-    one_cell = plan.crystal.shape == SQUARE and max(plan.crystal.cells) == 1
-    codes = (ONE_CELL if one_cell else plan.crystal.shape, plan.factors.interpolate > 0, single)
+    shape = Shape(plan.crystal.shape)
+    one_cell = shape == SQUARE and max(plan.crystal.cells) == 1
+    codes = (ONE_CELL if one_cell else shape, plan.factors.interpolate > 0, single)
     return tuple((0,) * code for code in codes)
 
 
@@ -237,8 +234,10 @@ def lattice_sqr(crystal, dh, dk, dl, shape):
         latt_sqr = gauss_sqr(crystal, dh, dk, dl)
     elif len(shape) == TOPHAT:
         latt_sqr = tophat_sqr(crystal, dh, dk, dl)
-    else:
+    elif len(shape) == SQUARE:
         latt_sqr = square_sqr(crystal, dh, dk, dl)
+    else:
+        latt_sqr = shape_without_branch()
     return latt_sqr
 
 

@@ -2,8 +2,8 @@
 
 import math
 
+from ..choices import GAUSS, ROUND, SQUARE, TOPHAT
 from ..compile.equation import equation, inlined
-from ..plan import GAUSS, ROUND, SQUARE, TOPHAT
 from .scattering import nearest_index
 
 SPHERE_VOLUME = 0.723601254558268

@@ -2,8 +2,8 @@
 
 import math
 
+from ..choices import FLAT, SPHERE
 from ..compile.equation import equation
-from ..plan import FLAT, SPHERE
 from .vectors import dot, rotated_about
 
 

@@ -16,6 +16,7 @@ from ..errors import DeviceError, NbnumbaWarning, UsageError
 from ..experiment import Experiment
 from ..image import Image
 from ..interruption import Worker
+from ..kernels.choices import DOUBLE
 from ..kernels.cuda import tables as cuda_tables
 from ..kernels.plan import Plan
 from ..seeds import fresh_seed, spawned_seed
@@ -333,7 +334,7 @@ def _render_cuda(
         _render_first_pixel(plan, cuda.photons)
     numbers = ", ".join(map(str, cards))
     backend = f"cuda, {'device' if len(cards) == 1 else 'devices'} {numbers}"
-    if precision == "mixed" and cuda_tables.chosen_arithmetic(plan, precision) == cuda_tables.DOUBLE:
+    if precision == "mixed" and cuda_tables.chosen_arithmetic(plan, precision) == DOUBLE:
         backend += ", in double: mixed saves nothing for these spots"
     return Rendering(cuda.photons, backend), cuda.outside
 

@@ -11,22 +11,9 @@ from .. import units
 from ..arrays import HoldsArrays
 from ..errors import InputFileError, NbnumbaWarning, UsageError
 from ..experiment import Background, Beam, Crystal, Detector, Experiment, with_right_values
+from ..kernels.choices import FLAT, MIXED_AXES, SPHERE, Shape
 from ..kernels.equations.vectors import Vector, cross, dot, length, scaled
-from ..kernels.plan import (
-    FLAT,
-    GAUSS,
-    MIXED_AXES,
-    ROUND,
-    SPHERE,
-    SQUARE,
-    TOPHAT,
-    BackgroundPlan,
-    CrystalPlan,
-    DetectorPlan,
-    FactorsPlan,
-    Plan,
-    SourcesPlan,
-)
+from ..kernels.plan import BackgroundPlan, CrystalPlan, DetectorPlan, FactorsPlan, Plan, SourcesPlan
 from ..structure_factors.provider import model_factors, model_of
 from ..structure_factors.table import EMPTY_TABLE, FactorTable
 from .checks import check_experiment, check_memory, warn_of_slips
@@ -51,7 +38,6 @@ ROUNDING = 1e-9
 """So little more than a whole number of sub-pixels is none."""
 MOST_SAMPLES = 10**15
 """Of one pixel: a year's work; beyond it an input is mistaken, and counts could overflow."""
-SHAPES = {"square": SQUARE, "round": ROUND, "gauss": GAUSS, "tophat": TOPHAT}
 STOL_PER_AXIS = {"stol": 1.0, "4stol": 0.25, "Q": 1.0 / (4.0 * math.pi)}
 
 
@@ -305,7 +291,7 @@ def _detector_plan(detector: Detector, geometry: Geometry, inputs: Inputs, mode_
         close_distance=geometry.close_distance_m,
         fbeam=geometry.fbeam_m,
         sbeam=geometry.sbeam_m,
-        surface=surface,
+        surface=int(surface),
         handedness=geometry.handedness,
         point_pixel=int(detector.point_pixel),
         layers=layers,
@@ -391,7 +377,7 @@ def _crystal_plan(
         b_star=width[1],
         c_star=width[2],
         cells=lattice.cells,
-        shape=SHAPES[experiment.crystal.shape],
+        shape=int(Shape[experiment.crystal.shape.upper()]),
         fudge=float(experiment.crystal.fudge),
         spindle=geometry.spindle,
         phi=scan.phi_rad,
