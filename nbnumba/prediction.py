@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from .arrays import HoldsArrays
 from .errors import NbnumbaWarning, UsageError
 from .experiment import Experiment, StructureFactors, changed
+from .kernels.choices import FLAT, MIXED_AXES, SQUARE
 from .kernels.equations.lattice_factor import SPOTS
 from .kernels.equations.maps import map_scattering_vectors, mean_depths, rotate_rows
 from .kernels.equations.vectors import Vector, rotated_about, unit
-from .kernels.plan import FLAT, MIXED_AXES, SQUARE, CrystalPlan, DetectorPlan
+from .kernels.plan import CrystalPlan, DetectorPlan
 from .setup.inputs import read_inputs
 from .setup.reach import edge_resolution
 from .setup.resolve import Resolved, resolve

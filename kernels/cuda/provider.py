@@ -19,6 +19,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core.target_extension import target_override
 
+from ..choices import shape_without_branch
 from ..compile.cache import CACHE_FOLDER, Kept
 from ..compile.equation import EQUATIONS
 from . import bits
@@ -76,6 +77,8 @@ if not is_simulator:
         name = f"Numba's CUDA target, {numba.__version__}"
     # A region or a batch of small images is no mistake.
     config.CUDA_LOW_OCCUPANCY_WARNINGS = False
+
+    overload(shape_without_branch, target="cuda")(shape_without_branch)
 
     @overload(bits.low_word, target="cuda")
     def _low_word(x):

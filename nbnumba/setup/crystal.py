@@ -4,15 +4,19 @@ import numpy as np
 
 from ..experiment import Crystal, Experiment
 from ..experiment.quirks import Quirks
+from ..kernels.choices import Shape
 from ..kernels.equations.vectors import Vector, scaled
-from ..kernels.plan import GAUSS, ROUND, SQUARE, TOPHAT, CrystalPlan
+from ..kernels.plan import CrystalPlan
 from ..units import METRES_PER_ANGSTROM, radians_from_degrees
 from .inputs import Inputs
 from .lattice import Lattice, axes_of_edges, orient_crystal
 from .mosaic import random_misset
 from .scan import PhiSampling
 
-SHAPES = {"square": SQUARE, "round": ROUND, "gauss": GAUSS, "tophat": TOPHAT}
+
+def shape_of(crystal: Crystal) -> Shape:
+    """Its code, which has the same name."""
+    return Shape[crystal.shape.upper()]
 
 
 def has_matrix(crystal: Crystal, inputs: Inputs) -> bool:
@@ -52,7 +56,7 @@ def crystal_plan(
         b_star=width[1],
         c_star=width[2],
         cells=lattice.cells,
-        shape=SHAPES[crystal.shape],
+        shape=int(shape_of(crystal)),
         fudge=float(crystal.fudge),
         spindle=spindle,
         phi=scan.phi_rad,

@@ -15,7 +15,7 @@ from ..kernels.equations.pixel import position
 from ..kernels.equations.vectors import length, unit
 from ..kernels.plan import DetectorPlan, FactorsPlan, Plan
 from ..units import angstrom_from_ev
-from .crystal import SHAPES
+from .crystal import shape_of
 from .lattice import Lattice
 from .panels import PlacedPanel, pixels_within, stacked
 from .sources import Sources
@@ -64,7 +64,7 @@ def spacing_with_neighbours(dmin_angstrom: float, lattice: Lattice) -> float:
 def warn_of_blind_spots(experiment: Experiment, lattice: Lattice, sources: Sources, plans: Sequence[Plan]) -> None:
     """Warn where no reflection can be seen, or most photons fall between the samples."""
     _warn_of_long_waves(lattice, float(sources.wavelength_angstrom.min()))
-    if not SPOTS[SHAPES[experiment.crystal.shape]].in_indices:
+    if not SPOTS[shape_of(experiment.crystal)].in_indices:
         _warn_of_needles(experiment, lattice, float(sources.wavelength_angstrom.min()), plans)
 
 
@@ -105,7 +105,7 @@ def _warn_of_needles(
 def spot_width(experiment: Experiment, lattice: Lattice) -> float:
     """Full width in Å⁻¹ at half maximum of a spot that is measured in Å⁻¹, along its thinnest direction."""
     crystal, (na, nb, nc) = experiment.crystal, lattice.cells
-    relative = 2.0 * math.sqrt(SPOTS[SHAPES[crystal.shape]].half_sqr / crystal.fudge)
+    relative = 2.0 * math.sqrt(SPOTS[shape_of(crystal)].half_sqr / crystal.fudge)
     if crystal.gauss_width == "reference":
         return relative / (float(na) * nb * nc)
     stars = (lattice.a_star, lattice.b_star, lattice.c_star)

@@ -22,7 +22,7 @@ from ..kernels.equations.lattice_factor import SPOTS
 from ..kernels.equations.pixel import solid_angle
 from ..kernels.equations.vectors import cross, dot, rotated_about, unit
 from ..render.job import render as render_resolved
-from ..setup.crystal import SHAPES
+from ..setup.crystal import shape_of
 from ..setup.scan import sample_phi
 from ..tolerances import DARK, OTHER_SUMS, SAME_PHYSICS, Tolerance
 from ..units import ELECTRON_RADIUS_SQR_M2
@@ -162,7 +162,7 @@ def lengths_of_the_crystal_may_be_scaled(render: Render, experiment: Experiment,
         beam={"wavelength_angstrom": factor * (experiment.beam.wavelength_angstrom or 1.0)},
         crystal={
             "cell": (factor * a, factor * b, factor * c, *angles),
-            "fudge": crystal.fudge * (1.0 if SPOTS[SHAPES[crystal.shape]].in_indices else factor**2),
+            "fudge": crystal.fudge * (1.0 if SPOTS[shape_of(crystal)].in_indices else factor**2),
         },
         sampling={"dmin_angstrom": factor * experiment.sampling.dmin_angstrom},
     )
