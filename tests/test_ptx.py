@@ -80,7 +80,7 @@ def test_loops_are_found_wherever_their_parts_lie() -> None:
 def test_a_shape_without_a_branch_does_not_compile() -> None:
     *before, surface, _, interpolate, arithmetic = sass.types_of(VARIANTS["square, double"])
     unknown = provider.typeof(choice(max(Shape) + 1))
-    with pytest.raises(NotImplementedError, match="^the kernel has no branch for a crystal of shape 5 "):
+    with pytest.raises(NotImplementedError, match=r"^the kernel has no branch for a crystal of shape 5 "):
         sass.linked(kernels.render_pixels, (*before, surface, unknown, interpolate, arithmetic))
 
 

@@ -38,7 +38,7 @@ class Spot(NamedTuple):
     """Where it first is 0, or for good less than a hundredth."""
 
 
-SPOTS = {
+SPOTS: dict[int, Spot] = {
     SQUARE: Spot(True, 0.4429464706894523**2, 1.0),
     ROUND: Spot(True, (1.814822977001229 / math.pi) ** 2, (4.493409457909064 / math.pi) ** 2),
     GAUSS: Spot(False, GAUSS_WIDTH * math.log(2.0) / 2.0, GAUSS_WIDTH * (0.5 * math.log(100.0))),
