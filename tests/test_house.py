@@ -27,7 +27,6 @@ LINKED = ("kernels", "golden_suite_generator")
 MOST_LINES, MOST_OF_A_FUNCTION = 500, 60
 LARGER = {
     "nbnumba/comparison/trace.py",
-    "nbnumba/setup/geometry.py:place_detector",
     "kernels/reference.py:pixel_value",
     "kernels/cuda/render.py:pixel_value",
 }

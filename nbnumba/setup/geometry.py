@@ -4,10 +4,11 @@ import math
 import sys
 import warnings
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Detector, Experiment, Pivot
-from ..experiment.quirks import quirks_of
+from ..experiment.quirks import Quirks, quirks_of
 from ..kernels.equations.vectors import Vector, cross, dot, length, rotated_about, rotated_xyz, scaled, unit
 from ..units import metres_from_mm, radians_from_degrees
 from .lab import Axes, lab_axes
@@ -79,15 +80,8 @@ def place_detector(experiment: Experiment) -> Geometry:
     detector, quirks = experiment.detector, quirks_of(experiment)
     axes, normal_given = lab_axes(experiment.beam, detector, experiment.goniometer)
     axes = replace(axes, normal=_normal_of(axes, normal_given, quirks.normal_loses_side))
-    pixel_m, (fast_pixels, slow_pixels), size = _pixels(detector)
-    pivot = detector.chosen_pivot
-
-    rotations = (
-        radians_from_degrees(detector.rotx_deg),
-        radians_from_degrees(detector.roty_deg),
-        radians_from_degrees(detector.rotz_deg),
-    )
-    twotheta = radians_from_degrees(detector.twotheta_deg or 0.0)
+    pixel_m, pixels, size = _pixels(detector)
+    rotations, twotheta = _turns(detector)
 
     def turned(v: Vector) -> Vector:
         return rotated_about(rotated_xyz(v, *rotations), axes.twotheta, twotheta)
@@ -98,21 +92,13 @@ def place_detector(experiment: Experiment) -> Geometry:
     if not quirks.twotheta_left_out and abs(ratio) < SMALLEST_COSINE:
         raise UsageError(ALONG_PLANE)
     distance, close_distance = _distances(detector, ratio_flat, ratio, quirks.close_distance_decides)
-    fclose, sclose = _near_point(detector, pixel_m, size, quirks.close_xy_is_beam_center)
-    xclose = fclose if detector.close_x_mm is None else metres_from_mm(detector.close_x_mm)
-    yclose = sclose if detector.close_y_mm is None else metres_from_mm(detector.close_y_mm)
-    xbeam, ybeam = _beam_center(detector, pixel_m, size, (xclose, yclose))
-    fbeam, sbeam = fast_slow_of_beam_center(detector.convention, xbeam, ybeam, pixel_m, size[1])
-    if detector.convention == "custom":
-        x_given = detector.orgx_px is not None or detector.close_x_mm is not None
-        y_given = detector.orgy_px is not None or detector.close_y_mm is not None
-        fclose = fclose if x_given and not quirks.custom_near_point_is_center else xbeam
-        sclose = sclose if y_given and not quirks.custom_near_point_is_center else ybeam
-
-    flat_origin = _sum(scaled(axes.fast, -fclose), scaled(axes.slow, -sclose), scaled(axes.normal, close_distance))
+    points = _points(detector, quirks, pixel_m, size)
+    (fclose, sclose), (fbeam, sbeam) = points.near, points.spot
     given_origin = None if quirks.origin_ignored else _given_origin(detector)
-    if given_origin is not None or pivot == "sample":
-        flat_origin = given_origin or flat_origin
+    flat_origin = given_origin or _sum(
+        scaled(axes.fast, -fclose), scaled(axes.slow, -sclose), scaled(axes.normal, close_distance)
+    )
+    if given_origin is not None or detector.chosen_pivot == "sample":
         origin = turned(flat_origin)
     else:
         origin = _sum(scaled(f, -fbeam), scaled(s, -sbeam), scaled(axes.beam, distance))
@@ -128,37 +114,24 @@ def place_detector(experiment: Experiment) -> Geometry:
     if close_distance < 0.0:
         _refuse_back_side(quirks.may_face_away)
     return Geometry(
-        convention=detector.convention,
-        pivot=pivot,
-        fast_pixels=fast_pixels,
-        slow_pixels=slow_pixels,
-        pixel_m=pixel_m,
-        size_m=size,
-        beam=axes.beam,
-        polarization=axes.polarization,
-        spindle=axes.spindle,
-        twotheta_axis=axes.twotheta,
-        rotations_rad=rotations,
-        twotheta_rad=twotheta,
-        unrotated=(axes.fast, axes.slow, axes.normal),
-        unrotated_origin_m=flat_origin,
-        fast=f,
-        slow=s,
-        normal=o,
-        origin_m=origin,
-        ratio=ratio,
-        distance_m=distance,
-        close_distance_m=close_distance,
-        fbeam_m=dot(f, to_spot),
-        sbeam_m=dot(s, to_spot),
-        fclose_m=fclose,
-        sclose_m=sclose,
-        xbeam_m=xbeam,
-        ybeam_m=ybeam,
-        xclose_m=xclose,
-        yclose_m=yclose,
+        convention=detector.convention, pivot=detector.chosen_pivot,
+        fast_pixels=pixels[0], slow_pixels=pixels[1], pixel_m=pixel_m, size_m=size,
+        beam=axes.beam, polarization=axes.polarization, spindle=axes.spindle, twotheta_axis=axes.twotheta,
+        rotations_rad=rotations, twotheta_rad=twotheta,
+        unrotated=(axes.fast, axes.slow, axes.normal), unrotated_origin_m=flat_origin,
+        fast=f, slow=s, normal=o, origin_m=origin,
+        ratio=ratio, distance_m=distance, close_distance_m=close_distance,
+        fbeam_m=dot(f, to_spot), sbeam_m=dot(s, to_spot), fclose_m=fclose, sclose_m=sclose,
+        xbeam_m=points.center[0], ybeam_m=points.center[1], xclose_m=points.close[0], yclose_m=points.close[1],
         placed_close_m=placed_close,
-    )
+    )  # fmt: skip
+
+
+def _turns(detector: Detector) -> tuple[Vector, float]:
+    """About the lab's x, then y, then z; and two-theta after them, in rad."""
+    about = (detector.rotx_deg, detector.roty_deg, detector.rotz_deg)
+    x, y, z = (radians_from_degrees(angle) for angle in about)
+    return (x, y, z), radians_from_degrees(detector.twotheta_deg or 0.0)
 
 
 def _refuse_back_side(allowed: bool) -> None:
@@ -250,6 +223,33 @@ def _distances(detector: Detector, ratio_flat: float, ratio: float, by_close: bo
     if detector.distance_mm is None:
         return close_distance / ratio, close_distance
     return distance, close_distance
+
+
+class _Points(NamedTuple):
+    """Where the detector is met, in m, as given or by default."""
+
+    near: tuple[float, float]
+    """Fclose and Sclose that place it."""
+    close: tuple[float, float]
+    """Xclose and Yclose."""
+    center: tuple[float, float]
+    """Xbeam and Ybeam, in the axes of the convention."""
+    spot: tuple[float, float]
+    """Fbeam and Sbeam."""
+
+
+def _points(detector: Detector, quirks: Quirks, pixel_m: float, size: tuple[float, float]) -> _Points:
+    fclose, sclose = _near_point(detector, pixel_m, size, quirks.close_xy_is_beam_center)
+    xclose = fclose if detector.close_x_mm is None else metres_from_mm(detector.close_x_mm)
+    yclose = sclose if detector.close_y_mm is None else metres_from_mm(detector.close_y_mm)
+    xbeam, ybeam = _beam_center(detector, pixel_m, size, (xclose, yclose))
+    spot = fast_slow_of_beam_center(detector.convention, xbeam, ybeam, pixel_m, size[1])
+    if detector.convention == "custom":
+        x_given = detector.orgx_px is not None or detector.close_x_mm is not None
+        y_given = detector.orgy_px is not None or detector.close_y_mm is not None
+        fclose = fclose if x_given and not quirks.custom_near_point_is_center else xbeam
+        sclose = sclose if y_given and not quirks.custom_near_point_is_center else ybeam
+    return _Points((fclose, sclose), (xclose, yclose), (xbeam, ybeam), spot)
 
 
 def _near_point(
