@@ -14,14 +14,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from nbnumba.choices import Precision
+from nbnumba.kernels.choices import SQUARE, Arithmetic
 from nbnumba.kernels.cuda import tables as cuda_tables
-from nbnumba.kernels.plan import SQUARE, Plan
+from nbnumba.kernels.plan import Plan
 from nbnumba.render.cuda import cards
 from nbnumba.render.cuda.launches import Batch, Pace
 from nbnumba.render.cuda.memory import Place
 
-ARITHMETIC = ("DOUBLE", "SINGLE", "BITS", "PAIRS")
-"""Names of the kernels' kinds of arithmetic, by number."""
 MOST_IMAGES = 8
 """Queued in a row."""
 MOST_LAUNCHES = 250
@@ -87,7 +86,7 @@ def launcher_of(plan: Plan, precision: Precision, most_registers: int | None = N
         launch,
         len(pieces),
         f"{-(-pieces[0].count // cuda_tables.THREADS)} x {pieces[0].parts}, {batch.rows_of_part} rows",
-        ARITHMETIC[chosen],
+        Arithmetic(chosen).name,
         1e12 * least_s if counted else None,
         code,
     )

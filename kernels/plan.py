@@ -10,12 +10,6 @@ import numpy as np
 
 Vector = tuple[float, float, float]
 
-FLAT, SPHERE, MIXED_AXES = 0, 1, 2
-"""Detector surfaces; the last is what the reference makes of a curved detector."""
-
-SQUARE, ROUND, GAUSS, TOPHAT = 1, 2, 3, 4
-"""Crystal shapes."""
-
 
 class DetectorPlan(NamedTuple):
     """Pixels in space: those of one panel. Lengths in m."""
@@ -38,6 +32,7 @@ class DetectorPlan(NamedTuple):
     fbeam: float
     sbeam: float
     surface: int
+    """Code of a ``Surface``."""
     handedness: float
     """+1 where fast × slow points along the beam, else −1."""
     point_pixel: int
@@ -73,6 +68,7 @@ class CrystalPlan(NamedTuple):
     """Reciprocal cell edges in Å⁻¹, or what stands for them in the width of Gaussian and top-hat spots."""
     cells: tuple[int, int, int]
     shape: int
+    """Code of a ``Shape``."""
     fudge: float
     spindle: Vector
     phi: np.ndarray

@@ -1,4 +1,4 @@
-"""The plain renderer: float64, serial, loop by loop as the reference program goes.
+"""The plain renderer: float64, serial, loop by loop as the reference program goes; the outer loops are ``walk.py``.
 
 Every feature in both modes, those included whose result depends on the order of evaluation. It is the oracle of
 the fast kernels and serves what only makes sense in serial order.
@@ -8,15 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .compile.equation import equation
 from .compile.jit import compiled
 from .equations.background import background_intensity
 from .equations.lattice_factor import lattice_factor
 from .equations.orientation import turn_cell, unrotated_cell
-from .equations.pixel import capture_fraction, position, solid_angle
+from .equations.pixel import position
 from .equations.polarization import polarization_factor
-from .equations.scattering import beyond_resolution, nearest_index, scattering_vector, sin_theta_over_lambda
+from .equations.scattering import nearest_index, scattering_vector
 from .equations.structure_factor import can_interpolate, interpolated_factor, nearest_factor
-from .equations.vectors import dot, length, rotated_by, scaled
+from .equations.vectors import dot, rotated_by
+from .walk import Parts, Scene, photons_of, walk
 
 
 class Memory(NamedTuple):
@@ -72,92 +74,81 @@ def sample_intensity(plan, memory, q, domain):
     return f_cell * f_cell * f_latt * f_latt
 
 
+# The parts of its walk ---------------------------------------------------------------------------------------------
+
+
+@equation
+def surface_point(scene, fast, slow, depth):
+    """Point in m of the detector's surface."""
+    return position(scene.detector, fast, slow, depth)
+
+
+@equation
+def source_count(scene):
+    """How many sources there are."""
+    return scene.plan.sources.wavelength.shape[0]
+
+
+@equation
+def incident_of(scene, source):
+    """Direction in which the rays of a source travel."""
+    incident = scene.plan.sources.incident
+    return float(incident[source, 0]), float(incident[source, 1]), float(incident[source, 2])
+
+
+@equation
+def scattering_of(scene, source, diffracted):
+    """q of a source and a ray."""
+    wavelength = float(scene.plan.sources.wavelength[source])
+    return scattering_vector(diffracted, incident_of(scene, source), wavelength)
+
+
+@equation
+def polarization_of(scene, source, diffracted):
+    """Polarization factor of a source and a ray."""
+    return polarization_factor(scene.plan.kahn, incident_of(scene, source), diffracted, scene.plan.polarization_axis)
+
+
+@equation
+def weight_of(scene, source):
+    """Share of a source in the beam, 1 on average."""
+    return float(scene.plan.sources.weight[source])
+
+
+@equation
+def amorphous_of(scene, stol):
+    """Photons per steradian from amorphous material at sin θ/λ."""
+    return background_intensity(scene.background, stol)
+
+
+@equation
+def parts_with(samples):
+    """The parts, with an inner sum."""
+    return Parts(surface_point, source_count, scattering_of, polarization_of, weight_of, amorphous_of, samples)
+
+
+@equation
+def add_samples(scene, ray, total, layer_sum, outside):
+    """The plain inner sum: φ, then domain; what the scene has of its own is :class:`Memory`."""
+    plan, memory, crystal = scene.plan, scene.own, scene.plan.crystal
+    if ray.kept:
+        for phi in crystal.phi:
+            turn_cell(crystal, phi, memory.turned)
+            for domain in range(crystal.domains.shape[0]):
+                intensity = sample_intensity(plan, memory, ray.q, crystal.domains[domain])
+                if plan.running_product:
+                    if intensity >= 0.0:
+                        total = (total + intensity) * ray.weight
+                elif intensity > 0.0:
+                    layer_sum += ray.weight * intensity
+    return total, layer_sum, outside
+
+
 @compiled()
 def pixel_value(plan, memory, slow, fast):
-    """Photons in one pixel: section by section as in the reference, outermost loop first."""
-    detector, sources, crystal, background = plan.detector, plan.sources, plan.crystal, plan.background
-    step = detector.pixel / plan.oversample
-    polar = 0.0 if plan.polarization_correction else 1.0
-    solid = 0.0
-    first_solid = 0.0
-    captured = 0.0
-    amorphous = 0.0
-    polar_known = False
-    first_polar = polar
-    total = background.in_sum * background_intensity(background, 0.0)
-
-    for layer in range(detector.layers):
-        depth = layer * detector.layer_step
-        capture = 0.0
-        layer_sum = 0.0
-        for sub_slow in range(plan.oversample):
-            for sub_fast in range(plan.oversample):
-                first_of_layer = sub_slow == 0 and sub_fast == 0
-                first_of_pixel = layer == 0 and first_of_layer
-                point = position(
-                    detector,
-                    step * (fast * plan.oversample + sub_fast) + step / 2.0,
-                    step * (slow * plan.oversample + sub_slow) + step / 2.0,
-                    depth,
-                )
-                airpath = length(point)
-                diffracted = scaled(point, 1.0 / airpath)
-                if first_of_pixel or plan.oversample_omega:
-                    solid = solid_angle(detector, airpath)
-                if first_of_pixel:
-                    first_solid = solid
-                if first_of_layer or plan.oversample_thick:
-                    capture = capture_fraction(detector, layer, diffracted)
-                if first_of_layer:
-                    captured += capture
-
-                for source in range(sources.wavelength.shape[0]):
-                    incident = (
-                        sources.incident[source, 0], sources.incident[source, 1], sources.incident[source, 2]
-                    )  # fmt: skip
-                    q = scattering_vector(diffracted, incident, sources.wavelength[source])
-                    stol = sin_theta_over_lambda(q)
-                    skipped = beyond_resolution(stol, plan.dmin)
-                    if first_of_pixel and source == 0:
-                        amorphous = background_intensity(background, stol)
-                    counts = not skipped or (plan.polar_of_skipped and first_of_pixel and source == 0)
-                    wanted = plan.polarization_correction and (plan.oversample_polar or not polar_known)
-                    if counts and wanted:
-                        polar = polarization_factor(plan.kahn, incident, diffracted, plan.polarization_axis)
-                        if not polar_known:
-                            first_polar = polar
-                            polar_known = not skipped
-                    if skipped:
-                        continue
-
-                    weight = sources.weight[source]
-                    if plan.oversample_omega:
-                        weight *= solid
-                    if plan.oversample_polar:
-                        weight *= polar
-                    if plan.oversample_thick:
-                        weight *= capture
-                    for phi in crystal.phi:
-                        turn_cell(crystal, phi, memory.turned)
-                        for domain in range(crystal.domains.shape[0]):
-                            intensity = sample_intensity(plan, memory, q, crystal.domains[domain])
-                            if plan.running_product:
-                                if intensity >= 0.0:
-                                    total = (total + intensity) * weight
-                            elif intensity > 0.0:
-                                layer_sum += weight * intensity
-        total += layer_sum if plan.oversample_thick or plan.last_capture else capture * layer_sum
-
-    photons = plan.photons_per_sample * total
-    if not plan.oversample_omega:
-        photons *= first_solid
-    if not plan.oversample_polar:
-        photons *= first_polar
-    if plan.last_capture and not plan.oversample_thick:
-        photons *= capture
-    if not background.in_sum:
-        photons += amorphous * first_solid * first_polar * captured
-    return photons
+    """Photons in one pixel."""
+    scene = Scene(plan.detector, plan, plan.background, True, memory)
+    return photons_of(scene, walk(scene, parts_with(add_samples), slow, fast))
 
 
 @compiled()

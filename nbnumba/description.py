@@ -3,7 +3,8 @@
 from .experiment import Experiment
 from .experiment.quirks import quirks_of
 from .formats.frame import Description, PanelGeometry
-from .kernels.plan import FLAT, DetectorPlan
+from .kernels.choices import FLAT
+from .kernels.plan import DetectorPlan
 from .prediction import central_beam
 from .setup.geometry import Geometry, beam_center_of_fast_slow
 from .setup.panels import PlacedPanel

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from .arrays import HoldsArrays
 from .errors import NbnumbaWarning, UsageError
 from .experiment import Experiment, StructureFactors, changed
+from .kernels.choices import FLAT, GAUSS, MIXED_AXES, ROUND, SQUARE, TOPHAT, Shape
 from .kernels.equations.lattice_factor import GAUSS_WIDTH, TOPHAT_RADIUS_SQR
 from .kernels.equations.maps import map_scattering_vectors, mean_depths, rotate_rows
 from .kernels.equations.vectors import Vector, rotated_about, unit
-from .kernels.plan import FLAT, GAUSS, MIXED_AXES, ROUND, SQUARE, CrystalPlan, DetectorPlan
+from .kernels.plan import CrystalPlan, DetectorPlan
 from .setup.inputs import read_inputs
 from .setup.reach import edge_resolution
 from .setup.resolve import Resolved, resolve
@@ -396,7 +397,7 @@ def _size_spread(crystal: CrystalPlan, stars: Array) -> Array:
     if crystal.shape in (SQUARE, ROUND):
         axes = stars / np.array(crystal.cells)[:, np.newaxis]
         return axes.T @ axes * (1.0 if crystal.shape == SQUARE else SPHERE_ZERO**2 / crystal.fudge)
-    radius_sqr = GAUSS_WIDTH * FAINT if crystal.shape == GAUSS else TOPHAT_RADIUS_SQR
+    radius_sqr = {GAUSS: GAUSS_WIDTH * FAINT, TOPHAT: TOPHAT_RADIUS_SQR}[Shape(crystal.shape)]
     radius = np.sqrt(radius_sqr / crystal.fudge) / np.prod(crystal.cells, dtype=float)
     axes = radius * np.linalg.solve(np.array([crystal.a_star, crystal.b_star, crystal.c_star]), stars)
     spread: Array = axes.T @ axes

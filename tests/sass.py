@@ -24,10 +24,11 @@ from unittest.mock import patch
 
 import numpy as np
 
+from nbnumba.kernels.choices import FLAT, GAUSS, ROUND, SPHERE, SQUARE, TOPHAT
 from nbnumba.kernels.cuda import provider
 from nbnumba.kernels.cuda import render as kernels
 from nbnumba.kernels.cuda import tables as cuda_tables
-from nbnumba.kernels.plan import FLAT, GAUSS, ROUND, SPHERE, SQUARE, TOPHAT, Plan
+from nbnumba.kernels.plan import Plan
 from nbnumba.nanobragg.parse import parse
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import resolve
@@ -213,7 +214,7 @@ class Loop:
 
 
 class Nest(NamedTuple):
-    """The loops around a step, as in ``pixel_value`` of ``kernels/cuda/render.py``; each holds those before it."""
+    """The loops around a step, as in ``kernels/walk.py``; each holds those before it."""
 
     step: Loop
     orientations: Loop

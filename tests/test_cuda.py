@@ -29,9 +29,11 @@ from nbnumba.cli import main
 from nbnumba.commands import devices
 from nbnumba.errors import DeviceError
 from nbnumba.experiment import Experiment
+from nbnumba.kernels import choices
+from nbnumba.kernels.choices import FLAT, GAUSS, ROUND, SQUARE, TOPHAT
 from nbnumba.kernels.cuda import bits
 from nbnumba.kernels.cuda import tables as cuda_tables
-from nbnumba.kernels.plan import FLAT, GAUSS, ROUND, SQUARE, TOPHAT, Plan
+from nbnumba.kernels.plan import Plan
 from nbnumba.render.canvas import Canvas
 from nbnumba.render.cuda import cards as gpu
 from nbnumba.render.cuda import images as gpu_rendering
@@ -428,7 +430,7 @@ def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch)
         job = types.SimpleNamespace(
             plans=[plan], parts=1, first=0, stop=1 << 20, interpolates=False, place=gpu_memory.Place()
         )
-        return gpu_launches._capacity(job, cuda_tables.DOUBLE)  # type: ignore[arg-type]
+        return gpu_launches._capacity(job, choices.DOUBLE)  # type: ignore[arg-type]
 
     assert capacity(plan, 1e12) == 1 << 20
     assert capacity(plan, 4 * (1 << 18) + 2000) == 1 << 18
@@ -452,7 +454,7 @@ def test_a_table_that_is_too_large_is_told_the_size_that_would_fit(
             plans=[plan._replace(factors=plan.factors._replace(table=table))],
             parts=1, first=0, stop=256, interpolates=False, place=gpu_memory.Place(),
         )  # fmt: skip
-        return gpu_launches._capacity(job, cuda_tables.DOUBLE)  # type: ignore[arg-type]
+        return gpu_launches._capacity(job, choices.DOUBLE)  # type: ignore[arg-type]
 
     if fits:
         assert capacity((400, 500, 600)) == 256
@@ -647,7 +649,7 @@ def test_small_images_that_are_alike_share_a_launch(launches: Launches, series: 
 def test_mixed_is_what_saves_time_and_else_double(launches: Launches, options: str, variant: tuple[int, ...]) -> None:
     said = render(resolved_from([*STILL, *options.split()]), "cuda", "mixed").backend
     assert set(launches) == {(0, 1, variant)}
-    assert ("in double" in said) == (variant[-1] == cuda_tables.DOUBLE)
+    assert ("in double" in said) == (variant[-1] == choices.DOUBLE)
 
 
 def test_many_images_are_those_of_one_at_a_time(tmp_path: Path) -> None:

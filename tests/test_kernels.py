@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numba
 import numpy as np
@@ -12,18 +12,18 @@ import pytest
 from agreement import assert_matches
 from hypothesis import given, settings
 
-from nbnumba.experiment import Beam, Crystal, Detector, Experiment, Sampling, Scan, StructureFactors, changed
+from nbnumba.experiment import Beam, Crystal, Detector, Experiment, Sampling, Scan, Shape, StructureFactors, changed
 from nbnumba.golden_suite_generator.suite import worst_ratio
-from nbnumba.kernels import reference
+from nbnumba.kernels import choices, reference, walk
 from nbnumba.kernels.compile.polynomials import cos_pi, exp_clamped, sin_pi
 from nbnumba.kernels.cpu import render as cpu
 from nbnumba.kernels.cpu.tables import make_tables, variant_of
 from nbnumba.kernels.cuda import tables as cuda_tables
 from nbnumba.kernels.equations import orientation
+from nbnumba.kernels.equations.scattering import sin_theta_over_lambda
 from nbnumba.kernels.equations.structure_factor import cubic_weights, interpolated_factor, nearest_factor
 from nbnumba.kernels.equations.vectors import rotated_about
 from nbnumba.render.job import render
-from nbnumba.setup.crystal import SHAPES
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
 from nbnumba.testing.strategies import experiments
@@ -38,6 +38,8 @@ def resolved(experiment: Experiment) -> Resolved:
     return resolve(experiment, read_inputs(experiment))
 
 
+SHAPE_NAMES = [shape.name.lower() for shape in choices.Shape]
+NEXT_FREE = max(choices.Shape) + 1
 SMALL = Experiment(
     beam=Beam(kahn_factor=0.8, dispersion_percent=1.0, dispersion_steps=2),
     detector=Detector(fast_pixels=3, slow_pixels=2, pixel_mm=2.0, thickness_um=300.0, layers=2, roty_deg=5.0),
@@ -55,7 +57,7 @@ SMALL = Experiment(
 
 @compiled_only
 @pytest.mark.parametrize("mode", ["spec", "c"])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", SHAPE_NAMES)
 def test_pixel_value_is_that_of_its_python(mode: Any, shape: Any) -> None:
     plan = resolved(changed(Experiment(**{**vars(SMALL), "mode": mode}), crystal={"shape": shape})).plan
     memories = reference.fresh_memory(plan), reference.fresh_memory(plan)
@@ -66,19 +68,55 @@ def test_pixel_value_is_that_of_its_python(mode: Any, shape: Any) -> None:
     assert memories[0].samples == memories[1].samples
 
 
-@pytest.mark.parametrize("shape", [0, *(code + 1 for code in SHAPES.values() if code + 1 not in SHAPES.values()), 99])
-def test_a_shape_that_a_kernel_does_not_know_is_no_other_one(shape: int) -> None:
+@compiled_only
+def test_another_inner_sum_goes_the_same_way() -> None:
+    """Photons of rays as bright as sin θ/λ, and how many are kept."""
+
+    @numba.extending.register_jitable
+    def add_stol(scene: Any, ray: Any, total: float, layer_sum: float, outside: int) -> tuple[float, float, int]:
+        return total, layer_sum + ray.weight * sin_theta_over_lambda(ray.q), outside + int(ray.kept)
+
+    def photons_and_rays(plan: Any, slow: int, fast: int) -> tuple[float, int]:
+        scene = walk.Scene(plan.detector, plan, plan.background, True, ())
+        pixel = walk.walk(scene, reference.parts_with(add_stol), slow, fast)
+        return walk.photons_of(scene, pixel), pixel.outside
+
+    plan = resolved(SMALL).plan
+    photons, rays = photons_and_rays(plan, 1, 2)
+    assert numba.njit(photons_and_rays)(plan, 1, 2) == (pytest.approx(photons, rel=1e-12), rays)
+    assert photons > 0.0
+    assert rays == 2 * 2**2 * 2
+
+
+def test_the_names_of_shapes_are_those_of_their_codes() -> None:
+    assert get_args(Shape) == tuple(SHAPE_NAMES)
+
+
+@pytest.mark.parametrize("shape", [0, NEXT_FREE, 99])
+def test_what_is_no_shape_is_taken_for_none(shape: int) -> None:
     known = resolved(SMALL)
     plan = known.plan._replace(crystal=known.plan.crystal._replace(shape=shape))
-    with pytest.raises(NotImplementedError, match=f"lattice_factor.py knows no crystal of shape {shape}"):
+    with pytest.raises(ValueError, match=f"{shape} is not a valid Shape"):
         render(replace(known, plans=(plan,)), backend="cpu")
+    with pytest.raises(ValueError, match=f"{shape} is not a valid Shape"):
+        cuda_tables.variant_of(plan, choices.DOUBLE)
     with pytest.raises(NotImplementedError, match=r"lattice_factor\.py knows no crystal of this shape"):
         render(replace(known, plans=(plan,)), backend="reference")
-    with pytest.raises(NotImplementedError, match=f"steps.py knows no crystal of shape {shape}"):
-        cuda_tables.variant_of(plan, cuda_tables.DOUBLE)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("precision", ["double", "mixed"])
+@pytest.mark.parametrize("interpolate", [0, 1])
+def test_a_shape_without_a_branch_fails_on_the_cpu(precision: str, interpolate: int) -> None:
+    """As does one that is a code and has its equation; for the GPU see tests/test_ptx.py."""
+    plan = resolved(SMALL).plan
+    image, zeros = np.zeros((2, 3), np.float32), np.zeros(2, np.int64)
+    tables = make_tables(plan, interpolate > 0)
+    variant = (0,) * NEXT_FREE, (0,) * interpolate, (0,) * (precision == "mixed")
+    with pytest.raises((NotImplementedError, numba.TypingError), match=r"shape_without_branch|no branch for"):
+        cpu.render(plan, tables, image, zeros.copy(), zeros.copy(), zeros, *variant)
+
+
+@pytest.mark.parametrize("shape", SHAPE_NAMES)
 @pytest.mark.parametrize("cells", [(1, 2, 1), (3, 1, 4)])
 def test_every_shape_is_that_of_the_plain_renderer(shape: Any, cells: tuple[int, int, int]) -> None:
     plan = resolved(changed(SMALL, crystal={"shape": shape, "cells": cells}, detector={"fast_pixels": 40}))

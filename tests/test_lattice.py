@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from nbnumba.errors import NbnumbaWarning
 from nbnumba.experiment import Beam, Crystal, Experiment, changed
 from nbnumba.experiment.quirks import NANOBRAGG, PHYSICS, Quirks
+from nbnumba.kernels import choices
+from nbnumba.kernels.choices import GAUSS, ROUND
 from nbnumba.kernels.equations.lattice_factor import interference, lattice_factor, sphere_amplitude, sphere_series
 from nbnumba.kernels.equations.polarization import polarization_factor
 from nbnumba.kernels.equations.vectors import rotated_about, rotated_xyz, unit
-from nbnumba.kernels.plan import GAUSS, ROUND
-from nbnumba.setup.crystal import SHAPES
 from nbnumba.setup.inputs import Inputs
 from nbnumba.setup.lattice import Lattice, orient_crystal, reciprocal_axes
 from nbnumba.setup.resolve import resolve
@@ -148,7 +148,7 @@ class Shape(NamedTuple):
     c_star: Any = (0.002, -0.001, 0.015)
 
 
-shapes = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+shapes = pytest.mark.parametrize("shape", choices.Shape, ids=lambda shape: shape.name)
 indices = st.tuples(*[st.just(0.0) | st.integers(-9, 9).map(float) | grid(-9, 9, 1000)] * 3)
 
 

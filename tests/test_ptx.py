@@ -10,9 +10,9 @@ import numba
 import numpy as np
 import pytest
 
+from nbnumba.kernels.choices import BITS, FLAT, PAIRS, Shape
 from nbnumba.kernels.compile import cache
 from nbnumba.kernels.compile.polynomials import cos_pi, sin_pi
-from nbnumba.kernels.plan import FLAT
 
 try:
     from nbnumba.kernels.cuda import provider
@@ -27,7 +27,7 @@ if provider.compiler_error() is not None:
 import sass
 from sass import HOPPER, VARIANTS, Code, Variant
 
-from nbnumba.kernels.cuda.tables import BITS, INSTRUCTIONS, PAIRS, SHAPES, SLOW_DOUBLE, choice
+from nbnumba.kernels.cuda.tables import INSTRUCTIONS, SLOW_DOUBLE, choice
 
 if not sass.is_linked_here():
     pytest.skip(
@@ -65,7 +65,7 @@ def need_disassembler() -> None:
 
 def test_every_kernel_that_can_be_chosen_is_looked_at() -> None:
     """For a flat detector; the steps for a curved one are the same."""
-    possible = product(SHAPES, ("double", "mixed"), (0, 1), (5, 500), (2, 64))
+    possible = product(Shape, ("double", "mixed"), (0, 1), (5, 500), (2, 64))
     chosen = {sass.choices_of(Variant(*what)) for what in possible}
     assert chosen == {sass.choices_of(VARIANTS[name]) for name in FLAT_ONES}
 
@@ -75,6 +75,13 @@ def test_loops_are_found_wherever_their_parts_lie() -> None:
     followers = [[1], [2], [3, 5], [1, 4], [], [2]]
     assert sass.loops_of(followers) == [{2, 5}, {1, 2, 3, 5}]
     assert sass.loops_of([[1, 2], [2, 3], [1], []]) == []
+
+
+def test_a_shape_without_a_branch_does_not_compile() -> None:
+    *before, surface, _, interpolate, arithmetic = sass.types_of(VARIANTS["square, double"])
+    unknown = provider.typeof(choice(max(Shape) + 1))
+    with pytest.raises(Exception, match="shape_without_branch"):
+        sass.linked(kernels.render_pixels, (*before, surface, unknown, interpolate, arithmetic))
 
 
 # Steps ------------------------------------------------------------------------------------------------------------

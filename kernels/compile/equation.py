@@ -1,7 +1,8 @@
 """Marks the scalar functions of the physics, each the one home of an equation.
 
-An equation stays a plain Python function: the set-up calls it as it is, compiled kernels by the same name. Code for a
-GPU calls twins of its own (see ``cuda/provider.py``), for which the marked functions are listed, callees first.
+An equation stays a plain Python function: the set-up calls it as it is, compiled kernels by the same name. It may take
+others as arguments, also in a named tuple that compiled code makes. Code for a GPU calls twins of its own (see
+``cuda/provider.py``), for which the marked functions are listed, callees first.
 """
 
 from collections.abc import Callable

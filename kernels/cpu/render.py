@@ -1,6 +1,6 @@
 """The fast renderer: threads take rows, a row goes in blocks of pixels, the innermost loop over the pixels of a block.
 
-The loops are those of ``reference.py``: layer, slow and fast sub-pixel, source, orientation (φ and domain). What
+The loops are those of ``walk.py``: layer, slow and fast sub-pixel, source, orientation (φ and domain). What
 does not depend on the inner ones is hoisted: all orientations are one table, the scattering vector is made once
 for a block and source, the factors of a pixel once for a sub-pixel. Every pixel is summed in the same order by one
 owner, whatever the number of threads, and blocks are padded to whole SIMD vectors: the bits of a pixel do not depend

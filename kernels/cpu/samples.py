@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..choices import FLAT
 from ..compile.equation import inlined
 from ..compile.jit import internal
 from ..compile.memory import add_to, read, write
@@ -10,7 +11,6 @@ from ..equations.pixel import capture, flat_position, position, solid_angle
 from ..equations.polarization import polarization_factor
 from ..equations.scattering import beyond_resolution, scattering_vector, sin_theta_over_lambda
 from ..equations.vectors import length
-from ..plan import FLAT
 from .block import copy, fill
 
 

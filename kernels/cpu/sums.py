@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from ..choices import SQUARE
 from ..compile.equation import inlined
 from ..compile.jit import internal
 from ..compile.memory import add_to, cubic_sum, look_up, read, read_back, write
 from ..equations.lattice_factor import lattice_sqr, single_phases, square_sqr_single
 from ..equations.structure_factor import cubic_weights
-from ..plan import SQUARE
 from .block import BLOCK, PADDING
 from .tables import cubic_corner, inside_table, nearest_place, nearest_place_clamped
 

@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..choices import FLAT, SQUARE, Shape
 from ..compile.equation import inlined
 from ..compile.jit import compiled, internal
-from ..equations.lattice_factor import ONE_CELL, SHAPES
+from ..equations.lattice_factor import ONE_CELL
 from ..equations.orientation import oriented_cells
 from ..equations.pixel import flat_position
 from ..equations.vectors import dot, length, unit
-from ..plan import FLAT, SQUARE
 
 MOST_CELLS = 1 << 22
 """Largest table of structure factors that is spread over all indices that an image can meet: 32 MiB."""
@@ -32,10 +32,9 @@ class Tables(NamedTuple):
 
 def variant_of(plan, single):
     """Shape, interpolation, float32 sines, each as a tuple of so many elements: what is not chosen is not compiled."""
-    if plan.crystal.shape not in SHAPES:
-        raise NotImplementedError(f"kernels/equations/lattice_factor.py knows no crystal of shape {plan.crystal.shape}")
-    one_cell = plan.crystal.shape == SQUARE and max(plan.crystal.cells) == 1
-    codes = (ONE_CELL if one_cell else plan.crystal.shape, plan.factors.interpolate > 0, single)
+    shape = Shape(plan.crystal.shape)
+    one_cell = shape == SQUARE and max(plan.crystal.cells) == 1
+    codes = (ONE_CELL if one_cell else shape, plan.factors.interpolate > 0, single)
     return tuple((0,) * code for code in codes)
 
 

@@ -1,4 +1,4 @@
-"""The GPU renderer: one thread owns one pixel and goes through the loops of ``reference.py``.
+"""The GPU renderer: one thread owns one pixel and goes its way by ``walk.py``.
 
 Orientations (φ and domain) are one table, as on the CPU. The threads of a block copy ``ROWS`` of its rows at a time
 into shared memory and step through them together; nothing else is shared, nothing is added out of order, so that a
@@ -7,18 +7,21 @@ threads of its own, and a second kernel adds the parts of a pixel in order. Smal
 to a launch, one behind the other along the grid's z.
 """
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
+from ..choices import BITS, FLAT
 from ..equations.background import background_intensity
-from ..equations.pixel import capture_fraction, flat_position, position, solid_angle
+from ..equations.pixel import flat_position, position
 from ..equations.polarization import polarization_in_frame
-from ..equations.scattering import beyond_resolution, scattering_vector_of, sin_theta_over_lambda
-from ..equations.vectors import length, scaled
-from ..plan import FLAT, BackgroundPlan
+from ..equations.scattering import scattering_vector_of
+from ..plan import BackgroundPlan
+from ..walk import Parts, Scene, photons_of, walk
 from .bits import unsigned
 from .provider import SHARED_ALIGNMENT, adopt_equations, can_align, cuda, device_function, kernel, record_of
 from .steps import smaller, sum_by_bits, sum_samples
-from .tables import BITS, ROW, ROWS, STAGED, THREADS
+from .tables import ROW, ROWS, STAGED, THREADS
 
 
 @device_function
@@ -53,88 +56,89 @@ def sum_orientations(tables, image, rows, start, stop, q, shape, interpolate, ar
     return total, outside
 
 
+# The parts of its walk ---------------------------------------------------------------------------------------------
+
+
+class Share(NamedTuple):
+    """A thread's share of a pixel, what the scene has of its own."""
+
+    tables: Any
+    rows: Any
+    """Orientations in shared memory."""
+    start: int
+    stop: int
+    """The rows of the table of orientations to be summed."""
+    surface: tuple[int, ...]
+    shape: tuple[int, ...]
+    interpolate: tuple[int, ...]
+    arithmetic: tuple[int, ...]
+
+
 @device_function
-def amorphous_intensity(tables, image, stol):
+def surface_point(scene, fast, slow, depth):
+    """Point in m of the detector's surface."""
+    if len(scene.own.surface) == FLAT:
+        point = flat_position(scene.detector, fast, slow, depth)
+    else:
+        point = position(scene.detector, fast, slow, depth)
+    return point
+
+
+@device_function
+def source_count(scene):
+    """How many sources there are: read where it is needed, lest a register be kept for it."""
+    return scene.plan.sources
+
+
+@device_function
+def scattering_of(scene, source, diffracted):
+    """q of a source and a ray."""
+    row = scene.own.tables.sources[unsigned(scene.plan.first_source + source)]
+    return scattering_vector_of(diffracted, (row[0], row[1], row[2]), row[3])
+
+
+@device_function
+def polarization_of(scene, source, diffracted):
+    """Polarization factor of a source and a ray."""
+    row = scene.own.tables.sources[unsigned(scene.plan.first_source + source)]
+    electric, magnetic = (row[5], row[6], row[7]), (row[8], row[9], row[10])
+    return polarization_in_frame(scene.plan.kahn, (row[0], row[1], row[2]), diffracted, electric, magnetic)
+
+
+@device_function
+def weight_of(scene, source):
+    """Share of a source in the beam, 1 on average."""
+    return scene.own.tables.sources[unsigned(scene.plan.first_source + source)][4]
+
+
+@device_function
+def amorphous_of(scene, stol):
     """Photons per steradian from amorphous material at sin θ/λ."""
-    stol_table, factor_table = tables.amorphous[0], tables.amorphous[1]
-    background = BackgroundPlan(image.scale, image.form_factor, stol_table, factor_table, image.in_sum)
-    return background_intensity(background, stol)
+    image, table = scene.background, scene.own.tables.amorphous
+    return background_intensity(BackgroundPlan(image.scale, image.form_factor, table[0], table[1], image.in_sum), stol)
+
+
+@device_function
+def add_samples(scene, ray, total, layer_sum, outside):
+    """The inner sum: all threads of a block take every turn of every loop, whether or not a ray is kept."""
+    share = scene.own
+    samples, beyond = sum_orientations(
+        share.tables, scene.plan, share.rows, share.start, share.stop, ray.q, share.shape, share.interpolate,
+        share.arithmetic,
+    )  # fmt: skip
+    return total, layer_sum + ray.weight * samples, outside + (beyond if ray.kept else 0)
+
+
+PARTS = Parts(surface_point, source_count, scattering_of, polarization_of, weight_of, amorphous_of, add_samples)
 
 
 @device_function
 def pixel_value(tables, image, rows, start, stop, slow, fast, surface, shape, interpolate, arithmetic):
-    """Photons in one pixel from some of the orientations, and how many samples lie outside the table.
-
-    The background counts with the image's first orientation. All threads of a block take every turn of every loop.
-    """
-    step = image.pixel / image.oversample
-    polar_known = False
-    polar = 0.0 if image.polarization_correction else 1.0
-    first_polar = polar
-    solid = first_solid = capture = captured = amorphous = 0.0
-    outside = 0
-    counts_background = start == image.first_row
-    total = amorphous_intensity(tables, image, 0.0) if image.in_sum and counts_background else 0.0
-
-    for layer in range(image.layers):
-        depth = layer * image.layer_step
-        layer_sum = 0.0
-        for sub_slow in range(image.oversample):
-            for sub_fast in range(image.oversample):
-                first_of_layer = sub_slow == 0 and sub_fast == 0
-                first_of_pixel = layer == 0 and first_of_layer
-                along_fast = step * (fast * image.oversample + sub_fast) + step / 2.0
-                along_slow = step * (slow * image.oversample + sub_slow) + step / 2.0
-                if len(surface) == FLAT:
-                    point = flat_position(image, along_fast, along_slow, depth)
-                else:
-                    point = position(image, along_fast, along_slow, depth)
-                airpath = length(point)
-                diffracted = scaled(point, 1.0 / airpath)
-                if first_of_pixel or image.oversample_omega:
-                    solid = solid_angle(image, airpath)
-                if first_of_pixel:
-                    first_solid = solid
-                if first_of_layer or image.oversample_thick:
-                    capture = capture_fraction(image, layer, diffracted)
-                if first_of_layer:
-                    captured += capture
-
-                for number in range(image.sources):
-                    source = tables.sources[unsigned(image.first_source + number)]
-                    first_sample = first_of_pixel and number == 0
-                    incident = (source[0], source[1], source[2])
-                    q = scattering_vector_of(diffracted, incident, source[3])
-                    kept = True
-                    if image.dmin > 0.0:
-                        kept = not beyond_resolution(sin_theta_over_lambda(q), image.dmin)
-                    if first_sample and not image.in_sum and counts_background:
-                        amorphous = amorphous_intensity(tables, image, sin_theta_over_lambda(q))
-                    counts = kept or (image.polar_of_skipped and first_sample)
-                    wanted = image.polarization_correction and (image.oversample_polar or not polar_known)
-                    if counts and wanted:
-                        electric, magnetic = (source[5], source[6], source[7]), (source[8], source[9], source[10])
-                        polar = polarization_in_frame(image.kahn, incident, diffracted, electric, magnetic)
-                        if not polar_known:
-                            first_polar = polar
-                            polar_known = kept
-
-                    weight = source[4] if kept else 0.0
-                    weight *= solid if image.oversample_omega else 1.0
-                    weight *= polar if image.oversample_polar else 1.0
-                    weight *= capture if image.oversample_thick else 1.0
-                    samples, beyond = sum_orientations(
-                        tables, image, rows, start, stop, q, shape, interpolate, arithmetic
-                    )
-                    layer_sum += weight * samples
-                    outside += beyond if kept else 0
-        total += layer_sum if image.oversample_thick or image.last_capture else capture * layer_sum
-
-    photons = image.photons_per_sample * total
-    photons *= 1.0 if image.oversample_omega else first_solid
-    photons *= 1.0 if image.oversample_polar else first_polar
-    photons *= capture if image.last_capture and not image.oversample_thick else 1.0
-    return photons + amorphous * first_solid * first_polar * captured, outside
+    """Photons in one pixel from some of the orientations, and how many samples lie outside the table."""
+    share = Share(tables, rows, start, stop, surface, shape, interpolate, arithmetic)
+    scene = Scene(image, image, image, start == image.first_row, share)
+    pixel = walk(scene, PARTS, slow, fast)
+    return photons_of(scene, pixel), pixel.outside
 
 
 @kernel

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from ..choices import BITS, DOUBLE, GAUSS, ROUND, SQUARE, TOPHAT, shape_without_branch
 from ..compile.polynomials import ROUND_TO_WHOLE, cos_pi, sin_pi, sin_pi_single
 from ..equations.lattice_factor import (
     GAUSS_WIDTH,
@@ -20,7 +21,6 @@ from ..equations.lattice_factor import (
     triangle_distance_sqr,
 )
 from ..equations.structure_factor import cubic_weights, within
-from ..plan import GAUSS, ROUND, SQUARE
 from .bits import (
     TO_WORDS,
     WHOLE_BITS,
@@ -35,7 +35,7 @@ from .bits import (
     wrapped,
 )
 from .provider import adopt_equations, device_function, estimated_reciprocal, pair_at
-from .tables import BITS, DOUBLE, ROW
+from .tables import ROW
 
 ONE, TWO, THREE, FOUR, SIX, EIGHT = map(np.uint32, (1, 2, 3, 4, 6, 8))
 """Steps of an index: with a signed one, every access would ask whether it counts from the end."""
@@ -198,9 +198,11 @@ def lattice_amplitude(image, dh, dk, dl, shape, arithmetic):
             amplitude = na * nb * nc * math.exp(exponent)
         else:
             amplitude = na * nb * nc * math.exp(np.float32(exponent))
-    else:
+    elif len(shape) == TOPHAT:
         inside = triangle_distance_sqr(image.triangle, dh, dk, dl) * image.fudge < TOPHAT_RADIUS_SQR
         amplitude = na * nb * nc if inside else 0.0
+    else:
+        amplitude = shape_without_branch()
     return amplitude
 
 

@@ -10,13 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..choices import BITS, DOUBLE, GAUSS, PAIRS, SINGLE, SQUARE, TOPHAT, Shape
 from ..equations.orientation import oriented_cells
 from ..equations.polarization import polarization_frame
-from ..plan import GAUSS, ROUND, SQUARE, TOPHAT
 from .bits import MOST_CELLS, MOST_INDEX, MOST_PAIR_INDEX, packed_pairs
-
-SHAPES = (SQUARE, ROUND, GAUSS, TOPHAT)
-"""Those that the kernels know."""
 
 THREADS = 128
 """Threads in a block."""
@@ -35,10 +32,6 @@ FEWEST_ROWS = 16
 """Orientations that a thread sums at least: with fewer, it would be busier with the geometry around them."""
 MOST_PARTS = 65535
 """As many as a grid can have along y."""
-
-DOUBLE, SINGLE, BITS, PAIRS = 0, 1, 2, 3
-"""Arithmetic of the lattice factor: float64; float64 up to the last reduction, then float32; float64 for h, k, l, then
-integers and float32; pairs of float32 for h, k, l too."""
 
 INSTRUCTIONS = {DOUBLE: (139, 95), SINGLE: (111, 31), BITS: (98, 12), PAIRS: (156, 0)}
 """Of a step of a square crystal: all, and those on float64 (tests/test_ptx.py counts them)."""
@@ -103,10 +96,8 @@ def choice(code):
 
 def variant_of(plan, arithmetic):
     """Surface of the detector, shape, interpolation and arithmetic, each as :func:`choice` has it."""
-    if plan.crystal.shape not in SHAPES:
-        raise NotImplementedError(f"kernels/cuda/steps.py knows no crystal of shape {plan.crystal.shape}")
     interpolates = int(plan.factors.interpolate > 0)
-    return tuple(map(choice, (plan.detector.surface, plan.crystal.shape, interpolates, arithmetic)))
+    return tuple(map(choice, (plan.detector.surface, Shape(plan.crystal.shape), interpolates, arithmetic)))
 
 
 def chosen_arithmetic(plan, precision, singles_per_double=2):

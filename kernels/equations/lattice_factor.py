@@ -8,16 +8,14 @@ import math
 
 import numpy as np
 
+from ..choices import GAUSS, ROUND, SQUARE, TOPHAT, shape_without_branch
 from ..compile.equation import equation, inlined
 from ..compile.jit import internal
 from ..compile.polynomials import cos_pi, exp_clamped, sin_pi, sin_pi_single
-from ..plan import GAUSS, ROUND, SQUARE, TOPHAT
 from .scattering import nearest_index
 
-SHAPES = (SQUARE, ROUND, GAUSS, TOPHAT)
-"""Those that :func:`lattice_factor` and :func:`lattice_sqr` know."""
 ONE_CELL = 0
-"""In place of a shape: a square one of one cell, where N = 1 and F_latt = 1: the usual one where F is interpolated."""
+"""Beside the shapes: a square one of one cell, where N = 1 and F_latt = 1: the usual one where F is interpolated."""
 
 SPHERE_VOLUME = 0.723601254558268
 """Makes a sphere's peak that of the cube it replaces."""
@@ -140,8 +138,10 @@ def lattice_sqr(crystal, dh, dk, dl, shape):
         latt_sqr = gauss_sqr(crystal, dh, dk, dl)
     elif len(shape) == TOPHAT:
         latt_sqr = tophat_sqr(crystal, dh, dk, dl)
-    else:
+    elif len(shape) == SQUARE:
         latt_sqr = square_sqr(crystal, dh, dk, dl)
+    else:
+        latt_sqr = shape_without_branch()
     return latt_sqr
 
 

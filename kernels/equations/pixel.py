@@ -2,9 +2,9 @@
 
 import math
 
+from ..choices import FLAT, SPHERE
 from ..compile.equation import equation, inlined
 from ..compile.polynomials import exp_clamped
-from ..plan import FLAT, SPHERE
 from .vectors import dot, rotated_about
 
 

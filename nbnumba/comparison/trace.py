@@ -17,14 +17,13 @@ import numpy as np
 from ..choices import BackendName, Precision
 from ..errors import NbnumbaWarning, UsageError
 from ..kernels import reference
-from ..kernels.equations.background import background_intensity
+from ..kernels.choices import SQUARE
 from ..kernels.equations.lattice_factor import lattice_factor, square_factors
-from ..kernels.equations.pixel import capture_fraction, position, solid_angle
-from ..kernels.equations.polarization import polarization_factor
-from ..kernels.equations.scattering import beyond_resolution, nearest_index, scattering_vector, sin_theta_over_lambda
+from ..kernels.equations.scattering import nearest_index
 from ..kernels.equations.structure_factor import can_interpolate, interpolated_factor, nearest_factor
-from ..kernels.equations.vectors import Vector, cross, dot, length, rotated_about, rotated_by, rotated_xyz, scaled
-from ..kernels.plan import SQUARE, CrystalPlan, Plan
+from ..kernels.equations.vectors import Vector, cross, dot, rotated_about, rotated_by, rotated_xyz, scaled
+from ..kernels.plan import CrystalPlan, Plan
+from ..kernels.walk import Pixel, Ray, Scene, layer_factor, photons_of, photons_of_sum, walk
 from ..render.job import render
 from ..setup.geometry import Geometry
 from ..setup.resolve import Resolved
@@ -76,26 +75,6 @@ class Trace:
             yield f"TRACE_PY: {name} {_text(value)}"
 
 
-class Ray(NamedTuple):
-    """One sub-pixel of one sensor layer as one source sees it, SI."""
-
-    layer: int
-    source: int
-    point: Vector
-    airpath: float
-    diffracted: Vector
-    incident: Vector
-    wavelength: float
-    q: Vector
-    skipped: bool
-    """By dmin."""
-    solid: float
-    capture: float
-    layer_capture: float
-    """That of the layer's first sub-pixel."""
-    polar: float
-
-
 class Sample(NamedTuple):
     """One φ step and mosaic domain at the scattering vector of a ray."""
 
@@ -137,23 +116,22 @@ def trace_pixel(resolved: Resolved, slow: int, fast: int) -> Trace:
             NbnumbaWarning,
             stacklevel=2,
         )
-    rays = list(_rays(plan, slow, fast))
-    sums = _sum_samples(plan, first_plan, rays)
-    factors = _factors(plan, rays, sums)
-    photons = factors.photons(sums.intensity) + factors.background
-    phi = [
-        _phi_taps(plan.crystal, sample, resolved.scan.phi_rad[sample.step], rays[0].q) for sample in sums.first_samples
-    ]
+    notes = Notes(first_plan, plan.factors.interpolate > 0, [0.0] * len(plan.crystal.phi))
+    scene = Scene(plan.detector, plan, plan.background, True, notes)
+    pixel = walk(scene, reference.parts_with(_add_samples), slow, fast)
+    photons = photons_of(scene, pixel)
+    ray = notes.rays[0]
+    phi = [_phi_taps(plan.crystal, sample, resolved.scan.phi_rad[sample.step], ray.q) for sample in notes.first_samples]
     if not plan.running_product:
-        phi = _with_shares(phi, [factors.photons_of_captured(intensity) for intensity in sums.captured_by_phi])
+        phi = _with_shares(phi, [photons_of_sum(plan, pixel, captured) for captured in notes.captured_by_phi])
     return Trace(
         REFERENCE,
         _config(slow, fast),
         _detector_taps(resolved.geometry),
-        _pixel_taps(resolved, rays[0], phi[0]),
+        _pixel_taps(resolved, pixel, ray, phi[0]),
         tuple(phi),
         {
-            "I_before_scaling": sums.intensity,
+            "I_before_scaling": notes.intensity,
             "r_e_meters": math.sqrt(ELECTRON_RADIUS_SQR_M2),
             "r_e_sqr": ELECTRON_RADIUS_SQR_M2,
             "fluence_photons_per_m2": resolved.fluence_per_m2,
@@ -161,10 +139,10 @@ def trace_pixel(resolved: Resolved, slow: int, fast: int) -> Trace:
             "oversample_thick": plan.oversample_thick,
             "oversample_polar": plan.oversample_polar,
             "oversample_omega": plan.oversample_omega,
-            "capture_fraction": factors.capture,
-            "polar": factors.polar,
-            "omega_pixel": factors.solid,
-            "cos_2theta": dot(rays[0].incident, rays[0].diffracted),
+            "capture_fraction": _told_capture(plan, pixel, notes),
+            "polar": pixel.polar,
+            "omega_pixel": pixel.solid,
+            "cos_2theta": dot(_floats(plan.sources.incident[ray.source]), ray.diffracted),
             "I_pixel_final": photons,
             "floatimage_accumulated": float(np.float32(photons)) if _is_rendered(plan, slow, fast) else 0.0,
         },
@@ -256,74 +234,58 @@ def first_evaluated_pixel(plan: Plan) -> tuple[int, int] | None:
 # The walk through the samples of a pixel -------------------------------------------------------------------------
 
 
-class Sums(NamedTuple):
-    """What adds up over the samples of a pixel."""
+@dataclass
+class Notes:
+    """What the inner sum of a trace writes down, and a kernel's does not."""
 
-    intensity: float
-    """Before the layers' capture fractions."""
-    captured: float
+    plan: Plan
+    """Of the next ray that dmin keeps: the first has a cell of its own."""
+    interpolating: bool
+    """Whether F is still interpolated."""
     captured_by_phi: list[float]
-    """With them; the latter without what mode ``c`` starts the sum with."""
-    first_samples: list[Sample]
+    """Sum of the samples of each φ step, with the layers' capture fractions unless they apply to the whole."""
+    intensity: float = 0.0
+    """Sum of all, without these; with what the pixel begins with."""
+    rays: list[Ray] = field(default_factory=list)
+    first_samples: list[Sample] = field(default_factory=list)
     """Of the first ray and domain, one for each φ step."""
 
 
-class Factors(NamedTuple):
-    """What makes photons of the sum: factors of 1 where the sum holds them already."""
-
-    per_sample: float
-    capture: float
-    polar: float
-    solid: float
-    applied: tuple[bool, bool, bool]
-    """Whether capture, polar and solid apply to the sum as a whole."""
-    background: float
-
-    def photons(self, intensity: float) -> float:
-        """Photons of a sum before capture."""
-        return self.photons_of_captured(intensity * self.capture if self.applied[0] else intensity)
-
-    def photons_of_captured(self, captured: float) -> float:
-        """Photons of a sum that capture fractions have weighted."""
-        polar = self.polar if self.applied[1] else 1.0
-        solid = self.solid if self.applied[2] else 1.0
-        return self.per_sample * captured * polar * solid
-
-
-def _rays(plan: Plan, slow: int, fast: int) -> Iterator[Ray]:
-    """Layer, slow and fast sub-pixel, source: the outer loops of the reference."""
-    detector, sources = plan.detector, plan.sources
-    step = detector.pixel / plan.oversample
-    solid = layer_capture = 0.0
-    for layer in range(detector.layers):
-        for sub in range(plan.oversample**2):
-            sub_slow, sub_fast = divmod(sub, plan.oversample)
-            point = position(
-                detector,
-                step * (fast * plan.oversample + sub_fast) + step / 2.0,
-                step * (slow * plan.oversample + sub_slow) + step / 2.0,
-                layer * detector.layer_step,
-            )
-            airpath = length(point)
-            diffracted = scaled(point, 1.0 / airpath)
-            capture = capture_fraction(detector, layer, diffracted)
-            if sub == 0:
-                layer_capture = capture
-            if layer == sub == 0 or plan.oversample_omega:
-                solid = solid_angle(detector, airpath)
-            for source, wavelength in enumerate(sources.wavelength.tolist()):
-                x, y, z = sources.incident[source].tolist()
-                q = scattering_vector(diffracted, (x, y, z), wavelength)
-                polar = 1.0
-                if plan.polarization_correction:
-                    polar = polarization_factor(plan.kahn, (x, y, z), diffracted, plan.polarization_axis)
-                yield Ray(
-                    layer, source, point, airpath, diffracted, (x, y, z), wavelength, q,
-                    beyond_resolution(sin_theta_over_lambda(q), plan.dmin), solid, capture, layer_capture, polar,
-                )  # fmt: skip
+def _add_samples(scene: Scene, ray: Ray, total: float, layer_sum: float, outside: int) -> tuple[float, float, int]:
+    """The inner sum: F²·F_latt² in the order of the reference."""
+    plan, notes = scene.plan, scene.own
+    is_first = not notes.rays
+    if is_first:
+        notes.intensity = total
+    notes.rays.append(ray)
+    of_ray = plan
+    if ray.kept:
+        of_ray, notes.plan = notes.plan, plan
+    elif not is_first:
+        return total, layer_sum, outside
+    for sample in _samples(of_ray, ray.q, notes):
+        if is_first and sample.domain == 0:
+            notes.first_samples.append(sample)
+        if not ray.kept or (sample.f_latt == 0.0 and plan.background.scale == 0.0):
+            continue
+        if plan.running_product:
+            total = notes.intensity = (total + sample.intensity) * ray.weight
+        else:
+            weighted = ray.weight * sample.intensity
+            layer_sum += weighted
+            notes.intensity += weighted
+            notes.captured_by_phi[sample.step] += weighted * layer_factor(plan, ray.capture)
+    return total, layer_sum, outside
 
 
-def _samples(plan: Plan, q: Vector, interpolating: list[bool]) -> Iterator[Sample]:
+def _told_capture(plan: Plan, pixel: Pixel, notes: Notes) -> float:
+    """The fraction of photons that is captured: of the last layer, or the mean over layers, weighted by intensity."""
+    if plan.last_capture or plan.oversample_thick:
+        return next(ray.capture for ray in notes.rays if ray.layer == plan.detector.layers - 1)
+    return pixel.total / notes.intensity if notes.intensity else pixel.captured / plan.detector.layers
+
+
+def _samples(plan: Plan, q: Vector, notes: Notes) -> Iterator[Sample]:
     """φ step and mosaic domain: the inner loops."""
     crystal = plan.crystal
     for step, phi in enumerate(crystal.phi.tolist()):
@@ -333,71 +295,19 @@ def _samples(plan: Plan, q: Vector, interpolating: list[bool]) -> Iterator[Sampl
             h, k, l = dot(a, q), dot(b, q), dot(c, q)
             dh, dk, dl = (index - nearest_index(index) for index in (h, k, l))
             f_latt = lattice_factor(crystal, h, k, l, dh, dk, dl)
-            yield Sample(step, domain, (a, b, c), (h, k, l), f_latt, _structure_factor(plan, (h, k, l), interpolating))
+            yield Sample(step, domain, (a, b, c), (h, k, l), f_latt, _structure_factor(plan, (h, k, l), notes))
 
 
-def _structure_factor(plan: Plan, hkl: Vector, interpolating: list[bool]) -> float:
+def _structure_factor(plan: Plan, hkl: Vector, notes: Notes) -> float:
     """F: interpolated where asked for and possible, else of the nearest index or the default."""
     factors = plan.factors
-    if interpolating[0]:
+    if notes.interpolating:
         if can_interpolate(factors, *hkl):
             return float(interpolated_factor(factors, *hkl))
         if factors.interpolate == 1:
             return factors.default
-        interpolating[0] = False
+        notes.interpolating = False
     return float(nearest_factor(factors, *(nearest_index(index) for index in hkl)))
-
-
-def _sum_samples(plan: Plan, first_plan: Plan, rays: Sequence[Ray]) -> Sums:
-    """Σ F²·F_latt² in the order of the reference; ``first_plan`` is that of the first ray that dmin keeps."""
-    capture_inside = not (plan.oversample_thick or plan.last_capture)
-    intensity = captured = plan.background.in_sum * background_intensity(plan.background, 0.0)
-    by_phi = [0.0] * len(plan.crystal.phi)
-    first_samples = []
-    interpolating = [plan.factors.interpolate > 0]
-    first_kept = next((ray for ray in rays if not ray.skipped), None)
-    for ray in rays:
-        if ray.skipped and ray is not rays[0]:
-            continue
-        weight = float(plan.sources.weight[ray.source])
-        weight *= ray.solid if plan.oversample_omega else 1.0
-        weight *= ray.polar if plan.oversample_polar else 1.0
-        weight *= ray.capture if plan.oversample_thick else 1.0
-        for sample in _samples(first_plan if ray is first_kept else plan, ray.q, interpolating):
-            if ray is rays[0] and sample.domain == 0:
-                first_samples.append(sample)
-            if ray.skipped or (sample.f_latt == 0.0 and plan.background.scale == 0.0):
-                continue
-            if plan.running_product:
-                intensity = captured = (intensity + sample.intensity) * weight
-                continue
-            share = weight * sample.intensity * (ray.layer_capture if capture_inside else 1.0)
-            intensity += weight * sample.intensity
-            captured += share
-            by_phi[sample.step] += share
-    if plan.last_capture and not plan.oversample_thick:
-        by_phi = [share * rays[-1].layer_capture for share in by_phi]
-    return Sums(intensity, captured, by_phi, first_samples)
-
-
-def _factors(plan: Plan, rays: Sequence[Ray], sums: Sums) -> Factors:
-    layers = {ray.layer: ray.layer_capture for ray in rays}
-    capture = rays[-1].layer_capture
-    if not (plan.last_capture or plan.oversample_thick):
-        # Each layer's own fraction is in the sum already; what is told is their mean, weighted by intensity.
-        capture = sums.captured / sums.intensity if sums.intensity else sum(layers.values()) / len(layers)
-    kept = (ray.polar for ray in rays if not ray.skipped)
-    none_kept = rays[0].polar if plan.polar_of_skipped else 0.0
-    polar = next(kept, none_kept) if plan.polarization_correction else 1.0
-    amorphous = background_intensity(plan.background, sin_theta_over_lambda(rays[0].q))
-    return Factors(
-        per_sample=plan.photons_per_sample,
-        capture=capture,
-        polar=polar,
-        solid=rays[0].solid,
-        applied=(not plan.oversample_thick, not plan.oversample_polar, not plan.oversample_omega),
-        background=0.0 if plan.background.in_sum else amorphous * rays[0].solid * polar * sum(layers.values()),
-    )
 
 
 # Taps ------------------------------------------------------------------------------------------------------------
@@ -451,9 +361,10 @@ def _detector_taps(geometry: Geometry) -> Taps:
     }
 
 
-def _pixel_taps(resolved: Resolved, ray: Ray, first_step: Taps) -> Taps:
+def _pixel_taps(resolved: Resolved, pixel: Pixel, ray: Ray, first_step: Taps) -> Taps:
     """The first ray, and the first φ step at it."""
-    detector, lattice = resolved.plan.detector, resolved.lattice
+    detector, sources, lattice = resolved.plan.detector, resolved.plan.sources, resolved.lattice
+    wavelength = float(sources.wavelength[ray.source])
     of_step = ("rot_a_angstroms", "rot_b_angstroms", "rot_c_angstroms")
     of_sample = ("hkl_frac", "hkl_rounded", "F_latt_a", "F_latt_b", "F_latt_c", "F_latt", "F_cell")
     return {
@@ -462,13 +373,13 @@ def _pixel_taps(resolved: Resolved, ray: Ray, first_step: Taps) -> Taps:
         "sdet_vec": detector.slow,
         "pixel_pos_meters": ray.point,
         "R_distance_meters": ray.airpath,
-        "omega_pixel_sr": ray.solid,
+        "omega_pixel_sr": pixel.solid,
         "close_distance_meters": detector.close_distance,
         "obliquity_factor": detector.close_distance / ray.airpath,
         "diffracted_vec": ray.diffracted,
-        "incident_vec": ray.incident,
-        "lambda_meters": ray.wavelength,
-        "lambda_angstroms": ray.wavelength * 1e10,
+        "incident_vec": _floats(sources.incident[ray.source]),
+        "lambda_meters": wavelength,
+        "lambda_angstroms": wavelength * 1e10,
         "scattering_vec_A_inv": ray.q,
         **{name: first_step[name] for name in of_step},
         "rot_a_star_A_inv": lattice.a_star,

@@ -4,15 +4,14 @@ import numpy as np
 
 from ..experiment import Crystal, Experiment
 from ..experiment.quirks import Quirks
+from ..kernels.choices import Shape
 from ..kernels.equations.vectors import Vector, scaled
-from ..kernels.plan import GAUSS, ROUND, SQUARE, TOPHAT, CrystalPlan
+from ..kernels.plan import CrystalPlan
 from ..units import METRES_PER_ANGSTROM, radians_from_degrees
 from .inputs import Inputs
 from .lattice import Lattice, axes_of_edges, orient_crystal
 from .mosaic import random_misset
 from .scan import PhiSampling
-
-SHAPES = {"square": SQUARE, "round": ROUND, "gauss": GAUSS, "tophat": TOPHAT}
 
 
 def has_matrix(crystal: Crystal, inputs: Inputs) -> bool:
@@ -52,7 +51,7 @@ def crystal_plan(
         b_star=width[1],
         c_star=width[2],
         cells=lattice.cells,
-        shape=SHAPES[crystal.shape],
+        shape=int(Shape[crystal.shape.upper()]),
         fudge=float(crystal.fudge),
         spindle=spindle,
         phi=scan.phi_rad,

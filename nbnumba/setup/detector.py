@@ -11,9 +11,10 @@ from ..errors import InputFileError, NbnumbaWarning, UsageError
 from ..experiment import Detector, Experiment
 from ..experiment.presets import preset_of
 from ..experiment.quirks import Quirks
+from ..kernels.choices import FLAT, MIXED_AXES, SPHERE
 from ..kernels.equations.pixel import position
 from ..kernels.equations.vectors import dot
-from ..kernels.plan import FLAT, MIXED_AXES, SPHERE, DetectorPlan
+from ..kernels.plan import DetectorPlan
 from ..units import metres_from_microns, metres_from_mm
 from .geometry import place_detector
 from .inputs import Inputs
@@ -85,7 +86,7 @@ def _plan(
         close_distance=panel.close_distance_m,
         fbeam=panel.fbeam_m,
         sbeam=panel.sbeam_m,
-        surface=surface,
+        surface=int(surface),
         handedness=panel.handedness,
         point_pixel=int(detector.point_pixel),
         layers=sensor.layers,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ...errors import DeviceError
+from ...kernels.choices import DOUBLE
 from ...kernels.cuda import tables
 from ...kernels.plan import Plan
 from ...tolerances import BY_PRECISION
@@ -50,7 +51,7 @@ def _render(plan: Plan, how: How, canvas: Canvas) -> Outcome:
     outside = images.render_cuda(plan, canvas, how.precision, numbers)
     canvas.close()
     said = f"cuda, {'device' if len(numbers) == 1 else 'devices'} {', '.join(map(str, numbers))}"
-    if how.precision == "mixed" and tables.chosen_arithmetic(plan, how.precision) == tables.DOUBLE:
+    if how.precision == "mixed" and tables.chosen_arithmetic(plan, how.precision) == DOUBLE:
         said += ", in double: mixed saves nothing for these spots"
     return Outcome(said, outside)
 
