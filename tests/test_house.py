@@ -25,13 +25,6 @@ BUILT = shutil.ignore_patterns(".*", "__pycache__", "build", "demo", "dist", "*.
 LINKED = ("kernels", "golden_suite_generator")
 
 MOST_LINES, MOST_OF_A_FUNCTION = 500, 60
-LARGER = {
-    "nbnumba/comparison/trace.py",
-    "nbnumba/setup/geometry.py:place_detector",
-    "kernels/reference.py:pixel_value",
-    "kernels/cuda/render.py:pixel_value",
-}
-"""What is known to be larger."""
 
 
 def _python(*args: str | Path, cwd: Path = ROOT) -> str:
@@ -86,7 +79,7 @@ def test_a_module_is_one_idea_and_a_function_fits_on_a_screen() -> None:
     found = {name for name, text in modules.items() if len(text.splitlines()) > MOST_LINES}
     found |= {f"{name}:{function}" for name, text in modules.items() for function, lines in _lengths(text)
               if lines > MOST_OF_A_FUNCTION}  # fmt: skip
-    assert found == LARGER
+    assert found == set()
 
 
 def _lengths(text: str) -> Iterator[tuple[str, int]]:

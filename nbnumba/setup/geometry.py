@@ -4,10 +4,11 @@ import math
 import sys
 import warnings
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Detector, Experiment, Pivot
-from ..experiment.quirks import quirks_of
+from ..experiment.quirks import Quirks, quirks_of
 from ..kernels.equations.vectors import Vector, cross, dot, length, rotated_about, rotated_xyz, scaled, unit
 from ..units import metres_from_mm, radians_from_degrees
 from .lab import Axes, lab_axes
@@ -80,56 +81,28 @@ def place_detector(experiment: Experiment) -> Geometry:
     axes, normal_given = lab_axes(experiment.beam, detector, experiment.goniometer)
     axes = replace(axes, normal=_normal_of(axes, normal_given, quirks.normal_loses_side))
     pixel_m, (fast_pixels, slow_pixels), size = _pixels(detector)
-    pivot = detector.chosen_pivot
-
-    rotations = (
-        radians_from_degrees(detector.rotx_deg),
-        radians_from_degrees(detector.roty_deg),
-        radians_from_degrees(detector.rotz_deg),
-    )
-    twotheta = radians_from_degrees(detector.twotheta_deg or 0.0)
-
-    def turned(v: Vector) -> Vector:
-        return rotated_about(rotated_xyz(v, *rotations), axes.twotheta, twotheta)
-
-    f, s, o = turned(axes.fast), turned(axes.slow), turned(axes.normal)
-    ratio_flat = dot(axes.beam, rotated_xyz(axes.normal, *rotations)) or sys.float_info.min
-    ratio = ratio_flat if quirks.twotheta_left_out else dot(axes.beam, o)
+    turn = _turn_of(detector, axes)
+    fast, slow, normal = turn(axes.fast), turn(axes.slow), turn(axes.normal)
+    ratio_flat = dot(axes.beam, turn.without_twotheta(axes.normal)) or sys.float_info.min
+    ratio = ratio_flat if quirks.twotheta_left_out else dot(axes.beam, normal)
     if not quirks.twotheta_left_out and abs(ratio) < SMALLEST_COSINE:
         raise UsageError(ALONG_PLANE)
-    distance, close_distance = _distances(detector, ratio_flat, ratio, quirks.close_distance_decides)
-    fclose, sclose = _near_point(detector, pixel_m, size, quirks.close_xy_is_beam_center)
-    xclose = fclose if detector.close_x_mm is None else metres_from_mm(detector.close_x_mm)
-    yclose = sclose if detector.close_y_mm is None else metres_from_mm(detector.close_y_mm)
-    xbeam, ybeam = _beam_center(detector, pixel_m, size, (xclose, yclose))
-    fbeam, sbeam = fast_slow_of_beam_center(detector.convention, xbeam, ybeam, pixel_m, size[1])
-    if detector.convention == "custom":
-        x_given = detector.orgx_px is not None or detector.close_x_mm is not None
-        y_given = detector.orgy_px is not None or detector.close_y_mm is not None
-        fclose = fclose if x_given and not quirks.custom_near_point_is_center else xbeam
-        sclose = sclose if y_given and not quirks.custom_near_point_is_center else ybeam
-
-    flat_origin = _sum(scaled(axes.fast, -fclose), scaled(axes.slow, -sclose), scaled(axes.normal, close_distance))
+    points = _points(detector, pixel_m, size, quirks)
+    distances = _distances(detector, ratio_flat, ratio, quirks.close_distance_decides)
     given_origin = None if quirks.origin_ignored else _given_origin(detector)
-    if given_origin is not None or pivot == "sample":
-        flat_origin = given_origin or flat_origin
-        origin = turned(flat_origin)
-    else:
-        origin = _sum(scaled(f, -fbeam), scaled(s, -sbeam), scaled(axes.beam, distance))
-
-    reach = max(abs(distance), abs(close_distance)) if given_origin is None else length(origin)
-    placed_close = (fclose, sclose, close_distance)
-    fclose, sclose, close_distance = -dot(origin, f), -dot(origin, s), dot(origin, o)
+    flat_origin, origin = _origins(detector.chosen_pivot, axes, turn, points, distances, given_origin)
+    reach = max(map(abs, distances)) if given_origin is None else length(origin)
+    close_distance = dot(origin, normal)
     distance = close_distance / ratio
     # Without two-theta the ratio was not checked above: one of 0 is taken for a tiny one.
     if not SMALLEST_COSINE * reach < abs(close_distance) < math.inf or not 0.0 < abs(distance) < math.inf:
         raise UsageError(ALONG_PLANE)
-    to_spot = tuple(distance * axes.beam[i] - origin[i] for i in range(3))
     if close_distance < 0.0:
         _refuse_back_side(quirks.may_face_away)
+    to_spot = tuple(distance * axes.beam[i] - origin[i] for i in range(3))
     return Geometry(
         convention=detector.convention,
-        pivot=pivot,
+        pivot=detector.chosen_pivot,
         fast_pixels=fast_pixels,
         slow_pixels=slow_pixels,
         pixel_m=pixel_m,
@@ -138,27 +111,89 @@ def place_detector(experiment: Experiment) -> Geometry:
         polarization=axes.polarization,
         spindle=axes.spindle,
         twotheta_axis=axes.twotheta,
-        rotations_rad=rotations,
-        twotheta_rad=twotheta,
+        rotations_rad=turn.rotations_rad,
+        twotheta_rad=turn.twotheta_rad,
         unrotated=(axes.fast, axes.slow, axes.normal),
         unrotated_origin_m=flat_origin,
-        fast=f,
-        slow=s,
-        normal=o,
+        fast=fast,
+        slow=slow,
+        normal=normal,
         origin_m=origin,
         ratio=ratio,
         distance_m=distance,
         close_distance_m=close_distance,
-        fbeam_m=dot(f, to_spot),
-        sbeam_m=dot(s, to_spot),
-        fclose_m=fclose,
-        sclose_m=sclose,
-        xbeam_m=xbeam,
-        ybeam_m=ybeam,
-        xclose_m=xclose,
-        yclose_m=yclose,
-        placed_close_m=placed_close,
+        fbeam_m=dot(fast, to_spot),
+        sbeam_m=dot(slow, to_spot),
+        fclose_m=-dot(origin, fast),
+        sclose_m=-dot(origin, slow),
+        xbeam_m=points.beam_xy[0],
+        ybeam_m=points.beam_xy[1],
+        xclose_m=points.close_xy[0],
+        yclose_m=points.close_xy[1],
+        placed_close_m=(*points.near, distances[1]),
     )
+
+
+class _Turn(NamedTuple):
+    """All turns of a detector, one after the other."""
+
+    rotations_rad: Vector
+    twotheta_rad: float
+    axis: Vector
+    """Of two-theta."""
+
+    def without_twotheta(self, v: Vector) -> Vector:
+        return rotated_xyz(v, *self.rotations_rad)
+
+    def __call__(self, v: Vector) -> Vector:
+        return rotated_about(self.without_twotheta(v), self.axis, self.twotheta_rad)
+
+
+def _turn_of(detector: Detector, axes: Axes) -> _Turn:
+    rotations = (
+        radians_from_degrees(detector.rotx_deg),
+        radians_from_degrees(detector.roty_deg),
+        radians_from_degrees(detector.rotz_deg),
+    )
+    return _Turn(rotations, radians_from_degrees(detector.twotheta_deg or 0.0), axes.twotheta)
+
+
+class _Points(NamedTuple):
+    """Nearest point and beam centre in m, as they are given or by default."""
+
+    near: tuple[float, float]
+    spot: tuple[float, float]
+    """Both along fast and slow, by which the detector is placed."""
+    close_xy: tuple[float, float]
+    beam_xy: tuple[float, float]
+    """Both as they are told: the nearest point along fast and slow, the centre in the axes of the convention."""
+
+
+def _points(detector: Detector, pixel_m: float, size: tuple[float, float], quirks: Quirks) -> _Points:
+    fclose, sclose = _near_point(detector, pixel_m, size, quirks.close_xy_is_beam_center)
+    xclose = fclose if detector.close_x_mm is None else metres_from_mm(detector.close_x_mm)
+    yclose = sclose if detector.close_y_mm is None else metres_from_mm(detector.close_y_mm)
+    xbeam, ybeam = _beam_center(detector, pixel_m, size, (xclose, yclose))
+    if detector.convention == "custom":
+        x_given = detector.orgx_px is not None or detector.close_x_mm is not None
+        y_given = detector.orgy_px is not None or detector.close_y_mm is not None
+        fclose = fclose if x_given and not quirks.custom_near_point_is_center else xbeam
+        sclose = sclose if y_given and not quirks.custom_near_point_is_center else ybeam
+    spot = fast_slow_of_beam_center(detector.convention, xbeam, ybeam, pixel_m, size[1])
+    return _Points((fclose, sclose), spot, (xclose, yclose), (xbeam, ybeam))
+
+
+def _origins(
+    pivot: Pivot, axes: Axes, turn: _Turn, points: _Points, distances: tuple[float, float], given: Vector | None
+) -> tuple[Vector, Vector]:
+    """Outer corner of the first pixel before and after all turns; before them by the nearest point, or as given."""
+    (fclose, sclose), (fbeam, sbeam), (distance, close_distance) = points.near, points.spot, distances
+    flat = _sum(scaled(axes.fast, -fclose), scaled(axes.slow, -sclose), scaled(axes.normal, close_distance))
+    if given is not None or pivot == "sample":
+        flat = given or flat
+        return flat, turn(flat)
+    fast, slow = turn(axes.fast), turn(axes.slow)
+    return flat, _sum(scaled(fast, -fbeam), scaled(slow, -sbeam), scaled(axes.beam, distance))
 
 
 def _refuse_back_side(allowed: bool) -> None:
