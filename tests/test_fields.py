@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from typing import Any, get_args
+from typing import Any, get_origin
 
 import pytest
 
@@ -18,13 +18,10 @@ from nbnumba.setup.checks import check_experiment, warn_of_slips
 FIELDS = {f"{noun}.{field.name}": (kind, field) for noun, kind in nouns().items() for field in declared(kind).values()}
 RULED = {path: field for path, (_, field) in FIELDS.items() if field.right}
 PLAUSIBLE = {path: field for path, (_, field) in FIELDS.items() if field.slip}
-
-
-def has_numbers(kind: Any) -> bool:
-    return kind in (int, float) or any(map(has_numbers, get_args(kind)))
-
-
-NUMERIC = {path for path, (kind, field) in FIELDS.items() if any(map(has_numbers, types_of(kind)[field.name]))}
+NUMERIC = {
+    path: field for path, (kind, field) in FIELDS.items()
+    if any(part in (int, float) or get_origin(part) is tuple for part in types_of(kind)[field.name])
+}  # fmt: skip
 TOO_LARGE = 10 * LARGEST
 
 
