@@ -233,13 +233,15 @@ def test_what_is_raised_while_one_waits_ends_the_threads(where: str, monkeypatch
     assert threading.active_count() <= before
 
 
-def test_one_that_renders_after_another_failed_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("progress", [0, 7])
+def test_one_that_renders_after_another_failed_begins_anew(progress: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the first has done is not seen any more."""
     from nbnumba.render.cuda import cards, images
 
     def fail(plan: object, canvas: Canvas, *args: object) -> int:
+        canvas.cut([0, 60])
         canvas.photons[...] = 7.0
-        canvas.done[:5] = 16
+        canvas.done[0] = progress
         raise DeviceError("the card is lost")
 
     monkeypatch.setattr(cards, "seems_present", lambda: True)
