@@ -215,6 +215,8 @@ def test_every_name_is_that_of_a_backend() -> None:
 @pytest.mark.parametrize("where", ["progress", "thread"])
 def test_what_is_raised_while_one_waits_ends_the_threads(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     resolved = resolved_from(f"{CRYSTAL} {SIZES['cpu']}")
+    # What is begun of compiling would go on.
+    render(resolved_from(f"{CRYSTAL} {SIZES['cpu']} -roi 0 1 0 1"), "cpu")
     before = threading.active_count()
 
     def interrupted(done: int) -> None:
