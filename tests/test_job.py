@@ -215,6 +215,8 @@ def test_every_name_is_that_of_a_backend() -> None:
 @pytest.mark.parametrize("where", ["progress", "thread"])
 def test_what_is_raised_while_one_waits_ends_the_threads(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     resolved = resolved_from(f"{CRYSTAL} {SIZES['cpu']}")
+    # What is begun of compiling would go on.
+    render(resolved_from(f"{CRYSTAL} {SIZES['cpu']} -roi 0 1 0 1"), "cpu")
     before = threading.active_count()
 
     def interrupted(done: int) -> None:
@@ -233,13 +235,15 @@ def test_what_is_raised_while_one_waits_ends_the_threads(where: str, monkeypatch
     assert threading.active_count() <= before
 
 
-def test_one_that_renders_after_another_failed_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("progress", [0, 7])
+def test_one_that_renders_after_another_failed_begins_anew(progress: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the first has done is not seen any more."""
     from nbnumba.render.cuda import cards, images
 
     def fail(plan: object, canvas: Canvas, *args: object) -> int:
+        canvas.cut([0, 60])
         canvas.photons[...] = 7.0
-        canvas.done[:5] = 16
+        canvas.done[0] = progress
         raise DeviceError("the card is lost")
 
     monkeypatch.setattr(cards, "seems_present", lambda: True)

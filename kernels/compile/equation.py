@@ -16,9 +16,12 @@ EQUATIONS: list[Callable[..., Any]] = []
 
 
 def equation(function: Equation) -> Equation:
-    """Let compiled code call ``function``."""
+    """Let compiled code call ``function``, which may read arrays but makes and returns none.
+
+    So it need not count who holds them: for the arrays of a plan, that would take longer than most equations.
+    """
     EQUATIONS.append(function)
-    return register_jitable(error_model="numpy")(function)
+    return register_jitable(error_model="numpy", _nrt=False)(function)
 
 
 def inlined(function: Equation) -> Equation:

@@ -6,7 +6,7 @@ Recipes in C, 2nd ed., section 7.1, "ran1"), since a seed must give the same ima
 
 import numpy as np
 
-from ..compile.equation import equation
+from ..compile.equation import equation, inlined
 
 MODULUS = 2147483647
 MULTIPLIER = 16807
@@ -19,7 +19,7 @@ DRAWN = SHUFFLED + 1
 """Where the state keeps the last value drawn from the table."""
 
 
-@equation
+@inlined
 def seeded(seed):
     """State of a generator that starts from ``seed``: int64, shape (34,)."""
     state = np.empty(SHUFFLED + 2, dtype=np.int64)

@@ -24,6 +24,7 @@ Progress = Callable[[int], None]
 POLL_S = 0.05
 PATIENCE_S = 1.0
 """For a job to end that was broken off."""
+CANCELLED = "the rendering was cancelled"
 OUTSIDE = "interpolation was asked for outside the table of structure factors: default_F was taken there"
 
 
@@ -125,7 +126,7 @@ class Job:
                         raise
                     why = str(error)
             if self._stop[0]:
-                raise CancelledError("the rendering was cancelled")
+                raise CancelledError(CANCELLED)
             if why is None:
                 if outside and plan.factors.interpolate == 1:
                     self.notes.append(OUTSIDE)
@@ -134,10 +135,12 @@ class Job:
         raise AssertionError("the last backend serves every plan")
 
     def _fresh_canvas(self, number: int) -> Canvas:
+        """Another one for each backend that tries: one that failed may have cut its own in other runs."""
         with self._changing:
-            if self._canvases[number].done.any() and not self._stop[0]:
-                self._canvases[number] = Canvas(self._plans[number], self._stop, self.notes)
-            return self._canvases[number]
+            if self._stop[0]:
+                raise CancelledError(CANCELLED)
+            canvas = self._canvases[number] = Canvas(self._plans[number], self._stop, self.notes)
+            return canvas
 
 
 def start(
