@@ -56,7 +56,7 @@ def test_what_breaks_a_rule_is_refused_by_its_option(path: str) -> None:
     assert "must" in str(error.value)
 
 
-@pytest.mark.parametrize("path", NUMERIC)
+@pytest.mark.parametrize("path", sorted(NUMERIC))
 def test_what_overflows_is_refused_by_its_option(path: str) -> None:
     with pytest.raises(UsageError, match=f"^{option(path)} [0-9e+]+: give a number of at most 1e\\+60$"):
         check_experiment(experiment_with(path, TOO_LARGE))
