@@ -14,6 +14,7 @@ from nbnumba import Experiment, NbnumbaWarning, simulate, simulate_many
 from nbnumba.cli import main
 from nbnumba.errors import DeviceError, UsageError
 from nbnumba.kernels.plan import Plan
+from nbnumba.render.canvas import Canvas
 from nbnumba.render.cuda import cards as gpu
 from nbnumba.render.cuda import images as gpu_rendering
 from nbnumba.render.job import render
@@ -33,13 +34,14 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """The cards that every image is rendered on; the machine seems to have some."""
     rendered: list[list[int]] = []
 
-    def render_cuda(plan: Plan, canvas: object, precision: str, cards: list[int]) -> int:
+    def render_cuda(plan: Plan, canvas: Canvas, precision: str, cards: list[int]) -> int:
         rendered.append(cards)
+        canvas.photons[:] = 1.0
         return 0
 
     def render_many(plans: Any, precision: str, cards: list[int]) -> Any:
         for plan in plans:
-            yield np.ones((16, 16), np.float32), render_cuda(plan, None, precision, cards)
+            yield np.ones((16, 16), np.float32), render_cuda(plan, Canvas(plan), precision, cards)
 
     monkeypatch.setattr(gpu_rendering, "render_cuda", render_cuda)
     monkeypatch.setattr(gpu_rendering, "render_many", render_many)
