@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..comparison.trace import trace_pixel
 from ..description import described
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Experiment, changed
@@ -120,6 +119,8 @@ def run(command: Command) -> int:
                     image, labels, texts, rendering.backend, clock.seconds, files))  # fmt: skip
         _show_warnings(caught, said)
         if command.run.trace_pixel is not None:
+            from ..comparison.trace import trace_pixel
+
             say("\n".join(trace_pixel(resolved, *command.run.trace_pixel).lines()))
         for line in _pixel_lines(image, command.outputs):
             say(line)

@@ -113,11 +113,11 @@ class Job:
 
     def _rendered_panel(self, number: int) -> str:
         """Have a plan rendered by the first backend that serves it and does not fail; which that is."""
-        plan, how, reason = self._plans[number], self._how, ""
+        plan, how, reason, tried = self._plans[number], self._how, "", False
         for backend in in_turn(how.backend):
             why = backend.why_not(plan, 0.0)
             if why is None:
-                canvas = self._fresh_canvas(number)
+                canvas, tried = self._canvas(number, fresh=tried), True
                 try:
                     said, outside = backend.render(plan, how, canvas)
                     why = backend.why_not(plan, outside)
@@ -134,13 +134,14 @@ class Job:
             reason = f": {why}"
         raise AssertionError("the last backend serves every plan")
 
-    def _fresh_canvas(self, number: int) -> Canvas:
-        """Another one for each backend that tries: one that failed may have cut its own in other runs."""
+    def _canvas(self, number: int, fresh: bool) -> Canvas:
+        """Where a backend is to render: after one that failed another one, which is not cut in the other's runs."""
         with self._changing:
             if self._stop[0]:
                 raise CancelledError(CANCELLED)
-            canvas = self._canvases[number] = Canvas(self._plans[number], self._stop, self.notes)
-            return canvas
+            if fresh:
+                self._canvases[number] = Canvas(self._plans[number], self._stop, self.notes)
+            return self._canvases[number]
 
 
 def start(

@@ -5,13 +5,12 @@ from typing import Literal
 
 from ...errors import DeviceError
 from ...kernels.choices import DOUBLE
-from ...kernels.cuda import tables
 from ...kernels.plan import Plan
 from ...tolerances import BY_PRECISION
 from ..backends import Backend, How, Outcome, order_matters
 from ..canvas import Canvas
 from ..reference import opening_of
-from . import cards, images
+from . import cards
 
 
 def chosen_cards(devices: Sequence[int] | Literal["all"], asked: bool) -> tuple[list[int], list[str]]:
@@ -47,6 +46,10 @@ def _render(plan: Plan, how: How, canvas: Canvas) -> Outcome:
     devices: Sequence[int] | Literal["all"] = "all" if how.device == "all" else [how.device]
     numbers, notes = chosen_cards(devices, asked=how.backend == "cuda")
     canvas.notes.extend(notes)
+    # Not loaded where no card renders.
+    from ...kernels.cuda import tables
+    from . import images
+
     canvas.open_with(opening_of(plan))
     outside = images.render_cuda(plan, canvas, how.precision, numbers)
     canvas.close()
