@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import HoldsArrays
+from .choices import listed
 from .description import described
 from .errors import UsageError
 from .experiment import Experiment, Readout
@@ -139,8 +140,7 @@ class Image(Oriented, HoldsArrays):
             There is no such content.
         """
         if content not in CONTENTS:
-            *most, last = CONTENTS
-            raise UsageError(f"content {content!r}: give {', '.join(most)} or {last}")
+            raise UsageError(f"content {content!r}: give {listed(tuple(CONTENTS))}")
         readout = self._readout(adc_offset)
         if content == "counted":
             noise = self.noise(seed, readout.adc_offset)
