@@ -1,12 +1,16 @@
 """The nouns of an experiment but for the detector: beam, scan, crystal, and what is around them."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ..units import DEFAULT_FLUENCE_PER_M2
 from .field import AT_LEAST_SMALLEST, COUNT, NOT_NEGATIVE, POSITIVE, ZERO_OR_SMALLEST, at_most, between, field
 from .noun import Noun
+from .reflections import ReflectionList
 from .types import (
     NOT_GIVEN,
     SINGLE,
@@ -147,12 +151,12 @@ class Crystal(Noun):
 
 @dataclass(frozen=True)
 class StructureFactors(Noun):
-    """F(hkl): from a list, from the cache of one, or from atomic coordinates."""
+    """F(hkl): from reflections, from a cache of them, or from atomic coordinates."""
 
     hkl_file: GivenFile = NOT_GIVEN
-    """Lines of h, k, l and F in electrons, all of them: no symmetry is applied."""
+    """Lines of h, k, l and F in electrons, all of P 1; or any file of reflections that has their symmetry."""
     default_f: float = field(0.0, NOT_NEGATIVE, unit="electrons")
-    """F in electrons of every reflection without a value."""
+    """F in electrons of every reflection without a value; of a file with symmetry, within its resolution alone."""
     dump_file: GivenFile = NOT_GIVEN
     """Binary cache of the table of ``hkl_file``."""
     coordinate_file: GivenFile = NOT_GIVEN
@@ -165,6 +169,120 @@ class StructureFactors(Noun):
     """Bulk solvent B factor in Å²."""
     interpolate: bool | None = None
     """Tricubic interpolation between reflections; None: where a crystal edge is 2 cells or fewer."""
+    hkl_format: Literal["any", "mtz", "cif"] = "any"
+    """What ``hkl_file`` must be; any of the kinds that its content tells, or one alone."""
+    labels: tuple[str, ...] | None = None
+    """Columns of ``hkl_file``: that of F (or of intensities), or those of F(+) and F(-)."""
+    space_group: str | None = None
+    """Hermann-Mauguin symbol that takes the place of the file's."""
+    reflections: ReflectionList | None = field(None, in_place_of="hkl_file")
+    """Reflections in place of the file; :meth:`from_arrays`, :meth:`from_mtz` and :meth:`from_dataset` make them."""
+    scale_f: float = field(1.0, NOT_NEGATIVE)
+    """F of files and coordinates are multiplied by it; ``default_f`` is not."""
+    b_add: float = field(0.0, unit="Å²")
+    """B factor in Å² that they are given besides: F·exp(−B s²), s = sin θ/λ."""
+
+    @classmethod
+    def from_arrays(
+        cls, hkl: Any, f: Any, f_minus: Any = None, *, cell: Values[float] | None = None,
+        space_group: str | None = None, **fields: Any,
+    ) -> StructureFactors:  # fmt: skip
+        """F in memory.
+
+        Parameters
+        ----------
+        hkl : int array, shape (n, 3)
+            Miller indices.
+        f : float array, shape (n,)
+            |F| in electrons of h k l; NaN where it is not known.
+        f_minus : float array, shape (n,), optional
+            The same of −h −k −l.
+        cell : sequence of 6 floats, optional
+            a, b, c in Å, α, β, γ in degrees; the crystal's, where nothing else gives it one.
+        space_group : str, optional
+            Hermann-Mauguin symbol by which they are expanded to all of P 1, both mates, as a file's are. Without it
+            they are all of P 1 that there is, as a list of h k l F.
+        **fields
+            Any other field of StructureFactors.
+
+        Returns
+        -------
+        StructureFactors
+            Two of the same content are equal and have the same hash.
+
+        Raises
+        ------
+        UsageError
+            Arrays of other shapes, indices that are not whole, F below 0 or infinite, none at all.
+
+        Examples
+        --------
+        >>> from nbnumba import StructureFactors
+        >>> two = StructureFactors.from_arrays([[1, 0, 0], [0, 2, 0]], [10.0, 20.0], space_group="P 21 21 21")
+        >>> two == StructureFactors.from_arrays([[1, 0, 0], [0, 2, 0]], [10.0, 20.0], space_group="P 21 21 21")
+        True
+        """
+        from ..structure_factors.in_memory import of_arrays
+
+        return cls(reflections=of_arrays(hkl, f, f_minus, cell, space_group), **fields)
+
+    @classmethod
+    def from_mtz(cls, mtz: Any, labels: Sequence[str] | None = None, **fields: Any) -> StructureFactors:
+        """F of a ``gemmi.Mtz``.
+
+        Parameters
+        ----------
+        mtz : gemmi.Mtz
+            Stays as it is.
+        labels : sequence of str, optional
+            Its column of F, or those of F(+) and F(-); chosen as for a file where not given.
+        **fields
+            Any other field of StructureFactors.
+
+        Returns
+        -------
+        StructureFactors
+            With cell and space group of the MTZ.
+
+        Raises
+        ------
+        InputFileError
+            As for a file.
+        """
+        from ..structure_factors.in_memory import of_mtz
+
+        return cls(reflections=of_mtz(mtz, labels), **fields)
+
+    @classmethod
+    def from_dataset(
+        cls, table: Any, labels: Sequence[str] | None = None, *, cell: Values[float] | None = None,
+        space_group: str | None = None, **fields: Any,
+    ) -> StructureFactors:  # fmt: skip
+        """F of a table with named columns: a pandas DataFrame, or a DataSet of reciprocalspaceship.
+
+        Parameters
+        ----------
+        table : DataFrame
+            With h, k and l, in any case, as its index or as columns.
+        labels : sequence of str, optional
+            Its column of F, or those of F(+) and F(-); chosen as for a file where not given.
+        cell, space_group : optional
+            As in :meth:`from_arrays`; by default those that the table has as ``cell`` and ``spacegroup``.
+        **fields
+            Any other field of StructureFactors.
+
+        Returns
+        -------
+        StructureFactors
+
+        Raises
+        ------
+        UsageError
+            No such columns, or as in :meth:`from_arrays`.
+        """
+        from ..structure_factors.in_memory import of_dataset
+
+        return cls(reflections=of_dataset(table, labels, cell, space_group), **fields)
 
 
 @dataclass(frozen=True)

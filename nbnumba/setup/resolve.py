@@ -9,14 +9,14 @@ from ..errors import UsageError
 from ..experiment import Experiment, with_right_values
 from ..experiment.quirks import quirks_of
 from ..kernels.plan import Plan
-from ..structure_factors.table import EMPTY_TABLE, FactorTable
+from ..structure_factors.table import FactorTable
 from ..units import ELECTRON_RADIUS_SQR_M2, metres_from_angstrom
 from .background import background_plan
 from .beam import central_wavelength, check_polarization, fluence, sources_of, sources_plan
 from .checks import check_experiment, warn_of_slips
 from .crystal import crystal_plan, oriented_lattice
 from .detector import detector_plans, place_panels, rendered_pixels
-from .factors import factor_table, factors_plan, is_interpolated, named_model, with_cell_of_model
+from .factors import cell_of, factor_table, factors_plan, is_interpolated, with_cell_of_factors
 from .geometry import Geometry
 from .input_checks import check_inputs
 from .inputs import Inputs, with_headers, with_preset
@@ -131,22 +131,21 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     warn_of_slips(experiment)
     panels, scan = place_panels(experiment), sample_phi(experiment.scan)
     spread_deg, domain_count = mosaicity(experiment.crystal)
-    table_size = (inputs.table or EMPTY_TABLE).values.shape
     masked = inputs.mask is not None or experiment.detector.preset is not None
-    check_memory(stack_shape(panels), masked, table_size, len(scan.phi_rad) * domain_count)
     wavelength, lab = central_wavelength(experiment.beam), panels[0]
     check_inputs(given, experiment, inputs, lab.beam, wavelength)
 
-    model = named_model(experiment)
-    experiment = with_cell_of_model(experiment, inputs, model)
+    experiment = with_cell_of_factors(experiment, inputs)
     beam, crystal, sampling = experiment.beam, experiment.crystal, experiment.sampling
     lattice = oriented_lattice(experiment, inputs, wavelength, quirks)
     sources = sources_of(experiment, inputs, lab, wavelength, quirks)
     detectors = detector_plans(experiment.detector, panels, inputs, quirks)
     between = is_interpolated(experiment, lattice, quirks)
-    if model is not None:
-        warn_of_other_cell(lattice.cell, model.cell, inputs.matrix is not None and crystal.cell is None, wavelength)
-    table = factor_table(experiment, inputs, model, detectors, sources, lattice, between)
+    warn_of_other_cell(
+        lattice.cell, cell_of(inputs.factors), inputs.matrix is not None and crystal.cell is None, wavelength
+    )
+    table = factor_table(experiment, inputs.factors, detectors, sources, lattice, between)
+    check_memory(stack_shape(panels), masked, table.values.shape, len(scan.phi_rad) * domain_count)
     domains = mosaic_rotations(spread_deg, domain_count, crystal.mosaic_seed)
     recommended = max(recommended_oversample(lattice, wavelength, panel, quirks) for panel in panels)
     oversample = chosen_oversample(sampling.oversample, recommended)
@@ -157,7 +156,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         detector=detectors[0],
         sources=sources_plan(sources),
         crystal=crystal_plan(crystal, lattice, lab.spindle, scan, domains, quirks),
-        factors=factors_plan(table, experiment.structure_factors, between, quirks),
+        factors=factors_plan(table, between, quirks),
         background=background_plan(experiment, inputs, photons, quirks),
         photons_per_sample=ELECTRON_RADIUS_SQR_M2 * photons / steps,
         oversample=oversample,
