@@ -190,6 +190,7 @@ def test_a_list_of_an_asymmetric_unit_is_expanded_by_its_space_group(tmp_path: P
     assert table.provenance.possible == len(hkl) - absent.sum()
 
 
+@pytest.mark.filterwarnings("ignore:.*no symmetry is applied")
 @pytest.mark.parametrize("options", [("-scale_F", "3"), ("-B_add", "15"), ("-scale_F", "0.5", "-B_add", "-4")])
 def test_scale_and_b_factor(options: tuple[str, ...], tmp_path: Path) -> None:
     """Of a file with symmetry, of a list and of coordinates alike: F · scale · exp(−B s²)."""
@@ -276,7 +277,7 @@ def test_hkl_refuses_in_a_line(
 
 
 def test_reflections_beside_coordinates_are_refused() -> None:
-    with pytest.raises(UsageError, match="-hkl a.mtz beside -pdb m.pdb: F are from one of them"):
+    with pytest.raises(UsageError, match=r"-hkl a\.mtz beside -pdb m\.pdb: F are from one of them"):
         factors_without_image(Experiment.from_args("-hkl a.mtz -pdb m.pdb".split()))
 
 
@@ -289,6 +290,7 @@ def test_a_file_without_a_space_group_says_what_to_give() -> None:
         factors_without_image(changed(experiment, structure_factors=factors))
 
 
+@pytest.mark.filterwarnings("ignore:-oversample")
 def test_a_cell_that_contradicts_the_file_is_said(tmp_path: Path) -> None:
     from nbnumba.setup.inputs import read_inputs
     from nbnumba.setup.resolve import resolve

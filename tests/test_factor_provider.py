@@ -12,7 +12,7 @@ import pytest
 
 from nbnumba import Experiment, changed, simulate_many
 from nbnumba.structure_factors.keeping import MOST_KEPT, TICK_NS
-from nbnumba.structure_factors.provider import Scaling, listed_factors, model_factors, model_of, reflections_of
+from nbnumba.structure_factors.provider import Scaling, listed_factors, model_factors, model_of, reflections_in
 from nbnumba.structure_factors.table import FactorTable
 
 pytestmark = pytest.mark.filterwarnings("ignore:-oversample .* is coarse")
@@ -54,7 +54,7 @@ def calculations(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def listed(path: Path) -> FactorTable:
-    return listed_factors(reflections_of(str(path), "any", None), 0.0, Scaling())
+    return listed_factors(reflections_in(str(path), "any", None, None), 0.0, Scaling())
 
 
 def test_a_series_calculates_once_what_its_frames_share(tmp_path: Path, calculations: list[Any]) -> None:

@@ -53,13 +53,11 @@ def listed(table: FactorTable, experiment: Experiment) -> tuple[np.ndarray, np.n
 def _parser() -> Parser:
     parser = Parser(
         prog="nbnumba hkl",
-        description="Write the structure factors of FILE (MTZ, CIF, SHELX, XDS, CrystFEL) as lines of h k l F, all of P 1,\n"
-        "both mates, for programs that apply no symmetry. Options are those of nbnumba that F depend on: -labels, -space_group, -cell, -scale_F,\n"
-        "-B_add, -default_F; or, in place of FILE, -mtz, -cif_sf, or -pdb with -dmin.",
+        description="Write the structure factors of FILE (MTZ, CIF, SHELX, XDS, CrystFEL) as lines of h k l F, all of\n"
+        "P 1, both mates, for programs that apply no symmetry. Options are those of nbnumba that F depend on:\n"
+        "-labels, -space_group, -cell, -scale_F, -B_add, -default_F; or, in place of FILE, -mtz, -cif_sf, or -pdb with -dmin.",
         usage="nbnumba hkl [FILE] -o LIST [OPTION ...]",
-        epilog="examples:\n"
-        "  nbnumba hkl data.mtz -labels FP -o P1.hkl\n"
-        "  nbnumba hkl -pdb model.pdb -dmin 2 -o P1.hkl",
+        epilog="examples:\n  nbnumba hkl data.mtz -labels FP -o P1.hkl\n  nbnumba hkl -pdb model.pdb -dmin 2 -o P1.hkl",
     )
     parser.add_argument("-o", "--o", required=True, metavar="LIST", help="the list to be written")
     return parser

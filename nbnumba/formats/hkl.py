@@ -42,7 +42,11 @@ def read_hkl(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]
     NbnumbaWarning
         Indices less than 0.4 from a whole number were rounded.
     """
-    text = read_text(path, LIST)
+    return list_of_text(path, read_text(path, LIST))
+
+
+def list_of_text(path: Path, text: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """As :func:`read_hkl`, of a text that was read from ``path``."""
     other = text_format(text)
     if other is not None:
         raise InputFileError(f"{os.fspath(path)}: is {other[0]}, not {LIST}: {other[1]}")

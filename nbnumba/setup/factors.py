@@ -19,7 +19,7 @@ from ..structure_factors.provider import (
     expanded_factors,
     listed_factors,
     model_factors,
-    without_mates,
+    with_space_group,
 )
 from ..structure_factors.table import FactorTable, constant_factors
 from .checks import check_experiment
@@ -94,22 +94,19 @@ def factors_without_image(experiment: Experiment) -> FactorTable:
     if source is None:
         raise UsageError("no structure factors: give a file of reflections, or -pdb file and -dmin")
     if isinstance(source, (ListOfP1, Reflections, FactorTable)):
-        cell = experiment.crystal.cell or cell_of(source)
-        is_expanded = isinstance(source, Reflections) or experiment.structure_factors.space_group is not None
-        if cell is None and is_expanded and not isinstance(source, FactorTable):
-            raise UsageError(f"{source.name} has no unit cell: give -cell a b c alpha beta gamma")
-        return table_of_reflections(experiment, source, cell)
+        return table_of_reflections(experiment, source, experiment.crystal.cell)
     if not dmin:
         raise UsageError(f"-pdb {source.name} without -dmin: say to which resolution")
     return table_of_model(experiment, source, dmin)
 
 
 def table_of_reflections(
-    experiment: Experiment, source: ListOfP1 | Reflections | FactorTable, cell: Cell
+    experiment: Experiment, source: ListOfP1 | Reflections | FactorTable, cell: Cell | None
 ) -> FactorTable:
     """The table of reflections, of ``cell`` where they have none of their own."""
     factors = experiment.structure_factors
-    scaling = _scaling(factors, cell_of(source) or _rounded(cell))
+    cell = cell_of(source) or (cell and _rounded(cell))
+    scaling = _scaling(factors, cell)
     if isinstance(source, FactorTable):
         if scaling != Scaling():
             raise UsageError("-scale_F and -B_add beside -dump: the cache holds F as they count; give -hkl")
@@ -119,10 +116,10 @@ def table_of_reflections(
             raise UsageError(f"-labels {' '.join(factors.labels)}: {source.name} is a list of h k l F without columns")
         if factors.space_group is None:
             return listed_factors(source, factors.default_f, scaling)
-        source = without_mates(source)
-    return expanded_factors(
-        source, factors.space_group, source.cell or _rounded(cell), factors.default_f, scaling
-    )  # fmt: skip
+        source = with_space_group(source, factors.space_group)
+    if cell is None:
+        raise UsageError(f"{source.name} has no unit cell: give -cell a b c alpha beta gamma")
+    return expanded_factors(source, cell, factors.default_f, scaling)
 
 
 def table_of_model(experiment: Experiment, model: Model, dmin_angstrom: float) -> FactorTable:
@@ -137,9 +134,13 @@ def table_of_model(experiment: Experiment, model: Model, dmin_angstrom: float) -
     )  # fmt: skip
 
 
-def _scaling(factors: StructureFactors, cell: Cell) -> Scaling:
+def _scaling(factors: StructureFactors, cell: Cell | None) -> Scaling:
     """Without a B factor no cell decides."""
-    return Scaling(factors.scale_f, factors.b_add, cell if factors.b_add else None)
+    if factors.b_add == 0.0:
+        return Scaling(factors.scale_f)
+    if cell is None:
+        raise UsageError(f"-B_add {factors.b_add:g}: no unit cell, by which spacings go: give -cell")
+    return Scaling(factors.scale_f, factors.b_add, cell)
 
 
 def _rounded(cell: Cell) -> Cell:

@@ -19,7 +19,7 @@ from ..formats.amorphous import read_amorphous
 from ..formats.images.smv import SmvImage, header_value, read_smv
 from ..formats.matrix import MosflmMatrix, read_matrix
 from ..formats.sources import read_sources
-from ..structure_factors.provider import FactorSource, dumped_factors, model_of, reflections_in_memory, reflections_of
+from ..structure_factors.provider import FactorSource, dumped_factors, model_of, reflections_in, reflections_in_memory
 
 T = TypeVar("T")
 
@@ -151,7 +151,7 @@ def read_factors(experiment: Experiment) -> FactorSource | None:
     if factors.reflections is not None:
         return reflections_in_memory(factors.reflections)
     if factors.hkl_file is not None:
-        return reflections_of(factors.hkl_file, factors.hkl_format, factors.labels)
+        return reflections_in(factors.hkl_file, factors.hkl_format, factors.labels, factors.space_group)
     if factors.dump_file is not None and os.path.exists(factors.dump_file):
         return dumped_factors(factors.dump_file, factors.default_f)
     return None

@@ -56,17 +56,17 @@ class Expanded(HoldsArrays):
         return tuple(text for text, count in said.items() if count)
 
 
-def group_of(given: Reflections, name: str | None) -> gemmi.SpaceGroup:
-    """The space group of reflections, or that of a name in its place.
+def group_of(given: Reflections) -> gemmi.SpaceGroup:
+    """The space group of reflections.
 
     Raises
     ------
     InputFileError
-        Neither they nor the name say one that is known.
+        They have none, or one that is not known.
     """
     # Of hexagonal and rhombohedral axes, angles tell which are meant.
     angles = () if given.cell is None else (given.cell[3], given.cell[5])
-    symbol = name or given.space_group or ""
+    symbol = given.space_group or ""
     group = gemmi.find_spacegroup_by_name(symbol, *angles)
     if group is not None:
         return group
@@ -157,7 +157,8 @@ class _Mean:
     def unlike(self) -> int:
         """How many indices have values that differ by more than rounding."""
         several = self._counts > 1
-        return int(np.count_nonzero(self._high[several] - self._low[several] > ALIKE * self._high[several]))
+        faint = FAINT * self._sums.sum() / max(1, self._counts.sum())
+        return int(np.count_nonzero(self._high[several] - self._low[several] > ALIKE * self._high[several] + faint))
 
 
 def _forbidden(group: gemmi.SpaceGroup, box: Box, within: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from ..arrays import HoldsArrays
 from ..errors import InputFileError, NbnumbaWarning, ResourceError
 from ..formats.dump import read_dump
-from ..formats.files import Path, read_text
-from ..formats.hkl import LIST, read_hkl
-from ..formats.reflections import Reflections, read_reflections
+from ..formats.files import Path, read_text, read_unpacked, text_of
+from ..formats.hkl import LIST, list_of_text
+from ..formats.reflections import Kind, Reflections, reflections_of
 from ..formats.rows import rows
 from .box import damping
 from .keeping import kept_while_same, kept_while_unchanged
@@ -75,10 +75,13 @@ class Scaling(NamedTuple):
 
 
 @kept_while_unchanged
-def reflections_of(path: Path, kind: str, labels: tuple[str, ...] | None) -> ListOfP1 | Reflections:
+def reflections_in(
+    path: Path, kind: Kind, labels: tuple[str, ...] | None, space_group: str | None
+) -> ListOfP1 | Reflections:
     """What a file of reflections holds, which its content tells; errors as of the readers."""
-    found = read_reflections(path, kind, labels)
-    return found if found is not None else ListOfP1(os.fspath(path), *read_hkl(path))
+    content = read_unpacked(path, LIST)
+    found = reflections_of(path, content, kind, labels, space_group)
+    return found if found is not None else ListOfP1(os.fspath(path), *list_of_text(path, text_of(path, content, LIST)))
 
 
 @kept_while_same(lambda given: given)
@@ -96,9 +99,9 @@ def reflections_in_memory(given: ReflectionList) -> ListOfP1 | Reflections:
 
 
 @kept_while_same(lambda given: given)
-def without_mates(given: ListOfP1) -> Reflections:
+def with_space_group(given: ListOfP1, space_group: str) -> Reflections:
     """A list as reflections of an asymmetric unit, to which symmetry is to be applied."""
-    return Reflections(given.name, given.hkl.astype(np.int32), given.f, None, None, None, (), ())
+    return Reflections(given.name, given.hkl.astype(np.int32), given.f, None, None, space_group, (), ())
 
 
 @kept_while_unchanged
@@ -131,9 +134,7 @@ def listed_factors(given: ListOfP1, default_f: float, scaling: Scaling) -> Facto
 
 
 @kept_while_same(lambda given: given)
-def expanded_factors(
-    given: Reflections, space_group: str | None, cell: Cell, default_f: float, scaling: Scaling
-) -> FactorTable:
+def expanded_factors(given: Reflections, cell: Cell, default_f: float, scaling: Scaling) -> FactorTable:
     """All of P 1 that follows from reflections and their symmetry.
 
     What is missing within the resolution of the file is ``default_f``; what the space group forbids, (0, 0, 0) where
@@ -141,8 +142,6 @@ def expanded_factors(
 
     Parameters
     ----------
-    space_group : str, optional
-        In place of the file's.
     cell : tuple of 6 floats
         By which spacings go: the file's, where it has one.
 
@@ -153,7 +152,7 @@ def expanded_factors(
     """
     from .expansion import expand, group_of
 
-    group = group_of(given, space_group)
+    group = group_of(given)
     expanded = expand(given.hkl, given.f, given.f_minus, group, cell)
     f, box = expanded.amplitudes, expanded.box
     unknown = np.isnan(f)
@@ -194,8 +193,7 @@ def _check_completeness(name: str, hkl: np.ndarray, table: FactorTable) -> None:
     if mates < 0.5 or 0 < octants < 8:
         warnings.warn(
             f"{name}: {mates:.0%} of its reflections have their mate -h -k -l in the list, and {octants} "
-            "of 8 octants of h k l hold any: no symmetry is applied; list all of P 1, or give a file that has the "
-            "space group (MTZ, CIF)",
+            "of 8 octants of h k l hold any: no symmetry is applied; list all of P 1, or give -space_group",
             NbnumbaWarning,
             stacklevel=4,
         )
