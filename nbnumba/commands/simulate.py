@@ -306,7 +306,7 @@ def _write(image: Image, inputs: Inputs, command: Command, clock: Clock) -> tupl
     said: list[str] = []
     with clock.phase("write"):
         if cache is not None and inputs.table is not None:
-            write_dump(cache, inputs.table.bounds, inputs.table.values)
+            write_dump(cache, inputs.table.bounds, inputs.table.values[0])
         int_scale = outputs.scale or image.int_scale
         scales = {"scaled": int_scale, "gray": outputs.pgm_scale or image.pgm_scale(int_scale)}
     for output, path, image_format, options in _asked_for(outputs):

@@ -51,7 +51,8 @@ def sources_of(experiment: Experiment, inputs: Inputs, lab: PlacedPanel, wavelen
 def sources_plan(sources: Sources) -> SourcesPlan:
     """The sources as kernels take them."""
     incident, wavelength_m = np.ascontiguousarray(sources.incident), sources.wavelength_angstrom * METRES_PER_ANGSTROM
-    return SourcesPlan(incident, wavelength_m, sources.weight)
+    channel = np.zeros(len(wavelength_m), np.int64) if sources.channel is None else sources.channel
+    return SourcesPlan(incident, wavelength_m, sources.weight, channel)
 
 
 def check_polarization(plan: Plan) -> None:

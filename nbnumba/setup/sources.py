@@ -21,7 +21,10 @@ SOURCE_DISTANCE_M = 10.0
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sources(HoldsArrays):
-    """Unit vectors along which each source's photons travel (n, 3), wavelengths in Å (n,), weights of mean 1 (n,)."""
+    """Unit vectors along which each source's photons travel (n, 3), wavelengths in Å (n,), weights of mean 1 (n,).
+
+    ``channel`` says which of the tables of structure factors each takes, int64 (n,); None: all the only one.
+    """
 
     incident: np.ndarray
     wavelength_angstrom: np.ndarray
@@ -29,6 +32,7 @@ class Sources(HoldsArrays):
     horizontal_steps: int
     vertical_steps: int
     wavelength_steps: int
+    channel: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def listed_factors(path: Path, default_f: float) -> FactorTable:
 def dumped_factors(path: Path) -> FactorTable:
     """The table that an earlier run wrote."""
     bounds, values = read_dump(path)
-    return FactorTable(values, (bounds[0], bounds[2], bounds[4]))
+    return FactorTable(values[np.newaxis], (bounds[0], bounds[2], bounds[4]))
 
 
 @kept_while_unchanged
@@ -138,7 +138,7 @@ def _check_completeness(path: Path, hkl: np.ndarray, table: FactorTable) -> None
     """Say that a list looks like what symmetry makes the rest of."""
     if len(hkl) < FEWEST_OF_A_CRYSTAL:
         return
-    mates, octants = completeness(hkl, table.values.shape)
+    mates, octants = completeness(hkl, table.values.shape[1:])
     if mates < 0.5 or 0 < octants < 8:
         warnings.warn(
             f"{os.fspath(path)}: {mates:.0%} of its reflections have their mate -h -k -l in the list, and {octants} "

@@ -13,23 +13,27 @@ MOST_CELLS = 1 << 28
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FactorTable(HoldsArrays):
-    """F in electrons, ``values[h - first[0], k - first[1], l - first[2]]``, float64 (nh, nk, nl)."""
+    """F in electrons, ``values[channel, h - first[0], k - first[1], l - first[2]]``.
+
+    A channel is a wavelength at which F is another; without anomalous scattering there is one for all.
+    """
 
     values: np.ndarray
+    """float64 (channels, nh, nk, nl), C-contiguous."""
     first: tuple[int, int, int]
 
     @property
     def bounds(self) -> tuple[int, int, int, int, int, int]:
         """Smallest and largest h, k, l in the table."""
-        (h, k, l), (nh, nk, nl) = self.first, self.values.shape
+        (h, k, l), (_, nh, nk, nl) = self.first, self.values.shape
         return (h, h + nh - 1, k, k + nk - 1, l, l + nl - 1)
 
 
-EMPTY_TABLE = FactorTable(np.zeros((0, 0, 0)), (0, 0, 0))
+EMPTY_TABLE = FactorTable(np.zeros((1, 0, 0, 0)), (0, 0, 0))
 
 
 def dense_table(hkl: np.ndarray, amplitudes: np.ndarray, default_f: float) -> FactorTable:
-    """Spread a list of reflections over the box that its indices span.
+    """Spread a list of reflections over the box that its indices span, in one channel.
 
     Parameters
     ----------
@@ -55,7 +59,7 @@ def dense_table(hkl: np.ndarray, amplitudes: np.ndarray, default_f: float) -> Fa
         )
     values = np.full(shape, float(default_f))
     values[tuple((hkl - low).T)] = amplitudes
-    return FactorTable(values, (int(low[0]), int(low[1]), int(low[2])))
+    return FactorTable(values[np.newaxis], (int(low[0]), int(low[1]), int(low[2])))
 
 
 def completeness(hkl: np.ndarray, shape: tuple[int, ...]) -> tuple[float, int]:
