@@ -42,7 +42,7 @@ def listed(table: FactorTable, experiment: Experiment) -> tuple[np.ndarray, np.n
 
     nanoBragg takes what is not listed for default_F, also what a space group forbids.
     """
-    values = table.values
+    values = table.values[0]
     box = Box(table.first, values.shape)
     chosen = values > 0.0
     if table.provenance is not None and experiment.structure_factors.default_f > 0.0:

@@ -305,7 +305,7 @@ def _write(image: Image, command: Command, clock: Clock) -> tuple[dict[str, str]
     said: list[str] = []
     with clock.phase("write"):
         if cache is not None:
-            write_dump(cache, image.resolved.table.bounds, image.resolved.table.values)
+            write_dump(cache, image.resolved.table.bounds, image.resolved.table.values[0])
         int_scale = outputs.scale or image.int_scale
         scales = {"scaled": int_scale, "gray": outputs.pgm_scale or image.pgm_scale(int_scale)}
     for output, path, image_format, options in _asked_for(outputs):

@@ -263,7 +263,7 @@ def _add_samples(scene: Scene, ray: Ray, total: float, layer_sum: float, outside
         of_ray, notes.plan = notes.plan, plan
     elif not is_first:
         return total, layer_sum, outside
-    for sample in _samples(of_ray, ray.q, notes):
+    for sample in _samples(of_ray, ray, notes):
         if is_first and sample.domain == 0:
             notes.first_samples.append(sample)
         if not ray.kept or (sample.f_latt == 0.0 and plan.background.scale == 0.0):
@@ -285,9 +285,9 @@ def _told_capture(plan: Plan, pixel: Pixel, notes: Notes) -> float:
     return pixel.total / notes.intensity if notes.intensity else pixel.captured / plan.detector.layers
 
 
-def _samples(plan: Plan, q: Vector, notes: Notes) -> Iterator[Sample]:
+def _samples(plan: Plan, ray: Ray, notes: Notes) -> Iterator[Sample]:
     """φ step and mosaic domain: the inner loops."""
-    crystal = plan.crystal
+    crystal, q, channel = plan.crystal, ray.q, int(plan.sources.channel[ray.source])
     for step, phi in enumerate(crystal.phi.tolist()):
         turned = [rotated_about(edge, crystal.spindle, phi) for edge in (crystal.a, crystal.b, crystal.c)]
         for domain, rotation in enumerate(crystal.domains):
@@ -295,19 +295,20 @@ def _samples(plan: Plan, q: Vector, notes: Notes) -> Iterator[Sample]:
             h, k, l = dot(a, q), dot(b, q), dot(c, q)
             dh, dk, dl = (index - nearest_index(index) for index in (h, k, l))
             f_latt = lattice_factor(crystal, h, k, l, dh, dk, dl)
-            yield Sample(step, domain, (a, b, c), (h, k, l), f_latt, _structure_factor(plan, (h, k, l), notes))
+            f_cell = _structure_factor(plan, channel, (h, k, l), notes)
+            yield Sample(step, domain, (a, b, c), (h, k, l), f_latt, f_cell)
 
 
-def _structure_factor(plan: Plan, hkl: Vector, notes: Notes) -> float:
+def _structure_factor(plan: Plan, channel: int, hkl: Vector, notes: Notes) -> float:
     """F: interpolated where asked for and possible, else of the nearest index or the default."""
     factors = plan.factors
     if notes.interpolating:
         if can_interpolate(factors, *hkl):
-            return float(interpolated_factor(factors, *hkl))
+            return float(interpolated_factor(factors, channel, *hkl))
         if factors.interpolate == 1:
             return factors.default
         notes.interpolating = False
-    return float(nearest_factor(factors, *(nearest_index(index) for index in hkl)))
+    return float(nearest_factor(factors, channel, *(nearest_index(index) for index in hkl)))
 
 
 # Taps ------------------------------------------------------------------------------------------------------------

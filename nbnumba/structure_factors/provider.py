@@ -108,7 +108,7 @@ def with_space_group(given: ListOfP1, space_group: str) -> Reflections:
 def dumped_factors(path: Path, default_f: float) -> FactorTable:
     """The table that an earlier run wrote."""
     bounds, values = read_dump(path)
-    return FactorTable(values, (bounds[0], bounds[2], bounds[4]), float(default_f))
+    return FactorTable(values[np.newaxis], (bounds[0], bounds[2], bounds[4]), float(default_f))
 
 
 @kept_while_unchanged
@@ -163,7 +163,7 @@ def expanded_factors(given: Reflections, cell: Cell, default_f: float, scaling: 
         given.name, given.labels, group.xhm(), cell, expanded.dmin_angstrom, expanded.shells,
         (*given.notes, *expanded.notes(default_f)),
     )  # fmt: skip
-    return FactorTable(f, box.first, outside=0.0, provenance=provenance)
+    return FactorTable(f[np.newaxis], box.first, outside=0.0, provenance=provenance)
 
 
 @kept_while_same(lambda model: model)
@@ -189,7 +189,7 @@ def _check_completeness(name: str, hkl: np.ndarray, table: FactorTable) -> None:
     """Say that a list looks like what symmetry makes the rest of."""
     if len(hkl) < FEWEST_OF_A_CRYSTAL:
         return
-    mates, octants = completeness(hkl, table.values.shape)
+    mates, octants = completeness(hkl, table.values.shape[1:])
     if mates < 0.5 or 0 < octants < 8:
         warnings.warn(
             f"{name}: {mates:.0%} of its reflections have their mate -h -k -l in the list, and {octants} "

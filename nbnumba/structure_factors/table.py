@@ -54,9 +54,13 @@ class Provenance:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FactorTable(HoldsArrays):
-    """F in electrons, ``values[h - first[0], k - first[1], l - first[2]]``, float64 (nh, nk, nl)."""
+    """F in electrons, ``values[channel, h - first[0], k - first[1], l - first[2]]``.
+
+    A channel is a wavelength at which F is another; without anomalous scattering there is one for all.
+    """
 
     values: np.ndarray
+    """float64 (channels, nh, nk, nl), C-contiguous."""
     first: tuple[int, int, int]
     outside: float = 0.0
     """F of every reflection beyond the table."""
@@ -66,11 +70,11 @@ class FactorTable(HoldsArrays):
     @property
     def bounds(self) -> tuple[int, int, int, int, int, int]:
         """Smallest and largest h, k, l in the table."""
-        (h, k, l), (nh, nk, nl) = self.first, self.values.shape
+        (h, k, l), (_, nh, nk, nl) = self.first, self.values.shape
         return (h, h + nh - 1, k, k + nk - 1, l, l + nl - 1)
 
 
-_NONE = np.zeros((0, 0, 0))
+_NONE = np.zeros((1, 0, 0, 0))
 
 
 def constant_factors(f: float) -> FactorTable:
@@ -84,7 +88,7 @@ def dense_table(hkl: np.ndarray, amplitudes: np.ndarray, default_f: float) -> Fa
     Parameters
     ----------
     hkl : ndarray of int (n, 3)
-    amplitudes : ndarray of float (n,)
+    amplitudes : ndarray of float (n,) or (channels, n)
         A later value for the same index wins.
     default_f : float
         F of what is not listed.
@@ -95,9 +99,10 @@ def dense_table(hkl: np.ndarray, amplitudes: np.ndarray, default_f: float) -> Fa
         A box of more than ``MOST_CELLS`` cells.
     """
     box = box_of(hkl)
-    table = np.full(box.cells, float(default_f))
-    table[box.places(hkl)] = amplitudes
-    return FactorTable(table.reshape(box.shape), box.first, float(default_f))
+    channels = amplitudes.reshape(-1, len(hkl))
+    table = np.full((len(channels), box.cells), float(default_f))
+    table[:, box.places(hkl)] = channels
+    return FactorTable(table.reshape(-1, *box.shape), box.first, float(default_f))
 
 
 def completeness(hkl: np.ndarray, shape: tuple[int, ...]) -> tuple[float, int]:
