@@ -140,6 +140,7 @@ def examples() -> dict[str, bytes]:
         "img": _smv(HEADER),
         "mask": _smv("PIXEL_SIZE=0.1;\n"),
         "sources": b"-10 0 0 1 1.1e-10\n-10,0.01,0,2,1.2e-10\n-10 0 0.01 1 1.1e-10 # last\n",
+        "spectrum": b"energy, photons\n9480,0.5\n9490,2\n9500,3.5\n9510,1\n",
         "curve": b"# s F\n0.0 2.5\n0.1 2.2\n0.3 1\n0.6 0.5\n",
         "dump": dump,
         "pdb": ATOMS.encode(),
@@ -273,7 +274,7 @@ def damaged(rng: random.Random, content: bytes) -> bytes:
 
 FORMATS = {
     "hkl": "hkl", "mat": "mat", "dump": "dump", "sourcefile": "sources", "img": "img", "mask": "mask", "stol": "curve",
-    "4stol": "curve", "Q": "curve", "pdb": "pdb",
+    "4stol": "curve", "Q": "curve", "pdb": "pdb", "spectrum": "spectrum",
 }  # fmt: skip
 """What the input files of options are; of an option that is not listed, any example."""
 
