@@ -146,7 +146,8 @@ def _shares(grid: list[Angles], horizontal_rad: float | None, vertical_rad: floa
         angles = np.array(grid)[:, axis]
         shares *= np.exp(-0.5 * (angles / sigma) ** 2)
         if not shares.any():
-            raise UsageError(f"-{name}div_sigma leaves every direction of the grid without photons: give more")
+            text = f"-{name}div_sigma leaves no photons in any direction: give more, or a narrower -{name}divrange"
+            raise UsageError(text)
         if np.ptp(angles) == 0.0:
             text = f"-{name}div_sigma changes nothing without a range of directions: give -{name}divrange"
             warnings.warn(text, NbnumbaWarning, stacklevel=5)
