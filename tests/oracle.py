@@ -421,8 +421,21 @@ def resolve_steps(count: int | None, span: float | None, step: float | None) -> 
     return (count, span, step) if min(count, span, step) > 0 else (1, 0.0, 0.0)
 
 
-def grid_sources(beam: Beam, g: Geometry, wavelength: float) -> list[Source]:
-    """The divergence grid, every direction with every wavelength."""
+def spectrum_of(beam: Beam, folder: Path, wavelength: float) -> list[tuple[float, float]]:
+    """Wavelengths in Å and their photons: of two columns (Å below 100, else eV), else across the dispersion."""
+    rows = list(beam.spectrum or ())
+    if beam.spectrum_file is not None:
+        lines = (folder / beam.spectrum_file).read_text().splitlines()
+        rows = [(float(a), float(b)) for a, b in (re.split(r"[\s,;]+", line.strip())[:2] for line in lines)]
+    if rows:
+        in_angstrom = np.median([row[0] for row in rows]) < 100
+        return [(first if in_angstrom else 12398.42 / first, photons) for first, photons in rows]
+    colours, dispersion, step = resolve_steps(beam.dispersion_steps, beam.dispersion_percent / 100, None)
+    return [(wavelength * (1 + step * k - dispersion / 2), 1.0) for k in range(colours)]
+
+
+def grid_sources(beam: Beam, folder: Path, g: Geometry, wavelength: float) -> list[Source]:
+    """The divergence grid, every direction with every wavelength; weights normalized to an average of 1."""
 
     def radians(mrad: float | None) -> float | None:
         return None if mrad is None else mrad / 1000
@@ -437,7 +450,9 @@ def grid_sources(beam: Beam, g: Geometry, wavelength: float) -> list[Source]:
         radians(beam.vertical_divergence_mrad),
         radians(beam.vertical_divergence_step_mrad),
     )
-    colours, dispersion, dispersion_step = resolve_steps(beam.dispersion_steps, beam.dispersion_percent / 100, None)
+
+    def gaussian(angle: float, sigma_mrad: float | None) -> float:
+        return 1.0 if sigma_mrad is None else math.exp(-0.5 * (angle / (sigma_mrad / 1000)) ** 2)
 
     def eccentricity(angle: float, count: int, span: float, step: float) -> float:
         return (angle**2 - step**2 / 4 * (1 - count % 2)) / span**2 if span else math.nan
@@ -450,9 +465,13 @@ def grid_sources(beam: Beam, g: Geometry, wavelength: float) -> list[Source]:
         if beam.round_divergence and 4 * radius > 1.1:
             continue
         direction = -unit(rotation(vertical, hdiv) @ rotation(g.p, vdiv) @ -g.b)
-        for k in range(colours):
-            sources.append(Source(direction, wavelength * (1 + dispersion_step * k - dispersion / 2), 1.0))
-    return sources
+        share = gaussian(hdiv, beam.horizontal_divergence_sigma_mrad) * gaussian(
+            vdiv, beam.vertical_divergence_sigma_mrad
+        )
+        for colour, photons in spectrum_of(beam, folder, wavelength):
+            sources.append(Source(direction, colour, share * photons))
+    mean = sum(source.weight for source in sources) / len(sources)
+    return [source._replace(weight=source.weight / mean) for source in sources]
 
 
 def file_sources(path: Path, g: Geometry, wavelength: float, mode: str) -> list[Source]:
@@ -472,7 +491,7 @@ def list_sources(experiment: Experiment, folder: Path, g: Geometry) -> list[Sour
     wavelength = experiment.beam.wavelength_angstrom or 1.0
     if experiment.beam.source_file is not None:
         return file_sources(folder / experiment.beam.source_file, g, wavelength, experiment.mode)
-    return grid_sources(experiment.beam, g, wavelength)
+    return grid_sources(experiment.beam, folder, g, wavelength)
 
 
 # Orientation samples -----------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ def resolved(line: str) -> Resolved:
 # What is a file at all ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("option", ["hkl", "mat", "img", "mask", "sourcefile", "stol", "dump"])
+@pytest.mark.parametrize("option", ["hkl", "mat", "img", "mask", "sourcefile", "spectrum", "stol", "dump"])
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="needs /dev/zero")
 def test_device_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(shlex.split(f"{CRYSTAL} -water 1 -detpixels 8 -{option} /dev/zero -show")) == 3

@@ -10,6 +10,7 @@ from typing import Any
 from ..experiment import Experiment, changed
 from ..experiment.presets import preset_of
 from ..experiment.quirks import LABELS
+from ..formats.spectrum import Spectrum
 from ..image import Image
 from ..setup.panels import PlacedPanel
 from ..setup.resolve import Resolved
@@ -134,7 +135,22 @@ def _beam_lines(resolved: Resolved) -> list[str]:
         f"wavelength {wavelength:g} Å ({angstrom_from_ev(wavelength):.6g} eV), polarization {polarization}",
         f"fluence {resolved.fluence_per_m2:g} photons/m²",
         _count(len(sources.weight), "source") + spread,
+        *_spectrum_lines(sources.spectrum),
     ]
+
+
+def _spectrum_lines(spectrum: Spectrum | None) -> list[str]:
+    if spectrum is None:
+        return []
+    count, (mean, sd) = len(spectrum.weight), (spectrum.mean_ev, spectrum.sd_ev)
+    return [f"spectrum of {spectrum.origin}: {_count(count, 'wavelength')}, mean {mean:.8g} eV, sd {sd:.4g} eV"]
+
+
+def _spectrum_values(spectrum: Spectrum | None) -> dict[str, Any] | None:
+    if spectrum is None:
+        return None
+    values = {"origin": spectrum.origin, "wavelengths": len(spectrum.weight)}
+    return values | {"mean_ev": spectrum.mean_ev, "sd_ev": spectrum.sd_ev}
 
 
 def _detector_lines(resolved: Resolved) -> list[str]:
@@ -247,6 +263,7 @@ def _resolved_values(resolved: Resolved) -> dict[str, Any]:
         "geometry": asdict(geometry) | {"orgx_px": geometry.orgx_px, "orgy_px": geometry.orgy_px},
         "lattice": asdict(lattice) | {"cell": lattice.cell, "reciprocal_cell": lattice.reciprocal_cell},
         "sources": len(resolved.sources.weight),
+        "spectrum": _spectrum_values(resolved.sources.spectrum),
         "misset_deg": [angle * RTD for angle in lattice.misset_rad],
         "edge_angstrom": resolved.edge_angstrom,
         "phi_deg": [float(phi * RTD) for phi in resolved.scan.phi_rad],

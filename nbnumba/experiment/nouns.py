@@ -17,6 +17,8 @@ from .types import (
     UNSIZED,
     UNTURNED,
     GivenCell,
+    GivenColours,
+    GivenColumns,
     GivenFile,
     GivenMatrix,
     GivenRows,
@@ -41,7 +43,8 @@ class Beam(Noun):
     """
 
     wavelength_angstrom: float | None = field(None, POSITIVE, slip=(0.01, 1e4))
-    """Central wavelength (1 Å where neither this nor a header gives it)."""
+    """Central wavelength (where neither this nor a header gives it, that of a spectrum's mean energy, else 1 Å).
+    Beside a spectrum it counts for headers and A matrices alone."""
     dispersion_percent: float = field(0.0, NOT_NEGATIVE, slip=(0.0, 100.0))
     """Width of the spectrum, as a percentage of the central wavelength."""
     dispersion_steps: int | None = field(None, COUNT)
@@ -80,6 +83,26 @@ class Beam(Noun):
     """Along which the beam travels, in the lab; convention "custom" only."""
     polarization_axis: GivenVector = NOT_GIVEN
     """E-vector; convention "custom" only."""
+    horizontal_divergence_sigma_mrad: float | None = field(None, POSITIVE, slip=(0.0, 200.0))
+    """Standard deviation of a Gaussian by which directions count; None: all alike."""
+    vertical_divergence_sigma_mrad: float | None = field(None, POSITIVE, slip=(0.0, 200.0))
+    """The same across beam and polarization axis."""
+    spectrum_file: GivenFile = NOT_GIVEN
+    """Two columns, energy in eV or wavelength in Å (a median below 100) and photons; ``.npz`` holds several spectra."""
+    spectrum: GivenColumns = NOT_GIVEN
+    """The same rows in place of the file."""
+    spectrum_number: int = field(0, NOT_NEGATIVE)
+    """Which spectrum of the file, from 0."""
+    spectrum_bins: int | None = field(None, COUNT)
+    """Wavelengths that stand for the spectrum, alike in photons, each at their mean energy; None: every row of a file,
+    100 of what is generated."""
+    pink_ev: GivenVector = field(NOT_GIVEN, POSITIVE)
+    """A Gaussian band: the energy of its peak, and its full widths at half maximum below and above that."""
+    two_colour: GivenColours = field(NOT_GIVEN, NOT_NEGATIVE, unit="eV and photons")
+    """Two lines: the energy of the first, its share of the photons, and both of the second."""
+    sase_ev: GivenVector = field(NOT_GIVEN, POSITIVE)
+    """A pulse of a free-electron laser, drawn with the seed of the noise: central energy, full width at half maximum of
+    the mean of many pulses, and of one spike."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

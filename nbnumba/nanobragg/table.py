@@ -40,6 +40,11 @@ def _whole_cell(given: tuple[float, ...]) -> tuple[float, ...]:
     return given + (a, a, a, 90.0, 90.0, 90.0)[len(given) :]
 
 
+def _both_widths(given: tuple[float, ...]) -> tuple[float, ...]:
+    """A band is as wide above its peak as below it, where nothing else is said."""
+    return (given + given[-1:])[:3]
+
+
 def _mm_from_m(metres: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(1000.0 * x for x in metres)
 
@@ -106,7 +111,8 @@ OPTIONS: tuple[Option, ...] = (
     option("nointerpolate", FACTORS, "take F of the nearest reflection",
            default="on where every crystal edge is 3 cells or more", sets={"structure_factors.interpolate": False}),
 
-    option("lambda wave wavelength", BEAM, "wavelength", "beam.wavelength_angstrom", "wavelength", default="1"),
+    option("lambda wave wavelength", BEAM, "wavelength; beside a spectrum that of headers and of -mat alone",
+           "beam.wavelength_angstrom", "wavelength", default="1, or the spectrum's mean"),
     option("energy", BEAM, "photon energy, in place of -lambda", "beam.wavelength_angstrom", "energy", unit="eV",
            default="by -lambda", convert=angstrom_from_ev),
     option("dispersion", BEAM, "width of the spectrum", "beam.dispersion_percent", "width"),
@@ -132,6 +138,21 @@ OPTIONS: tuple[Option, ...] = (
     option("square_div", BEAM, "keep the corners", sets={"beam.round_divergence": False}),
     option("sourcefile", BEAM, "sources as rows of x y z weight wavelength (m), in place of all these",
            "beam.source_file"),
+    option("hdiv_sigma", BEAM, "directions of -hdivrange count by a Gaussian of this standard deviation",
+           "beam.horizontal_divergence_sigma_mrad", "sigma", default="none: all alike"),
+    option("vdiv_sigma", BEAM, "directions of -vdivrange count by a Gaussian of this standard deviation",
+           "beam.vertical_divergence_sigma_mrad", "sigma", default="none: all alike"),
+    option("spectrum", BEAM,
+           "spectrum as two columns, energy in eV or wavelength in Å and photons; .npz with energy_ev or "
+           "wavelength_angstrom (m,) and weight (n, m) for n spectra", "beam.spectrum_file"),
+    option("spectrum_number", BEAM, "which spectrum of -spectrum, from 0", "beam.spectrum_number", "n"),
+    option("spectrum_bins", BEAM, "wavelengths that stand for the spectrum, alike in photons, mean energy exact",
+           "beam.spectrum_bins", "n", default="every row of -spectrum, else 100"),
+    option("pink", BEAM, "a Gaussian band of full width fwhm at half maximum, above its peak another one where given",
+           "beam.pink_ev", "E fwhm fwhm_above", fewest=2, convert=_both_widths),
+    option("two_colour", BEAM, "two wavelengths and the photons of each", "beam.two_colour", "E1 w1 E2 w2"),
+    option("sase", BEAM, "a pulse of a free-electron laser, by -seed: width of the mean of many, and of a spike",
+           "beam.sase_ev", "E fwhm spike"),
     option("polar", BEAM, "Kahn factor: 0 unpolarized, 1 fully polarized along -polar_vector", "beam.kahn_factor",
            "K", sets={"beam.polarization_correction": True}),
     option("nopolar", BEAM, "no polarization factor", sets={"beam.polarization_correction": False}),

@@ -15,6 +15,7 @@ from ..kernels.equations.vectors import Vector
 from .geometry import DEFAULT_DISTANCE_MM, DEFAULT_PIXEL_MM
 from .inputs import Inputs, header_number
 from .lattice import orient_crystal
+from .spectrum import has_spectrum
 
 SHORTEST_CELL_ANGSTROM = 1.0
 """No crystal's longest edge is as short: where a matrix says so, it holds the edges themselves."""
@@ -80,7 +81,8 @@ def _missing(experiment: Experiment, inputs: Inputs, wavelength: float) -> list[
     detector = experiment.detector
     placed = detector.origin_mm is not None
     centre = (detector.beam_x_mm, detector.beam_y_mm, detector.close_x_mm, detector.close_y_mm)
-    spectrum = inputs.sources is not None and not np.isnan(inputs.sources[:, 4]).any()
+    by_list = inputs.sources is not None and not np.isnan(inputs.sources[:, 4]).any()
+    spectrum = by_list or has_spectrum(experiment.beam)
     is_given = {
         ("PIXEL_SIZE", f"{DEFAULT_PIXEL_MM:g} mm"): detector.pixel_mm is not None,
         ("DISTANCE", f"{DEFAULT_DISTANCE_MM:g} mm"): placed
@@ -123,7 +125,8 @@ def _check_matrix(experiment: Experiment, matrix: MosflmMatrix, wavelength: floa
             remedy = f"they agree at -lambda {made_for:.4g}"
         _warn(f"{path} gives its cell as {_words(matrix.cell)}, but {is_of}; {remedy}")
     elif matrix.cell is None and experiment.beam.wavelength_angstrom is None:
-        _warn(f"-mat {path} without -lambda: its elements are divided by the default wavelength of {wavelength:g} Å")
+        by = "the mean wavelength of the spectrum," if has_spectrum(experiment.beam) else "the default wavelength of"
+        _warn(f"-mat {path} without -lambda: its elements are divided by {by} {wavelength:g} Å")
 
 
 def _check_a_matrix(experiment: Experiment, elements: np.ndarray) -> None:

@@ -19,6 +19,7 @@ from ..formats.amorphous import read_amorphous
 from ..formats.images.smv import SmvImage, header_value, read_smv
 from ..formats.matrix import MosflmMatrix, read_matrix
 from ..formats.sources import read_sources
+from ..formats.spectrum import Spectrum, read_spectrum
 from ..structure_factors.provider import FactorSource, dumped_factors, model_of, reflections_in, reflections_in_memory
 
 T = TypeVar("T")
@@ -43,6 +44,8 @@ class Inputs(HoldsArrays):
     """What F are from."""
     sources: np.ndarray | None = None
     """x, y, z, weight, wavelength in m (n, 5), NaN where not given."""
+    spectrum: Spectrum | None = None
+    """Of a file."""
     amorphous: np.ndarray | None = None
     """Two columns (n, 2): the axis of the file in Å⁻¹, F in electrons."""
     mask: SmvImage | None = None
@@ -65,11 +68,12 @@ def read_inputs(experiment: Experiment) -> Inputs:
     def read(reader: Callable[[str], T], path: str | None) -> T | None:
         return None if path is None else reader(path)
 
-    sources, mask = experiment.beam.sources, detector.mask
+    beam, mask = experiment.beam, detector.mask
     return Inputs(
         matrix=read(read_matrix, experiment.crystal.matrix_file),
         factors=read_factors(experiment),
-        sources=read(read_sources, experiment.beam.source_file) if sources is None else np.array(sources, float),
+        sources=read(read_sources, beam.source_file) if beam.sources is None else np.array(beam.sources, float),
+        spectrum=read(lambda path: read_spectrum(path, beam.spectrum_number), beam.spectrum_file),
         amorphous=read(read_amorphous, experiment.background.amorphous_file),
         mask=read(read_smv, detector.mask_file) if mask is None else _without_header(mask),
         header=read(read_smv, detector.header_file),

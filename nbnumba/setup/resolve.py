@@ -29,6 +29,7 @@ from .reach import edge_resolution, warn_of_blind_spots
 from .sampling import chosen_oversample, recommended_oversample, samples_of_a_pixel
 from .scan import PhiSampling, sample_phi
 from .sources import Sources
+from .spectrum import spectrum_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -132,13 +133,14 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     panels, scan = place_panels(experiment), sample_phi(experiment.scan)
     spread_deg, domain_count = mosaicity(experiment.crystal)
     masked = inputs.mask is not None or experiment.detector.preset is not None
-    wavelength, lab = central_wavelength(experiment.beam), panels[0]
+    spectrum = spectrum_of(experiment.beam, inputs.spectrum, experiment.noise.seed or 0)
+    wavelength, lab = central_wavelength(experiment.beam, spectrum), panels[0]
     check_inputs(given, experiment, inputs, lab.beam, wavelength)
 
     experiment = with_cell_of_factors(experiment, inputs)
     beam, crystal, sampling = experiment.beam, experiment.crystal, experiment.sampling
     lattice = oriented_lattice(experiment, inputs, wavelength, quirks)
-    sources = sources_of(experiment, inputs, lab, wavelength, quirks)
+    sources = sources_of(experiment, inputs, lab, wavelength, spectrum, quirks)
     detectors = detector_plans(experiment.detector, panels, inputs, quirks)
     between = is_interpolated(experiment, lattice, quirks)
     warn_of_other_cell(
