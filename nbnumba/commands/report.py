@@ -183,9 +183,16 @@ def _crystal_lines(resolved: Resolved) -> list[str]:
         f"cell {_numbers(lattice.cell)} (Å, degrees), volume {lattice.volume:.6g} Å³",
         f"reciprocal cell {_numbers(lattice.reciprocal_cell)} (1/Å, degrees)",
         f"misset {missets} degrees about x, y, z{_drawn(resolved)}",
-        f"{' x '.join(map(str, lattice.cells))} unit cells, {crystal.shape}",
+        f"{' x '.join(map(str, lattice.cells))} unit cells, {crystal.shape}{_blocks(resolved)}",
         f"{factors}, {between}",
     ]
+
+
+def _blocks(resolved: Resolved) -> str:
+    """How many there are."""
+    size = resolved.experiment.crystal.whole_size_mm
+    whole = f" in the beam of a crystal of {' x '.join(f'{edge:g}' for edge in size)} mm" if size else ""
+    return f"; {resolved.spot_scale:.6g} such blocks{whole}" if whole or resolved.spot_scale != 1.0 else ""
 
 
 def _drawn(resolved: Resolved) -> str:
@@ -225,6 +232,7 @@ def _resolved_values(resolved: Resolved) -> dict[str, Any]:
         "oversample": resolved.plan.oversample,
         "samples_per_pixel": resolved.steps,
         "fluence_per_m2": resolved.fluence_per_m2,
+        "spot_scale": resolved.spot_scale,
         "interpolate": bool(resolved.plan.factors.interpolate),
         "layers": resolved.plan.detector.layers,
         "layer_step_m": resolved.plan.detector.layer_step,

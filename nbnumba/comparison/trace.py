@@ -136,6 +136,8 @@ def trace_pixel(resolved: Resolved, slow: int, fast: int) -> Trace:
             "r_e_sqr": ELECTRON_RADIUS_SQR_M2,
             "fluence_photons_per_m2": resolved.fluence_per_m2,
             "steps": resolved.steps,
+            # Other programs have none.
+            **({} if resolved.spot_scale == 1.0 else {"spot_scale": resolved.spot_scale}),
             "oversample_thick": plan.oversample_thick,
             "oversample_polar": plan.oversample_polar,
             "oversample_omega": plan.oversample_omega,

@@ -71,11 +71,15 @@ class Beam(Noun):
     exposure_s: float = field(1.0, NOT_NEGATIVE)
     """Exposure time; counts beside a flux alone."""
     size_mm: float = field(0.1, ZERO_OR_SMALLEST, slip=(1e-6, 20.0))
-    """Edge of the square beam, by which a flux becomes a fluence and to which a crystal's edges are clipped."""
+    """Edge of the square beam, by which a flux becomes a fluence and to which a crystal's edges are clipped; of a
+    Gaussian beam the full width at half maximum."""
     direction: GivenVector = NOT_GIVEN
     """Along which the beam travels, in the lab; convention "custom" only."""
     polarization_axis: GivenVector = NOT_GIVEN
     """E-vector; convention "custom" only."""
+    profile: Literal["box", "gauss"] = "box"
+    """How its photons lie across it: evenly over the square of ``size_mm``, or as a Gaussian of that width in both
+    directions. The fluence is all photons over ``size_mm``² in both, of which a Gaussian beam's centre has 0.88."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -143,6 +147,12 @@ class Crystal(Noun):
     """How many blocks scatter, each for itself; None: 10 where there is a spread, else 1."""
     mosaic_seed: int = 12345678
     """Seed of their rotations."""
+    spot_scale: float | None = field(None, POSITIVE)
+    """How many blocks of ``cells`` scatter: photons of the spots are multiplied by it, those of the background are not
+    (None: by ``whole_size_mm``, else 1)."""
+    whole_size_mm: GivenVector = field(NOT_GIVEN, POSITIVE, slip=(1e-7, 20.0))
+    """Edges of the whole crystal, not of a block, centred in the beam: along the beam, then across it; in place of
+    ``spot_scale`` they say how many blocks the beam meets."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ..structure_factors.table import EMPTY_TABLE, FactorTable
 from ..units import ELECTRON_RADIUS_SQR_M2, metres_from_angstrom
 from .background import background_plan
 from .beam import central_wavelength, check_polarization, fluence, sources_of, sources_plan
+from .blocks import spot_scale
 from .checks import check_experiment, warn_of_slips
 from .crystal import crystal_plan, oriented_lattice
 from .detector import detector_plans, place_panels, rendered_pixels
@@ -44,6 +45,8 @@ class Resolved(HoldsArrays):
     scan: PhiSampling
     wavelength_angstrom: float
     fluence_per_m2: float
+    spot_scale: float
+    """How many blocks scatter."""
     recommended_oversample: int
     steps: int
     table: FactorTable
@@ -150,7 +153,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     domains = mosaic_rotations(spread_deg, domain_count, crystal.mosaic_seed)
     recommended = max(recommended_oversample(lattice, wavelength, panel, quirks) for panel in panels)
     oversample = chosen_oversample(sampling.oversample, recommended)
-    photons = fluence(beam)
+    photons, blocks = fluence(beam), spot_scale(crystal, beam, lattice)
     steps = samples_of_a_pixel(len(sources.weight), len(scan.phi_rad), len(domains), oversample)
     any_oversampled = sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega
     plan = Plan(
@@ -158,8 +161,8 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         sources=sources_plan(sources),
         crystal=crystal_plan(crystal, lattice, lab.spindle, scan, domains, quirks),
         factors=factors_plan(table, experiment.structure_factors, between, quirks),
-        background=background_plan(experiment, inputs, photons, quirks),
-        photons_per_sample=ELECTRON_RADIUS_SQR_M2 * photons / steps,
+        background=background_plan(experiment, inputs, photons, quirks, blocks),
+        photons_per_sample=ELECTRON_RADIUS_SQR_M2 * photons / steps * blocks,
         oversample=oversample,
         oversample_thick=int(sampling.oversample_thick),
         oversample_polar=int(sampling.oversample_polar),
@@ -177,5 +180,6 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     warn_of_blind_spots(experiment, lattice, sources, plans)
     labels = labels_met(Case(given, experiment, inputs, lab, plan))
     return Resolved(
-        experiment, panels, lattice, sources, scan, wavelength, photons, recommended, steps, table, plans, labels
-    )
+        experiment, panels, lattice, sources, scan, wavelength, photons, blocks, recommended, steps, table, plans,
+        labels,
+    )  # fmt: skip
