@@ -19,11 +19,12 @@ from nbnumba.errors import NbnumbaWarning, UsageError
 from nbnumba.experiment import Background, Beam, Detector, Experiment, changed
 from nbnumba.nanobragg.command import Command, Outputs, Run
 from nbnumba.nanobragg.help import help_text, parser
-from nbnumba.nanobragg.kinds import FILE
+from nbnumba.nanobragg.kinds import FILE, INTEGER
 from nbnumba.nanobragg.option import MAKES, Option
+from nbnumba.nanobragg.option import option as row_of
 from nbnumba.nanobragg.option_table import markdown
 from nbnumba.nanobragg.parse import parse, wants_help, wants_version
-from nbnumba.nanobragg.table import OPTIONS
+from nbnumba.nanobragg.table import BY_NAME, OPTIONS
 from nbnumba.testing.strategies import experiments
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -188,7 +189,8 @@ def trial(option: Option) -> tuple[str, tuple[str, ...], str, Any]:
     words = tuple("a.file" if option.kind is FILE else value.split("|")[-1] if "|" in value else "2"
                   for value in option.values)  # fmt: skip
     read = tuple(option.kind.read(word) for word in words)
-    return names, words, option.targets[0], option.convert(read if len(read) > 1 else read[0])
+    value = option.convert(read if len(read) > 1 else read[0])
+    return names, words, option.targets[0], (value,) if option.repeats else value
 
 
 NO_FIELDS = ("experiment", "nopgm", "nonoise", "version", "h")
@@ -277,6 +279,18 @@ def test_nothing_given_is_the_default_of_everything() -> None:
 )
 def test_the_later_of_two_options_counts(text: str, path: str, value: Any) -> None:
     assert look_up(line(text), path) == value
+
+
+def test_values_of_an_option_that_repeats_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Fields of Outputs hold whatever they are given.
+    row = row_of("pile", "program", "what is piled up", "outputs.png_file", "x y", kind=INTEGER, repeats=True)
+    clear = row_of("nopile", "program", "nothing is", sets={"outputs.png_file": ()})
+    for made in (row, clear):
+        monkeypatch.setitem(BY_NAME, made.names[0], made)
+    assert line("-pile 1 2 -quiet -pile 3 4").outputs.png_file == ((1, 2), (3, 4))
+    assert line("-pile 1 2 -nopile -pile=5 6").outputs.png_file == ((5, 6),)
+    assert line("-pile 1 2 -nopile").outputs.png_file == ()
+    assert help_text(row).startswith("what is piled up; may be repeated")
 
 
 @pytest.mark.parametrize(
