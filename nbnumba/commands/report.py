@@ -2,7 +2,7 @@
 
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -28,6 +28,8 @@ def describe(resolved: Resolved, labels: Sequence[str], warnings: Sequence[str])
         ("Crystal", _crystal_lines(resolved)),
         ("Sampling", _sampling_lines(resolved)),
     ]
+    if resolved.lattices:
+        sections = [*sections, ("Lattices", [*_lattice_lines(resolved)])]
     if labels:
         sections = [*sections, ("Modes", [f"{label}: {LABELS[label]}" for label in labels])]
     if warnings:
@@ -188,6 +190,39 @@ def _crystal_lines(resolved: Resolved) -> list[str]:
     ]
 
 
+def _lattice_lines(resolved: Resolved) -> Iterator[str]:
+    """Those beside the crystal's own, each of which has what is not said as the crystal has it."""
+    for one in resolved.lattices:
+        file, domains = one.crystal.matrix_file, len(one.plans[0].crystal.domains)
+        missets = " ".join(f"{angle * RTD:.6f}" for angle in one.lattice.misset_rad)
+        spread = f" within {one.crystal.mosaic_spread_deg or 0.0:g} degrees" if domains > 1 else ""
+        yield (
+            f"weight {one.weight:g}, {' x '.join(map(str, one.lattice.cells))} unit cells, "
+            f"{_count(domains, 'mosaic domain')}{spread}, {one.spot_scale:.6g} blocks"
+        )
+        yield f"  cell {_numbers(one.lattice.cell)} (Å, degrees){f', matrix {file}' if file else ''}"
+        yield f"  misset {missets} degrees about x, y, z"
+
+
+def _lattice_values(resolved: Resolved) -> list[dict[str, Any]]:
+    """What there is in the image: every lattice, the crystal's own first."""
+    own = (resolved.experiment.crystal, resolved.lattice, 1.0, resolved.spot_scale, resolved.plan)
+    further = ((one.crystal, one.lattice, one.weight, one.spot_scale, one.plans[0]) for one in resolved.lattices)
+    return [
+        {
+            "weight": weight,
+            "cell": lattice.cell,
+            "a_matrix": list(zip(lattice.a_star, lattice.b_star, lattice.c_star, strict=True)),
+            "misset_deg": [angle * RTD for angle in lattice.misset_rad],
+            "cells": lattice.cells,
+            "spot_scale": spot_scale,
+            "mosaic_spread_deg": (crystal.mosaic_spread_deg or 0.0) if len(plan.crystal.domains) > 1 else 0.0,
+            "mosaic_domains": len(plan.crystal.domains),
+        }
+        for crystal, lattice, weight, spot_scale, plan in (own, *further)
+    ]
+
+
 def _blocks(resolved: Resolved) -> str:
     """How many there are."""
     size = resolved.experiment.crystal.whole_size_mm
@@ -224,6 +259,7 @@ def _resolved_values(resolved: Resolved) -> dict[str, Any]:
     return {
         "geometry": asdict(geometry) | {"orgx_px": geometry.orgx_px, "orgy_px": geometry.orgy_px},
         "lattice": asdict(lattice) | {"cell": lattice.cell, "reciprocal_cell": lattice.reciprocal_cell},
+        "lattices": _lattice_values(resolved),
         "sources": len(resolved.sources.weight),
         "misset_deg": [angle * RTD for angle in lattice.misset_rad],
         "edge_angstrom": resolved.edge_angstrom,

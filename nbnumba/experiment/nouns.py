@@ -115,6 +115,37 @@ class Scan(Noun):
 
 
 @dataclass(frozen=True)
+class FurtherLattice(Noun):
+    """A lattice beside the crystal's own, in the same beam; what is not given is as the crystal's.
+
+    Examples
+    --------
+    >>> from nbnumba import Crystal, FurtherLattice
+    >>> split = Crystal(cell=(70, 80, 90, 90, 90, 90), lattices=[FurtherLattice(weight=0.5, misset_deg=(0, 0, 2))])
+    >>> split.lattices[0].misset_deg
+    (0.0, 0.0, 2.0)
+    """
+
+    weight: float = field(1.0, ZERO_OR_SMALLEST)
+    """By which its photons are multiplied; the crystal's own lattice has 1."""
+    misset_deg: GivenVector = NOT_GIVEN
+    """Rotation about the lab's x, then y, then z; None: as the crystal's, but none of a matrix that is given here."""
+    matrix_file: GivenFile = NOT_GIVEN
+    """MOSFLM A matrix in place of what says the crystal's axes; beside the crystal's ``cell`` it gives directions
+    alone."""
+    a_matrix: GivenMatrix = NOT_GIVEN
+    """The same in place of the file, as the crystal's."""
+    cells: Taking[tuple[int, int, int] | None, Values[int] | None] = NOT_GIVEN
+    """Unit cells along a, b, c."""
+    mosaic_spread_deg: float | None = field(None, NOT_NEGATIVE + at_most(MOST_DEGREES, "degrees"))
+    """Largest angle by which a domain is turned from the first."""
+    mosaic_domains: int | None = field(None, COUNT)
+    """How many domains."""
+    mosaic_seed: int | None = None
+    """Seed of their rotations."""
+
+
+@dataclass(frozen=True)
 class Crystal(Noun):
     """Unit cell, orientation, size, shape and mosaicity."""
 
@@ -153,6 +184,8 @@ class Crystal(Noun):
     whole_size_mm: GivenVector = field(NOT_GIVEN, POSITIVE, slip=(1e-7, 20.0))
     """Edges of the whole crystal, not of a block, centred in the beam: along the beam, then across it; in place of
     ``spot_scale`` they say how many blocks the beam meets."""
+    lattices: Taking[tuple[FurtherLattice, ...] | None, Values[FurtherLattice] | None] = NOT_GIVEN
+    """Further lattices beside this one: their images are added to its own."""
 
 
 @dataclass(frozen=True)

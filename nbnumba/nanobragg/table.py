@@ -10,6 +10,7 @@ from typing import Any
 
 from ..experiment import Convention
 from ..units import angstrom_from_ev
+from . import lattices
 from .kinds import COUNT_OR_ZERO, DEVICE, MODE, NAME
 from .option import Option, option
 
@@ -88,6 +89,11 @@ OPTIONS: tuple[Option, ...] = (
     option("crystal_mm", CRYSTAL,
            "edges of the whole crystal along the beam and across it, in place of -spot_scale; missing ones are x",
            "crystal.whole_size_mm", "x y z", default="a block alone", convert=_whole_size, fewest=1),
+    option("lattice", CRYSTAL,
+           "a further lattice, added to the crystal's own of weight 1; what is not said is as the crystal's; words in "
+           "any order",
+           "crystal.lattices", lattices.SHOWN, kind=NAME, default="none", convert=lattices.lattice_of,
+           words=lattices.words_of, fewest=1, repeats=True),
 
     option("hkl", FACTORS, "structure factors: lines of h k l F; no symmetry is applied", "structure_factors.hkl_file"),
     option("default_F", FACTORS, "F of every reflection without a value", "structure_factors.default_f", "F"),

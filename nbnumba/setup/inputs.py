@@ -38,6 +38,8 @@ class Inputs(HoldsArrays):
     """What the files named by an experiment hold; None where none is named."""
 
     matrix: MosflmMatrix | None = None
+    lattice_matrices: tuple[MosflmMatrix | None, ...] = ()
+    """Of the further lattices."""
     table: FactorTable | None = None
     sources: np.ndarray | None = None
     """x, y, z, weight, wavelength in m (n, 5), NaN where not given."""
@@ -66,6 +68,7 @@ def read_inputs(experiment: Experiment) -> Inputs:
     sources, mask = experiment.beam.sources, detector.mask
     return Inputs(
         matrix=read(read_matrix, experiment.crystal.matrix_file),
+        lattice_matrices=tuple(read(read_matrix, one.matrix_file) for one in experiment.crystal.lattices or ()),
         table=_read_table(factors.hkl_file, factors.dump_file, factors.default_f),
         sources=read(read_sources, experiment.beam.source_file) if sources is None else np.array(sources, float),
         amorphous=read(read_amorphous, experiment.background.amorphous_file),

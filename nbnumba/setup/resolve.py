@@ -15,7 +15,7 @@ from .background import background_plan
 from .beam import central_wavelength, check_polarization, fluence, sources_of, sources_plan
 from .blocks import spot_scale
 from .checks import check_experiment, warn_of_slips
-from .crystal import crystal_plan, oriented_lattice
+from .crystal import crystal_plan
 from .detector import detector_plans, place_panels, rendered_pixels
 from .factors import factor_table, factors_plan, is_interpolated, named_model, with_cell_of_model
 from .geometry import Geometry
@@ -23,6 +23,7 @@ from .input_checks import check_inputs
 from .inputs import Inputs, with_headers, with_preset
 from .labels import Case, labels_met
 from .lattice import Lattice, warn_of_other_cell
+from .lattices import FurtherPlans, check_lattices, crystals, further_plans, oriented_lattices, widest
 from .memory import check_memory
 from .mosaic import mosaic_rotations, mosaicity
 from .panels import PlacedPanel, check_panels, stack_shape, stacked
@@ -52,6 +53,8 @@ class Resolved(HoldsArrays):
     table: FactorTable
     plans: tuple[Plan, ...]
     """One for each panel; all but the detector is the same objects in all."""
+    lattices: tuple[FurtherPlans, ...]
+    """Those beside the crystal's own, whose images are added; what is said here of a lattice is said of its own."""
     labels: tuple[str, ...]
     """Which differences between the modes this experiment meets (docs/modes.md)."""
 
@@ -61,6 +64,11 @@ class Resolved(HoldsArrays):
         if len(self.plans) > 1:
             raise _too_many(len(self.plans))
         return self.plans[0]
+
+    def check_single_lattice(self, what: str) -> None:
+        """Raise a UsageError where there are several: ``what`` is of one."""
+        if self.lattices:
+            raise UsageError(f"{what} of one lattice, and here are {1 + len(self.lattices)}: leave out -lattice")
 
     @property
     def geometry(self) -> Geometry:
@@ -131,27 +139,33 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     if experiment.noise.seed is None:
         experiment = with_right_values(experiment, noise=replace(experiment.noise, seed=seed))
     check_experiment(experiment)
+    check_lattices(experiment.crystal)
     warn_of_slips(experiment)
     panels, scan = place_panels(experiment), sample_phi(experiment.scan)
-    spread_deg, domain_count = mosaicity(experiment.crystal)
+    mosaic = [mosaicity(crystal) for crystal in crystals(experiment.crystal)]
     table_size = (inputs.table or EMPTY_TABLE).values.shape
     masked = inputs.mask is not None or experiment.detector.preset is not None
-    check_memory(stack_shape(panels), masked, table_size, len(scan.phi_rad) * domain_count)
+    orientations = len(scan.phi_rad) * sum(domains for _, domains in mosaic)
+    check_memory(stack_shape(panels), masked, table_size, orientations, len(mosaic))
     wavelength, lab = central_wavelength(experiment.beam), panels[0]
     check_inputs(given, experiment, inputs, lab.beam, wavelength)
 
     model = named_model(experiment)
     experiment = with_cell_of_model(experiment, inputs, model)
     beam, crystal, sampling = experiment.beam, experiment.crystal, experiment.sampling
-    lattice = oriented_lattice(experiment, inputs, wavelength, quirks)
+    several = oriented_lattices(experiment, inputs, wavelength, quirks)
+    lattices = [one.lattice for one in several]
+    lattice = lattices[0]
     sources = sources_of(experiment, inputs, lab, wavelength, quirks)
     detectors = detector_plans(experiment.detector, panels, inputs, quirks)
-    between = is_interpolated(experiment, lattice, quirks)
+    between = any(is_interpolated(one.experiment, one.lattice, quirks) for one in several)
     if model is not None:
-        warn_of_other_cell(lattice.cell, model.cell, inputs.matrix is not None and crystal.cell is None, wavelength)
-    table = factor_table(experiment, inputs, model, detectors, sources, lattice, between)
-    domains = mosaic_rotations(spread_deg, domain_count, crystal.mosaic_seed)
-    recommended = max(recommended_oversample(lattice, wavelength, panel, quirks) for panel in panels)
+        for one in several:
+            by_matrix = one.inputs.matrix is not None and crystal.cell is None
+            warn_of_other_cell(one.lattice.cell, model.cell, by_matrix, wavelength)
+    table = factor_table(experiment, inputs, model, detectors, sources, widest(lattices), between)
+    domains = mosaic_rotations(*mosaic[0], crystal.mosaic_seed)
+    recommended = max(recommended_oversample(one, wavelength, panel, quirks) for one in lattices for panel in panels)
     oversample = chosen_oversample(sampling.oversample, recommended)
     photons, blocks = fluence(beam), spot_scale(crystal, beam, lattice)
     steps = samples_of_a_pixel(len(sources.weight), len(scan.phi_rad), len(domains), oversample)
@@ -177,9 +191,14 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     )
     check_polarization(plan)
     plans = tuple(plan._replace(detector=detector) for detector in detectors)
-    warn_of_blind_spots(experiment, lattice, sources, plans)
+    further = tuple(
+        further_plans(one, spread, scan, plans, photons, quirks)
+        for one, spread in zip(several[1:], mosaic[1:], strict=True)
+    )
+    for one in several:
+        warn_of_blind_spots(one.experiment, one.lattice, sources, plans)
     labels = labels_met(Case(given, experiment, inputs, lab, plan))
     return Resolved(
         experiment, panels, lattice, sources, scan, wavelength, photons, blocks, recommended, steps, table, plans,
-        labels,
+        further, labels,
     )  # fmt: skip
