@@ -113,7 +113,7 @@ class Plan(NamedTuple):
     factors: FactorsPlan
     background: BackgroundPlan
     photons_per_sample: float
-    """r_e² · fluence / steps."""
+    """r_e² · fluence · blocks / steps."""
     oversample: int
     oversample_thick: int
     oversample_polar: int

@@ -31,7 +31,10 @@ MARGIN = 1.02
 
 
 class Oriented:
-    """What a resolved experiment says about the crystal in the beam, and about each pixel."""
+    """What a resolved experiment says about the crystal in the beam, and about each pixel.
+
+    Of several lattices it is the crystal's own that is told of.
+    """
 
     resolved: Resolved
 

@@ -2,7 +2,7 @@
 
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -31,6 +31,8 @@ def describe(resolved: Resolved, labels: Sequence[str], warnings: Sequence[str])
         ("F", _factor_lines(resolved)),
         ("Sampling", _sampling_lines(resolved)),
     ]
+    if resolved.lattices:
+        sections = [*sections, ("Lattices", [*_lattice_lines(resolved)])]
     if labels:
         sections = [*sections, ("Modes", [f"{label}: {LABELS[label]}" for label in labels])]
     if warnings:
@@ -198,7 +200,7 @@ def _crystal_lines(resolved: Resolved) -> list[str]:
         f"cell {_numbers(lattice.cell)} (Å, degrees), volume {lattice.volume:.6g} Å³",
         f"reciprocal cell {_numbers(lattice.reciprocal_cell)} (1/Å, degrees)",
         f"misset {missets} degrees about x, y, z{_drawn(resolved)}",
-        f"{' x '.join(map(str, lattice.cells))} unit cells, {crystal.shape}",
+        f"{' x '.join(map(str, lattice.cells))} unit cells, {crystal.shape}{_blocks(resolved)}",
     ]
 
 
@@ -233,6 +235,46 @@ def provenance_lines(table: FactorTable, edge: str = "") -> list[str]:
     ]
 
 
+def _lattice_lines(resolved: Resolved) -> Iterator[str]:
+    """Those beside the crystal's own, each of which has what is not said as the crystal has it."""
+    for one in resolved.lattices:
+        file, domains = one.crystal.matrix_file, len(one.plans[0].crystal.domains)
+        missets = " ".join(f"{angle * RTD:.6f}" for angle in one.lattice.misset_rad)
+        spread = f" within {one.crystal.mosaic_spread_deg or 0.0:g} degrees" if domains > 1 else ""
+        yield (
+            f"weight {one.weight:g}, {' x '.join(map(str, one.lattice.cells))} unit cells, "
+            f"{_count(domains, 'mosaic domain')}{spread}, {one.spot_scale:.6g} blocks"
+        )
+        yield f"  cell {_numbers(one.lattice.cell)} (Å, degrees){f', matrix {file}' if file else ''}"
+        yield f"  misset {missets} degrees about x, y, z"
+
+
+def _lattice_values(resolved: Resolved) -> list[dict[str, Any]]:
+    """What there is in the image: every lattice, the crystal's own first."""
+    own = (resolved.experiment.crystal, resolved.lattice, 1.0, resolved.spot_scale, resolved.plan)
+    further = ((one.crystal, one.lattice, one.weight, one.spot_scale, one.plans[0]) for one in resolved.lattices)
+    return [
+        {
+            "weight": weight,
+            "cell": lattice.cell,
+            "a_matrix": list(zip(lattice.a_star, lattice.b_star, lattice.c_star, strict=True)),
+            "misset_deg": [angle * RTD for angle in lattice.misset_rad],
+            "cells": lattice.cells,
+            "spot_scale": spot_scale,
+            "mosaic_spread_deg": (crystal.mosaic_spread_deg or 0.0) if len(plan.crystal.domains) > 1 else 0.0,
+            "mosaic_domains": len(plan.crystal.domains),
+        }
+        for crystal, lattice, weight, spot_scale, plan in (own, *further)
+    ]
+
+
+def _blocks(resolved: Resolved) -> str:
+    """How many there are."""
+    size = resolved.experiment.crystal.whole_size_mm
+    whole = f" in the beam of a crystal of {' x '.join(f'{edge:g}' for edge in size)} mm" if size else ""
+    return f"; {resolved.spot_scale:.6g} such blocks{whole}" if whole or resolved.spot_scale != 1.0 else ""
+
+
 def _drawn(resolved: Resolved) -> str:
     """Where a random orientation is from."""
     crystal, noise = resolved.experiment.crystal, resolved.experiment.noise
@@ -262,6 +304,7 @@ def _resolved_values(resolved: Resolved) -> dict[str, Any]:
     return {
         "geometry": asdict(geometry) | {"orgx_px": geometry.orgx_px, "orgy_px": geometry.orgy_px},
         "lattice": asdict(lattice) | {"cell": lattice.cell, "reciprocal_cell": lattice.reciprocal_cell},
+        "lattices": _lattice_values(resolved),
         "sources": len(resolved.sources.weight),
         "spectrum": _spectrum_values(resolved.sources.spectrum),
         "misset_deg": [angle * RTD for angle in lattice.misset_rad],
@@ -271,6 +314,7 @@ def _resolved_values(resolved: Resolved) -> dict[str, Any]:
         "oversample": resolved.plan.oversample,
         "samples_per_pixel": resolved.steps,
         "fluence_per_m2": resolved.fluence_per_m2,
+        "spot_scale": resolved.spot_scale,
         "interpolate": bool(resolved.plan.factors.interpolate),
         "structure_factors": _provenance(resolved),
         "layers": resolved.plan.detector.layers,

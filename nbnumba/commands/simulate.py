@@ -202,6 +202,8 @@ def _cache_to_write(experiment: Experiment) -> str | None:
 def _check_pixels(command: Command, resolved: Resolved) -> None:
     """Say before the work that a pixel to be told about is not there."""
     detector, printed, traced = resolved.plan.detector, command.outputs.print_pixels, command.run.trace_pixel
+    if traced is not None:
+        resolved.check_single_lattice("-trace_pixel: a trace is")
     fast_first = {
         "-printout_pixel": None if printed == "all" else printed,
         "-trace_pixel": traced and traced[::-1],
@@ -252,7 +254,8 @@ def input_files(command: Command) -> Iterator[str]:
     """The files that a command names to be read; the cache of structure factors, which may be written, is none."""
     if command.experiment_file is not None:
         yield command.experiment_file
-    for noun in vars(command.experiment).values():
+    crystal = command.experiment.crystal
+    for noun in (*vars(command.experiment).values(), *(crystal.lattices or ())):
         for name, path in vars(noun).items() if is_dataclass(noun) else ():
             if name.endswith("_file") and name != "dump_file" and path is not None:
                 yield path

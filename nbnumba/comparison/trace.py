@@ -136,6 +136,8 @@ def trace_pixel(resolved: Resolved, slow: int, fast: int) -> Trace:
             "r_e_sqr": ELECTRON_RADIUS_SQR_M2,
             "fluence_photons_per_m2": resolved.fluence_per_m2,
             "steps": resolved.steps,
+            # Other programs have none.
+            **({} if resolved.spot_scale == 1.0 else {"spot_scale": resolved.spot_scale}),
             "oversample_thick": plan.oversample_thick,
             "oversample_polar": plan.oversample_polar,
             "oversample_omega": plan.oversample_omega,
@@ -419,6 +421,7 @@ def _phi_taps(crystal: CrystalPlan, sample: Sample, phi: float, q: Vector) -> Ta
 
 
 def _check_pixel(resolved: Resolved, slow: int, fast: int) -> None:
+    resolved.check_single_lattice("a trace is")
     detector = resolved.plan.detector
     if not (0 <= slow < detector.slow_pixels and 0 <= fast < detector.fast_pixels):
         raise UsageError(

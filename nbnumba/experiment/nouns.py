@@ -78,7 +78,8 @@ class Beam(Noun):
     exposure_s: float = field(1.0, NOT_NEGATIVE)
     """Exposure time; counts beside a flux alone."""
     size_mm: float = field(0.1, ZERO_OR_SMALLEST, slip=(1e-6, 20.0))
-    """Edge of the square beam, by which a flux becomes a fluence and to which a crystal's edges are clipped."""
+    """Edge of the square beam, by which a flux becomes a fluence and to which a crystal's edges are clipped; of a
+    Gaussian beam the full width at half maximum."""
     direction: GivenVector = NOT_GIVEN
     """Along which the beam travels, in the lab; convention "custom" only."""
     polarization_axis: GivenVector = NOT_GIVEN
@@ -103,6 +104,9 @@ class Beam(Noun):
     sase_ev: GivenVector = field(NOT_GIVEN, POSITIVE)
     """A pulse of a free-electron laser, drawn with the seed of the noise: central energy, full width at half maximum of
     the mean of many pulses, and of one spike."""
+    profile: Literal["box", "gauss"] = "box"
+    """How its photons lie across it: evenly over the square of ``size_mm``, or as a Gaussian of that width in both
+    directions. The fluence is all photons over ``size_mm``² in both, of which a Gaussian beam's centre has 0.88."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -138,6 +142,37 @@ class Scan(Noun):
 
 
 @dataclass(frozen=True)
+class FurtherLattice(Noun):
+    """A lattice beside the crystal's own, in the same beam; what is not given is as the crystal's.
+
+    Examples
+    --------
+    >>> from nbnumba import Crystal, FurtherLattice
+    >>> split = Crystal(cell=(70, 80, 90, 90, 90, 90), lattices=[FurtherLattice(weight=0.5, misset_deg=(0, 0, 2))])
+    >>> split.lattices[0].misset_deg
+    (0.0, 0.0, 2.0)
+    """
+
+    weight: float = field(1.0, ZERO_OR_SMALLEST)
+    """By which its photons are multiplied; the crystal's own lattice has 1."""
+    misset_deg: GivenVector = NOT_GIVEN
+    """Rotation about the lab's x, then y, then z; None: as the crystal's, but none of a matrix that is given here."""
+    matrix_file: GivenFile = NOT_GIVEN
+    """MOSFLM A matrix in place of what says the crystal's axes; beside the crystal's ``cell`` it gives directions
+    alone."""
+    a_matrix: GivenMatrix = NOT_GIVEN
+    """The same in place of the file, as the crystal's."""
+    cells: Taking[tuple[int, int, int] | None, Values[int] | None] = NOT_GIVEN
+    """Unit cells along a, b, c."""
+    mosaic_spread_deg: float | None = field(None, NOT_NEGATIVE + at_most(MOST_DEGREES, "degrees"))
+    """Largest angle by which a domain is turned from the first."""
+    mosaic_domains: int | None = field(None, COUNT)
+    """How many domains."""
+    mosaic_seed: int | None = None
+    """Seed of their rotations."""
+
+
+@dataclass(frozen=True)
 class Crystal(Noun):
     """Unit cell, orientation, size, shape and mosaicity."""
 
@@ -170,6 +205,14 @@ class Crystal(Noun):
     """How many blocks scatter, each for itself; None: 10 where there is a spread, else 1."""
     mosaic_seed: int = 12345678
     """Seed of their rotations."""
+    spot_scale: float | None = field(None, POSITIVE)
+    """How many blocks of ``cells`` scatter: photons of the spots are multiplied by it, those of the background are not
+    (None: by ``whole_size_mm``, else 1)."""
+    whole_size_mm: GivenVector = field(NOT_GIVEN, POSITIVE, slip=(1e-7, 20.0))
+    """Edges of the whole crystal, not of a block, centred in the beam: along the beam, then across it; in place of
+    ``spot_scale`` they say how many blocks the beam meets."""
+    lattices: Taking[tuple[FurtherLattice, ...] | None, Values[FurtherLattice] | None] = NOT_GIVEN
+    """Further lattices beside this one: their images are added to its own."""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ class Inputs(HoldsArrays):
     """What the files named by an experiment hold; None where none is named."""
 
     matrix: MosflmMatrix | None = None
+    lattice_matrices: tuple[MosflmMatrix | None, ...] = ()
+    """Of the further lattices."""
     factors: FactorSource | None = None
     """What F are from."""
     sources: np.ndarray | None = None
@@ -71,6 +73,7 @@ def read_inputs(experiment: Experiment) -> Inputs:
     beam, mask = experiment.beam, detector.mask
     return Inputs(
         matrix=read(read_matrix, experiment.crystal.matrix_file),
+        lattice_matrices=tuple(read(read_matrix, one.matrix_file) for one in experiment.crystal.lattices or ()),
         factors=read_factors(experiment),
         sources=read(read_sources, beam.source_file) if beam.sources is None else np.array(beam.sources, float),
         spectrum=read(lambda path: read_spectrum(path, beam.spectrum_number), beam.spectrum_file),
