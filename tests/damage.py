@@ -141,6 +141,7 @@ def examples() -> dict[str, bytes]:
         "mask": _smv("PIXEL_SIZE=0.1;\n"),
         "sources": b"-10 0 0 1 1.1e-10\n-10,0.01,0,2,1.2e-10\n-10 0 0.01 1 1.1e-10 # last\n",
         "curve": b"# s F\n0.0 2.5\n0.1 2.2\n0.3 1\n0.6 0.5\n",
+        "dispersion": b"E(eV) f' f''\n11000 -1.5, 3.0\n11500 -1.2, 2.8\n12000 -1.0, 2.6 # last\n",
         "dump": dump,
         "pdb": ATOMS.encode(),
         "cif": gemmi.read_pdb_string(ATOMS).make_mmcif_document().as_string().encode(),
@@ -273,16 +274,16 @@ def damaged(rng: random.Random, content: bytes) -> bytes:
 
 FORMATS = {
     "hkl": "hkl", "mat": "mat", "dump": "dump", "sourcefile": "sources", "img": "img", "mask": "mask", "stol": "curve",
-    "4stol": "curve", "Q": "curve", "pdb": "pdb",
+    "4stol": "curve", "Q": "curve", "pdb": "pdb", "anomalous": "dispersion",
 }  # fmt: skip
 """What the input files of options are; of an option that is not listed, any example."""
 
 
 def _input_options() -> list[Any]:
-    from nbnumba.nanobragg.kinds import FILE
+    from nbnumba.nanobragg.kinds import ELEMENT, FILE
     from nbnumba.nanobragg.table import OPTIONS, OUTPUT
 
-    return [option for option in OPTIONS if option.kind is FILE and option.group != OUTPUT]
+    return [option for option in OPTIONS if option.kind in (FILE, ELEMENT) and option.group != OUTPUT]
 
 
 def of_files(rng: random.Random) -> Case:
@@ -299,7 +300,10 @@ def of_files(rng: random.Random) -> Case:
         kind = "cif" if kind == "pdb" and rng.random() < 0.5 else kind
         name = f"{option.names[0]}.{'gz' if rng.random() < 0.05 else kind}"
         files[name] = damaged(rng, examples()[kind])
-        args += [f"-{option.names[0]}", name]
+        args += [f"-{option.names[0]}", f"Fe={name}" if kind == "dispersion" else name]
+    if names == {"anomalous"}:
+        files["model"] = examples()["pdb"]
+        args += ["-pdb", "model", "-dmin", "6"]
     return Case((*args, *(["-show"] if rng.random() < 0.6 else [])), files=files)
 
 

@@ -10,10 +10,16 @@ import numpy as np
 import pytest
 from models import B_SOL, K_SOL, LYSOZYME, direct_sum, random_structure
 
-from nbnumba.errors import InputFileError
+from nbnumba.commands.simulate import input_files
+from nbnumba.errors import InputFileError, NbnumbaWarning, UsageError
+from nbnumba.experiment import Experiment, StructureFactors, changed
 from nbnumba.formats.coordinates import Model, read_model
 from nbnumba.formats.dispersion import DispersionCurve, read_dispersion
-from nbnumba.structure_factors.anomalous import amplitudes, element_factors, element_named, elements_of, tabulated
+from nbnumba.nanobragg.parse import parse
+from nbnumba.setup.anomalous import Anomalous, anomalous_scattering
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.sources import Sources
+from nbnumba.structure_factors.anomalous import amplitudes, element_factors, elements_of, is_element, tabulated
 from nbnumba.structure_factors.fcalc import complex_factors, structure_factors
 
 AROUND_THE_SELENIUM_EDGE_EV = (12400.0, 12650.0, 12658.0, 12662.0, 12700.0, 13000.0)
@@ -171,12 +177,10 @@ def test_elements_of_a_model_are_listed_lightest_first() -> None:
     assert list(elements_of(read_model(LYSOZYME)).items()) == [("C", 6), ("N", 7), ("O", 8), ("S", 16)]
 
 
-@pytest.mark.parametrize(
-    ("typed", "meant"),
-    [("Se", "Se"), ("SE", "Se"), ("s", "S"), *((wrong, None) for wrong in ("", "X", "Selenium", "2", "S ", "Sé"))],
-)
-def test_symbols_are_those_of_the_periodic_table(typed: str, meant: str | None) -> None:
-    assert element_named(typed) == meant
+@pytest.mark.parametrize(("symbol", "is_one"), [("Se", True), ("S", True), ("D", True), *((wrong, False) for wrong in
+                         ("", "X", "SE", "Selenium", "2", "S ", "Sé"))])  # fmt: skip
+def test_symbols_are_those_of_the_periodic_table(symbol: str, is_one: bool) -> None:
+    assert is_element(symbol) is is_one
 
 
 CURVE = "# Se, measured\nE(eV), f', f''\n12650, -7.5, 0.5\n12656 -9 4.0 0.1\n\n12660\t-8.0\t6.0  # white line\n"
@@ -225,3 +229,142 @@ def test_an_energy_outside_a_curve_is_refused(tmp_path: Path, energy: float) -> 
 def test_what_is_no_curve_is_refused_by_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputFileError, match=f"curve.txt:? ?{message}"):
         read(tmp_path, text)
+
+
+# What an experiment says ----------------------------------------------------------------------------------------------
+
+
+def sources_at(*wavelengths: float, weights: tuple[float, ...] | None = None) -> Sources:
+    count = len(wavelengths)
+    weight = np.ones(count) if weights is None else np.array(weights)
+    return Sources(np.tile([1.0, 0.0, 0.0], (count, 1)), np.array(wavelengths), weight, 1, 1, count)
+
+
+def scattering(options: str, model: Model | None, sources: Sources) -> Anomalous | None:
+    experiment = Experiment.from_args(options.split())
+    return anomalous_scattering(experiment, model, read_inputs(experiment).curves, sources)
+
+
+def model_of_elements(*elements: str) -> Model:
+    structure = random_structure((31.0, 42.0, 47.0, 90, 104, 90), "P 1 21 1", anisotropic=False)
+    structure.name = "made-up.pdb"
+    for site, element in zip(structure[0].all(), elements * 8, strict=False):
+        site.atom.element = gemmi.Element(element)
+    return Model(structure, is_small_molecule=False)
+
+
+@pytest.mark.parametrize(
+    ("elements", "wavelengths", "expected"),
+    [
+        (("C", "S", "P"), (1.5,), None),
+        (("C", "S", "P"), (1.51,), ("P", "S")),
+        (("C", "S", "P"), (1.2, 2.2), ("P", "S")),
+        (("Ca", "Cl", "C", "Zn", "Sc"), (1.0,), ("Sc", "Zn")),
+        (("C", "N", "O"), (3.0,), None),
+    ],
+)
+def test_by_default_heavy_atoms_scatter_anomalously_at_the_mean_wavelength(
+    elements: tuple[str, ...], wavelengths: tuple[float, ...], expected: tuple[str, ...] | None
+) -> None:
+    found = scattering("", model_of_elements(*elements), sources_at(*wavelengths))
+    assert (found and tuple(found.dispersion)) == expected
+    if found is not None:
+        assert found.wavelength_angstrom == (pytest.approx(np.mean(wavelengths)),)
+        assert found.channel.tolist() == [0] * len(wavelengths)
+        for element, values in found.dispersion.items():
+            assert values == tabulated(element, (12398.42 / found.wavelength_angstrom[0],))
+
+
+def test_the_mean_wavelength_is_that_of_the_photons() -> None:
+    found = scattering("", model_of_elements("C", "S"), sources_at(1.0, 2.0, weights=(0.2, 1.8)))
+    assert found is not None
+    assert found.wavelength_angstrom == (pytest.approx(1.9),)
+
+
+def test_elements_that_are_named_scatter_at_every_wavelength(tmp_path: Path) -> None:
+    path = tmp_path / "curve.txt"
+    path.write_text("12000 -2 0.5\n13000 -4 4.5\n")
+    sources = sources_at(1.0, 0.98, 1.0, 0.96)
+    found = scattering(f"-anomalous zn={path} -anomalous C", model_of_elements("C", "S", "Zn"), sources)
+    assert found is not None
+    assert found.wavelength_angstrom == (0.96, 0.98, 1.0)
+    assert found.channel.dtype == np.int64
+    assert found.channel.tolist() == [2, 1, 2, 0]
+    assert list(found.dispersion) == ["Zn", "C"]
+    share = (12398.42 / np.array(found.wavelength_angstrom) - 12000.0) / 1000.0
+    assert found.dispersion["Zn"] == pytest.approx(-2 - 2 * share + 1j * (0.5 + 4 * share))
+    assert found.dispersion["C"] == tabulated("C", tuple(12398.42 / np.array(found.wavelength_angstrom)))
+
+
+def test_of_one_element_twice_the_later_counts(tmp_path: Path) -> None:
+    path = tmp_path / "curve.txt"
+    path.write_text("12000 -2 0.5\n13000 -4 4.5\n")
+    model, sources = model_of_elements("Zn"), sources_at(1.0)
+    by_table = scattering(f"-anomalous Zn={path} -anomalous Zn", model, sources)
+    by_curve = scattering(f"-anomalous Zn -anomalous Zn={path}", model, sources)
+    assert by_table is not None
+    assert by_curve is not None
+    assert by_table.dispersion == {"Zn": tabulated("Zn", (12398.42,))}
+    assert by_curve.dispersion != by_table.dispersion
+
+
+def test_nothing_scatters_anomalously_where_it_is_not_to() -> None:
+    assert scattering("-noanomalous", model_of_elements("Zn"), sources_at(1.0)) is None
+    assert scattering("", None, sources_at(1.0)) is None
+    assert scattering("-noanomalous", None, sources_at(1.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "elements", "message"),
+    [
+        ("-anomalous Se", ("C", "S"), r"^-anomalous Se: no atom of made-up\.pdb is one; there are C, S$"),
+        ("-anomalous S -anomalous Xx", ("C", "S"), r"^-anomalous Xx: there is no such element; give a symbol, such as"),
+        ("-anomalous 2", ("C", "S"), r"^-anomalous 2: there is no such element"),
+        ("-anomalous Cm", ("C", "Cm"), r"^-anomalous Cm: no f' and f'' are tabulated at 12398\.4 to 12398\.4 eV: give"),
+        ("-anomalous Se", None, r"^-anomalous Se: -pdb must name a file of its atoms$"),
+    ],
+)
+def test_what_cannot_scatter_is_refused(options: str, elements: tuple[str, ...] | None, message: str) -> None:
+    model = None if elements is None else model_of_elements(*elements)
+    with pytest.raises(UsageError, match=message):
+        scattering(options, model, sources_at(1.0))
+
+
+def test_a_curve_must_reach_every_wavelength(tmp_path: Path) -> None:
+    path = tmp_path / "curve.txt"
+    path.write_text("12000 -2 0.5\n13000 -4 4.5\n")
+    with pytest.raises(InputFileError, match=r"curve\.txt: 11271\.291 eV is outside the curve, .* 12000 to 13000 eV"):
+        scattering(f"-anomalous Zn={path}", model_of_elements("Zn"), sources_at(1.0, 1.1))
+
+
+def test_a_default_without_tables_is_told() -> None:
+    with pytest.warns(NbnumbaWarning, match=r"made-up\.pdb: no f' and f'' of Cm are tabulated .* -anomalous Cm=file"):
+        found = scattering("", model_of_elements("Cm", "Zn"), sources_at(1.0))
+    assert found is not None
+    assert list(found.dispersion) == ["Zn"]
+
+
+@pytest.mark.parametrize("said", [None, (), ("Se",), ("Se=a curve.txt", "S")])
+def test_what_is_said_survives_options_and_a_document(said: tuple[str, ...] | None) -> None:
+    experiment = changed(Experiment(), structure_factors={"anomalous": said})
+    assert Experiment.from_args(experiment.to_args()) == experiment
+    assert Experiment.from_toml(experiment.to_toml()) == experiment
+
+
+def test_a_list_is_taken_and_a_single_text_is_not() -> None:
+    assert StructureFactors(anomalous=["Se", "S"]).anomalous == ("Se", "S")
+    with pytest.raises(UsageError, match=r"structure_factors\.anomalous: 'Se' is not a list of texts"):
+        StructureFactors(anomalous="Se")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("word", ["Se=", "=a.txt", "="])
+def test_half_an_element_and_file_is_refused(word: str) -> None:
+    with pytest.raises(UsageError, match=f"-anomalous '{word}' is not an element, or element=file"):
+        Experiment.from_args(["-anomalous", word])
+
+
+def test_a_curve_is_an_input_like_any_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("curve.txt").write_text("12000 -2 0.5\n13000 -4 4.5\n")
+    args = ["-pdb", str(LYSOZYME), "-anomalous", "S=curve.txt"]
+    assert list(input_files(parse(args))) == [str(LYSOZYME), "curve.txt"]

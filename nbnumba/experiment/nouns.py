@@ -17,6 +17,7 @@ from .types import (
     GivenMatrix,
     GivenRows,
     GivenVector,
+    GivenWords,
     Shape,
     Sizes,
     Taking,
@@ -165,6 +166,15 @@ class StructureFactors(Noun):
     """Bulk solvent B factor in Å²."""
     interpolate: bool | None = None
     """Tricubic interpolation between reflections; None: where a crystal edge is 2 cells or fewer."""
+    anomalous: GivenWords = NOT_GIVEN
+    """Elements of ``coordinate_file`` that scatter anomalously at each wavelength of the beam, as "Se" by tables or as
+    "Se=file" by rows of E (eV) f' f''; None: those heavier than Ca, S and P above 1.5 Å, at the mean wavelength."""
+
+    @property
+    def curve_files(self) -> dict[str, str | None]:
+        """The elements of ``anomalous``, each with the file of its curve where one is named; the later one counts."""
+        words = (word.partition("=") for word in self.anomalous or ())
+        return {symbol.capitalize(): file if equals else None for symbol, equals, file in words}
 
 
 @dataclass(frozen=True)

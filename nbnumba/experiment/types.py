@@ -38,6 +38,7 @@ GivenVector = Taking[Vector | None, Values[float] | None]
 GivenMatrix = Taking[Matrix | None, Values[Values[float]] | None]
 GivenRows = Taking[tuple[SourceRow, ...] | None, Values[Values[float | None]] | None]
 GivenFile = Taking[str | None, str | PathLike[str] | None]
+GivenWords = Taking[tuple[str, ...] | None, Values[str] | None]
 # Defaults of such fields: a checker would hold them to the annotation itself.
 NOT_GIVEN: Any = None
 UNTURNED: Any = (0.0, 0.0, 0.0)

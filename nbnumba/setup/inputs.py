@@ -1,8 +1,8 @@
 """The input files of an experiment, read once into arrays; and what image headers say about it."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..experiment.field import declared
 from ..experiment.presets import preset_of
 from ..experiment.quirks import Quirks
 from ..formats.amorphous import read_amorphous
+from ..formats.dispersion import DispersionCurve, read_dispersion
 from ..formats.images.smv import SmvImage, header_value, read_smv
 from ..formats.matrix import MosflmMatrix, read_matrix
 from ..formats.sources import read_sources
@@ -41,6 +42,8 @@ class Inputs(HoldsArrays):
     table: FactorTable | None = None
     sources: np.ndarray | None = None
     """x, y, z, weight, wavelength in m (n, 5), NaN where not given."""
+    curves: Mapping[str, DispersionCurve] = field(default_factory=dict)
+    """f' and f'' by element, of those that have a file of them."""
     amorphous: np.ndarray | None = None
     """Two columns (n, 2): the axis of the file in Å⁻¹, F in electrons."""
     mask: SmvImage | None = None
@@ -67,6 +70,7 @@ def read_inputs(experiment: Experiment) -> Inputs:
     return Inputs(
         matrix=read(read_matrix, experiment.crystal.matrix_file),
         table=_read_table(factors.hkl_file, factors.dump_file, factors.default_f),
+        curves={element: read_dispersion(file) for element, file in factors.curve_files.items() if file is not None},
         sources=read(read_sources, experiment.beam.source_file) if sources is None else np.array(sources, float),
         amorphous=read(read_amorphous, experiment.background.amorphous_file),
         mask=read(read_smv, detector.mask_file) if mask is None else _without_header(mask),

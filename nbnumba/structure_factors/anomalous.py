@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ..formats.coordinates import Model, gemmi_errors
 from .fcalc import of_points
 
-LIGHTEST, HEAVIEST = 3, 92
-"""Atomic numbers between which values are tabulated; H and He have none to speak of."""
+HEAVIEST = 92
+"""Atomic number up to which values are tabulated; H and He have none to speak of."""
 LOWEST_EV, HIGHEST_EV = 100.0, 1e6
 """Energies beyond which the formulas give numbers that mean nothing."""
 
@@ -27,10 +27,10 @@ def elements_of(model: Model) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda item: (item[1], item[0])))
 
 
-def element_named(symbol: str) -> str | None:
-    """The symbol as the periodic table writes it, whatever its capitals are; None where there is no such element."""
-    name = str(gemmi.Element(symbol).name)
-    return name if name.upper() == symbol.upper() and gemmi.Element(name).atomic_number > 0 else None
+def is_element(symbol: str) -> bool:
+    """Whether it is a symbol of the periodic table, as it writes it."""
+    element = gemmi.Element(symbol)
+    return bool(element.name == symbol and element.atomic_number > 0)
 
 
 def tabulated(element: str, energies_ev: Sequence[float]) -> tuple[complex, ...] | None:
