@@ -283,6 +283,17 @@ def test_the_later_of_two_options_counts(text: str, path: str, value: Any) -> No
     assert look_up(line(text), path) == value
 
 
+def test_values_of_an_option_that_repeats_replace_those_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.toml"
+    path.write_text('[structure_factors]\nanomalous = ["Se", "S"]\n')
+    assert line(f"-experiment {path}").experiment.structure_factors.anomalous == ("Se", "S")
+    assert line(f"-anomalous Zn -experiment {path} -anomalous Fe").experiment.structure_factors.anomalous == (
+        "Zn",
+        "Fe",
+    )
+    assert line(f"-experiment {path} -noanomalous").experiment.structure_factors.anomalous == ()
+
+
 def test_values_of_an_option_that_repeats_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     # Fields of Outputs hold whatever they are given.
     row = row_of("pile", "program", "what is piled up", "outputs.png_file", "x y", kind=INTEGER, repeats=True)
