@@ -143,6 +143,7 @@ def examples() -> dict[str, bytes]:
         "spectra.npz": _arrays(energy_ev=np.arange(9480.0, 9520.0, 10.0), weight=np.ones((3, 4))),
         "spectrum": b"energy, photons\n9480,0.5\n9490,2\n9500,3.5\n9510,1\n",
         "curve": b"# s F\n0.0 2.5\n0.1 2.2\n0.3 1\n0.6 0.5\n",
+        "dispersion": b"E(eV) f' f''\n11000 -1.5, 3.0\n11500 -1.2, 2.8\n12000 -1.0, 2.6 # last\n",
         "dump": dump,
         "pdb": ATOMS.encode(),
         "cif": gemmi.read_pdb_string(ATOMS).make_mmcif_document().as_string().encode(),
@@ -275,16 +276,16 @@ def damaged(rng: random.Random, content: bytes) -> bytes:
 
 FORMATS = {
     "hkl": "hkl", "mat": "mat", "dump": "dump", "sourcefile": "sources", "img": "img", "mask": "mask", "stol": "curve",
-    "4stol": "curve", "Q": "curve", "pdb": "pdb", "spectrum": "spectrum",
+    "4stol": "curve", "Q": "curve", "pdb": "pdb", "spectrum": "spectrum", "anomalous": "dispersion",
 }  # fmt: skip
 """What the input files of options are; of an option that is not listed, any example."""
 
 
 def _input_options() -> list[Any]:
-    from nbnumba.nanobragg.kinds import FILE
+    from nbnumba.nanobragg.kinds import ELEMENT, FILE
     from nbnumba.nanobragg.table import OPTIONS, OUTPUT
 
-    return [option for option in OPTIONS if option.kind is FILE and option.group != OUTPUT]
+    return [option for option in OPTIONS if option.kind in (FILE, ELEMENT) and option.group != OUTPUT]
 
 
 def of_files(rng: random.Random) -> Case:
@@ -301,7 +302,10 @@ def of_files(rng: random.Random) -> Case:
         kind = {"pdb": "cif", "spectrum": "spectra.npz"}.get(kind, kind) if rng.random() < 0.5 else kind
         name = f"{option.names[0]}.{'gz' if rng.random() < 0.05 else kind}"
         files[name] = damaged(rng, examples()[kind])
-        args += [f"-{option.names[0]}", name]
+        args += [f"-{option.names[0]}", f"Fe={name}" if kind == "dispersion" else name]
+    if names == {"anomalous"}:
+        files["model"] = examples()["pdb"]
+        args += ["-pdb", "model", "-dmin", "6"]
     return Case((*args, *(["-show"] if rng.random() < 0.6 else [])), files=files)
 
 

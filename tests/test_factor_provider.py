@@ -43,13 +43,13 @@ def calculations(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     from nbnumba.structure_factors import fcalc
 
     made: list[Any] = []
-    calculate = fcalc.structure_factors
+    calculate = fcalc.complex_factors
 
     def counted(*args: Any) -> Any:
         made.append(args)
         return calculate(*args)
 
-    monkeypatch.setattr(fcalc, "structure_factors", counted)
+    monkeypatch.setattr(fcalc, "complex_factors", counted)
     return made
 
 

@@ -184,6 +184,9 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("k_sol", ("0.4",), "structure_factors.k_sol", 0.4),
     ("B_sol", ("50",), "structure_factors.b_sol", 50.0),
     ("nosolvent", (), "structure_factors.solvent", False),
+    ("anomalous", ("Se",), "structure_factors.anomalous", ("Se",)),
+    ("anomalous", ("Se=se.txt",), "structure_factors.anomalous", ("Se=se.txt",)),
+    ("noanomalous", (), "structure_factors.anomalous", ()),
     ("png", ("i.png",), "outputs.png_file", "i.png"),
     ("report", ("r.json",), "outputs.report_file", "r.json"),
     ("header", ("dials",), "outputs.header", "dials"),
@@ -276,6 +279,9 @@ def test_nothing_given_is_the_default_of_everything() -> None:
         ("-nopolar -polar 0.9", "beam.polarization_correction", True),
         ("-stol a -Q b", "background.amorphous_axis", "Q"),
         ("-noprogress -progress", "run.progress", True),
+        ("-anomalous Se -anomalous=S=s.txt", "structure_factors.anomalous", ("Se", "S=s.txt")),
+        ("-anomalous Se -noanomalous", "structure_factors.anomalous", ()),
+        ("-noanomalous -anomalous Se", "structure_factors.anomalous", ("Se",)),
         ("-printout -printout_pixel 1 2", "outputs.print_pixels", (1, 2)),
         ("-misset 1 2 3 -misset random", "crystal.misset_deg", "random"),
         ("-cell 1 2 3 80 -cell 4", "crystal.cell", (4.0, 4.0, 4.0, 90.0, 90.0, 90.0)),
@@ -292,6 +298,17 @@ def test_nothing_given_is_the_default_of_everything() -> None:
 )
 def test_the_later_of_two_options_counts(text: str, path: str, value: Any) -> None:
     assert look_up(line(text), path) == value
+
+
+def test_values_of_an_option_that_repeats_replace_those_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.toml"
+    path.write_text('[structure_factors]\nanomalous = ["Se", "S"]\n')
+    assert line(f"-experiment {path}").experiment.structure_factors.anomalous == ("Se", "S")
+    assert line(f"-anomalous Zn -experiment {path} -anomalous Fe").experiment.structure_factors.anomalous == (
+        "Zn",
+        "Fe",
+    )
+    assert line(f"-experiment {path} -noanomalous").experiment.structure_factors.anomalous == ()
 
 
 def test_values_of_an_option_that_repeats_add_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from ..setup.panels import PlacedPanel
 from ..setup.resolve import Resolved
 from ..statistics import Statistics
 from ..structure_factors.table import FactorTable
-from ..units import RTD, angstrom_from_ev
+from ..units import RTD, ev_from_angstrom
 from ..version import __version__
 
 Sections = Sequence[tuple[str, Sequence[str]]]
@@ -134,7 +134,7 @@ def _beam_lines(resolved: Resolved) -> list[str]:
         spread = f" (grid {grid[0]} x {grid[1]} directions, {grid[2]} wavelengths)" if grid != (1, 1, 1) else ""
         spread += f", {low:.6g} to {high:.6g} Å"
     return [
-        f"wavelength {wavelength:g} Å ({angstrom_from_ev(wavelength):.6g} eV), polarization {polarization}",
+        f"wavelength {wavelength:g} Å ({ev_from_angstrom(wavelength):.6g} eV), polarization {polarization}",
         f"fluence {resolved.fluence_per_m2:g} photons/m²",
         _count(len(sources.weight), "source") + spread,
         *_spectrum_lines(sources.spectrum),

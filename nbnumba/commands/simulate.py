@@ -259,6 +259,7 @@ def input_files(command: Command) -> Iterator[str]:
         for name, path in vars(noun).items() if is_dataclass(noun) else ():
             if name.endswith("_file") and name != "dump_file" and path is not None:
                 yield path
+    yield from filter(None, command.experiment.structure_factors.curve_files.values())
 
 
 def _render(resolved: Resolved, command: Command) -> Rendering:

@@ -23,6 +23,7 @@ from .types import (
     GivenMatrix,
     GivenRows,
     GivenVector,
+    GivenWords,
     Shape,
     Sizes,
     Taking,
@@ -247,6 +248,9 @@ class StructureFactors(Noun):
     """F of files and coordinates are multiplied by it; ``default_f`` is not."""
     b_add: float = field(0.0, unit="Å²")
     """B factor in Å² that they are given besides: F·exp(−B s²), s = sin θ/λ."""
+    anomalous: GivenWords = NOT_GIVEN
+    """Elements of ``coordinate_file`` that scatter anomalously at each wavelength of the beam, as "Se" by tables or as
+    "Se=file" by rows of E (eV) f' f''; None: those heavier than Ca, S and P above 1.5 Å, at the mean wavelength."""
 
     @classmethod
     def from_arrays(
@@ -349,6 +353,12 @@ class StructureFactors(Noun):
         from ..structure_factors.in_memory import of_dataset
 
         return cls(reflections=of_dataset(table, labels, cell, space_group), **fields)
+
+    @property
+    def curve_files(self) -> dict[str, str | None]:
+        """The elements of ``anomalous``, each with the file of its curve where one is named; the later one counts."""
+        words = (word.partition("=") for word in self.anomalous or ())
+        return {symbol.capitalize(): file if equals else None for symbol, equals, file in words}
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ GivenRows = Taking[tuple[SourceRow, ...] | None, Values[Values[float | None]] | 
 GivenColumns = Taking[tuple[tuple[float, float], ...] | None, Values[Values[float]] | None]
 GivenColours = Taking[TwoColours | None, Values[float] | None]
 GivenFile = Taking[str | None, str | PathLike[str] | None]
+GivenWords = Taking[tuple[str, ...] | None, Values[str] | None]
 # Defaults of such fields: a checker would hold them to the annotation itself.
 NOT_GIVEN: Any = None
 UNTURNED: Any = (0.0, 0.0, 0.0)

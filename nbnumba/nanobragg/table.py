@@ -11,7 +11,7 @@ from typing import Any
 from ..experiment import Convention
 from ..units import angstrom_from_ev
 from . import lattices
-from .kinds import COUNT_OR_ZERO, DEVICE, MODE, NAME
+from .kinds import COUNT_OR_ZERO, DEVICE, ELEMENT, MODE, NAME
 from .option import Option, option
 
 CRYSTAL, FACTORS, BEAM, DETECTOR = "crystal", "structure factors", "beam", "detector"
@@ -122,6 +122,12 @@ OPTIONS: tuple[Option, ...] = (
     option("k_sol", FACTORS, "bulk solvent density of -pdb", "structure_factors.k_sol", "k"),
     option("B_sol", FACTORS, "bulk solvent B factor of -pdb", "structure_factors.b_sol", "B"),
     option("nosolvent", FACTORS, "no bulk solvent in -pdb", sets={"structure_factors.solvent": False}),
+    option("anomalous", FACTORS,
+           "element of -pdb that scatters anomalously, at each wavelength of the beam: by tables, or by a file of rows "
+           "of E in eV, f' and f''",
+           "structure_factors.anomalous", "element[=file]", kind=ELEMENT, repeats=True,
+           default="those heavier than Ca, S and P above 1.5 Å, at the mean wavelength"),
+    option("noanomalous", FACTORS, "no element of -pdb scatters anomalously", sets={"structure_factors.anomalous": ()}),
     option("interpolate", FACTORS, "interpolate F between reflections",
            default="on where a crystal edge is 2 cells or fewer", sets={"structure_factors.interpolate": True}),
     option("nointerpolate", FACTORS, "take F of the nearest reflection",

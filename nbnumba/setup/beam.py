@@ -11,6 +11,7 @@ from ..formats.spectrum import Spectrum
 from ..kernels.equations.vectors import cross, length
 from ..kernels.plan import Plan, SourcesPlan
 from ..units import METRES_PER_ANGSTROM, angstrom_from_ev, metres_from_mm
+from .anomalous import Anomalous
 from .inputs import Inputs
 from .panels import PlacedPanel
 from .sources import Sources, beam_sources, listed_sources
@@ -75,12 +76,10 @@ def sources_of(
     return sources
 
 
-def sources_plan(sources: Sources, channels: int) -> SourcesPlan:
-    """The sources as kernels take them; where there are several channels of F, one for each wavelength."""
+def sources_plan(sources: Sources, anomalous: Anomalous | None) -> SourcesPlan:
+    """The sources as kernels take them, each with the channel that its F are of."""
     incident, wavelength_m = np.ascontiguousarray(sources.incident), sources.wavelength_angstrom * METRES_PER_ANGSTROM
-    channel = np.zeros(len(wavelength_m), np.int64)
-    if channels > 1:
-        channel = sources.wavelengths()[1]
+    channel = np.zeros(len(wavelength_m), np.int64) if anomalous is None else anomalous.channel
     return SourcesPlan(incident, wavelength_m, sources.weight, channel)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..errors import UsageError
 from ..experiment import Cell, Experiment, StructureFactors
 from ..experiment.quirks import Quirks
@@ -22,9 +24,10 @@ from ..structure_factors.provider import (
     with_space_group,
 )
 from ..structure_factors.table import FactorTable, constant_factors
+from .anomalous import Anomalous, Dispersion, anomalous_scattering
 from .checks import check_experiment
 from .crystal import has_matrix
-from .inputs import Inputs, read_factors
+from .inputs import Inputs, read_curves, read_factors
 from .lattice import Lattice
 from .reach import edge_resolution, spacing_with_neighbours
 from .sources import Sources
@@ -61,7 +64,7 @@ def is_interpolated(experiment: Experiment, lattice: Lattice, quirks: Quirks) ->
 
 def factor_table(
     experiment: Experiment, source: FactorSource | None, detectors: Sequence[DetectorPlan], sources: Sources,
-    lattice: Lattice, between: bool,
+    anomalous: Anomalous | None, lattice: Lattice, between: bool,
 ) -> FactorTable:  # fmt: skip
     """The table of F: of reflections, or calculated from coordinates as far as any sample reaches."""
     factors, dmin = experiment.structure_factors, experiment.sampling.dmin_angstrom
@@ -78,7 +81,13 @@ def factor_table(
         dmin = _stepped(dmin)
     if between:
         dmin = _stepped(spacing_with_neighbours(dmin, lattice))
-    return table_of_model(experiment, source, dmin)
+    return table_of_model(experiment, source, dmin, {} if anomalous is None else anomalous.dispersion)
+
+
+def scattering_of(experiment: Experiment, inputs: Inputs, sources: Sources) -> Anomalous | None:
+    """What of the coordinates scatters anomalously."""
+    model = None if isinstance(inputs.factors, (ListOfP1, Reflections, FactorTable)) else inputs.factors
+    return anomalous_scattering(experiment, model, inputs.curves, sources)
 
 
 def factors_without_image(experiment: Experiment) -> FactorTable:
@@ -97,7 +106,19 @@ def factors_without_image(experiment: Experiment) -> FactorTable:
         return table_of_reflections(experiment, source, experiment.crystal.cell)
     if not dmin:
         raise UsageError(f"-pdb {source.name} without -dmin: say to which resolution")
-    return table_of_model(experiment, source, dmin)
+    return table_of_model(experiment, source, dmin, _dispersion_at_wavelength(experiment, source))
+
+
+def _dispersion_at_wavelength(experiment: Experiment, model: Model) -> Dispersion:
+    """What scatters anomalously at the wavelength that is given; nothing where none is."""
+    wavelength, factors = experiment.beam.wavelength_angstrom, experiment.structure_factors
+    if wavelength is None:
+        if factors.anomalous:
+            raise UsageError(f"-anomalous {factors.anomalous[0]} without -lambda or -energy: say at which wavelength")
+        return {}
+    one = Sources(np.zeros((1, 3)), np.array([wavelength]), np.ones(1), 1, 1, 1)
+    anomalous = anomalous_scattering(experiment, model, read_curves(experiment), one)
+    return {} if anomalous is None else anomalous.dispersion
 
 
 def table_of_reflections(
@@ -122,15 +143,15 @@ def table_of_reflections(
     return expanded_factors(source, cell, factors.default_f, scaling)
 
 
-def table_of_model(experiment: Experiment, model: Model, dmin_angstrom: float) -> FactorTable:
-    """The table of a model's F to a resolution."""
+def table_of_model(experiment: Experiment, model: Model, dmin_angstrom: float, dispersion: Dispersion) -> FactorTable:
+    """The table of a model's F to a resolution, with a channel for each wavelength of ``dispersion``."""
     factors = experiment.structure_factors
     for option, value in (("-labels", factors.labels), ("-space_group", factors.space_group)):
         if value is not None:
             raise UsageError(f"{option} beside -pdb {model.name}: it is of reflections (-hkl, -mtz, -cif_sf)")
     return model_factors(
         model, dmin_angstrom, factors.solvent, factors.k_sol, factors.b_sol, factors.default_f,
-        _scaling(factors, model.cell),
+        _scaling(factors, model.cell), tuple(dispersion.items()),
     )  # fmt: skip
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..experiment.field import declared
 from ..experiment.presets import preset_of
 from ..experiment.quirks import Quirks
 from ..formats.amorphous import read_amorphous
+from ..formats.dispersion import DispersionCurve, read_dispersion
 from ..formats.images.smv import SmvImage, header_value, read_smv
 from ..formats.matrix import MosflmMatrix, read_matrix
 from ..formats.sources import read_sources
@@ -48,6 +49,8 @@ class Inputs(HoldsArrays):
     """x, y, z, weight, wavelength in m (n, 5), NaN where not given."""
     spectrum: Spectrum | None = None
     """Of a file."""
+    curves: Mapping[str, DispersionCurve] = field(default_factory=dict)
+    """f' and f'' by element, of those that have a file of them."""
     amorphous: np.ndarray | None = None
     """Two columns (n, 2): the axis of the file in Å⁻¹, F in electrons."""
     mask: SmvImage | None = None
@@ -77,10 +80,17 @@ def read_inputs(experiment: Experiment) -> Inputs:
         factors=read_factors(experiment),
         sources=read(read_sources, beam.source_file) if beam.sources is None else np.array(beam.sources, float),
         spectrum=read(lambda path: read_spectrum(path, beam.spectrum_number), beam.spectrum_file),
+        curves=read_curves(experiment),
         amorphous=read(read_amorphous, experiment.background.amorphous_file),
         mask=read(read_smv, detector.mask_file) if mask is None else _without_header(mask),
         header=read(read_smv, detector.header_file),
     )
+
+
+def read_curves(experiment: Experiment) -> dict[str, DispersionCurve]:
+    """f' and f'' of the elements that have a file of them; errors as of :func:`read_inputs`."""
+    named = experiment.structure_factors.curve_files
+    return {element: read_dispersion(file) for element, file in named.items() if file is not None}
 
 
 def _without_header(mask: Mask) -> SmvImage:

@@ -49,6 +49,8 @@ class ListOfP1(HoldsArrays):
     cell = None
 
 
+Dispersion = tuple[tuple[str, tuple[complex, ...]], ...]
+"""Elements, each with f' + i f'' in electrons at each wavelength."""
 FactorSource: TypeAlias = "ListOfP1 | Reflections | Model | FactorTable"
 """What F are from."""
 
@@ -168,13 +170,31 @@ def expanded_factors(given: Reflections, cell: Cell, default_f: float, scaling: 
 
 @kept_while_same(lambda model: model)
 def model_factors(
-    model: Model, dmin_angstrom: float, solvent: bool, k_sol: float, b_sol: float, default_f: float, scaling: Scaling
-) -> FactorTable:
-    """F of a model to a resolution; arguments as of :func:`.fcalc.structure_factors`."""
-    from .fcalc import structure_factors
+    model: Model, dmin_angstrom: float, solvent: bool, k_sol: float, b_sol: float, default_f: float, scaling: Scaling,
+    dispersion: Dispersion = (),
+) -> FactorTable:  # fmt: skip
+    """F of a model to a resolution, arguments as of :func:`.fcalc.structure_factors`; a channel for each wavelength."""
+    from .anomalous import amplitudes
 
-    hkl, f = structure_factors(model, dmin_angstrom, solvent, k_sol, b_sol)
+    elements = tuple(element for element, _ in dispersion)
+    hkl, normal, parts = model_parts(model, dmin_angstrom, solvent, k_sol, b_sol, elements)
+    f = amplitudes(normal, dict(zip(elements, parts, strict=True)), dict(dispersion))
     return dense_table(hkl, scaling.of(hkl, f), default_f)
+
+
+@kept_while_same(lambda model: model)
+def model_parts(
+    model: Model, dmin_angstrom: float, solvent: bool, k_sol: float, b_sol: float, elements: tuple[str, ...]
+) -> tuple[NDArray[np.int32], NDArray[np.complexfloating], tuple[NDArray[np.complexfloating], ...]]:
+    """What no wavelength decides: indices, F0, and A of each of some elements; a spectrum may change with each frame.
+
+    See :mod:`.anomalous`.
+    """
+    from .anomalous import element_factors
+    from .fcalc import complex_factors
+
+    hkl, normal = complex_factors(model, dmin_angstrom, solvent, k_sol, b_sol)
+    return hkl, normal, tuple(element_factors(model, element, hkl, dmin_angstrom) for element in elements)
 
 
 def _about_row(name: str, number: int, problem: str) -> InputFileError:
