@@ -705,6 +705,20 @@ def fluence_per_m2(beam: Beam) -> float:
     return beam.fluence_per_m2
 
 
+def spot_scale(experiment: Experiment, lattice: Lattice) -> float:
+    """How many blocks of NaNbNc cells the beam meets: as given, else their share in the whole crystal's volume."""
+    crystal, beam = experiment.crystal, experiment.beam
+    if crystal.whole_size_mm is None:
+        return crystal.spot_scale or 1.0
+    along, *across = crystal.whole_size_mm
+    if beam.profile == "box":
+        met = math.prod(min(edge, beam.size_mm) for edge in across)
+    else:
+        sigma = beam.size_mm / math.sqrt(8 * math.log(2))
+        met = beam.size_mm**2 * math.prod(math.erf(edge / 2 / sigma / math.sqrt(2)) for edge in across)
+    return float(along * met * 1e21 / (np.prod(lattice.cells) * abs(np.linalg.det(lattice.real))))
+
+
 def background(experiment: Experiment, folder: Path, stol: Array) -> Array:
     """Water: I_bg = F²·r_e²·fluence·W³·1e6·Avogadro/18, F = 2.57 or from the amorphous table [C-13]."""
     water, factor = experiment.background, np.full(len(stol), 2.57)
@@ -767,10 +781,10 @@ def pixel_values(experiment: Experiment, folder: Path, g: Geometry, fast_index: 
         polar = np.ones(pixels)
     first_q = (first_d - sources[0].direction) / sources[0].wavelength
     water = background(experiment, folder, np.linalg.norm(first_q, axis=1) / 2)
-    scale = ELECTRON_RADIUS_SQR * fluence_per_m2(experiment.beam) / steps
+    scale, blocks = ELECTRON_RADIUS_SQR * fluence_per_m2(experiment.beam) / steps, spot_scale(experiment, lattice)
     if not spec:
-        return scale * polar * first_omega * captured * (water + total)  # [C-12], [C-20]
-    crystal = scale * total
+        return scale * polar * first_omega * captured * (water + blocks * total)  # [C-12], [C-20]
+    crystal = blocks * scale * total
     crystal *= 1.0 if sampling.oversample_polar else polar
     crystal *= 1.0 if sampling.oversample_omega else first_omega
     return crystal + water * first_omega * polar * captured

@@ -303,7 +303,7 @@ def test_asymmetric_unit_is_told(part: Callable[[np.ndarray], np.ndarray], share
         resolved(line)
     assert [str(warning.message) for warning in said] == [
         f"list: {share} of its reflections have their mate -h -k -l in the list, and {octants} of 8 "
-        "octants of h k l hold any: no symmetry is applied; list all of P 1"
+        "octants of h k l hold any: no symmetry is applied; list all of P 1, or give -space_group"
     ]
 
 

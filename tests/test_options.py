@@ -16,14 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbnumba.errors import NbnumbaWarning, UsageError
-from nbnumba.experiment import Background, Beam, Detector, Experiment, changed
+from nbnumba.experiment import Background, Beam, Detector, Experiment, FurtherLattice, changed
 from nbnumba.nanobragg.command import Command, Outputs, Run
 from nbnumba.nanobragg.help import help_text, parser
-from nbnumba.nanobragg.kinds import FILE
+from nbnumba.nanobragg.kinds import FILE, INTEGER
 from nbnumba.nanobragg.option import MAKES, Option
+from nbnumba.nanobragg.option import option as row_of
 from nbnumba.nanobragg.option_table import markdown
 from nbnumba.nanobragg.parse import parse, wants_help, wants_version
-from nbnumba.nanobragg.table import OPTIONS
+from nbnumba.nanobragg.table import BY_NAME, OPTIONS
 from nbnumba.testing.strategies import experiments
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -58,6 +59,11 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("mosaic mosaici mosaic_spread", ("0.3",), "crystal.mosaic_spread_deg", 0.3),
     ("mosaic_domains mosaic_dom", ("9",), "crystal.mosaic_domains", 9),
     ("mosaic_seed", ("9",), "crystal.mosaic_seed", 9),
+    ("spot_scale", ("1e6",), "crystal.spot_scale", 1e6),
+    ("crystal_mm", ("0.05",), "crystal.whole_size_mm", (0.05, 0.05, 0.05)),
+    ("crystal_mm", ("0.05", "0.1", "0.2"), "crystal.whole_size_mm", (0.05, 0.1, 0.2)),
+    ("lattice", ("misset=1,-2,3",), "crystal.lattices", (FurtherLattice(misset_deg=(1.0, -2.0, 3.0)),)),
+    ("lattice", ("mat=A.mat", "weight=0.5"), "crystal.lattices", (FurtherLattice(0.5, matrix_file="A.mat"),)),
     ("img", ("a.img",), "detector.header_file", "a.img"),
     ("mask", ("m.img",), "detector.mask_file", "m.img"),
     ("pixel", ("0.2",), "detector.pixel_mm", 0.2),
@@ -128,6 +134,7 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("flux", ("1e12",), "beam.flux_per_s", 1e12),
     ("exposure", ("0.1",), "beam.exposure_s", 0.1),
     ("beamsize", ("0.05",), "beam.size_mm", 0.05),
+    ("beam_profile", ("gauss",), "beam.profile", "gauss"),
     ("phi", ("-1",), "scan.phi_deg", -1.0),
     ("osc", ("2",), "scan.oscillation_deg", 2.0),
     ("phistep", ("0.5",), "scan.step_deg", 0.5),
@@ -192,8 +199,11 @@ def trial(option: Option) -> tuple[str, tuple[str, ...], str, Any]:
         return names, (), *next(item for item in option.sets.items() if "." in item[0])
     words = tuple("a.file" if option.kind is FILE else value.split("|")[-1] if "|" in value else "2"
                   for value in option.values)  # fmt: skip
+    if option.names[0] == "lattice":
+        words = ("weight=2", "cells=3,4,5")
     read = tuple(option.kind.read(word) for word in words)
-    return names, words, option.targets[0], option.convert(read if len(read) > 1 else read[0])
+    value = option.convert(read if len(option.values) > 1 else read[0])
+    return names, words, option.targets[0], (value,) if option.repeats else value
 
 
 NO_FIELDS = ("experiment", "nopgm", "nonoise", "version", "h")
@@ -282,6 +292,18 @@ def test_nothing_given_is_the_default_of_everything() -> None:
 )
 def test_the_later_of_two_options_counts(text: str, path: str, value: Any) -> None:
     assert look_up(line(text), path) == value
+
+
+def test_values_of_an_option_that_repeats_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Fields of Outputs hold whatever they are given.
+    row = row_of("pile", "program", "what is piled up", "outputs.png_file", "x y", kind=INTEGER, repeats=True)
+    clear = row_of("nopile", "program", "nothing is", sets={"outputs.png_file": ()})
+    for made in (row, clear):
+        monkeypatch.setitem(BY_NAME, made.names[0], made)
+    assert line("-pile 1 2 -quiet -pile 3 4").outputs.png_file == ((1, 2), (3, 4))
+    assert line("-pile 1 2 -nopile -pile=5 6").outputs.png_file == ((5, 6),)
+    assert line("-pile 1 2 -nopile").outputs.png_file == ()
+    assert help_text(row).startswith("what is piled up; may be repeated")
 
 
 @pytest.mark.parametrize(

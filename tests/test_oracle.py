@@ -66,6 +66,13 @@ def test_choices_that_the_reference_has_not(experiment: Experiment, shape: str, 
 
 
 @search
+@given(experiment=experiments("spec"), edges=st.tuples(*[st.sampled_from([1e-5, 0.02, 0.7])] * 3), box=st.booleans())
+def test_the_blocks_of_a_crystal_that_the_beam_meets(experiment: Experiment, edges: Any, box: bool) -> None:
+    beam = {"profile": "box" if box else "gauss"}
+    check(changed(experiment, crystal={"whole_size_mm": edges}, beam=beam, background={"water_um": 0.1}))
+
+
+@search
 @given(experiment=experiments("c"))
 def test_running_products_of_mode_c_are_made_in_serial_order(experiment: Experiment) -> None:
     """C-11, which the oracle leaves out: every backend renders as the reference does."""

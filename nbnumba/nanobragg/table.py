@@ -10,6 +10,7 @@ from typing import Any
 
 from ..experiment import Convention
 from ..units import angstrom_from_ev
+from . import lattices
 from .kinds import COUNT_OR_ZERO, DEVICE, MODE, NAME
 from .option import Option, option
 
@@ -43,6 +44,11 @@ def _whole_cell(given: tuple[float, ...]) -> tuple[float, ...]:
 def _both_widths(given: tuple[float, ...]) -> tuple[float, ...]:
     """A band is as wide above its peak as below it, where nothing else is said."""
     return (given + given[-1:])[:3]
+
+
+def _whole_size(given: tuple[float, ...]) -> tuple[float, ...]:
+    """Missing edges are as the first."""
+    return given + given[:1] * (3 - len(given))
 
 
 def _mm_from_m(metres: tuple[float, ...]) -> tuple[float, ...]:
@@ -83,8 +89,30 @@ OPTIONS: tuple[Option, ...] = (
     option("mosaic_domains mosaic_dom", CRYSTAL, "number of mosaic domains", "crystal.mosaic_domains", "n",
            default="10 with -mosaic, else 1"),
     option("mosaic_seed", CRYSTAL, "seed of the mosaic domains", "crystal.mosaic_seed", "n"),
+    option("spot_scale", CRYSTAL, "photons of the spots times x: how many blocks of -N cells scatter",
+           "crystal.spot_scale", "x", default="by -crystal_mm, else 1"),
+    option("crystal_mm", CRYSTAL,
+           "edges of the whole crystal along the beam and across it, in place of -spot_scale; missing ones are x",
+           "crystal.whole_size_mm", "x y z", default="a block alone", convert=_whole_size, fewest=1),
+    option("lattice", CRYSTAL,
+           "a further lattice, added to the crystal's own of weight 1; what is not said is as the crystal's; words in "
+           "any order",
+           "crystal.lattices", lattices.SHOWN, kind=NAME, default="none", convert=lattices.lattice_of,
+           words=lattices.words_of, fewest=1, repeats=True),
 
-    option("hkl", FACTORS, "structure factors: lines of h k l F; no symmetry is applied", "structure_factors.hkl_file"),
+    option("hkl", FACTORS,
+           "structure factors: lines of h k l F, all of P 1; or MTZ, CIF, SHELX, XDS, CrystFEL, with their symmetry",
+           "structure_factors.hkl_file", sets={"structure_factors.hkl_format": "any"}),
+    option("mtz", FACTORS, "the same from an MTZ file, and the cell where neither -cell nor -mat gives it",
+           "structure_factors.hkl_file", sets={"structure_factors.hkl_format": "mtz"}),
+    option("cif_sf", FACTORS, "the same from an mmCIF file of structure factors", "structure_factors.hkl_file",
+           sets={"structure_factors.hkl_format": "cif"}),
+    option("labels", FACTORS, "columns of -mtz or -cif_sf: of F, or of F(+) and F(-)", "structure_factors.labels",
+           "F F(-)", kind=NAME, fewest=1, default="calculated F before measured ones"),
+    option("space_group", FACTORS, "symmetry of the reflections, in place of the file's",
+           "structure_factors.space_group", "name", kind=NAME, default="the file's"),
+    option("scale_F", FACTORS, "scale of the F of files and coordinates", "structure_factors.scale_f", "x"),
+    option("B_add", FACTORS, "B factor that these are given besides", "structure_factors.b_add", "B"),
     option("default_F", FACTORS, "F of every reflection without a value", "structure_factors.default_f", "F"),
     option("dump", FACTORS, "binary cache of the -hkl table: written after -hkl, read without it",
            "structure_factors.dump_file", default="Fdump.bin"),
@@ -149,7 +177,9 @@ OPTIONS: tuple[Option, ...] = (
     option("flux", BEAM, "photons per second; flux · exposure / beamsize² is the fluence where all are above 0",
            "beam.flux_per_s", "flux"),
     option("exposure", BEAM, "exposure time", "beam.exposure_s", "time"),
-    option("beamsize", BEAM, "edge of the square beam", "beam.size_mm", "size"),
+    option("beamsize", BEAM, "edge of the square beam, or width at half maximum of a Gaussian one", "beam.size_mm",
+           "size"),
+    option("beam_profile", BEAM, "photons across the beam: even or Gaussian, for -crystal_mm", "beam.profile"),
 
     option("img", DETECTOR, "SMV image whose header gives what no option does", "detector.header_file"),
     option("mask", DETECTOR, "SMV image: pixels of value 0 are not rendered; its header counts like that of -img",

@@ -75,10 +75,13 @@ def sources_of(
     return sources
 
 
-def sources_plan(sources: Sources) -> SourcesPlan:
-    """The sources as kernels take them."""
+def sources_plan(sources: Sources, channels: int) -> SourcesPlan:
+    """The sources as kernels take them; where there are several channels of F, one for each wavelength."""
     incident, wavelength_m = np.ascontiguousarray(sources.incident), sources.wavelength_angstrom * METRES_PER_ANGSTROM
-    return SourcesPlan(incident, wavelength_m, sources.weight)
+    channel = np.zeros(len(wavelength_m), np.int64)
+    if channels > 1:
+        channel = sources.wavelengths()[1]
+    return SourcesPlan(incident, wavelength_m, sources.weight, channel)
 
 
 def check_polarization(plan: Plan) -> None:

@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 
 from ..errors import InputFileError, NbnumbaWarning, UsageError
-from ..experiment import Beam, Crystal, Experiment
+from ..experiment import Beam, Crystal, Experiment, with_right_values
 from ..experiment.quirks import quirks_of
 from ..formats.images.smv import dtrek_records
 from ..formats.matrix import MosflmMatrix
@@ -15,6 +15,7 @@ from ..kernels.equations.vectors import Vector
 from .geometry import DEFAULT_DISTANCE_MM, DEFAULT_PIXEL_MM
 from .inputs import Inputs, header_number
 from .lattice import orient_crystal
+from .lattices import crystals
 from .spectrum import has_spectrum
 
 SHORTEST_CELL_ANGSTROM = 1.0
@@ -54,10 +55,12 @@ def check_inputs(given: Experiment, experiment: Experiment, inputs: Inputs, beam
     _check_headers(experiment, inputs, wavelength)
     if given.scan.phi_deg is None and not quirks_of(experiment).header_keyword_anywhere:
         _check_start(inputs)
-    if inputs.matrix is not None:
-        _check_matrix(experiment, inputs.matrix, wavelength)
-    if experiment.crystal.a_matrix is not None:
-        _check_a_matrix(experiment, np.array(experiment.crystal.a_matrix))
+    for crystal, matrix in zip(crystals(experiment.crystal), (inputs.matrix, *inputs.lattice_matrices), strict=True):
+        one = with_right_values(experiment, crystal=crystal)
+        if matrix is not None:
+            _check_matrix(one, matrix, wavelength)
+        if crystal.a_matrix is not None:
+            _check_a_matrix(one, np.array(crystal.a_matrix))
     if inputs.sources is not None:
         _check_sources(experiment, inputs.sources, beam)
 
