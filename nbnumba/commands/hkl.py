@@ -55,7 +55,8 @@ def _parser() -> Parser:
         prog="nbnumba hkl",
         description="Write the structure factors of FILE (MTZ, CIF, SHELX, XDS, CrystFEL) as lines of h k l F, all of\n"
         "P 1, both mates, for programs that apply no symmetry. Options are those of nbnumba that F depend on:\n"
-        "-labels, -space_group, -cell, -scale_F, -B_add, -default_F; in place of FILE also -mtz, -cif_sf, -pdb with -dmin.",
+        "-labels, -space_group, -cell, -scale_F, -B_add, -default_F; in place of FILE also -mtz, -cif_sf, or\n"
+        "-pdb with -dmin, and -lambda where its atoms scatter anomalously.",
         usage="nbnumba hkl [FILE] -o LIST [OPTION ...]",
         epilog="examples:\n  nbnumba hkl data.mtz -labels FP -o P1.hkl\n  nbnumba hkl -pdb model.pdb -dmin 2 -o P1.hkl",
     )
