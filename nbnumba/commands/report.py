@@ -12,6 +12,7 @@ from ..experiment.presets import preset_of
 from ..experiment.quirks import LABELS
 from ..formats.spectrum import Spectrum
 from ..image import Image
+from ..setup.anomalous import Anomalous
 from ..setup.panels import PlacedPanel
 from ..setup.resolve import Resolved
 from ..statistics import Statistics
@@ -215,9 +216,26 @@ def _factor_lines(resolved: Resolved) -> list[str]:
     given = resolved.experiment.structure_factors
     scaled = f", scaled by {given.scale_f:g}" if given.scale_f != 1.0 else ""
     scaled += f", B {given.b_add:+g} Å²" if given.b_add != 0.0 else ""
-    lines = [f"{factors}, {between}{scaled}"]
+    lines = [f"{factors}, {between}{scaled}", *_anomalous_lines(resolved.anomalous)]
     edge = f" (the detector's edge: {resolved.edge_angstrom:.3g} Å)"
     return [*lines, *provenance_lines(table, edge)]
+
+
+def _anomalous_lines(anomalous: Anomalous | None) -> list[str]:
+    """Which elements scatter anomalously, and how strongly where the beam has most to do with their edges."""
+    if anomalous is None:
+        return []
+    energies = [ev_from_angstrom(wavelength) for wavelength in anomalous.wavelength_angstrom]
+    where = f"at {energies[0]:.6g} eV"
+    if len(energies) > 1:
+        where = f"at {len(energies)} energies from {min(energies):.6g} to {max(energies):.6g} eV"
+    return [f"anomalous {where}: {'; '.join(_dispersion_words(*item) for item in anomalous.dispersion.items())}"]
+
+
+def _dispersion_words(element: str, values: Sequence[complex]) -> str:
+    ranges = ([value.real for value in values], [value.imag for value in values])
+    first, second = (f"{min(part):.3g}" + (f" to {max(part):.3g}" if max(part) > min(part) else "") for part in ranges)
+    return f"{element} f' {first}, f'' {second}"
 
 
 def provenance_lines(table: FactorTable, edge: str = "") -> list[str]:
@@ -317,6 +335,7 @@ def _resolved_values(resolved: Resolved) -> dict[str, Any]:
         "spot_scale": resolved.spot_scale,
         "interpolate": bool(resolved.plan.factors.interpolate),
         "structure_factors": _provenance(resolved),
+        "anomalous": _anomalous_values(resolved.anomalous),
         "layers": resolved.plan.detector.layers,
         "layer_step_m": resolved.plan.detector.layer_step,
     }
@@ -329,3 +348,14 @@ def _provenance(resolved: Resolved) -> dict[str, Any] | None:
         return None
     shells = [shell._asdict() for shell in found.shells]
     return asdict(found) | {"shells": shells, "measured": found.measured, "possible": found.possible}
+
+
+def _anomalous_values(anomalous: Anomalous | None) -> dict[str, Any] | None:
+    """f' and f'' in electrons of each element, at each wavelength."""
+    if anomalous is None:
+        return None
+    elements = {
+        element: {"f_prime": [value.real for value in values], "f_double_prime": [value.imag for value in values]}
+        for element, values in anomalous.dispersion.items()
+    }
+    return {"wavelength_angstrom": list(anomalous.wavelength_angstrom), "elements": elements}

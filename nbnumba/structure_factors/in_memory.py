@@ -118,7 +118,7 @@ def of_dataset(table: Any, labels: Sequence[str] | None, cell: Any, space_group:
     if choice.are_intensities:
         values = [np.sqrt(np.maximum(intensities, 0.0)) for intensities in values]
     cell = getattr(table, "cell", None) if cell is None else cell
-    group = getattr(table, "spacegroup", None) if space_group is None else space_group
+    group: Any = getattr(table, "spacegroup", None) if space_group is None else space_group
     hkl = np.stack([np.asarray(rows[by_letter[letter]]) for letter in "hkl"], axis=1)
     minus = values[1] if len(values) > 1 else None
     return of_arrays(hkl, values[0], minus, cell, group.xhm() if hasattr(group, "xhm") else group)
