@@ -116,7 +116,73 @@ HEADER = (
     "PIXEL_SIZE=0.1;\nDISTANCE=50;\nWAVELENGTH=1.1;\nBEAM_CENTER_X=0.4;\nBEAM_CENTER_Y=0.4;\nPHI=3;\nOSC_START=3;\n"
     "OSC_RANGE=0.5;\nTWOTHETA=5;\nCLOSE_DISTANCE=49;\nXDS_ORGX=4;\nXDS_ORGY=4.5;\n"
 )
+XDS_ASCII = """\
+!FORMAT=XDS_ASCII    MERGE=FALSE    FRIEDEL'S_LAW=FALSE
+!SPACE_GROUP_NUMBER=   19
+!UNIT_CELL_CONSTANTS=    31.00    35.00    41.00  90.000  90.000  90.000
+!ITEM_H=1
+!ITEM_K=2
+!ITEM_L=3
+!ITEM_IOBS=4
+!ITEM_SIGMA(IOBS)=5
+!END_OF_HEADER
+     1     2     3  4.000E+00  1.000E+00  1205.3
+    -1    -2     3  7.000E+00  1.000E+00  1205.3
+     1     2     3  9.000E+09 -1.000E+00  1205.3
+     0     2     3 -3.000E+00  1.000E+00  1205.3
+!END_OF_DATA
+"""
+SHELX = """\
+   1   0   0   16.00    2.00   1
+  -1   0   0   18.00    2.00   1
+   0  -1   2-1234.56  123.45   2
+   0   0   0    0.00    0.00   0
+"""
+CRYSTFEL = """\
+CrystFEL reflection list version 2.0
+Symmetry: mmm
+   h    k    l          I    phase   sigma(I)   nmeas
+   1    0    0      16.00        -       2.00      12
+   0    1    2      -4.00        -       2.00       9
+   1    1    2      25.00        -       2.00       9
+End of reflections
+"""
+FCF = """\
+data_shelx
+_cell_length_a 31
+_cell_length_b 35
+_cell_length_c 41
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+loop_
+_space_group_symop_operation_xyz
+'x, y, z'
+'-x, y+1/2, -z'
+loop_
+_refln_index_h
+_refln_index_k
+_refln_index_l
+_refln_F_squared_calc
+1 0 0 16.0
+0 1 0 ?
+1 2 3 4.5
+"""
 SUITE_CASE = {"name": "a", "args": [*CRYSTAL, *DETECTOR, *QUICK], "tags": ["geometry"], "modes": ["spec", "c"]}
+
+
+def _mtz() -> Any:
+    import gemmi
+
+    mtz = gemmi.Mtz(with_base=True)
+    mtz.spacegroup = gemmi.SpaceGroup("P 21 21 21")
+    mtz.set_cell_for_all(gemmi.UnitCell(31, 35, 41, 90, 90, 90))
+    mtz.add_dataset("set")
+    for label, kind in (("FP", "F"), ("SIGFP", "Q"), ("F(+)", "G"), ("F(-)", "G")):
+        mtz.add_column(label, kind)
+    hkl = gemmi.make_miller_array(mtz.cell, mtz.spacegroup, 14.0, unique=True)
+    mtz.set_data(np.column_stack([hkl, *(hkl.sum(axis=1) + n for n in range(4))]).astype(np.float32))
+    return mtz
 
 
 @cache
@@ -147,6 +213,12 @@ def examples() -> dict[str, bytes]:
         "dump": dump,
         "pdb": ATOMS.encode(),
         "cif": gemmi.read_pdb_string(ATOMS).make_mmcif_document().as_string().encode(),
+        "mtz": _mtz().write_to_bytes(),
+        "sf_cif": gemmi.MtzToCif().write_cif_to_string(_mtz()).encode(),
+        "fcf": FCF.encode(),
+        "xds": XDS_ASCII.encode(),
+        "shelx": SHELX.encode(),
+        "crystfel": CRYSTFEL.encode(),
         "toml": experiment.to_toml().encode(),
         "npy": _array(ramp),
         "npz": _arrays(float=ramp.astype(np.float32), other=np.arange(3)),
@@ -279,6 +351,12 @@ FORMATS = {
     "4stol": "curve", "Q": "curve", "pdb": "pdb", "spectrum": "spectrum", "anomalous": "dispersion",
 }  # fmt: skip
 """What the input files of options are; of an option that is not listed, any example."""
+ALTERNATIVES = {
+    "pdb": ("pdb", "cif"),
+    "spectrum": ("spectrum", "spectra.npz"),
+    "hkl": ("hkl", "hkl", "mtz", "sf_cif", "fcf", "xds", "shelx", "crystfel"),
+}
+"""Formats that the option of one takes too."""
 
 
 def _input_options() -> list[Any]:
@@ -299,7 +377,7 @@ def of_files(rng: random.Random) -> Case:
     args += ["-mode", "c"] if rng.random() < 0.2 else []
     for option in options:
         kind = FORMATS.get(option.names[0]) or rng.choice(sorted(examples()))
-        kind = {"pdb": "cif", "spectrum": "spectra.npz"}.get(kind, kind) if rng.random() < 0.5 else kind
+        kind = rng.choice(ALTERNATIVES.get(kind, (kind,)))
         name = f"{option.names[0]}.{'gz' if rng.random() < 0.05 else kind}"
         files[name] = damaged(rng, examples()[kind])
         args += [f"-{option.names[0]}", f"Fe={name}" if kind == "dispersion" else name]

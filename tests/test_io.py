@@ -362,7 +362,7 @@ def test_long_list_is_read_in_chunks_between_which_an_interrupt_is_heard(monkeyp
     text = "# head\n" + "".join(f"{h} 2 3 {h}.5 # {h * 'x'}\n" for h in range(20)) + "20 2 3 20.5"
     whole, load, chunks = hkl_module._fast(text), np.loadtxt, []
     monkeypatch.setattr(np, "loadtxt", lambda chunk, **how: chunks.append(chunk) or load(chunk, **how))
-    monkeypatch.setattr(hkl_module, "_CHUNK", 50)
+    monkeypatch.setattr("nbnumba.formats.rows._CHUNK", 50)
     np.testing.assert_array_equal(hkl_module._fast(text), whole)
     assert len(chunks) > 5
 

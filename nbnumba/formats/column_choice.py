@@ -73,6 +73,8 @@ def chosen(name: str, columns: Sequence[Column], labels: Sequence[str] | None) -
         There is no such column, none at all, or several among which nothing decides: lists those that are there.
     """
     usable = [column for column in columns if column.type in TAKEN]
+    # Some files have columns for all that there could be.
+    usable = [column for column in usable if not np.isnan(column.values()).all()] or usable
     taken = _named(name, columns, labels) if labels else _preferred(name, columns, usable)
     return Choice(taken, tuple(column.label for column in usable if column not in taken))
 
@@ -109,7 +111,7 @@ def _preferred(name: str, columns: Sequence[Column], usable: Sequence[Column]) -
     for kind, preferred in ((F, ()), (F_PAIR, PREFERRED_PAIRS), (INTENSITY_PAIR, PREFERRED_PAIRS),
                             (INTENSITY, PREFERRED_MEANS)):  # fmt: skip
         single = kind in (F, INTENSITY)
-        of_kind = [column for column in usable if column.type == kind and not _MAP.fullmatch(column.label)]
+        of_kind = [column for column in usable if column.type == kind and not _MAP.fullmatch(column.names[1])]
         candidates = [(column,) for column in of_kind] if single else _pairs(of_kind)
         best = [found for wanted in preferred for found in candidates if found[0].names[1] == wanted]
         if len(candidates) == 1 or best:

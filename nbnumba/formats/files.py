@@ -201,11 +201,11 @@ def read_text(path: Path, what: str, most: int = MOST_BYTES) -> str:
     InputFileError
         As :func:`read_unpacked`, or the content is not text: names the format where it is a known one.
     """
-    return text_of(path, read_unpacked(path, what, most), what)
+    return as_text(path, read_unpacked(path, what, most), what)
 
 
-def text_of(path: Path, content: bytes, what: str) -> str:
-    """The text of what was read and unpacked; raises as :func:`read_text` does where it is none."""
+def as_text(path: Path, content: bytes, what: str) -> str:
+    """As :func:`read_text`, of what was read already; ``path`` is for errors."""
     name = os.fspath(path)
     found = binary_format(content)
     if found is not None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import os
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputFileError, NbnumbaWarning
-from .files import Path, read_text, replacing
+from .files import Path, as_text, read_unpacked, replacing
 from .recognition import text_format
-from .rows import Row, rows
+from .rows import Row, loaded, rows
 
 LIST = "the list of structure factors"
-_CHUNK = 2**20
 _LARGEST_INDEX = 2**31 - 1
 _ROUNDED_BELOW = 0.4
 _RIGHT = "a reflection is h k l F, whole h, k, l and F >= 0"
@@ -42,11 +39,12 @@ def read_hkl(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]
     NbnumbaWarning
         Indices less than 0.4 from a whole number were rounded.
     """
-    return list_of_text(path, read_text(path, LIST))
+    return hkl_of(path, read_unpacked(path, LIST))
 
 
-def list_of_text(path: Path, text: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """As :func:`read_hkl`, of a text that was read from ``path``."""
+def hkl_of(path: Path, content: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """As :func:`read_hkl`, of what was read already: a pipe is read once."""
+    text = as_text(path, content, LIST)
     other = text_format(text)
     if other is not None:
         raise InputFileError(f"{os.fspath(path)}: is {other[0]}, not {LIST}: {other[1]}")
@@ -79,26 +77,12 @@ def write_hkl(path: Path, hkl: npt.NDArray[np.integer], amplitudes: npt.NDArray[
 
 def _fast(text: str) -> npt.NDArray[np.float64] | None:
     """All rows by NumPy's compiled reader, or None where any of them needs a closer look."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            values = np.concatenate([
-                np.loadtxt(io.StringIO(chunk), usecols=(0, 1, 2, 3), ndmin=2) for chunk in _chunks(text)
-            ])  # fmt: skip
-    except (ValueError, Warning):
+    values = loaded(text, (0, 1, 2, 3))
+    if values is None:
         return None
     hkl, amplitudes = values[:, :3], values[:, 3]
     whole = np.all(np.abs(hkl) <= _LARGEST_INDEX) and np.array_equal(hkl, np.rint(hkl))
     return values if whole and np.all(np.isfinite(amplitudes) & (amplitudes >= 0)) else None
-
-
-def _chunks(text: str) -> Iterator[str]:
-    """Whole lines of about a megabyte: Ctrl-C is heard only when the compiled reader returns."""
-    start = 0
-    while start < len(text):
-        end = text.find("\n", start + _CHUNK) + 1 or len(text)
-        yield text[start:end]
-        start = end
 
 
 def _careful(path: Path, text: str) -> npt.NDArray[np.float64]:

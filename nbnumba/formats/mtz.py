@@ -13,8 +13,8 @@ from ..errors import InputFileError
 from .column_choice import Column, chosen
 from .gemmi_files import as_file, gemmi_errors
 from .observations import Observations, given_cell, miller_indices
+from .recognition import MTZ
 
-MTZ = "an MTZ file"
 _RECORD = 80
 _COPY = "it is truncated or damaged; copy it again"
 _MOST_COUNTED = 1000
@@ -39,9 +39,9 @@ def read_mtz(name: str, content: bytes, labels: Sequence[str] | None) -> Observa
         The file is damaged, or unmerged; there are no such columns.
     """
     _check_header(name, content)
-    with gemmi_errors(name, MTZ, "its reflections"), as_file(name, content) as path:
+    with gemmi_errors(name, MTZ.what, "its reflections"), as_file(name, content) as path:
         mtz = gemmi.read_mtz_file(path)
-    with gemmi_errors(name, MTZ, "its reflections"):
+    with gemmi_errors(name, MTZ.what, "its reflections"):
         table = np.array(mtz.array)
         columns = [
             Column(column.label, column.type, partial(_values, table, number))
@@ -75,7 +75,7 @@ def _check_header(name: str, content: bytes) -> None:
     """Refuse unmerged files, and counts that gemmi would reserve memory for before it meets the end of the file."""
     order = ">" if len(content) > 9 and content[9] & 0xF0 == 0x10 else "<"
     if len(content) < 2 * _RECORD:
-        raise InputFileError(f"{name}: {len(content)} bytes are too few for {MTZ}: {_COPY}")
+        raise InputFileError(f"{name}: {len(content)} bytes are too few for {MTZ.what}: {_COPY}")
     words = int(np.frombuffer(content, f"{order}i4", 1, 4)[0])
     words = int(np.frombuffer(content, f"{order}i8", 1, 12)[0]) if words == -1 else words
     start = 4 * (words - 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import gemmi
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from ..arrays import HoldsArrays
 from ..errors import InputFileError
 from ..experiment import Cell
+from .files import Path
+from .rows import nth_row, table
 
 MOST_INDEX = 32_767
 """Of a reflection: that of 0.3 Å in a cell of 10 000 Å."""
@@ -55,3 +57,34 @@ def given_cell(parameters: tuple[float, ...] | list[float]) -> Cell | None:
     """The six constants of a file; None where they are those that stand for no cell, all 0 or edges of 1 Å."""
     a, b, c, alpha, beta, gamma = map(float, parameters)
     return None if a == b == c and a in (0.0, 1.0) else (a, b, c, alpha, beta, gamma)
+
+
+def listed(
+    path: Path, text: str, columns: Mapping[str, int], right: str
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+    """Rows of text as Miller indices (n, 3) and the further columns (n, m).
+
+    Parameters
+    ----------
+    path : path
+        Where the text is from, for errors.
+    text : str
+        Content of the file, with blank lines in place of all that is no row, so that errors name the line.
+    columns : mapping of str to int
+        Names and numbers, from 0, of h, k, l and the others.
+    right : str
+        What a row is, for errors.
+
+    Raises
+    ------
+    InputFileError
+        A row that is none: names the line.
+    """
+    values = table(path, text, columns, right)
+    hkl = miller_indices(values[:, :3], lambda row, problem: nth_row(path, text, row).error(problem))
+    return hkl, values[:, 3:]
+
+
+def only(text: str, start: int, end: int) -> str:
+    """What stands between two places, after as many empty lines as there were."""
+    return "\n" * text.count("\n", 0, start) + text[start:end]

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import re
+from typing import Literal, NamedTuple
+
+Reader = Literal["mtz", "cif", "xds", "crystfel", "shelx", "free shelx"]
+"""Of reflections; ``formats/reflections.py`` has them."""
+
+
+class Known(NamedTuple):
+    """A format by its name, the way on for whoever gave it elsewhere, and what reads its reflections, if anything."""
+
+    what: str
+    advice: str
+    reader: Reader | None = None
+
 
 _HEAD_BYTES = 4096
-_AS_F = "write its F as lines of h k l F, all of P 1: no symmetry is applied"
-_AS_ROOT = "it holds intensities; write their square roots as lines of h k l F, all of P 1: no symmetry is applied"
+_TAKEN = "give it as -hkl"
+_CONVERT = "convert it to MTZ, as phenix.reflection_file_converter does, and give that as -mtz"
+_MERGE = "merge it, as pointless and aimless do, and give the MTZ as -mtz"
 _UNPACK = "unpack it first; only gzip is read packed"
 _MODEL = "give it as -pdb"
 _IMAGE = "-img and -mask read SMV images alone"
 
 _BEGINNINGS: dict[bytes, tuple[str, str]] = {
-    b"MTZ ": ("an MTZ file", _AS_F),
     b"\x89HDF\r\n\x1a\n": ("an HDF5 file", "nothing in it is read"),
     b"PK\x03\x04": ("a zip archive", _UNPACK),
     b"PK\x05\x06": ("an empty zip archive", _UNPACK),
@@ -33,14 +46,19 @@ _BEGINNINGS: dict[bytes, tuple[str, str]] = {
 }
 """What a file of some format begins with, what it is called, and what to do with it."""
 
-_XDS = ("a reflection file of XDS", _AS_ROOT)
-_LINES: list[tuple[str, tuple[str, str]]] = [
+MTZ = Known("an MTZ file", "give it as -mtz or -hkl", "mtz")
+_XDS = Known("a reflection file of XDS", _TAKEN, "xds")
+_CRYSTFEL = Known("a reflection list of CrystFEL", _TAKEN, "crystfel")
+SF_CIF = Known("a CIF of structure factors", "give it as -cif_sf or -hkl", "cif")
+_LINES: list[tuple[str, tuple[str, str] | Known]] = [
     (r"!FORMAT=XDS_ASCII|!OUTPUT_FILE=|!FORMAT=", _XDS),
-    (r"CrystFEL reflection list", ("a reflection list of CrystFEL", _AS_ROOT)),
-    (r"CrystFEL stream format", ("a stream of CrystFEL", "merge it first, and write F as lines of h k l F")),
+    (r"CrystFEL reflection list", _CRYSTFEL),
+    (r"CrystFEL stream format",
+     ("a stream of CrystFEL", "merge it, as process_hkl or partialator do, and give the list as -hkl")),
     (r"\s*X?PARM\.XDS|\s*XPARM", ("a parameter file of XDS", "write its matrix as rows x, y, z of a*, b*, c*")),
-    (r"\s*1[ \t]*\n[ \t]*-98\d[ \t]*\n", ("a merged SCALEPACK file", _AS_ROOT)),
-    (r"[ \t]*\d{1,3}[ \t]+[a-zA-Z][ \t]?\d[^\n]*\n[ \t]*-?\d+(?:[ \t]+-?\d+){8} *\n", ("a SCALEPACK file", _AS_ROOT)),
+    (r"\s*1[ \t]*\n[ \t]*-98\d[ \t]*\n",
+     ("a merged SCALEPACK file", "convert it to MTZ, as scalepack2mtz does, and give that as -mtz")),
+    (r"[ \t]*\d{1,3}[ \t]+[a-zA-Z][ \t]?\d[^\n]*\n[ \t]*-?\d+(?:[ \t]+-?\d+){8} *\n", ("a SCALEPACK file", _MERGE)),
     (r"(?:HEADER|CRYST1|ATOM  |HETATM|REMARK|TITLE |EXPDTA|COMPND|MODEL )", ("a PDB file", _MODEL)),
     (r"\s*<(?:!DOCTYPE|html|\?xml)", ("a page of the web, or XML", "get the data themselves")),
     (r"\{\s*HEADER_BYTES", ("an SMV image", "give it as -img or -mask")),
@@ -48,35 +66,53 @@ _LINES: list[tuple[str, tuple[str, str]]] = [
 ]  # fmt: skip
 _CNS = re.compile(r"^[ \t]*(?:NREF\w*[ \t]*=|DECL\w* |INDE\w*[ \t]+-?\d+)", re.IGNORECASE | re.MULTILINE)
 _CIF = re.compile(r"^data_", re.IGNORECASE | re.MULTILINE)
+_REFLECTIONS = re.compile(r"^[ \t]*_(?:(?:diffrn_)?refln[._]index_h|shelx_hkl_file)\s", re.IGNORECASE | re.MULTILINE)
 _SHELX_END = re.compile(r"^ {3}0 {3}0 {3}0(?: +[0.]+)+[ \t]*$", re.MULTILINE)
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_FREE_ROW = re.compile(rf"[ \t]*(?:[-+]?\d+[ \t]+){{3}}{_NUMBER}[ \t]+{_NUMBER}(?:[ \t]+[-+]?\d+)?[ \t]*")
+_FREE_END = re.compile(r"[ \t]*0(?:[ \t]+0){2}(?:[ \t]+0+\.?0*){2,3}")
+_ZERO = re.compile(r"^[ \t]*0(?:[ \t]+0){2}[ \t]", re.MULTILINE)
 
 
-def binary_format(content: bytes) -> tuple[str, str] | None:
+def binary_format(content: bytes) -> Known | None:
     """What a file is whose first bytes are those of a known format, and the way on; None for any other."""
+    if content.startswith(b"MTZ "):
+        return MTZ
     for beginning, found in _BEGINNINGS.items():
         if content.startswith(beginning):
-            return found
+            return Known(*found)
     if content[208:212] == b"MAP ":
-        return "a CCP4 map", "nothing in it is read"
+        return Known("a CCP4 map", "nothing in it is read")
     if b"dials::af::reflection_table" in content[:_HEAD_BYTES]:
-        return "a reflection table of DIALS", _AS_F
+        return Known("a reflection table of DIALS", "merge it, as dials.merge does, and give the MTZ as -mtz")
     return None
 
 
-def text_format(text: str) -> tuple[str, str] | None:
+def text_format(text: str) -> Known | None:
     """The same for text: lists of reflections that other programs write, models, images, pages."""
     for pattern, found in _LINES:
         if re.match(pattern, text):
-            return found
+            return Known(*found)
     head = text[:_HEAD_BYTES]
     if _CNS.search(head):
-        return "a reflection file of CNS", _AS_F
+        return Known("a reflection file of CNS", _CONVERT)
     if _CIF.search(head):
-        reflections = "_refln" in text
-        return ("a CIF of structure factors", _AS_F) if reflections else ("an mmCIF file", _MODEL)
+        return SF_CIF if _REFLECTIONS.search(text) else Known("an mmCIF file", _MODEL)
     if _is_shelx(text):
-        return "a reflection file of SHELX, which ends with 0 0 0", _AS_ROOT
+        return Known("a reflection file of SHELX, which ends with 0 0 0", _TAKEN, "shelx")
     return None
+
+
+def is_free_shelx(text: str) -> bool:
+    """Whether it is SHELX's list in free columns: rows of h k l I sigma, with a batch or not, the last one all zeros.
+
+    A list of h k l F with two further columns differs in that last row alone, so that :func:`text_format` lets it pass.
+    """
+    body = text.rstrip()
+    end = body.rfind("\n") + 1
+    first = [row for row in body[: min(end, _HEAD_BYTES)].split("\n")[:5] if row]
+    alike = bool(first) and all(map(_FREE_ROW.fullmatch, first))
+    return alike and _FREE_END.fullmatch(body, end) is not None and _ZERO.search(body, 0, end) is None
 
 
 def _is_shelx(text: str) -> bool:

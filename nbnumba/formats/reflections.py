@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +16,21 @@ from ..arrays import HoldsArrays
 from ..errors import InputFileError
 from ..experiment import Cell
 from ..unit_cell import why_no_cell
-from .files import Path, read_unpacked
+from .crystfel import read_crystfel
+from .files import Path, as_text, read_unpacked
 from .gemmi_files import gemmi_errors
 from .merging import Merged, merged
 from .mtz import read_mtz
 from .observations import Observations
+from .recognition import MTZ, SF_CIF, Reader, binary_format, is_free_shelx, text_format
+from .sf_cif import read_sf_cif
+from .shelx import read_fixed_shelx, read_free_shelx
+from .xds import read_xds
 
 Kind = Literal["any", "mtz", "cif"]
 
 WHAT = "the reflection file"
+_KINDS = {"any": WHAT, "mtz": MTZ.what, "cif": SF_CIF.what}
 _P1 = "P 1"
 
 
@@ -57,7 +64,8 @@ def read_reflections(
     Parameters
     ----------
     path : path
-        An MTZ file, gzipped or not.
+        MTZ; structure-factor mmCIF or CIF; XDS_ASCII.HKL or INTEGRATE.HKL; a list of SHELX (HKLF 4) or CrystFEL.
+        Gzipped or not, told apart by content.
     kind : {"any", "mtz", "cif"}
         What it must be; "any": told by content.
     labels : sequence of str, optional
@@ -86,9 +94,37 @@ def reflections_of(
 ) -> Reflections | None:
     """As :func:`read_reflections`, of what was read already: a pipe is read once."""
     name = os.fspath(path)
-    if not content.startswith(b"MTZ "):
-        return None
-    return _merged(name, read_mtz(name, content, labels), space_group)
+    reader = _reader(path, content, kind)
+    if labels and reader not in ("mtz", "cif"):
+        raise InputFileError(f"{name}: -labels {' '.join(labels)}: only MTZ and CIF have columns by name; leave it out")
+    return None if reader is None else _merged(name, _rows(path, content, reader, labels), space_group)
+
+
+def _reader(path: Path, content: bytes, kind: Kind) -> Reader | None:
+    """What is to read a file, None for a list of h k l F; refuses what is no reflection file, or not of this kind."""
+    name, known = os.fspath(path), binary_format(content) or text_format(_loosely(content))
+    if kind != "any" and known is None:
+        raise InputFileError(f"{name}: is not {_KINDS[kind]}: give a list of h k l F as -hkl")
+    if known is not None and (known.reader is None or kind not in ("any", known.reader)):
+        raise InputFileError(f"{name}: is {known.what}, not {_KINDS[kind]}: {known.advice}")
+    if known is None:
+        return "free shelx" if is_free_shelx(as_text(path, content, WHAT)) else None
+    return known.reader
+
+
+def _rows(path: Path, content: bytes, reader: Reader, labels: Sequence[str] | None) -> Observations:
+    name = os.fspath(path)
+    if reader == "mtz":
+        return read_mtz(name, content, labels)
+    if reader == "cif":
+        return read_sf_cif(name, _loosely(content), labels)
+    read = {"xds": read_xds, "crystfel": read_crystfel, "shelx": read_fixed_shelx, "free shelx": read_free_shelx}
+    return read[reader](name, as_text(path, content, WHAT))
+
+
+def _loosely(content: bytes) -> str:
+    """Text whatever the encoding: old files have names of authors in Latin-1; all that counts here is ASCII."""
+    return content.removeprefix(codecs.BOM_UTF8).decode("latin-1").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _merged(name: str, rows: Observations, space_group: str | None) -> Reflections:
@@ -122,7 +158,7 @@ def _group(name: str, rows: Observations, space_group: str | None) -> gemmi.Spac
     if space_group is not None:
         angles = (0.0, 0.0) if rows.cell is None else (rows.cell[3], rows.cell[5])
         group = gemmi.find_spacegroup_by_name(space_group, *angles)
-        if group is None:
+        if group is None or space_group.strip() == "0":  # which gemmi takes for P 1
             raise InputFileError(f"{name}: -space_group {space_group!r} is not known; give one as 'P 21 21 21'")
         return group
     if rows.group is None and rows.why_no_group:

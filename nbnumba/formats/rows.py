@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from ..errors import InputFileError
 from .files import Path
+
+_CHUNK = 2**20
 
 
 class Row(NamedTuple):
@@ -66,6 +74,64 @@ def rows(path: Path, text: str, separators: str = "") -> Iterator[Row]:
         fields = (separator.sub(" ", content) if separator else content).split()
         if fields:
             yield Row(os.fspath(path), number, line.strip(), fields)
+
+
+def nth_row(path: Path, text: str, number: int) -> Row:
+    """One of the rows, counted from 0."""
+    return next(islice(rows(path, text), number, None))
+
+
+def table(path: Path, text: str, columns: Mapping[str, int], right: str) -> npt.NDArray[np.float64]:
+    """Columns of finite numbers from all rows.
+
+    Parameters
+    ----------
+    path : path
+        Where the text is from, for errors.
+    text : str
+        Content of the file.
+    columns : mapping of str to int
+        What errors call each, and its number, counted from 0.
+    right : str
+        What a row is, for errors.
+
+    Returns
+    -------
+    ndarray of float64, shape (rows, columns)
+
+    Raises
+    ------
+    InputFileError
+        A row that lacks a column, or whose number is none: names the line.
+    """
+    values = loaded(text, tuple(columns.values()))
+    if values is not None and np.isfinite(values).all():
+        return values
+    found = []
+    for row in rows(path, text):
+        if len(row.fields) <= max(columns.values()):
+            raise row.error(f"{len(row.fields)} columns where {max(columns.values()) + 1} are needed ({right})")
+        found.append([row.as_float(name, row.fields[number]) for name, number in columns.items()])
+    return np.array(found).reshape(-1, len(columns))
+
+
+def loaded(text: str, columns: Sequence[int]) -> npt.NDArray[np.float64] | None:
+    """Columns by NumPy's compiled reader, or None where any row needs a closer look."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return np.concatenate([np.loadtxt(io.StringIO(chunk), usecols=columns, ndmin=2) for chunk in _chunks(text)])
+    except (ValueError, Warning):
+        return None
+
+
+def _chunks(text: str) -> Iterator[str]:
+    """Whole lines of about a megabyte: Ctrl-C is heard only when the compiled reader returns."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start + _CHUNK) + 1 or len(text)
+        yield text[start:end]
+        start = end
 
 
 def _short(text: str) -> str:

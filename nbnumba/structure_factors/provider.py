@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from ..arrays import HoldsArrays
 from ..errors import InputFileError, NbnumbaWarning, ResourceError
 from ..formats.dump import read_dump
-from ..formats.files import Path, read_text, read_unpacked, text_of
-from ..formats.hkl import LIST, list_of_text
+from ..formats.files import Path, read_text, read_unpacked
+from ..formats.hkl import LIST, hkl_of
 from ..formats.reflections import Kind, Reflections, reflections_of
 from ..formats.rows import rows
 from .box import damping
@@ -83,7 +83,7 @@ def reflections_in(
     """What a file of reflections holds, which its content tells; errors as of the readers."""
     content = read_unpacked(path, LIST)
     found = reflections_of(path, content, kind, labels, space_group)
-    return found if found is not None else ListOfP1(os.fspath(path), *list_of_text(path, text_of(path, content, LIST)))
+    return found if found is not None else ListOfP1(os.fspath(path), *hkl_of(path, content))
 
 
 @kept_while_same(lambda given: given)
