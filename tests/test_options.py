@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbnumba.errors import NbnumbaWarning, UsageError
-from nbnumba.experiment import Background, Beam, Detector, Experiment, changed
+from nbnumba.experiment import Background, Beam, Detector, Experiment, FurtherLattice, changed
 from nbnumba.nanobragg.command import Command, Outputs, Run
 from nbnumba.nanobragg.help import help_text, parser
 from nbnumba.nanobragg.kinds import FILE, INTEGER
@@ -59,6 +59,11 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("mosaic mosaici mosaic_spread", ("0.3",), "crystal.mosaic_spread_deg", 0.3),
     ("mosaic_domains mosaic_dom", ("9",), "crystal.mosaic_domains", 9),
     ("mosaic_seed", ("9",), "crystal.mosaic_seed", 9),
+    ("spot_scale", ("1e6",), "crystal.spot_scale", 1e6),
+    ("crystal_mm", ("0.05",), "crystal.whole_size_mm", (0.05, 0.05, 0.05)),
+    ("crystal_mm", ("0.05", "0.1", "0.2"), "crystal.whole_size_mm", (0.05, 0.1, 0.2)),
+    ("lattice", ("misset=1,-2,3",), "crystal.lattices", (FurtherLattice(misset_deg=(1.0, -2.0, 3.0)),)),
+    ("lattice", ("mat=A.mat", "weight=0.5"), "crystal.lattices", (FurtherLattice(0.5, matrix_file="A.mat"),)),
     ("img", ("a.img",), "detector.header_file", "a.img"),
     ("mask", ("m.img",), "detector.mask_file", "m.img"),
     ("pixel", ("0.2",), "detector.pixel_mm", 0.2),
@@ -114,12 +119,22 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("round_div", (), "beam.round_divergence", True),
     ("square_div", (), "beam.round_divergence", False),
     ("sourcefile", ("s.txt",), "beam.source_file", "s.txt"),
+    ("hdiv_sigma", ("0.5",), "beam.horizontal_divergence_sigma_mrad", 0.5),
+    ("vdiv_sigma", ("0.5",), "beam.vertical_divergence_sigma_mrad", 0.5),
+    ("spectrum", ("s.lam",), "beam.spectrum_file", "s.lam"),
+    ("spectrum_number", ("3",), "beam.spectrum_number", 3),
+    ("spectrum_bins", ("20",), "beam.spectrum_bins", 20),
+    ("pink", ("9500", "100"), "beam.pink_ev", (9500.0, 100.0, 100.0)),
+    ("pink", ("9500", "100", "50"), "beam.pink_ev", (9500.0, 100.0, 50.0)),
+    ("two_colour", ("9500", "1", "9400", "0.5"), "beam.two_colour", (9500.0, 1.0, 9400.0, 0.5)),
+    ("sase", ("9500", "20", "0.5"), "beam.sase_ev", (9500.0, 20.0, 0.5)),
     ("polar", ("0.9",), "beam.kahn_factor", 0.9),
     ("nopolar", (), "beam.polarization_correction", False),
     ("fluence", ("1e29",), "beam.fluence_per_m2", 1e29),
     ("flux", ("1e12",), "beam.flux_per_s", 1e12),
     ("exposure", ("0.1",), "beam.exposure_s", 0.1),
     ("beamsize", ("0.05",), "beam.size_mm", 0.05),
+    ("beam_profile", ("gauss",), "beam.profile", "gauss"),
     ("phi", ("-1",), "scan.phi_deg", -1.0),
     ("osc", ("2",), "scan.oscillation_deg", 2.0),
     ("phistep", ("0.5",), "scan.step_deg", 0.5),
@@ -187,8 +202,10 @@ def trial(option: Option) -> tuple[str, tuple[str, ...], str, Any]:
         return names, (), *next(item for item in option.sets.items() if "." in item[0])
     words = tuple("a.file" if option.kind is FILE else value.split("|")[-1] if "|" in value else "2"
                   for value in option.values)  # fmt: skip
+    if option.names[0] == "lattice":
+        words = ("weight=2", "cells=3,4,5")
     read = tuple(option.kind.read(word) for word in words)
-    value = option.convert(read if len(read) > 1 else read[0])
+    value = option.convert(read if len(option.values) > 1 else read[0])
     return names, words, option.targets[0], (value,) if option.repeats else value
 
 

@@ -6,17 +6,16 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import gemmi
 import numpy as np
 
-from ..errors import InputFileError, NbnumbaError, NbnumbaWarning, ResourceError
+from ..errors import InputFileError, NbnumbaWarning
 from ..experiment import Cell
 from ..unit_cell import why_no_cell
 from .files import Path, read_unpacked
+from .gemmi_files import gemmi_errors
 from .pdb import tidy_pdb
 
 B_PER_U = 8.0 * math.pi**2
@@ -106,21 +105,6 @@ def read_model(path: Path, cell: Cell | None = None) -> Model:
         _share_special_positions(structure)
     structure.name = name
     return Model(structure, is_small_molecule)
-
-
-@contextmanager
-def gemmi_errors(name: str) -> Iterator[None]:
-    """Whatever gemmi raises about a file, as one line that names it."""
-    try:
-        yield
-    except (NbnumbaError, Warning):
-        raise
-    except MemoryError as error:
-        raise ResourceError(f"{name}: there is not enough memory for its structure factors: raise -dmin") from error
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        reason = re.sub(r"^string:(\d+)\S*", r"line \1:", reason).removeprefix("string: ")
-        raise InputFileError(f"{name} cannot be read as a PDB, mmCIF or CIF file: {reason}") from error
 
 
 def _parsed(name: str, content: bytes) -> tuple[gemmi.Structure, bool]:

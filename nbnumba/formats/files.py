@@ -201,7 +201,11 @@ def read_text(path: Path, what: str, most: int = MOST_BYTES) -> str:
     InputFileError
         As :func:`read_unpacked`, or the content is not text: names the format where it is a known one.
     """
-    content = read_unpacked(path, what, most)
+    return text_of(path, read_unpacked(path, what, most), what)
+
+
+def text_of(path: Path, content: bytes, what: str) -> str:
+    """The text of what was read and unpacked; raises as :func:`read_text` does where it is none."""
     name = os.fspath(path)
     found = binary_format(content)
     if found is not None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputFileError, NbnumbaWarning
-from .files import Path, read_text
+from .files import Path, read_text, replacing
 from .recognition import text_format
 from .rows import Row, rows
 
@@ -42,7 +42,11 @@ def read_hkl(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]
     NbnumbaWarning
         Indices less than 0.4 from a whole number were rounded.
     """
-    text = read_text(path, LIST)
+    return list_of_text(path, read_text(path, LIST))
+
+
+def list_of_text(path: Path, text: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """As :func:`read_hkl`, of a text that was read from ``path``."""
     other = text_format(text)
     if other is not None:
         raise InputFileError(f"{os.fspath(path)}: is {other[0]}, not {LIST}: {other[1]}")
@@ -50,6 +54,27 @@ def read_hkl(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]
     if values is None:
         values = _careful(path, text)
     return values[:, :3].astype(np.int64), values[:, 3].copy()
+
+
+def write_hkl(path: Path, hkl: npt.NDArray[np.integer], amplitudes: npt.NDArray[np.float64]) -> None:
+    """Write a list that :func:`read_hkl` reads again, bit by bit.
+
+    Parameters
+    ----------
+    path : path
+        File to be replaced.
+    hkl : int array, shape (n, 3)
+    amplitudes : float64 array, shape (n,)
+        F in electrons.
+
+    Raises
+    ------
+    ResourceError
+        The file cannot be written.
+    """
+    with replacing(path) as file:
+        for (h, k, l), f in zip(hkl.tolist(), amplitudes.tolist(), strict=True):
+            file.write(b"%d %d %d %s\n" % (h, k, l, repr(f).encode()))
 
 
 def _fast(text: str) -> npt.NDArray[np.float64] | None:

@@ -88,7 +88,8 @@ def kind_of(types: Iterable[Any], right: Right, is_infinite: bool, judged: bool)
         return Kind(f"a finite number{{unit}}, {bound}", _checked(_float, lambda x: is_right(x) and x < math.inf))
     if float in scalars:
         return NUMBER
-    return FILE if str in scalars else choice(*words_of(types))
+    words = words_of(types)
+    return choice(*words) if words and str not in scalars else FILE
 
 
 def words_of(types: Iterable[Any]) -> tuple[str, ...]:

@@ -38,6 +38,8 @@ class Option:
     default: str = ""
     convert: Callable[[Any], Any] = lambda value: value
     """From the unit of the command line to that of the targets."""
+    words: Callable[[Any], Any] = lambda value: value
+    """The way back, where the value is not the words themselves: one word, or a sequence of them."""
     sets: Mapping[str, Any] = field(default_factory=dict)
     """Settings that its presence alone makes."""
     fewest: int | None = None

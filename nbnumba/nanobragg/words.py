@@ -87,7 +87,7 @@ def _words(option: Option, wanted: Mapping[str, Any]) -> list[str]:
     if not option.values:
         return [name]
     value = wanted[option.targets[0]]
-    return [word for item in (value if option.repeats else (value,)) for word in _once(name, item)]
+    return [word for item in (value if option.repeats else (value,)) for word in _once(name, option.words(item))]
 
 
 def _once(name: str, value: Any) -> list[str]:

@@ -141,11 +141,13 @@ def pixels_of_direct_beam(
 
 def _is_brightest_at_origin(factors: FactorsPlan) -> bool:
     place = tuple(-first for first in factors.first)
-    if not all(0 <= index < size for index, size in zip(place, factors.table.shape, strict=True)):
+    if not all(0 <= index < size for index, size in zip(place, factors.table.shape[1:], strict=True)):
         return False
-    direct = factors.table[place]
-    bright = direct / _OUTSHINES
-    return bool(factors.default < bright and np.count_nonzero(factors.table >= bright) == 1)
+    # At every wavelength: each has one F as bright as half of F(0 0 0), F(0 0 0) itself.
+    return all(
+        factors.default < bright and np.count_nonzero(table >= bright) == 1
+        for table, bright in ((table, table[place] / _OUTSHINES) for table in factors.table)
+    )
 
 
 def _warn(text: str) -> None:

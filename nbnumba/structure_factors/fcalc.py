@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ..errors import NbnumbaWarning, ResourceError
 from ..experiment import Cell
-from ..formats.coordinates import Model, gemmi_errors, read_model
+from ..formats.coordinates import Model, read_model
+from ..formats.gemmi_files import gemmi_errors
 
 MOST_MAP_POINTS = 1 << 30
 """Of the density map: 4 GiB, and as much for its transform. In a cell of right angles the sphere has a seventh as many

@@ -424,6 +424,22 @@ def source_rows(upstream: Vector = (-1.0, 0.0, 0.0)) -> st.SearchStrategy[list[l
     return st.lists(row, min_size=1, max_size=4)
 
 
+@st.composite
+def spectrum_rows(draw: st.DrawFn) -> list[tuple[float, float]]:
+    """Two columns of a spectrum, energies in eV or wavelengths in Å up or down, and photons, of some none.
+
+    Returns
+    -------
+    SearchStrategy
+        Of list of tuples of 2 floats.
+    """
+    in_angstrom = draw(st.booleans())
+    axis = grid(0.5, 3) if in_angstrom else grid(4000, 20000, 1)
+    first = sorted(draw(st.lists(axis, min_size=1, max_size=4, unique=True)), reverse=draw(st.booleans()))
+    photons = draw(st.lists(grid(0, 5), min_size=len(first), max_size=len(first)).filter(any))
+    return list(zip(first, photons, strict=True))
+
+
 def amorphous_rows() -> st.SearchStrategy[list[tuple[float, float]]]:
     """Rows of an abscissa in Å⁻¹ and F in electrons.
 
