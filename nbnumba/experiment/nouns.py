@@ -252,6 +252,12 @@ class StructureFactors(Noun):
     """Elements of ``coordinate_file`` that scatter anomalously at each wavelength of the beam, as "Se" by tables or as
     "Se=file" by rows of E (eV) f' f''; None: those heavier than Ca, S and P above 1.5 Å, at the mean wavelength."""
 
+    @property
+    def curve_files(self) -> dict[str, str | None]:
+        """The elements of ``anomalous``, each with the file of its curve where one is named; the later one counts."""
+        words = (word.partition("=") for word in self.anomalous or ())
+        return {symbol.capitalize(): file if equals else None for symbol, equals, file in words}
+
     @classmethod
     def from_arrays(
         cls, hkl: Any, f: Any, f_minus: Any = None, *, cell: Values[float] | None = None,

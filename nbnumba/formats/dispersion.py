@@ -18,7 +18,7 @@ from .rows import Row, rows
 _COLUMNS = "E f' f''"
 _ROW = "a row is E_in_eV f' f''"
 LOWEST_EV, HIGHEST_EV = 100.0, 1e6
-"""Beyond these, energies were not given in eV."""
+"""Beyond these, energies were not given in eV, and formulas give numbers that mean nothing."""
 _LARGEST = 1e4
 """Electrons: a hundred times what an atom has."""
 ROUNDING = 1e-9

@@ -1,13 +1,11 @@
 """Which elements of a model scatter anomalously, how strongly, and which wavelengths the beam has for them."""
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arrays import HoldsArrays
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Experiment
 from ..formats.dispersion import DispersionCurve
@@ -17,8 +15,8 @@ from .sources import Sources
 if TYPE_CHECKING:
     from ..formats.coordinates import Model
 
-Dispersion = dict[str, tuple[complex, ...]]
-"""f' + i f'' in electrons of each element in each channel."""
+Dispersion = tuple[tuple[str, tuple[complex, ...]], ...]
+"""Elements, each with f' + i f'' in electrons in every channel, which is a wavelength for which F is calculated."""
 
 HEAVIER_THAN = 20
 """Calcium: the elements beyond it have an edge that diffraction is measured near."""
@@ -27,21 +25,10 @@ LIGHT_ABOVE_ANGSTROM = 1.5
 """From which wavelength on these matter, far as it is from their edges: 5.0 Å and 5.8 Å."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Anomalous(HoldsArrays):
-    """What scatters anomalously; a channel is a wavelength for which F is calculated."""
-
-    dispersion: Dispersion
-    wavelength_angstrom: tuple[float, ...]
-    """Of each channel."""
-    channel: np.ndarray
-    """Which channel the F of each source is of, int64 (sources,)."""
-
-
-def anomalous_scattering(
+def dispersion_of(
     experiment: Experiment, model: "Model | None", curves: Mapping[str, DispersionCurve], sources: Sources
-) -> Anomalous | None:
-    """What ``structure_factors.anomalous`` says, or else what the wavelength makes likely; None: nothing.
+) -> Dispersion:
+    """What ``structure_factors.anomalous`` says scatters anomalously, or else what the wavelength makes likely.
 
     Parameters
     ----------
@@ -52,6 +39,12 @@ def anomalous_scattering(
         Of those elements that have a file of their own.
     sources : Sources
         Of the beam.
+
+    Returns
+    -------
+    tuple
+        Of elements that are named, a channel for each of the different wavelengths of the sources, ascending; of those
+        that are likely, a single one: the mean.
 
     Raises
     ------
@@ -69,24 +62,17 @@ def anomalous_scattering(
     if model is None:
         if named:
             raise UsageError(f"-anomalous {named[0]}: -pdb must name a file of its atoms")
-        return None
+        return ()
     if named is None:
-        mean = float(np.average(sources.wavelength_angstrom, weights=sources.weight))
-        wavelengths, channel = (mean,), np.zeros(len(sources.weight), dtype=np.int64)
-        dispersion = _likely(model, mean)
-    else:
-        distinct, inverse = np.unique(sources.wavelength_angstrom, return_inverse=True)
-        wavelengths, channel = tuple(distinct.tolist()), inverse.astype(np.int64)
-        energies = tuple(map(ev_from_angstrom, wavelengths))
-        dispersion = _named(experiment, model, curves, energies)
-    return Anomalous(dispersion, wavelengths, channel) if dispersion else None
+        return tuple(_likely(model, float(np.average(sources.wavelength_angstrom, weights=sources.weight))))
+    energies = tuple(ev_from_angstrom(wavelength) for wavelength in sources.wavelengths()[0].tolist())
+    return tuple(_named(experiment, model, curves, energies))
 
 
-def _likely(model: "Model", wavelength: float) -> Dispersion:
+def _likely(model: "Model", wavelength: float) -> Iterator[tuple[str, tuple[complex, ...]]]:
     """By tables, of the elements of a model that nobody has named."""
     from ..structure_factors.anomalous import elements_of, tabulated
 
-    found: Dispersion = {}
     for element, number in elements_of(model).items():
         if number > HEAVIER_THAN or (element in LIGHT_ELEMENTS and wavelength > LIGHT_ABOVE_ANGSTROM):
             energy = ev_from_angstrom(wavelength)
@@ -99,17 +85,15 @@ def _likely(model: "Model", wavelength: float) -> Dispersion:
                     stacklevel=5,
                 )
             else:
-                found[element] = values
-    return found
+                yield element, values
 
 
 def _named(
     experiment: Experiment, model: "Model", curves: Mapping[str, DispersionCurve], energies: tuple[float, ...]
-) -> Dispersion:
+) -> Iterator[tuple[str, tuple[complex, ...]]]:
     """Of the elements that are named, by their curves or by tables."""
     from ..structure_factors.anomalous import elements_of, is_element, tabulated
 
-    found: Dispersion = {}
     present = elements_of(model)
     for element in experiment.structure_factors.curve_files:
         if not is_element(element):
@@ -122,5 +106,4 @@ def _named(
                 f"-anomalous {element}: no f' and f'' are tabulated at {min(energies):.6g} to {max(energies):.6g} eV: "
                 f"give a file of them, -anomalous {element}=file"
             )
-        found[element] = values
-    return found
+        yield element, values

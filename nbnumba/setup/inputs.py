@@ -74,6 +74,7 @@ def read_inputs(experiment: Experiment) -> Inputs:
         return None if path is None else reader(path)
 
     beam, mask = experiment.beam, detector.mask
+    curve_files = experiment.structure_factors.curve_files
     return Inputs(
         matrix=read(read_matrix, experiment.crystal.matrix_file),
         lattice_matrices=tuple(read(read_matrix, one.matrix_file) for one in experiment.crystal.lattices or ()),

@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..formats.coordinates import Model
+from ..formats.dispersion import HIGHEST_EV, LOWEST_EV
 from ..formats.gemmi_files import gemmi_errors
 from .fcalc import of_points
 
 HEAVIEST = 92
 """Atomic number up to which values are tabulated; H and He have none to speak of."""
-LOWEST_EV, HIGHEST_EV = 100.0, 1e6
-"""Energies beyond which the formulas give numbers that mean nothing."""
 
 
 def elements_of(model: Model) -> dict[str, int]:
