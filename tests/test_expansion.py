@@ -258,8 +258,10 @@ def test_hkl_lists_what_is_dark_where_default_f_would_light_it(tmp_path: Path) -
         (["-pdb", "LYSOZYME", "-o", "x.hkl"], "without -dmin: say to which resolution"),
         (["ASU", "-space_group", "P 21 21 21", "-o", "x.hkl"], "has no unit cell: give -cell a b c alpha beta gamma"),
         (["ASU", "-space_group", "Q 3", "-cell", "9", "-o", "x.hkl"], "the space group 'Q 3' is not known"),
-        (["ASU", "-labels", "FP", "-o", "x.hkl"], "-labels FP: ASU is a list of h k l F without columns"),
+        (["ASU", "-labels", "FP", "-o", "x.hkl"], "ASU: -labels FP: only MTZ and CIF have columns by name"),
         (["LYSOZYME", "-o", "x.hkl"], "is a PDB file"),
+        (["-pdb", "LYSOZYME", "-dmin", "9", "-labels", "FP", "-o", "x.hkl"], "-labels without -hkl: it is of a file"),
+        (["-default_F", "9", "-space_group", "P1", "-o", "x.hkl"], "-space_group without -hkl"),
         (["ASU"], "-o"),
     ],
 )

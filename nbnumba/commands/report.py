@@ -7,12 +7,13 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
+
 from ..experiment import Experiment, changed
 from ..experiment.presets import preset_of
 from ..experiment.quirks import LABELS
 from ..formats.spectrum import Spectrum
 from ..image import Image
-from ..setup.anomalous import Anomalous
 from ..setup.panels import PlacedPanel
 from ..setup.resolve import Resolved
 from ..statistics import Statistics
@@ -216,20 +217,28 @@ def _factor_lines(resolved: Resolved) -> list[str]:
     given = resolved.experiment.structure_factors
     scaled = f", scaled by {given.scale_f:g}" if given.scale_f != 1.0 else ""
     scaled += f", B {given.b_add:+g} Å²" if given.b_add != 0.0 else ""
-    lines = [f"{factors}, {between}{scaled}", *_anomalous_lines(resolved.anomalous)]
+    lines = [f"{factors}, {between}{scaled}", *_anomalous_lines(resolved)]
     edge = f" (the detector's edge: {resolved.edge_angstrom:.3g} Å)"
     return [*lines, *provenance_lines(table, edge)]
 
 
-def _anomalous_lines(anomalous: Anomalous | None) -> list[str]:
-    """Which elements scatter anomalously, and how strongly where the beam has most to do with their edges."""
-    if anomalous is None:
+def _anomalous_lines(resolved: Resolved) -> list[str]:
+    """Which elements scatter anomalously, and how strongly."""
+    if not resolved.dispersion:
         return []
-    energies = [ev_from_angstrom(wavelength) for wavelength in anomalous.wavelength_angstrom]
+    energies = [ev_from_angstrom(wavelength) for wavelength in _channels(resolved)]
     where = f"at {energies[0]:.6g} eV"
     if len(energies) > 1:
         where = f"at {len(energies)} energies from {min(energies):.6g} to {max(energies):.6g} eV"
-    return [f"anomalous {where}: {'; '.join(_dispersion_words(*item) for item in anomalous.dispersion.items())}"]
+    return [f"anomalous {where}: {'; '.join(_dispersion_words(*item) for item in resolved.dispersion)}"]
+
+
+def _channels(resolved: Resolved) -> list[float]:
+    """The wavelengths at which F were calculated, in Å."""
+    sources = resolved.sources
+    if len(resolved.table.values) > 1:
+        return [float(wavelength) for wavelength in sources.wavelengths()[0]]
+    return [float(np.average(sources.wavelength_angstrom, weights=sources.weight))]
 
 
 def _dispersion_words(element: str, values: Sequence[complex]) -> str:
@@ -335,7 +344,7 @@ def _resolved_values(resolved: Resolved) -> dict[str, Any]:
         "spot_scale": resolved.spot_scale,
         "interpolate": bool(resolved.plan.factors.interpolate),
         "structure_factors": _provenance(resolved),
-        "anomalous": _anomalous_values(resolved.anomalous),
+        "anomalous": _anomalous_values(resolved),
         "layers": resolved.plan.detector.layers,
         "layer_step_m": resolved.plan.detector.layer_step,
     }
@@ -350,12 +359,12 @@ def _provenance(resolved: Resolved) -> dict[str, Any] | None:
     return asdict(found) | {"shells": shells, "measured": found.measured, "possible": found.possible}
 
 
-def _anomalous_values(anomalous: Anomalous | None) -> dict[str, Any] | None:
+def _anomalous_values(resolved: Resolved) -> dict[str, Any] | None:
     """f' and f'' in electrons of each element, at each wavelength."""
-    if anomalous is None:
+    if not resolved.dispersion:
         return None
     elements = {
         element: {"f_prime": [value.real for value in values], "f_double_prime": [value.imag for value in values]}
-        for element, values in anomalous.dispersion.items()
+        for element, values in resolved.dispersion
     }
-    return {"wavelength_angstrom": list(anomalous.wavelength_angstrom), "elements": elements}
+    return {"wavelength_angstrom": _channels(resolved), "elements": elements}

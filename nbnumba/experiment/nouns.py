@@ -360,12 +360,6 @@ class StructureFactors(Noun):
 
         return cls(reflections=of_dataset(table, labels, cell, space_group), **fields)
 
-    @property
-    def curve_files(self) -> dict[str, str | None]:
-        """The elements of ``anomalous``, each with the file of its curve where one is named; the later one counts."""
-        words = (word.partition("=") for word in self.anomalous or ())
-        return {symbol.capitalize(): file if equals else None for symbol, equals, file in words}
-
 
 @dataclass(frozen=True)
 class Background(Noun):

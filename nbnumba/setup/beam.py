@@ -11,7 +11,6 @@ from ..formats.spectrum import Spectrum
 from ..kernels.equations.vectors import cross, length
 from ..kernels.plan import Plan, SourcesPlan
 from ..units import METRES_PER_ANGSTROM, angstrom_from_ev, metres_from_mm
-from .anomalous import Anomalous
 from .inputs import Inputs
 from .panels import PlacedPanel
 from .sources import Sources, beam_sources, listed_sources
@@ -76,10 +75,10 @@ def sources_of(
     return sources
 
 
-def sources_plan(sources: Sources, anomalous: Anomalous | None) -> SourcesPlan:
-    """The sources as kernels take them, each with the channel that its F are of."""
+def sources_plan(sources: Sources, channels: int) -> SourcesPlan:
+    """The sources as kernels take them; where there are several channels of F, one for each wavelength."""
     incident, wavelength_m = np.ascontiguousarray(sources.incident), sources.wavelength_angstrom * METRES_PER_ANGSTROM
-    channel = np.zeros(len(wavelength_m), np.int64) if anomalous is None else anomalous.channel
+    channel = sources.wavelengths()[1] if channels > 1 else np.zeros(len(wavelength_m), np.int64)
     return SourcesPlan(incident, wavelength_m, sources.weight, channel)
 
 

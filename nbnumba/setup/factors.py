@@ -24,7 +24,7 @@ from ..structure_factors.provider import (
     with_space_group,
 )
 from ..structure_factors.table import FactorTable, constant_factors
-from .anomalous import Anomalous, Dispersion, anomalous_scattering
+from .anomalous import Dispersion, dispersion_of
 from .checks import check_experiment
 from .crystal import has_matrix
 from .inputs import Inputs, read_curves, read_factors
@@ -64,7 +64,7 @@ def is_interpolated(experiment: Experiment, lattice: Lattice, quirks: Quirks) ->
 
 def factor_table(
     experiment: Experiment, source: FactorSource | None, detectors: Sequence[DetectorPlan], sources: Sources,
-    anomalous: Anomalous | None, lattice: Lattice, between: bool,
+    dispersion: Dispersion, lattice: Lattice, between: bool,
 ) -> FactorTable:  # fmt: skip
     """The table of F: of reflections, or calculated from coordinates as far as any sample reaches."""
     factors, dmin = experiment.structure_factors, experiment.sampling.dmin_angstrom
@@ -81,13 +81,13 @@ def factor_table(
         dmin = _stepped(dmin)
     if between:
         dmin = _stepped(spacing_with_neighbours(dmin, lattice))
-    return table_of_model(experiment, source, dmin, {} if anomalous is None else anomalous.dispersion)
+    return table_of_model(experiment, source, dmin, dispersion)
 
 
-def scattering_of(experiment: Experiment, inputs: Inputs, sources: Sources) -> Anomalous | None:
+def dispersion_in(experiment: Experiment, inputs: Inputs, sources: Sources) -> Dispersion:
     """What of the coordinates scatters anomalously."""
     model = None if isinstance(inputs.factors, (ListOfP1, Reflections, FactorTable)) else inputs.factors
-    return anomalous_scattering(experiment, model, inputs.curves, sources)
+    return dispersion_of(experiment, model, inputs.curves, sources)
 
 
 def factors_without_image(experiment: Experiment) -> FactorTable:
@@ -115,10 +115,9 @@ def _dispersion_at_wavelength(experiment: Experiment, model: Model) -> Dispersio
     if wavelength is None:
         if factors.anomalous:
             raise UsageError(f"-anomalous {factors.anomalous[0]} without -lambda or -energy: say at which wavelength")
-        return {}
+        return ()
     one = Sources(np.zeros((1, 3)), np.array([wavelength]), np.ones(1), 1, 1, 1)
-    anomalous = anomalous_scattering(experiment, model, read_curves(experiment), one)
-    return {} if anomalous is None else anomalous.dispersion
+    return dispersion_of(experiment, model, read_curves(experiment), one)
 
 
 def table_of_reflections(
@@ -133,8 +132,6 @@ def table_of_reflections(
             raise UsageError("-scale_F and -B_add beside -dump: the cache holds F as they count; give -hkl")
         return source
     if isinstance(source, ListOfP1):
-        if factors.labels is not None:
-            raise UsageError(f"-labels {' '.join(factors.labels)}: {source.name} is a list of h k l F without columns")
         if factors.space_group is None:
             return listed_factors(source, factors.default_f, scaling)
         source = with_space_group(source, factors.space_group)
@@ -146,12 +143,9 @@ def table_of_reflections(
 def table_of_model(experiment: Experiment, model: Model, dmin_angstrom: float, dispersion: Dispersion) -> FactorTable:
     """The table of a model's F to a resolution, with a channel for each wavelength of ``dispersion``."""
     factors = experiment.structure_factors
-    for option, value in (("-labels", factors.labels), ("-space_group", factors.space_group)):
-        if value is not None:
-            raise UsageError(f"{option} beside -pdb {model.name}: it is of reflections (-hkl, -mtz, -cif_sf)")
     return model_factors(
         model, dmin_angstrom, factors.solvent, factors.k_sol, factors.b_sol, factors.default_f,
-        _scaling(factors, model.cell), tuple(dispersion.items()),
+        _scaling(factors, model.cell), dispersion,
     )  # fmt: skip
 
 

@@ -74,7 +74,6 @@ def read_inputs(experiment: Experiment) -> Inputs:
         return None if path is None else reader(path)
 
     beam, mask = experiment.beam, detector.mask
-    curve_files = experiment.structure_factors.curve_files
     return Inputs(
         matrix=read(read_matrix, experiment.crystal.matrix_file),
         lattice_matrices=tuple(read(read_matrix, one.matrix_file) for one in experiment.crystal.lattices or ()),
@@ -160,11 +159,16 @@ def read_factors(experiment: Experiment) -> FactorSource | None:
         Reflections beside coordinates.
     """
     factors = experiment.structure_factors
+    if factors.hkl_file is None:
+        for option, value in (("-labels", factors.labels), ("-space_group", factors.space_group)):
+            if value is not None:
+                raise UsageError(f"{option} without -hkl: it is of a file of reflections")
     if factors.coordinate_file is not None:
         if factors.hkl_file is not None or factors.reflections is not None:
             other = "structure_factors.reflections" if factors.hkl_file is None else f"-hkl {factors.hkl_file}"
-            raise UsageError(f"{other} beside -pdb {factors.coordinate_file}: F are from one of them; give -cell or "
-                             "-mat for the cell alone")  # fmt: skip
+            raise UsageError(
+                f"{other} beside -pdb {factors.coordinate_file}: F are from one of them; -cell or -mat give a cell alone"
+            )
         return model_of(factors.coordinate_file, experiment.crystal.cell)
     if factors.reflections is not None:
         return reflections_in_memory(factors.reflections)

@@ -11,14 +11,14 @@ from ..experiment.quirks import quirks_of
 from ..kernels.plan import Plan
 from ..structure_factors.table import FactorTable
 from ..units import ELECTRON_RADIUS_SQR_M2, metres_from_angstrom
-from .anomalous import Anomalous
+from .anomalous import Dispersion
 from .background import background_plan
 from .beam import central_wavelength, check_polarization, fluence, sources_of, sources_plan
 from .blocks import spot_scale
 from .checks import check_experiment, warn_of_slips
 from .crystal import crystal_plan
 from .detector import detector_plans, place_panels, rendered_pixels
-from .factors import cell_of, factor_table, factors_plan, is_interpolated, scattering_of, with_cell_of_factors
+from .factors import cell_of, dispersion_in, factor_table, factors_plan, is_interpolated, with_cell_of_factors
 from .geometry import Geometry
 from .input_checks import check_inputs
 from .inputs import Inputs, with_headers, with_preset
@@ -52,7 +52,8 @@ class Resolved(HoldsArrays):
     """How many blocks scatter."""
     recommended_oversample: int
     steps: int
-    anomalous: Anomalous | None
+    dispersion: Dispersion
+    """Of the elements that scatter anomalously."""
     table: FactorTable
     plans: tuple[Plan, ...]
     """One for each panel; all but the detector is the same objects in all."""
@@ -162,8 +163,8 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     for one in several:
         by_matrix = one.inputs.matrix is not None and crystal.cell is None
         warn_of_other_cell(one.lattice.cell, cell_of(inputs.factors), by_matrix, wavelength)
-    anomalous = scattering_of(experiment, inputs, sources)
-    table = factor_table(experiment, inputs.factors, detectors, sources, anomalous, widest(lattices), between)
+    dispersion = dispersion_in(experiment, inputs, sources)
+    table = factor_table(experiment, inputs.factors, detectors, sources, dispersion, widest(lattices), between)
     orientations = len(scan.phi_rad) * sum(domains for _, domains in mosaic)
     check_memory(stack_shape(panels), masked, table.values.shape, orientations, len(mosaic))
     domains = mosaic_rotations(*mosaic[0], crystal.mosaic_seed)
@@ -174,7 +175,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     any_oversampled = sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega
     plan = Plan(
         detector=detectors[0],
-        sources=sources_plan(sources, anomalous),
+        sources=sources_plan(sources, len(table.values)),
         crystal=crystal_plan(crystal, lattice, lab.spindle, scan, domains, quirks),
         factors=factors_plan(table, between, quirks),
         background=background_plan(experiment, inputs, photons, quirks, blocks),
@@ -201,7 +202,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         warn_of_blind_spots(one.experiment, one.lattice, sources, plans)
     labels = labels_met(Case(given, experiment, inputs, lab, plan))
     return Resolved(
-        experiment, panels, lattice, sources, scan, wavelength, photons, blocks, recommended, steps, anomalous, table,
+        experiment, panels, lattice, sources, scan, wavelength, photons, blocks, recommended, steps, dispersion, table,
         plans,
         further, labels,
     )  # fmt: skip
