@@ -167,7 +167,7 @@ def read_factors(experiment: Experiment) -> FactorSource | None:
         if factors.hkl_file is not None or factors.reflections is not None:
             other = "structure_factors.reflections" if factors.hkl_file is None else f"-hkl {factors.hkl_file}"
             raise UsageError(
-                f"{other} beside -pdb {factors.coordinate_file}: F are from one of them; -cell or -mat give a cell alone"
+                f"{other} beside -pdb {factors.coordinate_file}: F are from one of them; -cell gives a cell alone"
             )
         return model_of(factors.coordinate_file, experiment.crystal.cell)
     if factors.reflections is not None:

@@ -11,6 +11,7 @@ from ..errors import UsageError
 from ..experiment import Crystal, Experiment, FurtherLattice, with_right_values
 from ..experiment.field import declared
 from ..experiment.quirks import Quirks
+from ..formats.matrix import MosflmMatrix
 from ..kernels.equations.vectors import length
 from ..kernels.plan import Plan
 from ..units import ELECTRON_RADIUS_SQR_M2
@@ -18,7 +19,7 @@ from .blocks import spot_scale
 from .crystal import crystal_plan, oriented_lattice
 from .inputs import Inputs
 from .lattice import Lattice, why_no_axes
-from .mosaic import mosaic_rotations
+from .mosaic import mosaic_rotations, mosaicity
 from .sampling import samples_of_a_pixel
 from .scan import PhiSampling
 
@@ -32,6 +33,9 @@ class OneOfSeveral:
     inputs: Inputs
     """With its matrix as that of the crystal."""
     lattice: Lattice
+    spread_deg: float
+    domains: int
+    """Of its mosaicity."""
     weight: float
 
 
@@ -83,7 +87,7 @@ def _as_crystal(crystal: Crystal, lattice: FurtherLattice) -> Crystal:
     given = {name: getattr(lattice, name) for name in same if getattr(lattice, name) is not None}
     if lattice.cells is not None:
         given["size_mm"] = (None, None, None)
-    if lattice.matrix_file is not None or lattice.a_matrix is not None:
+    if _has_matrix(lattice):
         given |= {"matrix_file": lattice.matrix_file, "a_matrix": lattice.a_matrix, "u_matrix": None}
         given.setdefault("misset_deg", (0.0, 0.0, 0.0))
     return with_right_values(crystal, **given)
@@ -93,18 +97,22 @@ def oriented_lattices(
     experiment: Experiment, inputs: Inputs, wavelength: float, quirks: Quirks
 ) -> tuple[OneOfSeveral, ...]:
     """Every lattice as it lies at φ = 0, the crystal's own first."""
-    further = experiment.crystal.lattices or ()
-    matrices = [inputs.matrix]
-    for lattice, matrix in zip(further, inputs.lattice_matrices, strict=True):
-        has_own = lattice.matrix_file is not None or lattice.a_matrix is not None
-        matrices.append(matrix if has_own else inputs.matrix)
-    found = []
-    for crystal, matrix, weight in zip(
-        crystals(experiment.crystal), matrices, (1.0, *(lattice.weight for lattice in further)), strict=True
-    ):
+    further, matrices = experiment.crystal.lattices or (), [inputs.matrix]
+    for said, matrix in zip(further, inputs.lattice_matrices, strict=True):
+        matrices.append(matrix if _has_matrix(said) else inputs.matrix)
+    weights = (1.0, *(said.weight for said in further))
+
+    def oriented(crystal: Crystal, matrix: MosflmMatrix | None, weight: float) -> OneOfSeveral:
         alone, files = with_right_values(experiment, crystal=crystal), replace(inputs, matrix=matrix)
-        found.append(OneOfSeveral(alone, files, oriented_lattice(alone, files, wavelength, quirks), weight))
-    return tuple(found)
+        lattice = oriented_lattice(alone, files, wavelength, quirks)
+        return OneOfSeveral(alone, files, lattice, *mosaicity(crystal), weight)
+
+    return tuple(map(oriented, crystals(experiment.crystal), matrices, weights))
+
+
+def _has_matrix(lattice: FurtherLattice) -> bool:
+    """Whether it says by itself where its axes lie."""
+    return lattice.matrix_file is not None or lattice.a_matrix is not None
 
 
 def widest(lattices: Sequence[Lattice]) -> Lattice:
@@ -113,12 +121,11 @@ def widest(lattices: Sequence[Lattice]) -> Lattice:
 
 
 def further_plans(
-    one: OneOfSeveral, mosaic: tuple[float, int], scan: PhiSampling, plans: Sequence[Plan], fluence: float,
-    quirks: Quirks,
-) -> FurtherPlans:  # fmt: skip
-    """The plans of a further lattice, of those of the crystal's own; ``mosaic`` is spread and number of domains."""
+    one: OneOfSeveral, scan: PhiSampling, plans: Sequence[Plan], fluence: float, quirks: Quirks
+) -> FurtherPlans:
+    """The plans of a further lattice, made of those of the crystal's own."""
     crystal, lattice, first = one.experiment.crystal, one.lattice, plans[0]
-    domains = mosaic_rotations(*mosaic, crystal.mosaic_seed)
+    domains = mosaic_rotations(one.spread_deg, one.domains, crystal.mosaic_seed)
     steps = samples_of_a_pixel(len(first.sources.weight), len(scan.phi_rad), len(domains), first.oversample)
     blocks = spot_scale(crystal, one.experiment.beam, lattice)
     own = first._replace(

@@ -7,7 +7,7 @@ import numpy as np
 from ..arrays import HoldsArrays
 from ..errors import UsageError
 from ..experiment import Experiment, with_right_values
-from ..experiment.quirks import quirks_of
+from ..experiment.quirks import Quirks, quirks_of
 from ..kernels.plan import Plan
 from ..structure_factors.table import FactorTable
 from ..units import ELECTRON_RADIUS_SQR_M2, metres_from_angstrom
@@ -24,9 +24,9 @@ from .input_checks import check_inputs
 from .inputs import Inputs, with_headers, with_preset
 from .labels import Case, labels_met
 from .lattice import Lattice, warn_of_other_cell
-from .lattices import FurtherPlans, check_lattices, crystals, further_plans, oriented_lattices, widest
+from .lattices import FurtherPlans, check_lattices, further_plans, oriented_lattices, widest
 from .memory import check_memory
-from .mosaic import mosaic_rotations, mosaicity
+from .mosaic import mosaic_rotations
 from .panels import PlacedPanel, check_panels, stack_shape, stacked
 from .reach import edge_resolution, warn_of_blind_spots
 from .sampling import chosen_oversample, recommended_oversample, samples_of_a_pixel
@@ -120,6 +120,18 @@ def _too_many(panels: int) -> UsageError:
     )
 
 
+def _checked(given: Experiment, inputs: Inputs, quirks: Quirks, seed: int) -> Experiment:
+    """With what headers and a detector's name give, and a seed; every value looked at by itself."""
+    check_panels(given)
+    experiment = with_preset(with_headers(given, inputs, quirks))
+    if experiment.noise.seed is None:
+        experiment = with_right_values(experiment, noise=replace(experiment.noise, seed=seed))
+    check_experiment(experiment)
+    check_lattices(experiment.crystal)
+    warn_of_slips(experiment)
+    return experiment
+
+
 def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     """Check an experiment and turn it into SI.
 
@@ -137,16 +149,9 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         Whatever is wrong with the experiment. Past this function only a run can fail: for its own options (backend,
         threads, a card, files), for photons that float32 cannot hold, for the machine.
     """
-    check_panels(experiment)
     given, quirks = experiment, quirks_of(experiment)
-    experiment = with_preset(with_headers(given, inputs, quirks))
-    if experiment.noise.seed is None:
-        experiment = with_right_values(experiment, noise=replace(experiment.noise, seed=seed))
-    check_experiment(experiment)
-    check_lattices(experiment.crystal)
-    warn_of_slips(experiment)
+    experiment = _checked(given, inputs, quirks, seed)
     panels, scan = place_panels(experiment), sample_phi(experiment.scan)
-    mosaic = [mosaicity(crystal) for crystal in crystals(experiment.crystal)]
     masked = inputs.mask is not None or experiment.detector.preset is not None
     spectrum = spectrum_of(experiment.beam, inputs.spectrum, experiment.noise.seed or 0)
     wavelength, lab = central_wavelength(experiment.beam, spectrum), panels[0]
@@ -165,9 +170,9 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         warn_of_other_cell(one.lattice.cell, cell_of(inputs.factors), by_matrix, wavelength)
     dispersion = dispersion_in(experiment, inputs, sources)
     table = factor_table(experiment, inputs.factors, detectors, sources, dispersion, widest(lattices), between)
-    orientations = len(scan.phi_rad) * sum(domains for _, domains in mosaic)
-    check_memory(stack_shape(panels), masked, table.values.shape, orientations, len(mosaic))
-    domains = mosaic_rotations(*mosaic[0], crystal.mosaic_seed)
+    orientations = len(scan.phi_rad) * sum(one.domains for one in several)
+    check_memory(stack_shape(panels), masked, table.values.shape, orientations, len(several))
+    domains = mosaic_rotations(several[0].spread_deg, several[0].domains, crystal.mosaic_seed)
     recommended = max(recommended_oversample(one, wavelength, panel, quirks) for one in lattices for panel in panels)
     oversample = chosen_oversample(sampling.oversample, recommended)
     photons, blocks = fluence(beam), spot_scale(crystal, beam, lattice)
@@ -194,10 +199,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     )
     check_polarization(plan)
     plans = tuple(plan._replace(detector=detector) for detector in detectors)
-    further = tuple(
-        further_plans(one, spread, scan, plans, photons, quirks)
-        for one, spread in zip(several[1:], mosaic[1:], strict=True)
-    )
+    further = tuple(further_plans(one, scan, plans, photons, quirks) for one in several[1:])
     for one in several:
         warn_of_blind_spots(one.experiment, one.lattice, sources, plans)
     labels = labels_met(Case(given, experiment, inputs, lab, plan))
