@@ -204,7 +204,6 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         warn_of_blind_spots(one.experiment, one.lattice, sources, plans)
     labels = labels_met(Case(given, experiment, inputs, lab, plan))
     return Resolved(
-        experiment, panels, lattice, sources, scan, wavelength, photons, blocks, recommended, steps, dispersion, table,
-        plans,
-        further, labels,
+        experiment, panels, lattice, sources, scan, wavelength, photons, blocks, recommended, steps, dispersion,
+        table, plans, further, labels,
     )  # fmt: skip
