@@ -10,6 +10,7 @@ import pytest
 from scipy.integrate import quad
 
 from nbnumba import Experiment, NbnumbaWarning, UsageError, changed, simulate
+from nbnumba.comparison.trace import trace_pixel
 from nbnumba.experiment import Beam, Crystal
 from nbnumba.setup.blocks import spot_scale
 from nbnumba.setup.inputs import read_inputs
@@ -132,3 +133,12 @@ def test_what_makes_no_sense_is_refused(words: str, message: str) -> None:
 def test_a_crystal_smaller_than_its_block_is_told() -> None:
     with pytest.warns(NbnumbaWarning, match="^-crystal_mm 1e-05 .* is smaller than one block of 5 x 5 x 5 cells"):
         assert resolved("-crystal_mm 1e-5").spot_scale < 1.0
+
+
+def test_a_trace_tells_what_its_pixel_is_multiplied_by() -> None:
+    one, many = (trace_pixel(resolved(f"-nopolar {words}"), 20, 21).scaling for words in ("", "-spot_scale 7"))
+    assert "spot_scale" not in one
+    factors = ("I_before_scaling", "r_e_sqr", "fluence_photons_per_m2", "spot_scale", "omega_pixel")
+    product = math.prod(many[name] for name in factors) / many["steps"]
+    assert many["I_pixel_final"] == pytest.approx(product, rel=1e-12)
+    assert many["I_pixel_final"] == pytest.approx(7.0 * one["I_pixel_final"], rel=1e-12)

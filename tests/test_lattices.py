@@ -324,6 +324,14 @@ def test_the_report_has_every_lattice(tmp_path: Path) -> None:
     np.testing.assert_allclose(alone.c_star, turned.c_star, atol=1e-12)
 
 
+def test_a_matrix_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "B.mat").write_text(MATRIX)
+    words = [*LINE.split(), "-lattice", "mat=B.mat", "-floatfile", "B.mat"]
+    said = subprocess.run([sys.executable, "-m", "nbnumba", *words], cwd=tmp_path, capture_output=True, text=True)
+    assert "-floatfile B.mat would be written over a file that the run reads" in said.stderr
+    assert (tmp_path / "B.mat").read_text() == MATRIX
+
+
 def test_trace_pixel_is_refused_before_the_work(tmp_path: Path) -> None:
     words = [*LINE.split(), "-lattice", "weight=1", "-trace_pixel", "3", "3"]
     said = subprocess.run([sys.executable, "-m", "nbnumba", *words], cwd=tmp_path, capture_output=True, text=True)
