@@ -192,8 +192,14 @@ def test_experiment_that_cannot_be(options: str, said: str, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (DETECTOR + "-cell 70 80 90", "no structure factors: give -hkl (or -mtz, -cif_sf) file, -pdb file, or -default_F"),
-        (DETECTOR + "-default_F 1", "no unit cell: give -cell a b c alpha beta gamma, -mat, -pdb or reflections that have one"),
+        (
+            DETECTOR + "-cell 70 80 90",
+            "no structure factors: give -hkl (or -mtz, -cif_sf) file, -pdb file, or -default_F",
+        ),
+        (
+            DETECTOR + "-default_F 1",
+            "no unit cell: give -cell a b c alpha beta gamma, -mat, -pdb or reflections that have one",
+        ),
     ],
 )
 def test_what_is_lacking_is_named(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
