@@ -33,6 +33,7 @@ from .measure import (
     peak_per_second,
 )
 from .plot import save_bars
+from .series import measure_series
 
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -102,6 +103,7 @@ def measure(only: Sequence[str] | None, rounds: int, quick: bool) -> Report:
             progress("threads, start, parts")
             scaling = measure_scaling(cases[SCALING_CASE], folder, rounds, quick)
             figures = measure_start(folder, rounds, cold=not quick) + measure_parts(folder, rounds)
+            figures += measure_series(folder, rounds)
         if not only and not quick:
             figures.append(measure_memory(cases.get("pilatus", cases[LARGE_CASE]), folder))
     return Report(about, rounds, quick, peaks, results, scaling, figures)
