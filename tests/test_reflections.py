@@ -7,6 +7,7 @@ import os
 import random
 import struct
 import threading
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -159,6 +160,16 @@ def test_intensities_become_amplitudes_and_are_counted() -> None:
     found = read("a.mtz")
     assert sorted(found.f) == [0.0, 0.0, 3.0]
     assert found.notes == ("F = sqrt(max(I, 0)): 1 of 3 intensities were below 0",)
+
+
+def test_signalling_nan_is_a_missing_value() -> None:
+    content = mtz(np.array([[1, 2, 3], [1, 2, 4]]), [("FP", "F", np.array([4.0, 1234.5]))]).write_to_bytes()
+    number = np.float32(1234.5).tobytes()
+    assert content.count(number) == 1
+    Path("a.mtz").write_bytes(content.replace(number, np.uint32(0x7FA00000).tobytes()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert by_index(read("a.mtz")) == {(1, 2, 3): 4.0}
 
 
 ORDER = ["FC_ALL_LS", "FC_ALL", "F-model", "FC", "FP", "F", "FOBS", "F(+)", "I(+)", "IMEAN"]
