@@ -154,6 +154,12 @@ def test_mates_of_a_centric_reflection_are_one() -> None:
     assert by_index(read("a.mtz")) == {(0, 2, 3): 5.0, (1, 2, 3): 8.0, (-1, -2, -3): 9.0}
 
 
+def test_mates_alone_may_be_above_0() -> None:
+    hkl = acentric()[:2]
+    mtz(hkl, [("I(+)", "K", np.zeros(2)), ("I(-)", "K", np.array([9.0, -1.0]))]).write_to_file("a.mtz")
+    assert by_index(read("a.mtz"))[tuple(-hkl[0])] == 3.0
+
+
 def test_intensities_become_amplitudes_and_are_counted() -> None:
     hkl = acentric()[:4]
     mtz(hkl, [("IMEAN", "J", np.array([9.0, -1.0, 0.0, np.nan]))]).write_to_file("a.mtz")

@@ -135,12 +135,12 @@ def as_reflections(name: str, rows: Observations, space_group: str | None = None
     with gemmi_errors(name, WHAT, "its reflections"):
         unique = merged(rows, gemmi.SpaceGroup(_P1) if group is None else group)
     f, f_minus, notes = unique.values, unique.minus, _notes(rows, unique)
+    measured = f if f_minus is None else np.concatenate([f, f_minus[~np.isnan(f_minus)]])
+    _check_merged(name, rows, measured)
     if rows.are_intensities:
-        values = f if f_minus is None else np.concatenate([f, f_minus[np.isfinite(f_minus)]])
-        notes += (f"F = sqrt(max(I, 0)): {(values < 0.0).sum()} of {len(values)} intensities were below 0",)
+        notes += (f"F = sqrt(max(I, 0)): {(measured < 0.0).sum()} of {len(measured)} intensities were below 0",)
         f = np.sqrt(np.maximum(f, 0.0))
         f_minus = None if f_minus is None else np.sqrt(np.maximum(f_minus, 0.0))
-    _check_result(name, rows, f)
     symbol = None if group is None else group.xhm()
     return Reflections(name, unique.hkl, f, f_minus, rows.cell, symbol, rows.labels, notes)
 
@@ -186,9 +186,9 @@ def _check_values(name: str, rows: Observations) -> None:
         raise InputFileError(f"{name}: no reflections: {' and '.join(rows.labels)} have no value")
 
 
-def _check_result(name: str, rows: Observations, f: npt.NDArray[np.float64]) -> None:
+def _check_merged(name: str, rows: Observations, values: npt.NDArray[np.float64]) -> None:
     what = " and ".join(rows.labels)
-    if not np.isfinite(f).all():
+    if not np.isfinite(values).all():
         raise InputFileError(f"{name}: {what} or their sigmas are too large or too small to be averaged")
-    if not f.any():
+    if not (values > 0.0).any():
         raise InputFileError(f"{name}: {what} are nowhere above 0: no F can be made of them")
