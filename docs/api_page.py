@@ -17,8 +17,8 @@ SECTIONS = {
     "Simulating": ("nbnumba", "simulate simulate_many"),
     "Describing an experiment": (
         "nbnumba",
-        "Experiment changed Beam Detector Panel Goniometer Scan Crystal StructureFactors Background Sampling Noise "
-        "Readout",
+        "Experiment changed Beam Detector Panel Goniometer Scan Crystal FurtherLattice StructureFactors Background "
+        "Sampling Noise Readout",
     ),
     "Images": ("nbnumba", "Image response.chain.NoiseImage statistics.Statistics setup.geometry.Geometry"),
     "Image files": ("nbnumba.formats", "sinks.sink frame.Frame frame.Description frame.PanelGeometry"),

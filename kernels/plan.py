@@ -53,6 +53,8 @@ class SourcesPlan(NamedTuple):
     incident: np.ndarray
     wavelength: np.ndarray
     weight: np.ndarray
+    channel: np.ndarray
+    """int64 (n,): which of the tables of structure factors is that of the source's wavelength."""
 
 
 class CrystalPlan(NamedTuple):
@@ -80,9 +82,10 @@ class CrystalPlan(NamedTuple):
 
 
 class FactorsPlan(NamedTuple):
-    """Structure factors F in electrons: ``table[h - first[0], k - first[1], l - first[2]]``."""
+    """Structure factors F in electrons: ``table[channel, h - first[0], k - first[1], l - first[2]]``."""
 
     table: np.ndarray
+    """float64 (channels, nh, nk, nl): one table for each wavelength at which F is another, else a single one."""
     first: tuple[int, int, int]
     default: float
     interpolate: int
@@ -110,7 +113,7 @@ class Plan(NamedTuple):
     factors: FactorsPlan
     background: BackgroundPlan
     photons_per_sample: float
-    """r_e² · fluence / steps."""
+    """r_e² · fluence · blocks / steps."""
     oversample: int
     oversample_thick: int
     oversample_polar: int

@@ -46,20 +46,20 @@ def fresh_memory(plan):
 
 
 @compiled()
-def structure_factor(factors, memory, h, k, l):
+def structure_factor(factors, memory, channel, h, k, l):
     """F at h, k, l: interpolated where asked for and possible, else of the nearest index or the default."""
     if memory.interpolating[0]:
         if can_interpolate(factors, h, k, l):
-            return interpolated_factor(factors, h, k, l)
+            return interpolated_factor(factors, channel, h, k, l)
         memory.outside[0] += 1
         if factors.interpolate == 1:
             return factors.default
         memory.interpolating[0] = 0
-    return nearest_factor(factors, nearest_index(h), nearest_index(k), nearest_index(l))
+    return nearest_factor(factors, channel, nearest_index(h), nearest_index(k), nearest_index(l))
 
 
 @compiled()
-def sample_intensity(plan, memory, q, domain):
+def sample_intensity(plan, memory, channel, q, domain):
     """F² · F_latt² of one mosaic domain at the scattering vector q; −1 where the reference skips the sample."""
     turned = memory.turned
     memory.samples[0] += 1
@@ -70,7 +70,7 @@ def sample_intensity(plan, memory, q, domain):
     f_latt = lattice_factor(plan.crystal, h, k, l, dh, dk, dl)
     if f_latt == 0.0 and plan.background.scale == 0.0:
         return -1.0
-    f_cell = structure_factor(plan.factors, memory, h, k, l)
+    f_cell = structure_factor(plan.factors, memory, channel, h, k, l)
     return f_cell * f_cell * f_latt * f_latt
 
 
@@ -132,10 +132,11 @@ def add_samples(scene, ray, total, layer_sum, outside):
     """The plain inner sum: φ, then domain; what the scene has of its own is :class:`Memory`."""
     plan, memory, crystal = scene.plan, scene.own, scene.plan.crystal
     if ray.kept:
+        channel = plan.sources.channel[ray.source]
         for phi in crystal.phi:
             turn_cell(crystal, phi, memory.turned)
             for domain in range(crystal.domains.shape[0]):
-                intensity = sample_intensity(plan, memory, ray.q, crystal.domains[domain])
+                intensity = sample_intensity(plan, memory, channel, ray.q, crystal.domains[domain])
                 if plan.running_product:
                     if intensity >= 0.0:
                         total = (total + intensity) * ray.weight

@@ -18,10 +18,10 @@ from .kernels.equations.lattice_factor import SPOTS
 from .kernels.equations.maps import map_scattering_vectors, mean_depths, rotate_rows
 from .kernels.equations.vectors import Vector, rotated_about, unit
 from .kernels.plan import CrystalPlan, DetectorPlan
-from .setup.inputs import read_inputs
+from .setup.factors import cell_of
+from .setup.inputs import read_factors, read_inputs
 from .setup.reach import edge_resolution
 from .setup.resolve import Resolved, resolve
-from .structure_factors.provider import model_of
 from .units import ANGSTROM_PER_METRE, METRES_PER_ANGSTROM, RTD, radians_from_degrees
 
 Array = NDArray[np.float64]
@@ -31,7 +31,10 @@ MARGIN = 1.02
 
 
 class Oriented:
-    """What a resolved experiment says about the crystal in the beam, and about each pixel."""
+    """What a resolved experiment says about the crystal in the beam, and about each pixel.
+
+    Of several lattices it is the crystal's own that is told of.
+    """
 
     resolved: Resolved
 
@@ -210,9 +213,8 @@ def _resolved(experiment: Experiment) -> Resolved:
             "-misset random: no seed says which orientation is meant; give -misset_seed, or the experiment of an image "
             "that has been simulated (image.experiment)"
         )
-    model = experiment.structure_factors.coordinate_file
-    if model is not None and crystal.cell is None and crystal.matrix_file is None and crystal.a_matrix is None:
-        experiment = changed(experiment, crystal={"cell": model_of(model, None).cell})
+    if crystal.cell is None and crystal.matrix_file is None and crystal.a_matrix is None:
+        experiment = changed(experiment, crystal={"cell": cell_of(read_factors(experiment))})
     experiment = replace(experiment, structure_factors=StructureFactors(default_f=1.0))
     experiment = changed(experiment, sampling={"oversample": 1})
     with warnings.catch_warnings():

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 SEED_BITS = 63
 """Of a seed that is drawn: as many as an integer of TOML, and of most other programs, can hold."""
 
-MISSET = 1
+MISSET, SPECTRUM = 1, 2
 """What the numbers of a seed are for; noise and mosaic domains have a generator of their own."""
 
 

@@ -51,5 +51,10 @@ def fraction_from_percent(percent: float) -> float:
 
 
 def angstrom_from_ev(electronvolt: float) -> float:
-    """Wavelength of a photon; its own inverse (eV from Å)."""
+    """Wavelength of a photon."""
     return EV_ANGSTROM / electronvolt
+
+
+def ev_from_angstrom(angstrom: float) -> float:
+    """Energy of a photon."""
+    return EV_ANGSTROM / angstrom

@@ -421,8 +421,21 @@ def resolve_steps(count: int | None, span: float | None, step: float | None) -> 
     return (count, span, step) if min(count, span, step) > 0 else (1, 0.0, 0.0)
 
 
-def grid_sources(beam: Beam, g: Geometry, wavelength: float) -> list[Source]:
-    """The divergence grid, every direction with every wavelength."""
+def spectrum_of(beam: Beam, folder: Path, wavelength: float) -> list[tuple[float, float]]:
+    """Wavelengths in Å and their photons: of two columns (Å below 100, else eV), else across the dispersion."""
+    rows = list(beam.spectrum or ())
+    if beam.spectrum_file is not None:
+        lines = (folder / beam.spectrum_file).read_text().splitlines()
+        rows = [(float(a), float(b)) for a, b in (re.split(r"[\s,;]+", line.strip())[:2] for line in lines)]
+    if rows:
+        in_angstrom = np.median([row[0] for row in rows]) < 100
+        return [(first if in_angstrom else 12398.42 / first, photons) for first, photons in rows]
+    colours, dispersion, step = resolve_steps(beam.dispersion_steps, beam.dispersion_percent / 100, None)
+    return [(wavelength * (1 + step * k - dispersion / 2), 1.0) for k in range(colours)]
+
+
+def grid_sources(beam: Beam, folder: Path, g: Geometry, wavelength: float) -> list[Source]:
+    """The divergence grid, every direction with every wavelength; weights normalized to an average of 1."""
 
     def radians(mrad: float | None) -> float | None:
         return None if mrad is None else mrad / 1000
@@ -437,7 +450,9 @@ def grid_sources(beam: Beam, g: Geometry, wavelength: float) -> list[Source]:
         radians(beam.vertical_divergence_mrad),
         radians(beam.vertical_divergence_step_mrad),
     )
-    colours, dispersion, dispersion_step = resolve_steps(beam.dispersion_steps, beam.dispersion_percent / 100, None)
+
+    def gaussian(angle: float, sigma_mrad: float | None) -> float:
+        return 1.0 if sigma_mrad is None else math.exp(-0.5 * (angle / (sigma_mrad / 1000)) ** 2)
 
     def eccentricity(angle: float, count: int, span: float, step: float) -> float:
         return (angle**2 - step**2 / 4 * (1 - count % 2)) / span**2 if span else math.nan
@@ -450,9 +465,13 @@ def grid_sources(beam: Beam, g: Geometry, wavelength: float) -> list[Source]:
         if beam.round_divergence and 4 * radius > 1.1:
             continue
         direction = -unit(rotation(vertical, hdiv) @ rotation(g.p, vdiv) @ -g.b)
-        for k in range(colours):
-            sources.append(Source(direction, wavelength * (1 + dispersion_step * k - dispersion / 2), 1.0))
-    return sources
+        share = gaussian(hdiv, beam.horizontal_divergence_sigma_mrad) * gaussian(
+            vdiv, beam.vertical_divergence_sigma_mrad
+        )
+        for colour, photons in spectrum_of(beam, folder, wavelength):
+            sources.append(Source(direction, colour, share * photons))
+    mean = sum(source.weight for source in sources) / len(sources)
+    return [source._replace(weight=source.weight / mean) for source in sources]
 
 
 def file_sources(path: Path, g: Geometry, wavelength: float, mode: str) -> list[Source]:
@@ -472,7 +491,7 @@ def list_sources(experiment: Experiment, folder: Path, g: Geometry) -> list[Sour
     wavelength = experiment.beam.wavelength_angstrom or 1.0
     if experiment.beam.source_file is not None:
         return file_sources(folder / experiment.beam.source_file, g, wavelength, experiment.mode)
-    return grid_sources(experiment.beam, g, wavelength)
+    return grid_sources(experiment.beam, folder, g, wavelength)
 
 
 # Orientation samples -----------------------------------------------------------------------------------------------
@@ -686,6 +705,20 @@ def fluence_per_m2(beam: Beam) -> float:
     return beam.fluence_per_m2
 
 
+def spot_scale(experiment: Experiment, lattice: Lattice) -> float:
+    """How many blocks of NaNbNc cells the beam meets: as given, else their share in the whole crystal's volume."""
+    crystal, beam = experiment.crystal, experiment.beam
+    if crystal.whole_size_mm is None:
+        return crystal.spot_scale or 1.0
+    along, *across = crystal.whole_size_mm
+    if beam.profile == "box":
+        met = math.prod(min(edge, beam.size_mm) for edge in across)
+    else:
+        sigma = beam.size_mm / math.sqrt(8 * math.log(2))
+        met = beam.size_mm**2 * math.prod(math.erf(edge / 2 / sigma / math.sqrt(2)) for edge in across)
+    return float(along * met * 1e21 / (np.prod(lattice.cells) * abs(np.linalg.det(lattice.real))))
+
+
 def background(experiment: Experiment, folder: Path, stol: Array) -> Array:
     """Water: I_bg = F²·r_e²·fluence·W³·1e6·Avogadro/18, F = 2.57 or from the amorphous table [C-13]."""
     water, factor = experiment.background, np.full(len(stol), 2.57)
@@ -748,10 +781,10 @@ def pixel_values(experiment: Experiment, folder: Path, g: Geometry, fast_index: 
         polar = np.ones(pixels)
     first_q = (first_d - sources[0].direction) / sources[0].wavelength
     water = background(experiment, folder, np.linalg.norm(first_q, axis=1) / 2)
-    scale = ELECTRON_RADIUS_SQR * fluence_per_m2(experiment.beam) / steps
+    scale, blocks = ELECTRON_RADIUS_SQR * fluence_per_m2(experiment.beam) / steps, spot_scale(experiment, lattice)
     if not spec:
-        return scale * polar * first_omega * captured * (water + total)  # [C-12], [C-20]
-    crystal = scale * total
+        return scale * polar * first_omega * captured * (water + blocks * total)  # [C-12], [C-20]
+    crystal = blocks * scale * total
     crystal *= 1.0 if sampling.oversample_polar else polar
     crystal *= 1.0 if sampling.oversample_omega else first_omega
     return crystal + water * first_omega * polar * captured

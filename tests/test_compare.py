@@ -186,6 +186,16 @@ def test_values_may_be_attached_to_their_options(stand_in: str, tmp_path: Path, 
         compare_images(["-a", echo, "-b", stand_in, "--", *line])
 
 
+def test_the_file_of_an_element_is_found_from_any_folder(stand_in: str, tmp_path: Path) -> None:
+    for name in ("se.txt", "Se"):
+        (tmp_path / name).touch()
+    echo = shlex.join([sys.executable, "-c", "import sys; sys.exit(' '.join(sys.argv))"])
+    line = ["-anomalous", "Se", "-anomalous=Se=se.txt", "-anomalous", "S=none.txt"]
+    said = f"-anomalous Se -anomalous Se={tmp_path}/se.txt -anomalous S=none.txt -float"
+    with pytest.raises(RunnerError, match=re.escape(said)):
+        compare_images(["-a", echo, "-b", stand_in, "--", *line])
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs file names of any bytes")
 def test_file_names_that_are_no_text(stand_in: str, tmp_path: Path) -> None:
     name = os.fsdecode(b"\xff.img")

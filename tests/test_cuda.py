@@ -436,7 +436,7 @@ def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch)
     assert capacity(plan, 4 * (1 << 18) + 2000) == 1 << 18
     with pytest.raises(DeviceError, match=r"GiB free, this image needs .*-backend cpu"):
         capacity(plan, 1e5)
-    long = plan._replace(factors=plan.factors._replace(table=np.broadcast_to(np.zeros(1), (2000, 2000, 2000))))
+    long = plan._replace(factors=plan.factors._replace(table=np.broadcast_to(np.zeros(1), (1, 2000, 2000, 2000))))
     with pytest.raises(DeviceError, match="too long"):
         capacity(long, 1e12)
 
@@ -449,7 +449,7 @@ def test_a_table_that_is_too_large_is_told_the_size_that_would_fit(
     plan = resolved_from(STILL).plan
 
     def capacity(shape: tuple[int, ...]) -> int:
-        table = np.broadcast_to(np.zeros(1), shape)
+        table = np.broadcast_to(np.zeros(1), (1, *shape))
         job = types.SimpleNamespace(
             plans=[plan._replace(factors=plan.factors._replace(table=table))],
             parts=1, first=0, stop=256, interpolates=False, place=gpu_memory.Place(),

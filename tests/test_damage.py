@@ -122,5 +122,5 @@ def test_examples_are_good_and_cases_are_decided_by_their_number(
         tried = case(7, index)
         assert tried == case(7, index)
         kinds |= {word for word in tried.args if word.startswith("-")} | ({"toml"} if tried.toml else set())
-    assert {"-hkl", "-mat", "-img", "-mask", "-sourcefile", "-stol", "-dump", "-pdb", "toml"} <= kinds
+    assert {"-hkl", "-mat", "-img", "-mask", "-sourcefile", "-spectrum", "-stol", "-dump", "-pdb", "toml"} <= kinds
     assert all(examples().values())

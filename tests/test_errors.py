@@ -192,8 +192,14 @@ def test_experiment_that_cannot_be(options: str, said: str, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (DETECTOR + "-cell 70 80 90", "no structure factors: give -hkl file, -pdb file, or -default_F"),
-        (DETECTOR + "-default_F 1", "no unit cell: give -cell a b c alpha beta gamma, -mat or -pdb"),
+        (
+            DETECTOR + "-cell 70 80 90",
+            "no structure factors: give -hkl (or -mtz, -cif_sf) file, -pdb file, or -default_F",
+        ),
+        (
+            DETECTOR + "-default_F 1",
+            "no unit cell: give -cell a b c alpha beta gamma, -mat, -pdb or reflections that have one",
+        ),
     ],
 )
 def test_what_is_lacking_is_named(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -340,7 +346,7 @@ def test_what_is_no_mapping_is_no_experiment(values: Any) -> None:
 
 # Input files -------------------------------------------------------------------------------------------------------
 
-READERS = ("hkl", "mat", "img", "mask", "sourcefile", "stol", "4stol", "Q", "pdb")
+READERS = ("hkl", "mat", "img", "mask", "sourcefile", "spectrum", "stol", "4stol", "Q", "pdb")
 
 
 @pytest.mark.parametrize("option", READERS)
@@ -395,6 +401,10 @@ def test_bytes_that_are_none_of_this(option: str, capsys: pytest.CaptureFixture[
         ("sourcefile", "-1 0 0\n-1e-300 0 0\n", "x:2: a source at 0 0 0 has no direction"),
         ("sourcefile", "0 0 0\n", "x:1: a source at 0 0 0 has no direction"),
         ("sourcefile", "from above\n", "x:1: x must be a finite number, not 'from'"),
+        ("sourcefile", "9480 0.5\n9490 2\n", "x:1: 2 numbers where a direction needs three: a row is x y z weight"),
+        ("sourcefile", "1.3,1\n", "is it a spectrum? give it as -spectrum: '1.3,1'"),
+        ("sourcefile", "-1 0 0 1 1.3\n", "x:1: wavelength = 1.3 is not in metres, as it must be: 1 Å is 1e-10"),
+        ("sourcefile", "-1 0 0\n1 0 0\n", "x:2: a source on the detector's side of the sample, whose beam"),
         ("stol", "", "x: no points"),
         ("stol", "0.1 2\n0.2\n", "x:2: one number where 2 are needed"),
         ("stol", "0.1 2\n0.1 3\n", "x:2: the first column was given before, on line 1"),
@@ -520,14 +530,15 @@ def test_what_memory_cannot_hold_is_never_allocated(
 @pytest.mark.parametrize(
     ("size", "masked", "table", "orientations", "needed"),
     [
-        ((1000, 1000), False, (0, 0, 0), 1, 6_000_000),
-        ((1000, 1000), True, (0, 0, 0), 1, 7_000_000),
-        ((1, 1), False, (98, 98, 98), 1, 8_000_000),
-        ((1, 1), False, (0, 0, 0), 100_000, 7_200_000),
+        ((1000, 1000), False, (1, 0, 0, 0), 1, 6_000_000),
+        ((1000, 1000), True, (1, 0, 0, 0), 1, 7_000_000),
+        ((1, 1), False, (1, 98, 98, 98), 1, 8_000_000),
+        ((1, 1), False, (5, 98, 98, 98), 1, 40_000_000),
+        ((1, 1), False, (1, 0, 0, 0), 100_000, 7_200_000),
     ],
 )
 def test_all_that_a_run_holds_counts(
-    size: tuple[int, int], masked: bool, table: tuple[int, int, int], orientations: int, needed: int,
+    size: tuple[int, int], masked: bool, table: tuple[int, int, int, int], orientations: int, needed: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr("nbnumba.setup.memory.available_memory", lambda: needed + 1000)

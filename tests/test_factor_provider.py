@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from nbnumba import Experiment, changed, simulate_many
-from nbnumba.structure_factors import provider as factor_provider
-from nbnumba.structure_factors.provider import listed_factors, model_factors, model_of
+from nbnumba.structure_factors.keeping import MOST_KEPT, TICK_NS
+from nbnumba.structure_factors.provider import Scaling, listed_factors, model_factors, model_of, reflections_in
+from nbnumba.structure_factors.table import FactorTable
 
 pytestmark = pytest.mark.filterwarnings("ignore:-oversample .* is coarse")
 ATOM = "ATOM      1  C   GLY A   1       5.000   5.000   5.000  1.00 {:5.2f}           C\n"
@@ -32,7 +33,7 @@ def put(path: Path, text: str) -> str:
 
 
 def settle(path: Path) -> None:
-    while time.time_ns() - os.stat(path).st_ctime_ns <= factor_provider.TICK_NS:
+    while time.time_ns() - os.stat(path).st_ctime_ns <= TICK_NS:
         time.sleep(0.02)
 
 
@@ -42,14 +43,18 @@ def calculations(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     from nbnumba.structure_factors import fcalc
 
     made: list[Any] = []
-    calculate = fcalc.structure_factors
+    calculate = fcalc.complex_factors
 
     def counted(*args: Any) -> Any:
         made.append(args)
         return calculate(*args)
 
-    monkeypatch.setattr(fcalc, "structure_factors", counted)
+    monkeypatch.setattr(fcalc, "complex_factors", counted)
     return made
+
+
+def listed(path: Path) -> FactorTable:
+    return listed_factors(reflections_in(str(path), "any", None, None), 0.0, Scaling())
 
 
 def test_a_series_calculates_once_what_its_frames_share(tmp_path: Path, calculations: list[Any]) -> None:
@@ -71,11 +76,14 @@ def test_a_series_calculates_once_what_its_frames_share(tmp_path: Path, calculat
         {"k_sol": 0.4},
         {"b_sol": 50.0},
         {"f": 7.0},
+        {"scaling": Scaling(2.0)},
+        {"scaling": Scaling(1.0, 20.0, (20.0, 30.0, 40.0, 90.0, 90.0, 90.0))},
     ],
 )
 def test_whatever_decides_f_makes_them_anew(other: dict[str, Any], tmp_path: Path) -> None:
     found = model_of(model(tmp_path / "m.pdb"), None)
     usual = {"dmin": 2.5, "solvent": other.get("k_sol") or other.get("b_sol"), "k_sol": 0.35, "b_sol": 46.0, "f": 0.0}
+    usual["scaling"] = Scaling()
     before = model_factors(found, *usual.values())
     assert model_factors(found, *usual.values()) is before
     after = model_factors(found, *(usual | other).values())
@@ -86,14 +94,14 @@ def test_a_file_that_is_written_again_is_read_again(tmp_path: Path) -> None:
     """Whether its size changes or not, and also where its time stamp is set back."""
     path = tmp_path / "P1.hkl"
     put(path, "1 0 0 10\n")
-    first = listed_factors(str(path), 0.0)
-    assert listed_factors(str(path), 0.0) is first
+    first = listed(path)
+    assert listed(path) is first
     stamp = os.stat(path)
     path.write_text("1 0 0 20\n")
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    assert listed_factors(str(path), 0.0).values.max() == 20.0
+    assert listed(path).values.max() == 20.0
     path.write_text("1 0 0 30\n")
-    assert listed_factors(str(path), 0.0).values.max() == 30.0
+    assert listed(path).values.max() == 30.0
 
 
 def test_a_file_that_changes_between_frames_counts_for_the_later_ones(tmp_path: Path) -> None:
@@ -114,3 +122,26 @@ def test_the_cell_of_a_model_is_that_of_its_file_now(tmp_path: Path) -> None:
     assert found.cell[0] == 20.0
     assert model_of(str(path), None) is found
     assert model_of(model(path, a=25.0), None).cell[0] == 25.0
+
+
+def test_crystals_that_take_turns_are_calculated_once_each(tmp_path: Path, calculations: list[Any]) -> None:
+    crystals = [
+        changed(STILL, structure_factors={"coordinate_file": model(tmp_path / f"{number}.pdb", b_factor=5.0 + number)})
+        for number in range(MOST_KEPT)
+    ]
+    tables = [image.resolved.table for image in simulate_many(crystals * 3)]
+    assert len(calculations) == len({id(table) for table in tables}) == MOST_KEPT
+
+
+@pytest.mark.parametrize("interpolated", [True, False])
+def test_orientations_and_small_shifts_of_the_detector_share_f(
+    interpolated: bool, tmp_path: Path, calculations: list[Any]
+) -> None:
+    """Edges of a turned cell differ in their last bits, and a detector's distance is refined."""
+    factors = {"coordinate_file": model(tmp_path / "m.pdb"), "interpolate": interpolated}
+    still = changed(STILL, structure_factors=factors, crystal={"misset_deg": "random"})
+    frames = [
+        changed(still, crystal={"misset_seed": seed}, detector={"distance_mm": 100.0 + 0.001 * seed})
+        for seed in range(10)
+    ]
+    assert len({id(image.resolved.table) for image in simulate_many(frames)}) == len(calculations) <= 2

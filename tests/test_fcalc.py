@@ -8,7 +8,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
-from models import K_SOL, LYSOZYME, Factors, atom_record, calculated, cryst1
+from models import K_SOL, LYSOZYME, Factors, atom_record, calculated, cryst1, direct_sum, random_structure
 
 from nbnumba.errors import InputFileError, NbnumbaWarning, ResourceError
 from nbnumba.formats.coordinates import read_model
@@ -25,53 +25,10 @@ def residual(one: Factors, other: Factors) -> float:
 # Atoms --------------------------------------------------------------------------------------------------------------
 
 
-def direct_sum(structure: gemmi.Structure, hkl: np.ndarray) -> np.ndarray:
-    """F = Σ occ f exp(−2π² hUh) exp(2πi h·x) over all atoms and operations of the space group."""
-    cell = structure.cell
-    to_fractions = np.array(cell.frac.mat.tolist())
-    stol_sqr = cell.calculate_1_d2_array(hkl) / 4.0
-    total = np.zeros(len(hkl), dtype=complex)
-    group = structure.find_spacegroup().operations()
-    operations = [(np.array(op.rot) / op.DEN, np.array(op.tran) / op.DEN) for op in group]
-    for atom in (site.atom for site in structure[0].all()):
-        x = np.array(cell.fractionalize(atom.pos).tolist())
-        table = atom.element.it92
-        f = table.c + sum(a * np.exp(-b * stol_sqr) for a, b in zip(table.a, table.b, strict=True))
-        u = np.array(atom.aniso.as_mat33().tolist()) if atom.aniso.nonzero() else np.eye(3) * atom.b_iso / 8 / np.pi**2
-        for rotation, translation in operations:
-            turned = hkl @ rotation
-            s = turned @ to_fractions
-            fading = np.exp(-2.0 * np.pi**2 * np.einsum("ni,ij,nj->n", s, u, s))
-            total += atom.occ * f * fading * np.exp(2j * np.pi * (turned @ x + hkl @ translation))
-    return total
-
-
 def assert_close(factors: np.ndarray, expected: np.ndarray) -> None:
     """Within 3e-4 of the mean F, and the first one, F(0 0 0), within 3e-5 of itself."""
     assert tuple(factors[:1]) == pytest.approx(tuple(expected[:1]), rel=3e-5)
     assert np.abs(factors - expected)[1:].max() < 3e-4 * np.abs(expected)[1:].mean()
-
-
-def random_structure(cell: tuple[float, ...], symbol: str, anisotropic: bool) -> gemmi.Structure:
-    random = np.random.default_rng(round(sum(cell)))
-    structure = gemmi.Structure()
-    structure.cell, structure.spacegroup_hm = gemmi.UnitCell(*cell), symbol
-    structure.setup_cell_images()
-    residue, chain, model = gemmi.Residue(), gemmi.Chain("A"), gemmi.Model(1)
-    for element in ("C", "N", "Cl", "O", "S", "H", "Fe", "C"):
-        atom = gemmi.Atom()
-        atom.element, atom.occ = gemmi.Element(element), random.choice([0.5, 1.0])
-        atom.pos = structure.cell.orthogonalize(gemmi.Fractional(*random.random(3)))
-        atom.b_iso = random.uniform(3.0, 40.0)
-        if anisotropic:
-            root = random.normal(scale=0.2, size=(3, 3))
-            u = root @ root.T + 0.05 * np.eye(3)
-            atom.aniso = gemmi.SMat33f(u[0, 0], u[1, 1], u[2, 2], u[0, 1], u[0, 2], u[1, 2])
-        residue.add_atom(atom)
-    chain.add_residue(residue)
-    model.add_chain(chain)
-    structure.add_model(model)
-    return structure
 
 
 @pytest.mark.parametrize("anisotropic", [False, True], ids=["isotropic", "anisotropic"])

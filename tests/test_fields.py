@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 import pytest
 
@@ -20,7 +20,8 @@ RULED = {path: field for path, (_, field) in FIELDS.items() if field.right}
 PLAUSIBLE = {path: field for path, (_, field) in FIELDS.items() if field.slip}
 NUMERIC = {
     path: field for path, (kind, field) in FIELDS.items()
-    if any(part in (int, float) or get_origin(part) is tuple for part in types_of(kind)[field.name])
+    if any(part in (int, float) or (get_origin(part) is tuple and str not in get_args(part))
+           for part in types_of(kind)[field.name])
 }  # fmt: skip
 TOO_LARGE = 10 * LARGEST
 
@@ -30,7 +31,7 @@ def experiment_with(path: str, number: float) -> Experiment:
     noun, _, name = path.partition(".")
     for n in (number, int(number)):
         tuples = (*((n,) * length for length in (3, 4, 6)), ((n,) * 3,) * 3, ((n,) * 5,))
-        for given in (n, *tuples, ({"origin_mm": (n, n, n)},)):
+        for given in (n, *tuples, ((n, n),), ({"origin_mm": (n, n, n)},), ({"weight": n},)):
             with suppress(UsageError):
                 return changed(Experiment(), **{noun: {name: given}})
     raise AssertionError(f"{path} takes no number")

@@ -7,10 +7,21 @@ import re
 from pathlib import Path
 from typing import Any
 
+import gemmi
 import numpy as np
 import pytest
 
-from nbnumba import Experiment, InputFileError, NbnumbaError, NbnumbaWarning, UsageError, changed, simulate
+from nbnumba import (
+    Experiment,
+    InputFileError,
+    NbnumbaError,
+    NbnumbaWarning,
+    StructureFactors,
+    UsageError,
+    changed,
+    simulate,
+    simulate_many,
+)
 from nbnumba.commands.report import as_json, describe
 from nbnumba.kernels.equations.vectors import rotated_xyz
 from nbnumba.nanobragg.parse import parse
@@ -288,3 +299,183 @@ def test_a_report_says_that_its_mask_is_in_memory(mask: np.ndarray) -> None:
     told = as_json(image, (), (), "cpu", {}, {})["experiment"]["detector"]
     assert told["mask"] == f"in memory, {FAST} x {SLOW} pixels (fast x slow)"
     assert told["fast_pixels"] == FAST
+
+
+# Reflections -------------------------------------------------------------------------------------------------------
+
+HKL = [[1, 0, 0], [0, 2, 1], [1, 2, 3]]
+F = [10.0, 20.0, 30.0]
+CELL = (50.0, 60.0, 70.0, 90.0, 90.0, 90.0)
+
+
+class Series:
+    """A column of a :class:`Table`: no more than what is asked of pandas."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.array(self.values, dtype)
+
+
+class Kind:
+    """A data type of reciprocalspaceship."""
+
+    def __init__(self, mtztype: str) -> None:
+        self.mtztype = mtztype
+
+
+class Table:
+    """What is asked of a pandas DataFrame: its index h, k, l becomes columns on demand."""
+
+    def __init__(self, columns: dict[str, Any], kinds: dict[str, str] | None = None, **attributes: Any) -> None:
+        self._columns = columns
+        self.columns = [name for name in columns if name not in ("H", "K", "L")]
+        self.dtypes = {name: Kind(kinds[name]) if kinds else np.dtype(float) for name in self.columns}
+        vars(self).update(attributes)
+
+    def reset_index(self) -> Table:
+        every = Table.__new__(Table)
+        every._columns, every.columns = self._columns, list(self._columns)
+        return every
+
+    def __getitem__(self, name: str) -> Series:
+        return Series(self._columns[name])
+
+
+def indexed(**columns: Any) -> dict[str, Any]:
+    h, k, l = np.array(HKL).T.tolist()
+    return {"H": h, "K": k, "L": l, **columns}
+
+
+def test_f_of_arrays_are_those_of_a_list(tmp_path: Path) -> None:
+    listed = tmp_path / "F.hkl"
+    listed.write_text("".join(f"{h} {k} {l} {f}\n" for (h, k, l), f in zip(HKL, F, strict=True)))
+    still = changed(OBLIQUE, structure_factors={"default_f": 0.0})
+    by_file = changed(still, structure_factors={"hkl_file": str(listed)})
+    in_memory = changed(still, structure_factors=StructureFactors.from_arrays(HKL, F))
+    np.testing.assert_array_equal(resolved(in_memory).table.values, resolved(by_file).table.values)
+    np.testing.assert_array_equal(photons(in_memory), photons(by_file))
+
+
+def test_mates_of_arrays_stand_at_their_places() -> None:
+    factors = StructureFactors.from_arrays(HKL, F, [11.0, np.nan, 33.0])
+    table = resolved(changed(OBLIQUE, structure_factors=factors)).table
+    h0, k0, l0 = table.first
+    found = [table.values[0, h - h0, k - k0, l - l0] for h, k, l in [*HKL, *(-np.array(HKL)).tolist()]]
+    assert found == [10.0, 20.0, 30.0, 11.0, 0.0, 33.0]
+
+
+def test_arrays_with_a_space_group_are_expanded_as_a_file_is() -> None:
+    factors = StructureFactors.from_arrays(HKL, F, space_group="P 21 21 21", cell=CELL)
+    found = resolved(changed(OBLIQUE, structure_factors=factors, crystal={"cell": None}))
+    assert found.experiment.crystal.cell == CELL
+    h0, k0, l0 = found.table.first
+    mates = [(h, k, l) for h in (1, -1) for k in (2, -2) for l in (3, -3)]
+    assert {found.table.values[0, h - h0, k - k0, l - l0] for h, k, l in mates} == {30.0}
+    assert found.table.values[0, 1 - h0, -k0, -l0] == 0.0, "2₁ axes forbid h 0 0 with odd h"
+
+
+def test_reflections_in_memory_compare_and_hash_by_content() -> None:
+    one, same = (StructureFactors.from_arrays(np.array(HKL, dtype), F) for dtype in (np.int16, float))
+    assert one == same
+    assert hash(one) == hash(same)
+    assert {one: "kept"}[same] == "kept"
+    assert pickle.loads(pickle.dumps(one)) == one
+    others = [
+        StructureFactors.from_arrays(HKL, [10.0, 20.0, 31.0]),
+        StructureFactors.from_arrays(HKL, F, F),
+        StructureFactors.from_arrays(HKL, F, space_group="P 1"),
+        StructureFactors.from_arrays(HKL, F, cell=CELL),
+    ]
+    assert all(one != other for other in others)
+    assert len(str(one)) < 1000
+
+
+def test_a_series_makes_a_table_of_reflections_in_memory_once() -> None:
+    stills = [
+        changed(OBLIQUE, structure_factors=StructureFactors.from_arrays(HKL, F), scan={"phi_deg": float(phi)})
+        for phi in range(3)
+    ]
+    assert len({id(image.resolved.table) for image in simulate_many(stills)}) == 1
+
+
+def test_a_gemmi_mtz_is_its_file(tmp_path: Path) -> None:
+    mtz = gemmi.Mtz(with_base=True)
+    mtz.spacegroup = gemmi.SpaceGroup("P 21 21 21")
+    mtz.set_cell_for_all(gemmi.UnitCell(*CELL))
+    mtz.add_dataset("crystal")
+    mtz.add_column("F(+)", "G")
+    mtz.add_column("F(-)", "G")
+    mtz.set_data(np.column_stack([HKL, F, [11.0, 22.0, 33.0]]).astype(np.float32))
+    path = tmp_path / "data.mtz"
+    mtz.write_to_file(str(path))
+    still = changed(OBLIQUE, crystal={"cell": None})
+    by_file = resolved(changed(still, structure_factors={"hkl_file": str(path), "default_f": 0.0})).table
+    in_memory = resolved(changed(still, structure_factors=StructureFactors.from_mtz(mtz))).table
+    np.testing.assert_array_equal(in_memory.values, by_file.values)
+    assert StructureFactors.from_mtz(mtz) == StructureFactors.from_mtz(mtz, ["F(+)", "F(-)"])
+    with pytest.raises(InputFileError, match="there is no column FP; it has"):
+        StructureFactors.from_mtz(mtz, ["FP"])
+    with pytest.raises(UsageError, match=r"str is no gemmi\.Mtz"):
+        StructureFactors.from_mtz(str(path))
+
+
+def test_tables_with_named_columns() -> None:
+    expected = StructureFactors.from_arrays(HKL, F)
+    assert StructureFactors.from_dataset(Table(indexed(FP=F, SIGFP=F))) == expected
+    assert StructureFactors.from_dataset(Table(indexed(I=np.square(F)))) == expected
+    assert StructureFactors.from_dataset(Table(indexed(A=F, B=F)), ["A"]) == expected
+    mates = {"F(+)": F, "F(-)": [1.0, 2.0, 3.0]}
+    assert StructureFactors.from_dataset(Table(indexed(**mates))) == StructureFactors.from_arrays(HKL, F, [1, 2, 3])
+
+
+def test_a_dataset_of_reciprocalspaceship_knows_its_types_cell_and_space_group() -> None:
+    group = gemmi.SpaceGroup("P 21 21 21")
+    table = Table(
+        indexed(mine=np.square(F), PHI=F), {"mine": "J", "PHI": "P"}, cell=gemmi.UnitCell(*CELL), spacegroup=group
+    )
+    expected = StructureFactors.from_arrays(HKL, F, cell=CELL, space_group="P 21 21 21")
+    assert StructureFactors.from_dataset(table) == expected
+
+
+@pytest.mark.parametrize(
+    ("hkl", "f", "others", "message"),
+    [
+        ([[1, 0]], [1.0], {}, r"hkl: give an array of whole numbers of shape \(n, 3\), not one of \(1, 2\)"),
+        ([[1, 0, 0.5]], [1.0], {}, r"hkl: \[1.0, 0.0, 0.5\] is no Miller index"),
+        ([[1, 0, 3e9]], [1.0], {}, "is no Miller index"),
+        (HKL, [1.0], {}, "f: give 3 numbers, one for each row of hkl"),
+        (HKL, ["a", "b", "c"], {}, "f: give 3 numbers"),
+        (HKL, [1.0, -2.0, 3.0], {}, r"f: -2 in row 1 must be a finite \|F\|"),
+        (HKL, [1.0, np.inf, 3.0], {}, "f: inf in row 1"),
+        (HKL, [np.nan] * 3, {}, "f: no reflection has a value"),
+        (HKL, F, {"f_minus": [1.0]}, "f_minus: give 3 numbers"),
+        (HKL, F, {"cell": (1.0, 2.0)}, "cell: give a, b, c in Å"),
+        (HKL, F, {"cell": (50, 60, 70, 0, 90, 90)}, "cell "),
+        (HKL, F, {"space_group": 19}, "space_group 19: give its Hermann-Mauguin symbol"),
+        (HKL, F, {"nonsense": 1}, "nonsense"),
+    ],
+)
+def test_what_is_wrong_with_arrays_is_said(hkl: Any, f: Any, others: dict[str, Any], message: str) -> None:
+    with pytest.raises((UsageError, TypeError), match=message):
+        StructureFactors.from_arrays(hkl, f, **others)
+
+
+def test_what_is_wrong_with_tables_is_said() -> None:
+    with pytest.raises(UsageError, match="list is no table with named columns"):
+        StructureFactors.from_dataset([1, 2])
+    with pytest.raises(UsageError, match="no h, k and l"):
+        StructureFactors.from_dataset(Table({"FP": F}))
+    with pytest.raises(InputFileError, match="no column of F or intensities"):
+        StructureFactors.from_dataset(Table(indexed(A=F)))
+
+
+def test_reflections_in_memory_have_no_text_but_a_report(tmp_path: Path) -> None:
+    experiment = changed(OBLIQUE, structure_factors=StructureFactors.from_arrays(HKL, F))
+    for text in (experiment.to_toml, experiment.to_args):
+        with pytest.raises(UsageError, match=r"structure_factors\.reflections"):
+            text()
+    image = simulate(experiment, backend="cpu")
+    values = as_json(image, (), (), "cpu", {"total": 0.0}, {})
+    assert values["experiment"]["structure_factors"]["reflections"] == "in memory, 3 reflections"

@@ -53,7 +53,7 @@ def resolved(line: str) -> Resolved:
 # What is a file at all ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("option", ["hkl", "mat", "img", "mask", "sourcefile", "stol", "dump"])
+@pytest.mark.parametrize("option", ["hkl", "mat", "img", "mask", "sourcefile", "spectrum", "stol", "dump"])
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="needs /dev/zero")
 def test_device_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(shlex.split(f"{CRYSTAL} -water 1 -detpixels 8 -{option} /dev/zero -show")) == 3
@@ -303,7 +303,7 @@ def test_asymmetric_unit_is_told(part: Callable[[np.ndarray], np.ndarray], share
         resolved(line)
     assert [str(warning.message) for warning in said] == [
         f"list: {share} of its reflections have their mate -h -k -l in the list, and {octants} of 8 "
-        "octants of h k l hold any: no symmetry is applied; list all of P 1"
+        "octants of h k l hold any: no symmetry is applied; list all of P 1, or give -space_group"
     ]
 
 

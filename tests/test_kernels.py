@@ -266,13 +266,14 @@ class Factors:
     def exact(h: Any, k: Any, l: Any) -> Any:
         return 100.0 + h**3 - 2 * h * k + k**2 * l + 0.5 * l**3
 
-    table = exact(h, k, l)
+    table = np.stack([exact(h, k, l), -2.0 * exact(h, k, l)])
 
 
 def test_interpolation_is_exact_for_cubics() -> None:
     random = np.random.default_rng(1)
     for h, k, l in random.uniform(-1.0, 1.0, (50, 3)).tolist():
-        assert interpolated_factor(Factors, h, k, l) == pytest.approx(Factors.exact(h, k, l), rel=1e-12)
+        assert interpolated_factor(Factors, 0, h, k, l) == pytest.approx(Factors.exact(h, k, l), rel=1e-12)
+        assert interpolated_factor(Factors, 1, h, k, l) == pytest.approx(-2.0 * Factors.exact(h, k, l), rel=1e-12)
 
 
 def test_interpolation_weights_sum_to_one_and_pick_the_points() -> None:
@@ -284,9 +285,10 @@ def test_interpolation_weights_sum_to_one_and_pick_the_points() -> None:
 
 @pytest.mark.parametrize("hkl", [(-4, -3, -5), (5, 4, 3), (0, 1, -2)])
 def test_nearest_factor_is_that_of_the_table(hkl: tuple[int, int, int]) -> None:
-    assert nearest_factor(Factors, *hkl) == Factors.exact(*hkl)
+    assert nearest_factor(Factors, 0, *hkl) == Factors.exact(*hkl)
+    assert nearest_factor(Factors, 1, *hkl) == -2.0 * Factors.exact(*hkl)
 
 
 @pytest.mark.parametrize("hkl", [(-5, 0, 0), (6, 0, 0), (0, -4, 0), (0, 5, 0), (0, 0, -6), (0, 0, 4)])
 def test_outside_the_table_is_the_default(hkl: tuple[int, int, int]) -> None:
-    assert nearest_factor(Factors, *hkl) == Factors.default
+    assert nearest_factor(Factors, 1, *hkl) == Factors.default

@@ -16,14 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbnumba.errors import NbnumbaWarning, UsageError
-from nbnumba.experiment import Background, Beam, Detector, Experiment, changed
+from nbnumba.experiment import Background, Beam, Detector, Experiment, FurtherLattice, changed
 from nbnumba.nanobragg.command import Command, Outputs, Run
 from nbnumba.nanobragg.help import help_text, parser
-from nbnumba.nanobragg.kinds import FILE
+from nbnumba.nanobragg.kinds import FILE, INTEGER
 from nbnumba.nanobragg.option import MAKES, Option
+from nbnumba.nanobragg.option import option as row_of
 from nbnumba.nanobragg.option_table import markdown
 from nbnumba.nanobragg.parse import parse, wants_help, wants_version
-from nbnumba.nanobragg.table import OPTIONS
+from nbnumba.nanobragg.table import BY_NAME, OPTIONS
 from nbnumba.testing.strategies import experiments
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -58,6 +59,11 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("mosaic mosaici mosaic_spread", ("0.3",), "crystal.mosaic_spread_deg", 0.3),
     ("mosaic_domains mosaic_dom", ("9",), "crystal.mosaic_domains", 9),
     ("mosaic_seed", ("9",), "crystal.mosaic_seed", 9),
+    ("spot_scale", ("1e6",), "crystal.spot_scale", 1e6),
+    ("crystal_mm", ("0.05",), "crystal.whole_size_mm", (0.05, 0.05, 0.05)),
+    ("crystal_mm", ("0.05", "0.1", "0.2"), "crystal.whole_size_mm", (0.05, 0.1, 0.2)),
+    ("lattice", ("misset=1,-2,3",), "crystal.lattices", (FurtherLattice(misset_deg=(1.0, -2.0, 3.0)),)),
+    ("lattice", ("mat=A.mat", "weight=0.5"), "crystal.lattices", (FurtherLattice(0.5, matrix_file="A.mat"),)),
     ("img", ("a.img",), "detector.header_file", "a.img"),
     ("mask", ("m.img",), "detector.mask_file", "m.img"),
     ("pixel", ("0.2",), "detector.pixel_mm", 0.2),
@@ -113,12 +119,22 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("round_div", (), "beam.round_divergence", True),
     ("square_div", (), "beam.round_divergence", False),
     ("sourcefile", ("s.txt",), "beam.source_file", "s.txt"),
+    ("hdiv_sigma", ("0.5",), "beam.horizontal_divergence_sigma_mrad", 0.5),
+    ("vdiv_sigma", ("0.5",), "beam.vertical_divergence_sigma_mrad", 0.5),
+    ("spectrum", ("s.lam",), "beam.spectrum_file", "s.lam"),
+    ("spectrum_number", ("3",), "beam.spectrum_number", 3),
+    ("spectrum_bins", ("20",), "beam.spectrum_bins", 20),
+    ("pink", ("9500", "100"), "beam.pink_ev", (9500.0, 100.0, 100.0)),
+    ("pink", ("9500", "100", "50"), "beam.pink_ev", (9500.0, 100.0, 50.0)),
+    ("two_colour", ("9500", "1", "9400", "0.5"), "beam.two_colour", (9500.0, 1.0, 9400.0, 0.5)),
+    ("sase", ("9500", "20", "0.5"), "beam.sase_ev", (9500.0, 20.0, 0.5)),
     ("polar", ("0.9",), "beam.kahn_factor", 0.9),
     ("nopolar", (), "beam.polarization_correction", False),
     ("fluence", ("1e29",), "beam.fluence_per_m2", 1e29),
     ("flux", ("1e12",), "beam.flux_per_s", 1e12),
     ("exposure", ("0.1",), "beam.exposure_s", 0.1),
     ("beamsize", ("0.05",), "beam.size_mm", 0.05),
+    ("beam_profile", ("gauss",), "beam.profile", "gauss"),
     ("phi", ("-1",), "scan.phi_deg", -1.0),
     ("osc", ("2",), "scan.oscillation_deg", 2.0),
     ("phistep", ("0.5",), "scan.step_deg", 0.5),
@@ -168,6 +184,9 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("k_sol", ("0.4",), "structure_factors.k_sol", 0.4),
     ("B_sol", ("50",), "structure_factors.b_sol", 50.0),
     ("nosolvent", (), "structure_factors.solvent", False),
+    ("anomalous", ("Se",), "structure_factors.anomalous", ("Se",)),
+    ("anomalous", ("Se=se.txt",), "structure_factors.anomalous", ("Se=se.txt",)),
+    ("noanomalous", (), "structure_factors.anomalous", ()),
     ("png", ("i.png",), "outputs.png_file", "i.png"),
     ("report", ("r.json",), "outputs.report_file", "r.json"),
     ("header", ("dials",), "outputs.header", "dials"),
@@ -183,8 +202,11 @@ def trial(option: Option) -> tuple[str, tuple[str, ...], str, Any]:
         return names, (), *next(item for item in option.sets.items() if "." in item[0])
     words = tuple("a.file" if option.kind is FILE else value.split("|")[-1] if "|" in value else "2"
                   for value in option.values)  # fmt: skip
+    if option.names[0] == "lattice":
+        words = ("weight=2", "cells=3,4,5")
     read = tuple(option.kind.read(word) for word in words)
-    return names, words, option.targets[0], option.convert(read if len(read) > 1 else read[0])
+    value = option.convert(read if len(option.values) > 1 else read[0])
+    return names, words, option.targets[0], (value,) if option.repeats else value
 
 
 NO_FIELDS = ("experiment", "nopgm", "nonoise", "version", "h")
@@ -257,6 +279,9 @@ def test_nothing_given_is_the_default_of_everything() -> None:
         ("-nopolar -polar 0.9", "beam.polarization_correction", True),
         ("-stol a -Q b", "background.amorphous_axis", "Q"),
         ("-noprogress -progress", "run.progress", True),
+        ("-anomalous Se -anomalous=S=s.txt", "structure_factors.anomalous", ("Se", "S=s.txt")),
+        ("-anomalous Se -noanomalous", "structure_factors.anomalous", ()),
+        ("-noanomalous -anomalous Se", "structure_factors.anomalous", ("Se",)),
         ("-printout -printout_pixel 1 2", "outputs.print_pixels", (1, 2)),
         ("-misset 1 2 3 -misset random", "crystal.misset_deg", "random"),
         ("-cell 1 2 3 80 -cell 4", "crystal.cell", (4.0, 4.0, 4.0, 90.0, 90.0, 90.0)),
@@ -273,6 +298,29 @@ def test_nothing_given_is_the_default_of_everything() -> None:
 )
 def test_the_later_of_two_options_counts(text: str, path: str, value: Any) -> None:
     assert look_up(line(text), path) == value
+
+
+def test_values_of_an_option_that_repeats_replace_those_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.toml"
+    path.write_text('[structure_factors]\nanomalous = ["Se", "S"]\n')
+    assert line(f"-experiment {path}").experiment.structure_factors.anomalous == ("Se", "S")
+    assert line(f"-anomalous Zn -experiment {path} -anomalous Fe").experiment.structure_factors.anomalous == (
+        "Zn",
+        "Fe",
+    )
+    assert line(f"-experiment {path} -noanomalous").experiment.structure_factors.anomalous == ()
+
+
+def test_values_of_an_option_that_repeats_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Fields of Outputs hold whatever they are given.
+    row = row_of("pile", "program", "what is piled up", "outputs.png_file", "x y", kind=INTEGER, repeats=True)
+    clear = row_of("nopile", "program", "nothing is", sets={"outputs.png_file": ()})
+    for made in (row, clear):
+        monkeypatch.setitem(BY_NAME, made.names[0], made)
+    assert line("-pile 1 2 -quiet -pile 3 4").outputs.png_file == ((1, 2), (3, 4))
+    assert line("-pile 1 2 -nopile -pile=5 6").outputs.png_file == ((5, 6),)
+    assert line("-pile 1 2 -nopile").outputs.png_file == ()
+    assert help_text(row).startswith("what is piled up; may be repeated")
 
 
 @pytest.mark.parametrize(

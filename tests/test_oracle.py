@@ -17,7 +17,7 @@ from nbnumba.experiment import Crystal, Detector, Experiment, Sampling, Scan, St
 from nbnumba.render.job import render
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import resolve
-from nbnumba.testing.strategies import amorphous_rows, experiments, reflections, source_rows
+from nbnumba.testing.strategies import amorphous_rows, experiments, reflections, source_rows, spectrum_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbnumba.errors.NbnumbaWarning")
 search = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -66,6 +66,13 @@ def test_choices_that_the_reference_has_not(experiment: Experiment, shape: str, 
 
 
 @search
+@given(experiment=experiments("spec"), edges=st.tuples(*[st.sampled_from([1e-5, 0.02, 0.7])] * 3), box=st.booleans())
+def test_the_blocks_of_a_crystal_that_the_beam_meets(experiment: Experiment, edges: Any, box: bool) -> None:
+    beam = {"profile": "box" if box else "gauss"}
+    check(changed(experiment, crystal={"whole_size_mm": edges}, beam=beam, background={"water_um": 0.1}))
+
+
+@search
 @given(experiment=experiments("c"))
 def test_running_products_of_mode_c_are_made_in_serial_order(experiment: Experiment) -> None:
     """C-11, which the oracle leaves out: every backend renders as the reference does."""
@@ -108,6 +115,29 @@ def test_source_file(mode: Any, data: st.DataObject, tmp_path: Path) -> None:
     file = written(tmp_path / "sources.txt", data.draw(source_rows(upstream)))  # type: ignore[arg-type]
     sampling = flags if mode == "c" else {}
     check(changed(experiment, beam={"source_file": file}, sampling=sampling))
+
+
+@search
+@given(
+    mode=st.sampled_from(["spec", "c"]),
+    data=st.data(),
+    # A number of directions without a range spreads them over 1 rad.
+    sigmas=st.tuples(*[st.none() | st.floats(20, 500)] * 2),
+    in_file=st.booleans(),
+)
+def test_spectrum_and_gaussian_divergence(
+    mode: Any, data: st.DataObject, sigmas: tuple[float | None, float | None], in_file: bool, tmp_path: Path
+) -> None:
+    """Photons of a wavelength and share of a direction count in both modes."""
+    rows = data.draw(spectrum_rows())
+    beam = {
+        "dispersion_percent": 0.0,
+        "dispersion_steps": None,
+        "horizontal_divergence_sigma_mrad": sigmas[0],
+        "vertical_divergence_sigma_mrad": sigmas[1],
+        **({"spectrum_file": written(tmp_path / "spectrum.txt", rows)} if in_file else {"spectrum": rows}),
+    }
+    check(changed(data.draw(experiments(mode)), beam=beam, sampling=flags if mode == "c" else {}))
 
 
 @search

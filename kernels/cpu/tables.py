@@ -41,7 +41,7 @@ def variant_of(plan, single):
 @compiled()
 def make_tables(plan, interpolate):
     """Orientations and structure factors, over every index that the image can meet where that is not too many."""
-    table, first = plan.factors.table, plan.factors.first
+    table, first = plan.factors.table[0], plan.factors.first
     h, k, l = farthest_indices(plan)
     covers = not interpolate and (2.0 * h + 1.0) * (2.0 * k + 1.0) * (2.0 * l + 1.0) <= MOST_CELLS
     if covers:

@@ -143,6 +143,20 @@ if not is_simulator:
 
         return types.UniTuple(types.float64, 2)(numbers, types.uint32), codegen
 
+    @extending.intrinsic
+    def array_from(typing_context, numbers, start):
+        def codegen(context, builder, signature, arguments):
+            array = context.make_array(signature.args[0])(context, builder, arguments[0])
+            address, on_card = ir.IntType(64), array.data.type.pointee.as_pointer(addrspace=1)
+            place = builder.addrspacecast(builder.gep(array.data, [arguments[1]]), on_card)
+            # Seen through, the start would be added to every index anew: two instructions for each F.
+            kept = ir.InlineAsm(ir.FunctionType(address, [address]), "mov.b64 $0, $1;", "=l,l")
+            place = builder.call(kept, [builder.ptrtoint(place, address)])
+            array.data = builder.addrspacecast(builder.inttoptr(place, on_card), array.data.type)
+            return array._getvalue()
+
+        return numbers(numbers, types.uint64), codegen
+
 
 can_align = not is_simulator and "alignment" in signature(cuda.shared.array).parameters
 """Whether an array in shared memory can be told its alignment; Numba's own target cannot."""
@@ -152,6 +166,10 @@ if is_simulator:
     def pair_at(numbers, at):
         """Two neighbouring numbers of shared memory, the first at an even place: one instruction."""
         return numbers[at], numbers[at + 1]
+
+    def array_from(numbers, start):
+        """The array on the card that begins at a place of a flat one, once for many accesses."""
+        return numbers[start:]
 
     def record_of(record):
         """A record whose fields a kernel reads. The simulator's own are slow, and their integers overflow."""

@@ -19,7 +19,7 @@ from ..equations.scattering import scattering_vector_of
 from ..plan import BackgroundPlan
 from ..walk import Parts, Scene, photons_of, walk
 from .bits import unsigned
-from .provider import SHARED_ALIGNMENT, adopt_equations, can_align, cuda, device_function, kernel, record_of
+from .provider import SHARED_ALIGNMENT, adopt_equations, array_from, can_align, cuda, device_function, kernel, record_of
 from .steps import smaller, sum_by_bits, sum_samples
 from .tables import ROW, ROWS, STAGED, THREADS
 
@@ -38,7 +38,7 @@ def stage(cells, rows, start, count):
 
 
 @device_function
-def sum_orientations(tables, image, rows, start, stop, q, shape, interpolate, arithmetic):
+def sum_orientations(tables, factors, image, rows, start, stop, q, shape, interpolate, arithmetic):
     """Σ F²·F_latt² over the orientations from ``start`` to ``stop``, and how many samples lie outside the table."""
     total = 0.0
     outside = 0
@@ -48,9 +48,9 @@ def sum_orientations(tables, image, rows, start, stop, q, shape, interpolate, ar
         if stop - start > ROWS:
             stage(tables.cells, rows, first, count)
         if len(arithmetic) >= BITS:
-            total += sum_by_bits(tables, image, rows, count, q, arithmetic)
+            total += sum_by_bits(factors, image, rows, count, q, arithmetic)
         else:
-            partial, beyond = sum_samples(tables, image, rows, count, q, shape, interpolate, arithmetic)
+            partial, beyond = sum_samples(factors, image, rows, count, q, shape, interpolate, arithmetic)
             total += partial
             outside += beyond
     return total, outside
@@ -122,8 +122,10 @@ def amorphous_of(scene, stol):
 def add_samples(scene, ray, total, layer_sum, outside):
     """The inner sum: all threads of a block take every turn of every loop, whether or not a ray is kept."""
     share = scene.own
+    source = share.tables.sources[unsigned(scene.plan.first_source + ray.source)]
+    factors = array_from(share.tables.factors, np.uint64(source[11]))
     samples, beyond = sum_orientations(
-        share.tables, scene.plan, share.rows, share.start, share.stop, ray.q, share.shape, share.interpolate,
+        share.tables, factors, scene.plan, share.rows, share.start, share.stop, ray.q, share.shape, share.interpolate,
         share.arithmetic,
     )  # fmt: skip
     return total, layer_sum + ray.weight * samples, outside + (beyond if ray.kept else 0)

@@ -135,7 +135,7 @@ def intensity_by_bits(factors, rows, at, q, pairs, cells, first, sizes, arithmet
 
 
 @device_function
-def sum_by_bits(tables, image, rows, count, q, arithmetic):
+def sum_by_bits(factors, image, rows, count, q, arithmetic):
     """Σ F²·F_latt² of a block of unit cells over the staged orientations."""
     # The constant in the high word is taken off with the index of the first cell.
     offset = WHOLE_BITS if len(arithmetic) == BITS else 0
@@ -147,11 +147,11 @@ def sum_by_bits(tables, image, rows, count, q, arithmetic):
     at, end = unsigned(0), unsigned(ROW * count)
     # Two orientations a turn: the loop itself would cost a tenth of one.
     while at + NEXT < end:
-        total += intensity_by_bits(tables.factors, rows, at, q, pairs, cells, first, sizes, arithmetic)
-        total += intensity_by_bits(tables.factors, rows, at + NEXT, q, pairs, cells, first, sizes, arithmetic)
+        total += intensity_by_bits(factors, rows, at, q, pairs, cells, first, sizes, arithmetic)
+        total += intensity_by_bits(factors, rows, at + NEXT, q, pairs, cells, first, sizes, arithmetic)
         at = unsigned(at + SECOND_NEXT)
     if at < end:
-        total += intensity_by_bits(tables.factors, rows, at, q, pairs, cells, first, sizes, arithmetic)
+        total += intensity_by_bits(factors, rows, at, q, pairs, cells, first, sizes, arithmetic)
     return float(total)
 
 
@@ -207,11 +207,11 @@ def lattice_amplitude(image, dh, dk, dl, shape, arithmetic):
 
 
 @device_function
-def nearest_factor(tables, image, h, k, l):
+def nearest_factor(factors, image, h, k, l):
     """F of the reflection at the whole indices that the low words of h, k, l are; the default outside the table."""
     i, j, m = low_word(h) - int(image.first[0]), low_word(k) - int(image.first[1]), low_word(l) - int(image.first[2])
     index = table_index(image.sizes, i, j, m)
-    return float(tables.factors[index])
+    return float(factors[index])
 
 
 @device_function
@@ -242,23 +242,23 @@ def along_k(f, at, row, weights, l_weights):
 
 
 @device_function
-def interpolated_factor(tables, image, h, k, l):
+def interpolated_factor(factors, image, h, k, l):
     """F between reflections: the tensor product of cubic Lagrange polynomials over 4×4×4 reflections."""
     hf, kf, lf = math.floor(h), math.floor(k), math.floor(l)
     wh, wk, wl = cubic_weights(h - hf), cubic_weights(k - kf), cubic_weights(l - lf)
-    first, sizes, f = image.first, image.sizes, tables.factors
+    first, sizes = image.first, image.sizes
     at = table_index(sizes, int(hf) - 1 - first[0], int(kf) - 1 - first[1], int(lf) - 1 - first[2])
     row, slab = unsigned(sizes[2]), unsigned(sizes[1] * sizes[2])
     return (
-        wh[0] * along_k(f, at, row, wk, wl)
-        + wh[1] * along_k(f, at + slab, row, wk, wl)
-        + wh[2] * along_k(f, at + slab + slab, row, wk, wl)
-        + wh[3] * along_k(f, at + slab + slab + slab, row, wk, wl)
+        wh[0] * along_k(factors, at, row, wk, wl)
+        + wh[1] * along_k(factors, at + slab, row, wk, wl)
+        + wh[2] * along_k(factors, at + slab + slab, row, wk, wl)
+        + wh[3] * along_k(factors, at + slab + slab + slab, row, wk, wl)
     )
 
 
 @device_function
-def sample_intensity(tables, image, rows, at, q, shape, interpolate, arithmetic):
+def sample_intensity(factors, image, rows, at, q, shape, interpolate, arithmetic):
     """F²·F_latt² in one orientation, and whether the sample lies outside the table."""
     never_zero = NEVER_ZERO if len(arithmetic) == DOUBLE else NEVER_ZERO_SINGLE
     h, k, l = indices_at(rows, at, q)
@@ -269,9 +269,9 @@ def sample_intensity(tables, image, rows, at, q, shape, interpolate, arithmetic)
     amplitude = lattice_amplitude(image, dh, dk, dl, shape, arithmetic)
     outside = 0
     if len(interpolate) == 0:
-        amplitude *= nearest_factor(tables, image, whole_h, whole_k, whole_l)
+        amplitude *= nearest_factor(factors, image, whole_h, whole_k, whole_l)
     elif can_interpolate(image, h, k, l):
-        amplitude *= interpolated_factor(tables, image, h, k, l)
+        amplitude *= interpolated_factor(factors, image, h, k, l)
     else:
         amplitude *= image.default
         outside = 1
@@ -279,13 +279,13 @@ def sample_intensity(tables, image, rows, at, q, shape, interpolate, arithmetic)
 
 
 @device_function
-def sum_samples(tables, image, rows, count, q, shape, interpolate, arithmetic):
+def sum_samples(factors, image, rows, count, q, shape, interpolate, arithmetic):
     """Σ F²·F_latt² over the staged orientations, and how many of these samples lie outside the table."""
     total = 0.0
     outside = 0
     at, end = unsigned(0), unsigned(ROW * count)
     while at < end:
-        intensity, beyond = sample_intensity(tables, image, rows, at, q, shape, interpolate, arithmetic)
+        intensity, beyond = sample_intensity(factors, image, rows, at, q, shape, interpolate, arithmetic)
         at = unsigned(at + NEXT)
         total += intensity
         outside += beyond

@@ -78,8 +78,9 @@ IMAGE = np.dtype(
 )  # fmt: skip
 """The scalars of an image: SI, by the names of its plan."""
 
-SOURCE = 11
-"""Numbers of a source: direction of travel, 1/λ, weight, and the directions of its electric and magnetic fields."""
+SOURCE = 12
+"""Numbers of a source: direction of travel, 1/λ, weight, the directions of its electric and magnetic fields, and where
+the table of F of its channel begins."""
 
 
 class Tables(NamedTuple):
@@ -93,7 +94,8 @@ class Tables(NamedTuple):
     """a, b, c of every orientation in m, flat, ``ROW`` numbers each, those of an image together; packed pairs of
     float32 where the arithmetic is ``PAIRS``."""
     factors: np.ndarray
-    """F in h, k, l order, flat, with a margin of default_F all round; float32 unless the arithmetic is ``DOUBLE``."""
+    """F in channel, h, k, l order, flat, each channel's with a margin of default_F all round; float32 unless the
+    arithmetic is ``DOUBLE``."""
     mask: np.ndarray
     """uint8 (slow, fast), 0 where a pixel is not rendered; (0, 0) without one."""
     amorphous: np.ndarray
@@ -141,7 +143,7 @@ def image_numbers(plan, first_source=0, first_row=0):
         fast0, slow0, fast1 - fast0 + 1, int(detector.mask.size > 0),
         first_source, len(plan.sources.weight), first_row, len(crystal.phi) * len(crystal.domains),
         crystal.cells, crystal.fudge, _triangle(crystal),
-        tuple(n + 2 for n in factors.table.shape), tuple(n - 1 for n in factors.first), factors.default,
+        padded_shape(factors)[1:], tuple(n - 1 for n in factors.first), factors.default,
         *of_background(plan.background), *of_rest(plan),
     )  # fmt: skip
 
@@ -161,7 +163,8 @@ def source_rows(plan):
     rows[:, :3] = plan.sources.incident
     rows[:, 3] = 1.0 / plan.sources.wavelength
     rows[:, 4] = plan.sources.weight
-    rows[:, 5:] = _fields(rows[:, :3].tobytes(), plan.polarization_axis)
+    rows[:, 5:11] = _fields(rows[:, :3].tobytes(), plan.polarization_axis)
+    rows[:, 11] = plan.sources.channel * math.prod(padded_shape(plan.factors)[1:])
     return rows
 
 
@@ -180,10 +183,18 @@ def orientation_rows(plan, arithmetic):
     return rows
 
 
+def padded_shape(factors):
+    """Channels, and cells along each axis with the margin."""
+    channels, *cells = factors.table.shape
+    return (channels, *(n + 2 for n in cells))
+
+
 def padded_factors(plan, arithmetic):
-    """The table of F with a margin of default_F, flat."""
-    padded = np.pad(plan.factors.table, 1, constant_values=plan.factors.default)
-    return padded.ravel().astype(np.float64 if arithmetic == DOUBLE else np.float32, copy=False)
+    """The table of F with a margin of default_F about each channel's, flat."""
+    kind = np.float64 if arithmetic == DOUBLE else np.float32
+    padded = np.full(padded_shape(plan.factors), plan.factors.default, kind)
+    padded[:, 1:-1, 1:-1, 1:-1] = plan.factors.table
+    return padded.ravel()
 
 
 def rows_per_part(pixels, orientations, samples):

@@ -6,13 +6,13 @@ from ..compile.equation import equation, inlined
 
 
 @equation
-def nearest_factor(factors, h, k, l):
-    """F of the reflection with whole indices h, k, l; the default outside the table."""
+def nearest_factor(factors, channel, h, k, l):
+    """F of the reflection with whole indices h, k, l in a channel's table; the default outside it."""
     i, j, m = h - factors.first[0], k - factors.first[1], l - factors.first[2]
     table = factors.table
-    inside = 0 <= i < table.shape[0] and 0 <= j < table.shape[1] and 0 <= m < table.shape[2]
+    inside = 0 <= i < table.shape[1] and 0 <= j < table.shape[2] and 0 <= m < table.shape[3]
     if inside:
-        amplitude = table[i, j, m]
+        amplitude = table[channel, i, j, m]
     else:
         amplitude = factors.default
     return amplitude
@@ -29,9 +29,9 @@ def can_interpolate(factors, h, k, l):
     """Whether tricubic interpolation at h, k, l stays inside the table."""
     size = factors.table.shape
     return (
-        within(h, factors.first[0], size[0])
-        and within(k, factors.first[1], size[1])
-        and within(l, factors.first[2], size[2])
+        within(h, factors.first[0], size[1])
+        and within(k, factors.first[1], size[2])
+        and within(l, factors.first[2], size[3])
     )
 
 
@@ -43,8 +43,8 @@ def cubic_weights(t):
 
 
 @equation
-def interpolated_factor(factors, h, k, l):
-    """F between reflections: the tensor product of cubic Lagrange polynomials over 4×4×4 reflections."""
+def interpolated_factor(factors, channel, h, k, l):
+    """F between reflections of a channel: the tensor product of cubic Lagrange polynomials over 4×4×4 of them."""
     hf, kf, lf = math.floor(h), math.floor(k), math.floor(l)
     wh, wk, wl = cubic_weights(h - hf), cubic_weights(k - kf), cubic_weights(l - lf)
     i = int(hf) - 1 - factors.first[0]
@@ -56,10 +56,10 @@ def interpolated_factor(factors, h, k, l):
         plane = 0.0
         for v in range(4):
             plane += wk[v] * (
-                wl[0] * table[i + u, j + v, m]
-                + wl[1] * table[i + u, j + v, m + 1]
-                + wl[2] * table[i + u, j + v, m + 2]
-                + wl[3] * table[i + u, j + v, m + 3]
+                wl[0] * table[channel, i + u, j + v, m]
+                + wl[1] * table[channel, i + u, j + v, m + 1]
+                + wl[2] * table[channel, i + u, j + v, m + 2]
+                + wl[3] * table[channel, i + u, j + v, m + 3]
             )
         amplitude += wh[u] * plane
     return amplitude

@@ -17,7 +17,17 @@ from typing import Any
 import numpy as np
 
 from ..comparison.images import Comparison, Floats, compare, resampled
-from ..comparison.programs import INPUT_NAMES, OWN, RunnerError, name_of, outputs_of, run, separated, words_of
+from ..comparison.programs import (
+    CURVE_NAMES,
+    INPUT_NAMES,
+    OWN,
+    RunnerError,
+    name_of,
+    outputs_of,
+    run,
+    separated,
+    words_of,
+)
 from ..errors import DIFFERS, DONE, InputFileError, NbnumbaError, UsageError
 from ..formats import registry
 from ..formats.files import replacing
@@ -166,7 +176,9 @@ def _rooted(args: Sequence[str]) -> Iterator[str]:
     args = list(separated(args))
     inputs, before = INPUT_NAMES - outputs_of(args), ""
     for word in args:
-        yield os.path.abspath(word) if name_of(before) in inputs and os.path.isfile(word) else word
+        head, equals, file = word.partition("=") if name_of(before) in CURVE_NAMES else ("", "", word)
+        is_input = bool(equals) or name_of(before) in inputs
+        yield head + equals + os.path.abspath(file) if is_input and os.path.isfile(file) else word
         before = word
 
 

@@ -2,19 +2,23 @@
 
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
+
 from ..experiment import Experiment, changed
 from ..experiment.presets import preset_of
 from ..experiment.quirks import LABELS
+from ..formats.spectrum import Spectrum
 from ..image import Image
 from ..setup.panels import PlacedPanel
 from ..setup.resolve import Resolved
 from ..statistics import Statistics
-from ..units import RTD, angstrom_from_ev
+from ..structure_factors.table import FactorTable
+from ..units import RTD, ev_from_angstrom
 from ..version import __version__
 
 Sections = Sequence[tuple[str, Sequence[str]]]
@@ -26,8 +30,11 @@ def describe(resolved: Resolved, labels: Sequence[str], warnings: Sequence[str])
         ("Beam", _beam_lines(resolved)),
         ("Detector", _detector_lines(resolved)),
         ("Crystal", _crystal_lines(resolved)),
+        ("F", _factor_lines(resolved)),
         ("Sampling", _sampling_lines(resolved)),
     ]
+    if resolved.lattices:
+        sections = [*sections, ("Lattices", [*_lattice_lines(resolved)])]
     if labels:
         sections = [*sections, ("Modes", [f"{label}: {LABELS[label]}" for label in labels])]
     if warnings:
@@ -72,12 +79,14 @@ def as_json(
 
 
 def _as_text(experiment: Experiment) -> dict[str, Any]:
-    """The experiment as plain values, its mask in words where there is no file to name."""
-    mask = experiment.detector.mask
-    if mask is None:
-        return experiment.to_dict()
-    values = changed(experiment, detector={"mask": None}).to_dict()
-    values["detector"]["mask"] = f"in memory, {mask.fast_pixels} x {mask.slow_pixels} pixels (fast x slow)"
+    """The experiment as plain values, its mask and reflections in words where there is no file to name."""
+    mask, reflections = experiment.detector.mask, experiment.structure_factors.reflections
+    named = changed(experiment, detector={"mask": None}, structure_factors={"reflections": None})
+    values = named.to_dict()
+    if mask is not None:
+        values["detector"]["mask"] = f"in memory, {mask.fast_pixels} x {mask.slow_pixels} pixels (fast x slow)"
+    if reflections is not None:
+        values["structure_factors"]["reflections"] = f"in memory, {reflections.count} reflections"
     return values
 
 
@@ -127,10 +136,25 @@ def _beam_lines(resolved: Resolved) -> list[str]:
         spread = f" (grid {grid[0]} x {grid[1]} directions, {grid[2]} wavelengths)" if grid != (1, 1, 1) else ""
         spread += f", {low:.6g} to {high:.6g} Å"
     return [
-        f"wavelength {wavelength:g} Å ({angstrom_from_ev(wavelength):.6g} eV), polarization {polarization}",
+        f"wavelength {wavelength:g} Å ({ev_from_angstrom(wavelength):.6g} eV), polarization {polarization}",
         f"fluence {resolved.fluence_per_m2:g} photons/m²",
         _count(len(sources.weight), "source") + spread,
+        *_spectrum_lines(sources.spectrum),
     ]
+
+
+def _spectrum_lines(spectrum: Spectrum | None) -> list[str]:
+    if spectrum is None:
+        return []
+    count, (mean, sd) = len(spectrum.weight), (spectrum.mean_ev, spectrum.sd_ev)
+    return [f"spectrum of {spectrum.origin}: {_count(count, 'wavelength')}, mean {mean:.8g} eV, sd {sd:.4g} eV"]
+
+
+def _spectrum_values(spectrum: Spectrum | None) -> dict[str, Any] | None:
+    if spectrum is None:
+        return None
+    values = {"origin": spectrum.origin, "wavelengths": len(spectrum.weight)}
+    return values | {"mean_ev": spectrum.mean_ev, "sd_ev": spectrum.sd_ev}
 
 
 def _detector_lines(resolved: Resolved) -> list[str]:
@@ -174,18 +198,108 @@ def _has_gaps(preset: str | None, panel: PlacedPanel) -> bool:
 def _crystal_lines(resolved: Resolved) -> list[str]:
     lattice, crystal = resolved.lattice, resolved.experiment.crystal
     missets = " ".join(f"{angle * RTD:.6f}" for angle in lattice.misset_rad)
-    h0, h1, k0, k1, l0, l1 = resolved.table.bounds
-    factors = f"F = {resolved.experiment.structure_factors.default_f:g} for every reflection"
-    if resolved.table.values.size:
-        factors = f"F of h {h0} to {h1}, k {k0} to {k1}, l {l0} to {l1}, else {resolved.plan.factors.default:g}"
-    between = "interpolated between reflections" if resolved.plan.factors.interpolate else "of the nearest reflection"
     return [
         f"cell {_numbers(lattice.cell)} (Å, degrees), volume {lattice.volume:.6g} Å³",
         f"reciprocal cell {_numbers(lattice.reciprocal_cell)} (1/Å, degrees)",
         f"misset {missets} degrees about x, y, z{_drawn(resolved)}",
-        f"{' x '.join(map(str, lattice.cells))} unit cells, {crystal.shape}",
-        f"{factors}, {between}",
+        f"{' x '.join(map(str, lattice.cells))} unit cells, {crystal.shape}{_blocks(resolved)}",
     ]
+
+
+def _factor_lines(resolved: Resolved) -> list[str]:
+    """Which F count, and where they are from."""
+    table = resolved.table
+    h0, h1, k0, k1, l0, l1 = table.bounds
+    factors = f"F = {table.outside:g} for every reflection"
+    if table.values.size:
+        factors = f"F of h {h0} to {h1}, k {k0} to {k1}, l {l0} to {l1}, else {table.outside:g}"
+    between = "interpolated between reflections" if resolved.plan.factors.interpolate else "of the nearest reflection"
+    given = resolved.experiment.structure_factors
+    scaled = f", scaled by {given.scale_f:g}" if given.scale_f != 1.0 else ""
+    scaled += f", B {given.b_add:+g} Å²" if given.b_add != 0.0 else ""
+    lines = [f"{factors}, {between}{scaled}", *_anomalous_lines(resolved)]
+    edge = f" (the detector's edge: {resolved.edge_angstrom:.3g} Å)"
+    return [*lines, *provenance_lines(table, edge)]
+
+
+def _anomalous_lines(resolved: Resolved) -> list[str]:
+    """Which elements scatter anomalously, and how strongly."""
+    if not resolved.dispersion:
+        return []
+    energies = [ev_from_angstrom(wavelength) for wavelength in _channels(resolved)]
+    where = f"at {energies[0]:.6g} eV"
+    if len(energies) > 1:
+        where = f"at {len(energies)} energies from {min(energies):.6g} to {max(energies):.6g} eV"
+    return [f"anomalous {where}: {'; '.join(_dispersion_words(*item) for item in resolved.dispersion)}"]
+
+
+def _channels(resolved: Resolved) -> list[float]:
+    """The wavelengths at which F were calculated, in Å."""
+    sources = resolved.sources
+    if len(resolved.table.values) > 1:
+        return [float(wavelength) for wavelength in sources.wavelengths()[0]]
+    return [float(np.average(sources.wavelength_angstrom, weights=sources.weight))]
+
+
+def _dispersion_words(element: str, values: Sequence[complex]) -> str:
+    ranges = ([value.real for value in values], [value.imag for value in values])
+    first, second = (f"{min(part):.3g}" + (f" to {max(part):.3g}" if max(part) > min(part) else "") for part in ranges)
+    return f"{element} f' {first}, f'' {second}"
+
+
+def provenance_lines(table: FactorTable, edge: str = "") -> list[str]:
+    """Where F are from whose symmetry was applied, how complete they are, and what had to be done."""
+    found = table.provenance
+    if found is None:
+        return []
+    labels = f", {' and '.join(found.labels)}" if found.labels else ""
+    share = found.measured / max(1, found.possible)
+    percent = " ".join(f"{100 * shell.measured / max(1, shell.possible):.0f}" for shell in found.shells)
+    return [
+        f"of {found.file}{labels}: {found.space_group}, to {found.dmin_angstrom:.3g} Å{edge}, beyond it 0",
+        f"{found.measured} reflections of P 1, both mates: {share:.2%} of all, by shells of equal volume {percent} %",
+        *found.notes,
+    ]
+
+
+def _lattice_lines(resolved: Resolved) -> Iterator[str]:
+    """Those beside the crystal's own, each of which has what is not said as the crystal has it."""
+    for one in resolved.lattices:
+        file, domains = one.crystal.matrix_file, len(one.plans[0].crystal.domains)
+        missets = " ".join(f"{angle * RTD:.6f}" for angle in one.lattice.misset_rad)
+        spread = f" within {one.crystal.mosaic_spread_deg or 0.0:g} degrees" if domains > 1 else ""
+        yield (
+            f"weight {one.weight:g}, {' x '.join(map(str, one.lattice.cells))} unit cells, "
+            f"{_count(domains, 'mosaic domain')}{spread}, {one.spot_scale:.6g} blocks"
+        )
+        yield f"  cell {_numbers(one.lattice.cell)} (Å, degrees){f', matrix {file}' if file else ''}"
+        yield f"  misset {missets} degrees about x, y, z"
+
+
+def _lattice_values(resolved: Resolved) -> list[dict[str, Any]]:
+    """What there is in the image: every lattice, the crystal's own first."""
+    own = (resolved.experiment.crystal, resolved.lattice, 1.0, resolved.spot_scale, resolved.plan)
+    further = ((one.crystal, one.lattice, one.weight, one.spot_scale, one.plans[0]) for one in resolved.lattices)
+    return [
+        {
+            "weight": weight,
+            "cell": lattice.cell,
+            "a_matrix": list(zip(lattice.a_star, lattice.b_star, lattice.c_star, strict=True)),
+            "misset_deg": [angle * RTD for angle in lattice.misset_rad],
+            "cells": lattice.cells,
+            "spot_scale": spot_scale,
+            "mosaic_spread_deg": (crystal.mosaic_spread_deg or 0.0) if len(plan.crystal.domains) > 1 else 0.0,
+            "mosaic_domains": len(plan.crystal.domains),
+        }
+        for crystal, lattice, weight, spot_scale, plan in (own, *further)
+    ]
+
+
+def _blocks(resolved: Resolved) -> str:
+    """How many there are."""
+    size = resolved.experiment.crystal.whole_size_mm
+    whole = f" in the beam of a crystal of {' x '.join(f'{edge:g}' for edge in size)} mm" if size else ""
+    return f"; {resolved.spot_scale:.6g} such blocks{whole}" if whole or resolved.spot_scale != 1.0 else ""
 
 
 def _drawn(resolved: Resolved) -> str:
@@ -217,7 +331,9 @@ def _resolved_values(resolved: Resolved) -> dict[str, Any]:
     return {
         "geometry": asdict(geometry) | {"orgx_px": geometry.orgx_px, "orgy_px": geometry.orgy_px},
         "lattice": asdict(lattice) | {"cell": lattice.cell, "reciprocal_cell": lattice.reciprocal_cell},
+        "lattices": _lattice_values(resolved),
         "sources": len(resolved.sources.weight),
+        "spectrum": _spectrum_values(resolved.sources.spectrum),
         "misset_deg": [angle * RTD for angle in lattice.misset_rad],
         "edge_angstrom": resolved.edge_angstrom,
         "phi_deg": [float(phi * RTD) for phi in resolved.scan.phi_rad],
@@ -225,7 +341,30 @@ def _resolved_values(resolved: Resolved) -> dict[str, Any]:
         "oversample": resolved.plan.oversample,
         "samples_per_pixel": resolved.steps,
         "fluence_per_m2": resolved.fluence_per_m2,
+        "spot_scale": resolved.spot_scale,
         "interpolate": bool(resolved.plan.factors.interpolate),
+        "structure_factors": _provenance(resolved),
+        "anomalous": _anomalous_values(resolved),
         "layers": resolved.plan.detector.layers,
         "layer_step_m": resolved.plan.detector.layer_step,
     }
+
+
+def _provenance(resolved: Resolved) -> dict[str, Any] | None:
+    """Where F are from whose symmetry was applied, and how complete they are."""
+    found = resolved.table.provenance
+    if found is None:
+        return None
+    shells = [shell._asdict() for shell in found.shells]
+    return asdict(found) | {"shells": shells, "measured": found.measured, "possible": found.possible}
+
+
+def _anomalous_values(resolved: Resolved) -> dict[str, Any] | None:
+    """f' and f'' in electrons of each element, at each wavelength."""
+    if not resolved.dispersion:
+        return None
+    elements = {
+        element: {"f_prime": [value.real for value in values], "f_double_prime": [value.imag for value in values]}
+        for element, values in resolved.dispersion
+    }
+    return {"wavelength_angstrom": _channels(resolved), "elements": elements}

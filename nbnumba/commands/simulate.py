@@ -27,7 +27,7 @@ from ..kernels.compile.jit import Compilation
 from ..nanobragg.command import Command, Outputs, Run
 from ..render.job import Progress, Rendering, render
 from ..seeds import fresh_seed
-from ..setup.inputs import Inputs, read_inputs
+from ..setup.inputs import read_inputs
 from ..setup.resolve import Resolved, resolve
 from .report import as_json, describe, describe_image
 
@@ -92,8 +92,7 @@ def run(command: Command) -> int:
         clock = Clock(compilation)
         with clock.phase("setup"):
             experiment = with_cached_factors(command.experiment)
-            inputs = read_inputs(experiment)
-            resolved = resolve(experiment, inputs, seed=fresh_seed())
+            resolved = resolve(experiment, read_inputs(experiment), seed=fresh_seed())
             _check_pixels(command, resolved)
             description = described(resolved)
             if not command.run.show:
@@ -111,7 +110,7 @@ def run(command: Command) -> int:
         _check_photons(rendering)
         image = Image(resolved, rendering.photons)
         with together():
-            files, scales = _write(image, inputs, command, clock)
+            files, scales = _write(image, command, clock)
             if command.outputs.report_file is not None:
                 files[command.outputs.report_file] = "this report as JSON"
                 texts = [str(w.message) for w in caught]
@@ -177,7 +176,7 @@ def with_cached_factors(experiment: Experiment) -> Experiment:
         It is read; or it is asked for and missing.
     """
     factors = experiment.structure_factors
-    if factors.hkl_file is not None or factors.coordinate_file is not None:
+    if factors.hkl_file is not None or factors.coordinate_file is not None or factors.reflections is not None:
         return experiment
     cache = factors.dump_file or DUMP
     if os.path.exists(cache):  # which also takes names that no file can have
@@ -203,6 +202,8 @@ def _cache_to_write(experiment: Experiment) -> str | None:
 def _check_pixels(command: Command, resolved: Resolved) -> None:
     """Say before the work that a pixel to be told about is not there."""
     detector, printed, traced = resolved.plan.detector, command.outputs.print_pixels, command.run.trace_pixel
+    if traced is not None:
+        resolved.check_single_lattice("-trace_pixel: a trace is")
     fast_first = {
         "-printout_pixel": None if printed == "all" else printed,
         "-trace_pixel": traced and traced[::-1],
@@ -253,10 +254,12 @@ def input_files(command: Command) -> Iterator[str]:
     """The files that a command names to be read; the cache of structure factors, which may be written, is none."""
     if command.experiment_file is not None:
         yield command.experiment_file
-    for noun in vars(command.experiment).values():
+    crystal = command.experiment.crystal
+    for noun in (*vars(command.experiment).values(), *(crystal.lattices or ())):
         for name, path in vars(noun).items() if is_dataclass(noun) else ():
             if name.endswith("_file") and name != "dump_file" and path is not None:
                 yield path
+    yield from filter(None, command.experiment.structure_factors.curve_files.values())
 
 
 def _render(resolved: Resolved, command: Command) -> Rendering:
@@ -299,14 +302,14 @@ def _asked_for(outputs: Outputs) -> Iterator[tuple[Output, str, Format, dict[str
             yield output, path, image_format, options_of(image_format, given)
 
 
-def _write(image: Image, inputs: Inputs, command: Command, clock: Clock) -> tuple[dict[str, str], list[str]]:
+def _write(image: Image, command: Command, clock: Clock) -> tuple[dict[str, str], list[str]]:
     """Write what is asked for; each path with what it holds, and the scales in words."""
     outputs, cache = command.outputs, _cache_to_write(command.experiment)
     files: dict[str, str] = {}
     said: list[str] = []
     with clock.phase("write"):
-        if cache is not None and inputs.table is not None:
-            write_dump(cache, inputs.table.bounds, inputs.table.values)
+        if cache is not None:
+            write_dump(cache, image.resolved.table.bounds, image.resolved.table.values[0])
         int_scale = outputs.scale or image.int_scale
         scales = {"scaled": int_scale, "gray": outputs.pgm_scale or image.pgm_scale(int_scale)}
     for output, path, image_format, options in _asked_for(outputs):

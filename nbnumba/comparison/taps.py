@@ -78,6 +78,7 @@ SCALING: dict[str, tuple[str, ...]] = {
     "r_e_sqr": ("r_e_meters",),
     "fluence_photons_per_m2": ("-fluence", "-flux, -exposure, -beamsize"),
     "steps": ("the numbers of sources, φ steps, domains and sub-pixels",),
+    "spot_scale": ("-spot_scale", "-crystal_mm, -beamsize, -beam_profile, -N"),
     "oversample_thick": ("-oversample_thick",),
     "oversample_polar": ("-oversample_polar",),
     "oversample_omega": ("-oversample_omega",),
@@ -88,7 +89,8 @@ SCALING: dict[str, tuple[str, ...]] = {
     "omega_pixel": ("omega_pixel_sr",),
     "photons": ("F_cell", "F_latt", "the other samples of the step", "capture_fraction", "polar", "omega_pixel"),
     "I_pixel_final": (
-        "I_before_scaling", "r_e_sqr", "fluence_photons_per_m2", "steps", "capture_fraction", "polar", "omega_pixel",
+        "I_before_scaling", "r_e_sqr", "fluence_photons_per_m2", "steps", "spot_scale", "capture_fraction", "polar",
+        "omega_pixel",
     ),
     "floatimage_accumulated": ("I_pixel_final", "-roi, -mask"),
 }  # fmt: skip

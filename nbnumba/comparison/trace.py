@@ -136,6 +136,8 @@ def trace_pixel(resolved: Resolved, slow: int, fast: int) -> Trace:
             "r_e_sqr": ELECTRON_RADIUS_SQR_M2,
             "fluence_photons_per_m2": resolved.fluence_per_m2,
             "steps": resolved.steps,
+            # Other programs have none.
+            **({} if resolved.spot_scale == 1.0 else {"spot_scale": resolved.spot_scale}),
             "oversample_thick": plan.oversample_thick,
             "oversample_polar": plan.oversample_polar,
             "oversample_omega": plan.oversample_omega,
@@ -263,7 +265,7 @@ def _add_samples(scene: Scene, ray: Ray, total: float, layer_sum: float, outside
         of_ray, notes.plan = notes.plan, plan
     elif not is_first:
         return total, layer_sum, outside
-    for sample in _samples(of_ray, ray.q, notes):
+    for sample in _samples(of_ray, ray, notes):
         if is_first and sample.domain == 0:
             notes.first_samples.append(sample)
         if not ray.kept or (sample.f_latt == 0.0 and plan.background.scale == 0.0):
@@ -285,9 +287,9 @@ def _told_capture(plan: Plan, pixel: Pixel, notes: Notes) -> float:
     return pixel.total / notes.intensity if notes.intensity else pixel.captured / plan.detector.layers
 
 
-def _samples(plan: Plan, q: Vector, notes: Notes) -> Iterator[Sample]:
+def _samples(plan: Plan, ray: Ray, notes: Notes) -> Iterator[Sample]:
     """φ step and mosaic domain: the inner loops."""
-    crystal = plan.crystal
+    crystal, q, channel = plan.crystal, ray.q, int(plan.sources.channel[ray.source])
     for step, phi in enumerate(crystal.phi.tolist()):
         turned = [rotated_about(edge, crystal.spindle, phi) for edge in (crystal.a, crystal.b, crystal.c)]
         for domain, rotation in enumerate(crystal.domains):
@@ -295,19 +297,20 @@ def _samples(plan: Plan, q: Vector, notes: Notes) -> Iterator[Sample]:
             h, k, l = dot(a, q), dot(b, q), dot(c, q)
             dh, dk, dl = (index - nearest_index(index) for index in (h, k, l))
             f_latt = lattice_factor(crystal, h, k, l, dh, dk, dl)
-            yield Sample(step, domain, (a, b, c), (h, k, l), f_latt, _structure_factor(plan, (h, k, l), notes))
+            f_cell = _structure_factor(plan, channel, (h, k, l), notes)
+            yield Sample(step, domain, (a, b, c), (h, k, l), f_latt, f_cell)
 
 
-def _structure_factor(plan: Plan, hkl: Vector, notes: Notes) -> float:
+def _structure_factor(plan: Plan, channel: int, hkl: Vector, notes: Notes) -> float:
     """F: interpolated where asked for and possible, else of the nearest index or the default."""
     factors = plan.factors
     if notes.interpolating:
         if can_interpolate(factors, *hkl):
-            return float(interpolated_factor(factors, *hkl))
+            return float(interpolated_factor(factors, channel, *hkl))
         if factors.interpolate == 1:
             return factors.default
         notes.interpolating = False
-    return float(nearest_factor(factors, *(nearest_index(index) for index in hkl)))
+    return float(nearest_factor(factors, channel, *(nearest_index(index) for index in hkl)))
 
 
 # Taps ------------------------------------------------------------------------------------------------------------
@@ -418,6 +421,7 @@ def _phi_taps(crystal: CrystalPlan, sample: Sample, phi: float, q: Vector) -> Ta
 
 
 def _check_pixel(resolved: Resolved, slow: int, fast: int) -> None:
+    resolved.check_single_lattice("a trace is")
     detector = resolved.plan.detector
     if not (0 <= slow < detector.slow_pixels and 0 <= fast < detector.fast_pixels):
         raise UsageError(

@@ -8,11 +8,22 @@ texts, and keeps tuples, numbers and texts; what is not of a field's type is a :
 
 from .detector import OWN_PIVOT, Detector, Panel
 from .experiment import Experiment, changed, nouns, with_right_values
-from .nouns import Background, Beam, Crystal, Goniometer, Noise, Readout, Sampling, Scan, StructureFactors
+from .nouns import (
+    Background,
+    Beam,
+    Crystal,
+    FurtherLattice,
+    Goniometer,
+    Noise,
+    Readout,
+    Sampling,
+    Scan,
+    StructureFactors,
+)
 from .types import Cell, Convention, Mask, Matrix, Mode, Pivot, Shape, SourceRow, Vector
 
 __all__ = [
-    "OWN_PIVOT", "Background", "Beam", "Cell", "Convention", "Crystal", "Detector", "Experiment", "Goniometer",
-    "Mask", "Matrix", "Mode", "Noise", "Panel", "Pivot", "Readout", "Sampling", "Scan", "Shape", "SourceRow",
-    "StructureFactors", "Vector", "changed", "nouns", "with_right_values",
+    "OWN_PIVOT", "Background", "Beam", "Cell", "Convention", "Crystal", "Detector", "Experiment", "FurtherLattice",
+    "Goniometer", "Mask", "Matrix", "Mode", "Noise", "Panel", "Pivot", "Readout", "Sampling", "Scan", "Shape",
+    "SourceRow", "StructureFactors", "Vector", "changed", "nouns", "with_right_values",
 ]  # fmt: skip

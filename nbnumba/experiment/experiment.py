@@ -139,11 +139,16 @@ class Experiment(Noun):
         Raises
         ------
         UsageError
-            A mask in memory.
+            A mask or reflections in memory.
         """
         if self.detector.mask or any(panel.mask for panel in self.detector.panels or ()):
             raise UsageError(
                 "detector.mask: a mask in memory has no text: save it as an SMV image, and name that by mask_file"
+            )
+        if self.structure_factors.reflections:
+            raise UsageError(
+                "structure_factors.reflections: reflections in memory have no text: save them as an MTZ file or a list "
+                "of h k l F, and name that by hkl_file"
             )
         return _without_none(asdict(self))
 
@@ -181,7 +186,7 @@ class Experiment(Noun):
         Raises
         ------
         UsageError
-            A mask in memory.
+            A mask or reflections in memory.
         """
         return as_toml(self.to_dict())
 

@@ -20,6 +20,7 @@ UNITS = {
     "_deg": "deg",
     "_mrad": "mrad",
     "_percent": "percent",
+    "_ev": "eV",
     "_px": "px",
     "_pixels": "px",
     "_per_m2": "ph/m²",

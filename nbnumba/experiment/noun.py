@@ -170,6 +170,8 @@ def _words(kind: Any) -> str:
         return f"a list of {parts[0].__name__}s"
     if get_origin(kind) is tuple and get_origin(parts[0]) is tuple:
         return f"{'rows of' if parts[-1] is Ellipsis else f'{len(parts)} x'} {_words(parts[0])}"
+    if get_origin(kind) is tuple and parts[0] is str:
+        return "a list of texts"
     if get_origin(kind) is tuple:
         return f"{len(parts)} {'whole ' if parts[0] is int else ''}numbers"
     if kind is Mask:

@@ -1,22 +1,29 @@
 """The nouns of an experiment but for the detector: beam, scan, crystal, and what is around them."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ..units import DEFAULT_FLUENCE_PER_M2
 from .field import AT_LEAST_SMALLEST, COUNT, NOT_NEGATIVE, POSITIVE, ZERO_OR_SMALLEST, at_most, between, field
 from .noun import Noun
+from .reflections import ReflectionList
 from .types import (
     NOT_GIVEN,
     SINGLE,
     UNSIZED,
     UNTURNED,
     GivenCell,
+    GivenColours,
+    GivenColumns,
     GivenFile,
     GivenMatrix,
     GivenRows,
     GivenVector,
+    GivenWords,
     Shape,
     Sizes,
     Taking,
@@ -37,7 +44,8 @@ class Beam(Noun):
     """
 
     wavelength_angstrom: float | None = field(None, POSITIVE, slip=(0.01, 1e4))
-    """Central wavelength (1 Å where neither this nor a header gives it)."""
+    """Central wavelength (where neither this nor a header gives it, that of a spectrum's mean energy, else 1 Å).
+    Beside a spectrum it counts for headers and A matrices alone."""
     dispersion_percent: float = field(0.0, NOT_NEGATIVE, slip=(0.0, 100.0))
     """Width of the spectrum, as a percentage of the central wavelength."""
     dispersion_steps: int | None = field(None, COUNT)
@@ -71,11 +79,35 @@ class Beam(Noun):
     exposure_s: float = field(1.0, NOT_NEGATIVE)
     """Exposure time; counts beside a flux alone."""
     size_mm: float = field(0.1, ZERO_OR_SMALLEST, slip=(1e-6, 20.0))
-    """Edge of the square beam, by which a flux becomes a fluence and to which a crystal's edges are clipped."""
+    """Edge of the square beam, by which a flux becomes a fluence and to which a crystal's edges are clipped; of a
+    Gaussian beam the full width at half maximum."""
     direction: GivenVector = NOT_GIVEN
     """Along which the beam travels, in the lab; convention "custom" only."""
     polarization_axis: GivenVector = NOT_GIVEN
     """E-vector; convention "custom" only."""
+    horizontal_divergence_sigma_mrad: float | None = field(None, POSITIVE, slip=(0.0, 200.0))
+    """Standard deviation of a Gaussian by which directions count; None: all alike."""
+    vertical_divergence_sigma_mrad: float | None = field(None, POSITIVE, slip=(0.0, 200.0))
+    """The same across beam and polarization axis."""
+    spectrum_file: GivenFile = NOT_GIVEN
+    """Two columns, energy in eV or wavelength in Å (a median below 100) and photons; ``.npz`` holds several spectra."""
+    spectrum: GivenColumns = NOT_GIVEN
+    """The same rows in place of the file."""
+    spectrum_number: int = field(0, NOT_NEGATIVE)
+    """Which spectrum of the file, from 0."""
+    spectrum_bins: int | None = field(None, COUNT)
+    """Wavelengths that stand for the spectrum, alike in photons, each at their mean energy; None: every row of a file,
+    100 of what is generated."""
+    pink_ev: GivenVector = field(NOT_GIVEN, POSITIVE)
+    """A Gaussian band: the energy of its peak, and its full widths at half maximum below and above that."""
+    two_colour: GivenColours = field(NOT_GIVEN, NOT_NEGATIVE, unit="eV and photons")
+    """Two lines: the energy of the first, its share of the photons, and both of the second."""
+    sase_ev: GivenVector = field(NOT_GIVEN, POSITIVE)
+    """A pulse of a free-electron laser, drawn with the seed of the noise: central energy, full width at half maximum of
+    the mean of many pulses, and of one spike."""
+    profile: Literal["box", "gauss"] = "box"
+    """How its photons lie across it: evenly over the square of ``size_mm``, or as a Gaussian of that width in both
+    directions. The fluence is all photons over ``size_mm``² in both, of which a Gaussian beam's centre has 0.88."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -111,6 +143,37 @@ class Scan(Noun):
 
 
 @dataclass(frozen=True)
+class FurtherLattice(Noun):
+    """A lattice beside the crystal's own, in the same beam; what is not given is as the crystal's.
+
+    Examples
+    --------
+    >>> from nbnumba import Crystal, FurtherLattice
+    >>> split = Crystal(cell=(70, 80, 90, 90, 90, 90), lattices=[FurtherLattice(weight=0.5, misset_deg=(0, 0, 2))])
+    >>> split.lattices[0].misset_deg
+    (0.0, 0.0, 2.0)
+    """
+
+    weight: float = field(1.0, ZERO_OR_SMALLEST)
+    """By which its photons are multiplied; the crystal's own lattice has 1."""
+    misset_deg: GivenVector = NOT_GIVEN
+    """Rotation about the lab's x, then y, then z; None: as the crystal's, but none of a matrix that is given here."""
+    matrix_file: GivenFile = NOT_GIVEN
+    """MOSFLM A matrix in place of what says the crystal's axes; beside the crystal's ``cell`` it gives directions
+    alone."""
+    a_matrix: GivenMatrix = NOT_GIVEN
+    """The same in place of the file, as the crystal's."""
+    cells: Taking[tuple[int, int, int] | None, Values[int] | None] = NOT_GIVEN
+    """Unit cells along a, b, c."""
+    mosaic_spread_deg: float | None = field(None, NOT_NEGATIVE + at_most(MOST_DEGREES, "degrees"))
+    """Largest angle by which a domain is turned from the first."""
+    mosaic_domains: int | None = field(None, COUNT)
+    """How many domains."""
+    mosaic_seed: int | None = None
+    """Seed of their rotations."""
+
+
+@dataclass(frozen=True)
 class Crystal(Noun):
     """Unit cell, orientation, size, shape and mosaicity."""
 
@@ -143,16 +206,24 @@ class Crystal(Noun):
     """How many blocks scatter, each for itself; None: 10 where there is a spread, else 1."""
     mosaic_seed: int = 12345678
     """Seed of their rotations."""
+    spot_scale: float | None = field(None, POSITIVE)
+    """How many blocks of ``cells`` scatter: photons of the spots are multiplied by it, those of the background are not
+    (None: by ``whole_size_mm``, else 1)."""
+    whole_size_mm: GivenVector = field(NOT_GIVEN, POSITIVE, slip=(1e-7, 20.0))
+    """Edges of the whole crystal, not of a block, centred in the beam: along the beam, then across it; in place of
+    ``spot_scale`` they say how many blocks the beam meets."""
+    lattices: Taking[tuple[FurtherLattice, ...] | None, Values[FurtherLattice] | None] = NOT_GIVEN
+    """Further lattices beside this one: their images are added to its own."""
 
 
 @dataclass(frozen=True)
 class StructureFactors(Noun):
-    """F(hkl): from a list, from the cache of one, or from atomic coordinates."""
+    """F(hkl): from reflections, from a cache of them, or from atomic coordinates."""
 
     hkl_file: GivenFile = NOT_GIVEN
-    """Lines of h, k, l and F in electrons, all of them: no symmetry is applied."""
+    """Lines of h, k, l and F in electrons, all of P 1; or any file of reflections that has their symmetry."""
     default_f: float = field(0.0, NOT_NEGATIVE, unit="electrons")
-    """F in electrons of every reflection without a value."""
+    """F in electrons of every reflection without a value; of a file with symmetry, within its resolution alone."""
     dump_file: GivenFile = NOT_GIVEN
     """Binary cache of the table of ``hkl_file``."""
     coordinate_file: GivenFile = NOT_GIVEN
@@ -165,6 +236,129 @@ class StructureFactors(Noun):
     """Bulk solvent B factor in Å²."""
     interpolate: bool | None = None
     """Tricubic interpolation between reflections; None: where a crystal edge is 2 cells or fewer."""
+    hkl_format: Literal["any", "mtz", "cif"] = "any"
+    """What ``hkl_file`` must be; any of the kinds that its content tells, or one alone."""
+    labels: tuple[str, ...] | None = None
+    """Columns of ``hkl_file``: that of F (or of intensities), or those of F(+) and F(-)."""
+    space_group: str | None = None
+    """Hermann-Mauguin symbol that takes the place of the file's."""
+    reflections: ReflectionList | None = field(None, in_place_of="hkl_file")
+    """Reflections in place of the file; :meth:`from_arrays`, :meth:`from_mtz` and :meth:`from_dataset` make them."""
+    scale_f: float = field(1.0, NOT_NEGATIVE)
+    """F of files and coordinates are multiplied by it; ``default_f`` is not."""
+    b_add: float = field(0.0, unit="Å²")
+    """B factor in Å² that they are given besides: F·exp(−B s²), s = sin θ/λ."""
+    anomalous: GivenWords = NOT_GIVEN
+    """Elements of ``coordinate_file`` that scatter anomalously at each wavelength of the beam, as "Se" by tables or as
+    "Se=file" by rows of E (eV) f' f''; None: those heavier than Ca, S and P above 1.5 Å, at the mean wavelength."""
+
+    @property
+    def curve_files(self) -> dict[str, str | None]:
+        """The elements of ``anomalous``, each with the file of its curve where one is named; the later one counts."""
+        words = (word.partition("=") for word in self.anomalous or ())
+        return {symbol.capitalize(): file if equals else None for symbol, equals, file in words}
+
+    @classmethod
+    def from_arrays(
+        cls, hkl: Any, f: Any, f_minus: Any = None, *, cell: Values[float] | None = None,
+        space_group: str | None = None, **fields: Any,
+    ) -> StructureFactors:  # fmt: skip
+        """F in memory.
+
+        Parameters
+        ----------
+        hkl : int array, shape (n, 3)
+            Miller indices.
+        f : float array, shape (n,)
+            |F| in electrons of h k l; NaN where it is not known.
+        f_minus : float array, shape (n,), optional
+            The same of −h −k −l.
+        cell : sequence of 6 floats, optional
+            a, b, c in Å, α, β, γ in degrees; the crystal's, where nothing else gives it one.
+        space_group : str, optional
+            Hermann-Mauguin symbol by which they are expanded to all of P 1, both mates, as a file's are. Without it
+            they are all of P 1 that there is, as a list of h k l F.
+        **fields
+            Any other field of StructureFactors.
+
+        Returns
+        -------
+        StructureFactors
+            Two of the same content are equal and have the same hash.
+
+        Raises
+        ------
+        UsageError
+            Arrays of other shapes, indices that are not whole, F below 0 or infinite, none at all.
+
+        Examples
+        --------
+        >>> from nbnumba import StructureFactors
+        >>> two = StructureFactors.from_arrays([[1, 0, 0], [0, 2, 0]], [10.0, 20.0], space_group="P 21 21 21")
+        >>> two == StructureFactors.from_arrays([[1, 0, 0], [0, 2, 0]], [10.0, 20.0], space_group="P 21 21 21")
+        True
+        """
+        from ..structure_factors.in_memory import of_arrays
+
+        return cls(reflections=of_arrays(hkl, f, f_minus, cell, space_group), **fields)
+
+    @classmethod
+    def from_mtz(cls, mtz: Any, labels: Sequence[str] | None = None, **fields: Any) -> StructureFactors:
+        """F of a ``gemmi.Mtz``.
+
+        Parameters
+        ----------
+        mtz : gemmi.Mtz
+            Stays as it is.
+        labels : sequence of str, optional
+            Its column of F, or those of F(+) and F(-); chosen as for a file where not given.
+        **fields
+            Any other field of StructureFactors.
+
+        Returns
+        -------
+        StructureFactors
+            With cell and space group of the MTZ.
+
+        Raises
+        ------
+        InputFileError
+            As for a file.
+        """
+        from ..structure_factors.in_memory import of_mtz
+
+        return cls(reflections=of_mtz(mtz, labels), **fields)
+
+    @classmethod
+    def from_dataset(
+        cls, table: Any, labels: Sequence[str] | None = None, *, cell: Values[float] | None = None,
+        space_group: str | None = None, **fields: Any,
+    ) -> StructureFactors:  # fmt: skip
+        """F of a table with named columns: a pandas DataFrame, or a DataSet of reciprocalspaceship.
+
+        Parameters
+        ----------
+        table : DataFrame
+            With h, k and l, in any case, as its index or as columns.
+        labels : sequence of str, optional
+            Its column of F, or those of F(+) and F(-); chosen as for a file where not given.
+        cell, space_group : optional
+            As in :meth:`from_arrays`; by default those that the table has as ``cell`` and ``spacegroup``.
+        **fields
+            Any other field of StructureFactors.
+
+        Returns
+        -------
+        StructureFactors
+
+        Raises
+        ------
+        UsageError
+            No such columns, or as in :meth:`from_arrays`.
+        """
+        from ..structure_factors.in_memory import of_dataset
+
+        return cls(reflections=of_dataset(table, labels, cell, space_group), **fields)
 
 
 @dataclass(frozen=True)

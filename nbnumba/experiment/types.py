@@ -33,11 +33,15 @@ Vector = tuple[float, float, float]
 Matrix = tuple[Vector, Vector, Vector]
 Sizes = tuple[float | None, float | None, float | None]
 SourceRow = tuple[float | None, float | None, float | None, float | None, float | None]
+TwoColours = tuple[float, float, float, float]
 GivenCell = Taking[Cell | None, Values[float] | None]
 GivenVector = Taking[Vector | None, Values[float] | None]
 GivenMatrix = Taking[Matrix | None, Values[Values[float]] | None]
 GivenRows = Taking[tuple[SourceRow, ...] | None, Values[Values[float | None]] | None]
+GivenColumns = Taking[tuple[tuple[float, float], ...] | None, Values[Values[float]] | None]
+GivenColours = Taking[TwoColours | None, Values[float] | None]
 GivenFile = Taking[str | None, str | PathLike[str] | None]
+GivenWords = Taking[tuple[str, ...] | None, Values[str] | None]
 # Defaults of such fields: a checker would hold them to the annotation itself.
 NOT_GIVEN: Any = None
 UNTURNED: Any = (0.0, 0.0, 0.0)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputFileError, NbnumbaWarning
-from .files import Path, as_text, read_unpacked
+from .files import Path, as_text, read_unpacked, replacing
 from .recognition import text_format
 from .rows import Row, loaded, rows
 
@@ -52,6 +52,27 @@ def hkl_of(path: Path, content: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArr
     if values is None:
         values = _careful(path, text)
     return values[:, :3].astype(np.int64), values[:, 3].copy()
+
+
+def write_hkl(path: Path, hkl: npt.NDArray[np.integer], amplitudes: npt.NDArray[np.float64]) -> None:
+    """Write a list that :func:`read_hkl` reads again, bit by bit.
+
+    Parameters
+    ----------
+    path : path
+        File to be replaced.
+    hkl : int array, shape (n, 3)
+    amplitudes : float64 array, shape (n,)
+        F in electrons.
+
+    Raises
+    ------
+    ResourceError
+        The file cannot be written.
+    """
+    with replacing(path) as file:
+        for (h, k, l), f in zip(hkl.tolist(), amplitudes.tolist(), strict=True):
+            file.write(b"%d %d %d %s\n" % (h, k, l, repr(f).encode()))
 
 
 def _fast(text: str) -> npt.NDArray[np.float64] | None:

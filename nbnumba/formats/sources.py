@@ -69,8 +69,8 @@ def _source(row: Row) -> list[float]:
     given = row.floats(_COLUMNS)
     if len(given) < 3:
         raise row.error(
-            f"{len(given)} number{'s' * (len(given) > 1)} where a direction needs three: {_ROW}; of a spectrum too, as "
-            "-10 0 0 1 1.5e-10 for a beam along x"
+            f"{len(given)} number{'s' * (len(given) > 1)} where a direction needs three: {_ROW}, as -10 0 0 1 1.5e-10 "
+            "for a beam along x; is it a spectrum? give it as -spectrum"
         )
     numbers = given + [math.nan] * (5 - len(given))
     reason = why_no_source(numbers)

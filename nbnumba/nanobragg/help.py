@@ -31,6 +31,7 @@ other commands (each with -h):
   nbnumba fuzz      random command lines on which two programs disagree
   nbnumba devices   GPUs that can be used, and what is missing
   nbnumba detectors  detectors that -detector knows by name
+  nbnumba hkl        structure factors of any file as a list of h k l F, all of P 1
   nbnumba golden    suites of golden images: record and check
   nbnumba trace     every intermediate value of single pixels
   nbnumba trace-diff  where two such traces begin to differ

@@ -67,6 +67,7 @@ INTEGER = Kind("a whole number{unit}", _integer)
 COUNT_OR_ZERO = whole(0)
 DEVICE = Kind("the number of a GPU, or all", lambda word: "all" if word.lower() == "all" else COUNT_OR_ZERO.read(word))
 FILE = Kind("a file name", _checked(str, bool))
+ELEMENT = Kind("an element, or element=file", _checked(str, lambda word: re.fullmatch("[^=]+(=.+)?", word) is not None))
 NAME = Kind("a name", _checked(str, bool))
 MODE = choice("spec", "c", c_parity="c")
 
@@ -87,7 +88,8 @@ def kind_of(types: Iterable[Any], right: Right, is_infinite: bool, judged: bool)
         return Kind(f"a finite number{{unit}}, {bound}", _checked(_float, lambda x: is_right(x) and x < math.inf))
     if float in scalars:
         return NUMBER
-    return FILE if str in scalars else choice(*words_of(types))
+    words = words_of(types)
+    return choice(*words) if words and str not in scalars else FILE
 
 
 def words_of(types: Iterable[Any]) -> tuple[str, ...]:

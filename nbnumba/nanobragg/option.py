@@ -38,12 +38,16 @@ class Option:
     default: str = ""
     convert: Callable[[Any], Any] = lambda value: value
     """From the unit of the command line to that of the targets."""
+    words: Callable[[Any], Any] = lambda value: value
+    """The way back, where the value is not the words themselves: one word, or a sequence of them."""
     sets: Mapping[str, Any] = field(default_factory=dict)
     """Settings that its presence alone makes."""
     fewest: int | None = None
     """How few of its values may be given (all of them, where None)."""
     instead: str | None = None
     """A word that may stand for all its values."""
+    repeats: bool = False
+    """Whether its targets are tuples to which each occurrence adds a value; they replace those of -experiment."""
     is_own: bool = False
     """Whether it sets one field alone, in the field's unit: then set-up, which judges it, calls the field by it."""
 
@@ -77,6 +81,8 @@ def option(names: str, group: str, help: str, targets: str = "", values: str = "
     row = {"default": _of_flag(said.get("sets", {})), **_as_declared(paths, "unit" in said), **said}
     if values:
         row["values"] = tuple(values.split())
+    if row.get("repeats"):
+        help += "; may be repeated"
     return Option(tuple(names.split()), group, help, paths, **row)
 
 

@@ -72,7 +72,7 @@ def _read_experiment(file: str) -> Experiment:
 
 
 def _settings(args: Sequence[str]) -> dict[str, Any]:
-    """What the options set, each later one over the earlier ones."""
+    """What the options set, each later one over the earlier ones or, where it repeats, beside them."""
     words = deque(args)
     settings: dict[str, Any] = {"notes": []}
     before = ""
@@ -89,7 +89,9 @@ def _settings(args: Sequence[str]) -> dict[str, Any]:
         taken = _take(option, name, words, int(bool(equals)))
         settings |= option.sets
         if option.values:
-            settings |= dict.fromkeys(option.targets, _value(option, name, taken))
+            value = _value(option, name, taken)
+            for target in option.targets:
+                settings[target] = (*settings.get(target, ()), value) if option.repeats else value
         settings["notes"] += _notes(option, name, taken)
         before = " ".join((name, *taken))
     return settings

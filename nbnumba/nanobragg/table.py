@@ -10,7 +10,8 @@ from typing import Any
 
 from ..experiment import Convention
 from ..units import angstrom_from_ev
-from .kinds import COUNT_OR_ZERO, DEVICE, MODE, NAME
+from . import lattices
+from .kinds import COUNT_OR_ZERO, DEVICE, ELEMENT, MODE, NAME
 from .option import Option, option
 
 CRYSTAL, FACTORS, BEAM, DETECTOR = "crystal", "structure factors", "beam", "detector"
@@ -38,6 +39,16 @@ def _whole_cell(given: tuple[float, ...]) -> tuple[float, ...]:
     """Missing b and c are a, missing angles 90."""
     a = given[0]
     return given + (a, a, a, 90.0, 90.0, 90.0)[len(given) :]
+
+
+def _both_widths(given: tuple[float, ...]) -> tuple[float, ...]:
+    """A band is as wide above its peak as below it, where nothing else is said."""
+    return (given + given[-1:])[:3]
+
+
+def _whole_size(given: tuple[float, ...]) -> tuple[float, ...]:
+    """Missing edges are as the first."""
+    return given + given[:1] * (3 - len(given))
 
 
 def _mm_from_m(metres: tuple[float, ...]) -> tuple[float, ...]:
@@ -78,8 +89,30 @@ OPTIONS: tuple[Option, ...] = (
     option("mosaic_domains mosaic_dom", CRYSTAL, "number of mosaic domains", "crystal.mosaic_domains", "n",
            default="10 with -mosaic, else 1"),
     option("mosaic_seed", CRYSTAL, "seed of the mosaic domains", "crystal.mosaic_seed", "n"),
+    option("spot_scale", CRYSTAL, "photons of the spots times x: how many blocks of -N cells scatter",
+           "crystal.spot_scale", "x", default="by -crystal_mm, else 1"),
+    option("crystal_mm", CRYSTAL,
+           "edges of the whole crystal along the beam and across it, in place of -spot_scale; missing ones are x",
+           "crystal.whole_size_mm", "x y z", default="a block alone", convert=_whole_size, fewest=1),
+    option("lattice", CRYSTAL,
+           "a further lattice, added to the crystal's own of weight 1; what is not said is as the crystal's; words in "
+           "any order",
+           "crystal.lattices", lattices.SHOWN, kind=NAME, default="none", convert=lattices.lattice_of,
+           words=lattices.words_of, fewest=1, repeats=True),
 
-    option("hkl", FACTORS, "structure factors: lines of h k l F; no symmetry is applied", "structure_factors.hkl_file"),
+    option("hkl", FACTORS,
+           "structure factors: lines of h k l F, all of P 1; or MTZ, CIF, SHELX, XDS, CrystFEL, with their symmetry",
+           "structure_factors.hkl_file", sets={"structure_factors.hkl_format": "any"}),
+    option("mtz", FACTORS, "the same from an MTZ file, and the cell where neither -cell nor -mat gives it",
+           "structure_factors.hkl_file", sets={"structure_factors.hkl_format": "mtz"}),
+    option("cif_sf", FACTORS, "the same from an mmCIF file of structure factors", "structure_factors.hkl_file",
+           sets={"structure_factors.hkl_format": "cif"}),
+    option("labels", FACTORS, "columns of -mtz or -cif_sf: of F, or of F(+) and F(-)", "structure_factors.labels",
+           "F F(-)", kind=NAME, fewest=1, default="calculated F before measured ones"),
+    option("space_group", FACTORS, "symmetry of the reflections, in place of the file's",
+           "structure_factors.space_group", "name", kind=NAME, default="the file's"),
+    option("scale_F", FACTORS, "scale of the F of files and coordinates", "structure_factors.scale_f", "x"),
+    option("B_add", FACTORS, "B factor that these are given besides", "structure_factors.b_add", "B"),
     option("default_F", FACTORS, "F of every reflection without a value", "structure_factors.default_f", "F"),
     option("dump", FACTORS, "binary cache of the -hkl table: written after -hkl, read without it",
            "structure_factors.dump_file", default="Fdump.bin"),
@@ -89,12 +122,19 @@ OPTIONS: tuple[Option, ...] = (
     option("k_sol", FACTORS, "bulk solvent density of -pdb", "structure_factors.k_sol", "k"),
     option("B_sol", FACTORS, "bulk solvent B factor of -pdb", "structure_factors.b_sol", "B"),
     option("nosolvent", FACTORS, "no bulk solvent in -pdb", sets={"structure_factors.solvent": False}),
+    option("anomalous", FACTORS,
+           "element of -pdb that scatters anomalously, at each wavelength of the beam: by tables, or by a file of rows "
+           "of E in eV, f' and f''",
+           "structure_factors.anomalous", "element[=file]", kind=ELEMENT, repeats=True,
+           default="those heavier than Ca, S and P above 1.5 Å, at the mean wavelength"),
+    option("noanomalous", FACTORS, "no element of -pdb scatters anomalously", sets={"structure_factors.anomalous": ()}),
     option("interpolate", FACTORS, "interpolate F between reflections",
            default="on where a crystal edge is 2 cells or fewer", sets={"structure_factors.interpolate": True}),
     option("nointerpolate", FACTORS, "take F of the nearest reflection",
            default="on where every crystal edge is 3 cells or more", sets={"structure_factors.interpolate": False}),
 
-    option("lambda wave wavelength", BEAM, "wavelength", "beam.wavelength_angstrom", "wavelength", default="1"),
+    option("lambda wave wavelength", BEAM, "wavelength; beside a spectrum that of headers and of -mat alone",
+           "beam.wavelength_angstrom", "wavelength", default="1, or the spectrum's mean"),
     option("energy", BEAM, "photon energy, in place of -lambda", "beam.wavelength_angstrom", "energy", unit="eV",
            default="by -lambda", convert=angstrom_from_ev),
     option("dispersion", BEAM, "width of the spectrum", "beam.dispersion_percent", "width"),
@@ -120,6 +160,21 @@ OPTIONS: tuple[Option, ...] = (
     option("square_div", BEAM, "keep the corners", sets={"beam.round_divergence": False}),
     option("sourcefile", BEAM, "sources as rows of x y z weight wavelength (m), in place of all these",
            "beam.source_file"),
+    option("hdiv_sigma", BEAM, "directions of -hdivrange count by a Gaussian of this standard deviation",
+           "beam.horizontal_divergence_sigma_mrad", "sigma", default="none: all alike"),
+    option("vdiv_sigma", BEAM, "directions of -vdivrange count by a Gaussian of this standard deviation",
+           "beam.vertical_divergence_sigma_mrad", "sigma", default="none: all alike"),
+    option("spectrum", BEAM,
+           "spectrum as two columns, energy in eV or wavelength in Å and photons; .npz with energy_ev or "
+           "wavelength_angstrom (m,) and weight (n, m) for n spectra", "beam.spectrum_file"),
+    option("spectrum_number", BEAM, "which spectrum of -spectrum, from 0", "beam.spectrum_number", "n"),
+    option("spectrum_bins", BEAM, "wavelengths that stand for the spectrum, alike in photons, mean energy exact",
+           "beam.spectrum_bins", "n", default="every row of -spectrum, else 100"),
+    option("pink", BEAM, "a Gaussian band of full width fwhm at half maximum, above its peak another one where given",
+           "beam.pink_ev", "E fwhm fwhm_above", fewest=2, convert=_both_widths),
+    option("two_colour", BEAM, "two wavelengths and the photons of each", "beam.two_colour", "E1 w1 E2 w2"),
+    option("sase", BEAM, "a pulse of a free-electron laser, by -seed: width of the mean of many, and of a spike",
+           "beam.sase_ev", "E fwhm spike"),
     option("polar", BEAM, "Kahn factor: 0 unpolarized, 1 fully polarized along -polar_vector", "beam.kahn_factor",
            "K", sets={"beam.polarization_correction": True}),
     option("nopolar", BEAM, "no polarization factor", sets={"beam.polarization_correction": False}),
@@ -128,7 +183,9 @@ OPTIONS: tuple[Option, ...] = (
     option("flux", BEAM, "photons per second; flux · exposure / beamsize² is the fluence where all are above 0",
            "beam.flux_per_s", "flux"),
     option("exposure", BEAM, "exposure time", "beam.exposure_s", "time"),
-    option("beamsize", BEAM, "edge of the square beam", "beam.size_mm", "size"),
+    option("beamsize", BEAM, "edge of the square beam, or width at half maximum of a Gaussian one", "beam.size_mm",
+           "size"),
+    option("beam_profile", BEAM, "photons across the beam: even or Gaussian, for -crystal_mm", "beam.profile"),
 
     option("img", DETECTOR, "SMV image whose header gives what no option does", "detector.header_file"),
     option("mask", DETECTOR, "SMV image: pixels of value 0 are not rendered; its header counts like that of -img",

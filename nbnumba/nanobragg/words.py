@@ -77,7 +77,8 @@ def _says(option: Option, wanted: Mapping[str, Any], said: Mapping[str, Any]) ->
     sets = {name: value for name, value in option.sets.items() if name in wanted}
     if not option.values:
         return sets != {name: said[name] for name in sets} and sets == {name: wanted[name] for name in sets}
-    is_set = all(name in wanted and wanted[name] not in (None, said[name]) for name in option.targets)
+    # None is not given, and () what a flag says.
+    is_set = all(name in wanted and wanted[name] not in (None, (), said[name]) for name in option.targets)
     return is_set and all(value == wanted[name] for name, value in sets.items() if name not in _BY_FLAG)
 
 
@@ -86,6 +87,10 @@ def _words(option: Option, wanted: Mapping[str, Any]) -> list[str]:
     if not option.values:
         return [name]
     value = wanted[option.targets[0]]
+    return [word for item in (value if option.repeats else (value,)) for word in _once(name, option.words(item))]
+
+
+def _once(name: str, value: Any) -> list[str]:
     words = [
         word if isinstance(word, str) else repr(word) for word in (value if isinstance(value, tuple) else (value,))
     ]

@@ -4,7 +4,7 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from ..setup.panels import stacked
 from ..setup.resolve import Resolved
 from .backends import How, in_turn
 from .canvas import Canvas, Partial
+
+T = TypeVar("T")
 
 Progress = Callable[[int], None]
 """Called now and then with the number of pixels done."""
@@ -43,17 +45,19 @@ class Rendering(HoldsArrays):
 
 
 class Job:
-    """Plans that are being rendered in threads of their own, those of a frame's panels one after the other.
+    """Plans that are being rendered in threads of their own, one after the other: those of each panel's lattices.
 
-    Any thread may ask.
+    What lattices give a pixel is added in float64. Any thread may ask.
     """
 
-    def __init__(self, plans: Sequence[Plan], how: How) -> None:
-        self._plans, self._how = plans, how
+    def __init__(self, panels: Sequence[Sequence[Plan]], how: How) -> None:
+        """For each panel the plans of all lattices."""
+        self._plans, self._how = [plan for lattices in panels for plan in lattices], how
+        self._lattices = len(panels[0])
         self._stop = np.zeros(1, np.int64)
         self.notes: list[str] = []
         """What is to be told as warnings; complete once the job has ended."""
-        self._canvases = [Canvas(plan, self._stop, self.notes) for plan in plans]
+        self._canvases = [Canvas(plan, self._stop, self.notes) for plan in self._plans]
         self._changing = threading.Lock()
         self._worker = Worker(self._rendered)
 
@@ -64,12 +68,12 @@ class Job:
     @property
     def pixels(self) -> int:
         """How many there are in the region of interest."""
-        return sum(canvas.pixels for canvas in self._canvases)
+        return sum(canvas.pixels for canvas in self._canvases) // self._lattices
 
     @property
     def pixels_done(self) -> int:
-        """How many are done; a card counts its share of unfinished ones."""
-        return sum(int(canvas.done.sum()) for canvas in self._canvases)
+        """How many are done; a card counts its share of unfinished ones, and each lattice is a share of all."""
+        return sum(int(canvas.done.sum()) for canvas in self._canvases) // self._lattices
 
     @property
     def progress(self) -> float:
@@ -78,8 +82,16 @@ class Job:
 
     def partial(self) -> Partial:
         """The image so far, and which of its pixels are finished."""
-        parts = [canvas.partial() for canvas in self._canvases]
-        return Partial(stacked([part.photons for part in parts]), stacked([part.finished for part in parts]))
+        parts = self._by_panel([canvas.partial() for canvas in self._canvases])
+        finished = [np.logical_and.reduce([part.finished for part in lattices]) for lattices in parts]
+        photons = [_added([part.photons for part in lattices]) for lattices in parts]
+        for image, whole in zip(photons, finished, strict=True):
+            image[~whole] = 0.0
+        return Partial(stacked(photons), stacked(finished))
+
+    def _by_panel(self, each: Sequence[T]) -> list[Sequence[T]]:
+        """What there is for each plan: for each panel that of all lattices."""
+        return [each[first : first + self._lattices] for first in range(0, len(each), self._lattices)]
 
     def cancel(self) -> None:
         """Have the threads end within a fraction of a second; what is being compiled is compiled first."""
@@ -108,10 +120,11 @@ class Job:
         return self._worker.result()
 
     def _rendered(self) -> Rendering:
-        said = dict.fromkeys(self._rendered_panel(number) for number in range(len(self._plans)))
-        return Rendering(stacked([canvas.photons for canvas in self._canvases]), "; ".join(said))
+        said = dict.fromkeys(self._rendered_plan(number) for number in range(len(self._plans)))
+        photons = self._by_panel([canvas.photons for canvas in self._canvases])
+        return Rendering(stacked([_added(lattices) for lattices in photons]), "; ".join(said))
 
-    def _rendered_panel(self, number: int) -> str:
+    def _rendered_plan(self, number: int) -> str:
         """Have a plan rendered by the first backend that serves it and does not fail; which that is."""
         plan, how, reason, tried = self._plans[number], self._how, "", False
         for backend in in_turn(how.backend):
@@ -144,6 +157,23 @@ class Job:
             return self._canvases[number]
 
 
+def _added(images: Sequence[np.ndarray]) -> np.ndarray:
+    """The sum of float32 images, rounded once; a single one as it is."""
+    if len(images) == 1:
+        return images[0]
+    total = images[0].astype(np.float64)
+    for image in images[1:]:
+        total += image
+    # What float32 cannot hold becomes infinite, as in a single image.
+    with np.errstate(over="ignore"):
+        return total.astype(np.float32)
+
+
+def _plans_of(resolved: Resolved) -> list[Sequence[Plan]]:
+    """For each panel those of all lattices."""
+    return list(zip(resolved.plans, *(lattice.plans for lattice in resolved.lattices), strict=True))
+
+
 def start(
     resolved: Resolved,
     backend: BackendName = "auto",
@@ -170,7 +200,7 @@ def start(
     UsageError, ResourceError
         A choice that there is not; no thread is to be had.
     """
-    job = Job(resolved.plans, How(backend, precision, threads, device))
+    job = Job(_plans_of(resolved), How(backend, precision, threads, device))
     job.begin()
     return job
 
@@ -186,7 +216,7 @@ def render(
     """Photons of a resolved experiment; Ctrl-C ends it within a fraction of a second."""
     how = How(backend, precision, threads, device)
     check_progress(progress)
-    job = Job(resolved.plans, how)
+    job = Job(_plans_of(resolved), how)
     try:
         job.begin()
         ended = False

@@ -105,7 +105,7 @@ def _on_cards(
     def plans() -> Iterator[Plan]:
         for one in in_turn:
             waiting.append(one)
-            if isinstance(one, NbnumbaError) or len(one.plans) > 1 or may_depend_on_order(one.plan):
+            if isinstance(one, NbnumbaError) or len(one.plans) > 1 or one.lattices or may_depend_on_order(one.plan):
                 return
             yield one.plan
 

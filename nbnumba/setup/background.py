@@ -20,9 +20,12 @@ PARTS = 16
 """Into which the steps of tables are cut where materials are added: F² adds up, and F is linear within a step."""
 
 
-def background_plan(experiment: Experiment, inputs: Inputs, fluence: float, quirks: Quirks) -> BackgroundPlan:
-    """All materials in the beam as one."""
-    return together([material(experiment, inputs, fluence, quirks) for material in MATERIALS])
+def background_plan(
+    experiment: Experiment, inputs: Inputs, fluence: float, quirks: Quirks, spot_scale: float = 1.0
+) -> BackgroundPlan:
+    """All materials in the beam as one; ``spot_scale`` multiplies the spots and leaves their photons as they are."""
+    plan = together([material(experiment, inputs, fluence, quirks) for material in MATERIALS])
+    return plan._replace(scale=plan.scale / spot_scale) if plan.in_sum else plan
 
 
 def water(experiment: Experiment, inputs: Inputs, fluence: float, quirks: Quirks) -> BackgroundPlan:

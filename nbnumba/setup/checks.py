@@ -15,6 +15,7 @@ from ..nanobragg.table import OPTION_OF
 from ..unit_cell import why_no_cell
 from .lattice import why_no_axes, why_no_rotation
 from .sources import why_no_sources
+from .spectrum import check_spectrum
 
 Fields = Sequence[tuple[str, Sequence[tuple[str, Any, Declaration]]]]
 """Noun by noun, some of its fields, with name and default. Picked once: images come by the hundred thousand."""
@@ -77,6 +78,7 @@ def check_experiment(experiment: Experiment) -> None:
         if broken is not None:
             number, wants = broken
             raise UsageError(f"{_option(noun, field)} {number:.12g}: must {wants}")
+    check_spectrum(experiment.beam)
     background = experiment.background
     is_nothing = background.amorphous_file is not None and background.water_um == 0
     if is_nothing and not quirks_of(experiment).amorphous_ignored:

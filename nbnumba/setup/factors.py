@@ -1,17 +1,33 @@
-"""Which structure factors an image takes: of a list or of coordinates, as far as it reaches, interpolated or not."""
+"""Which F an image takes: of reflections or of coordinates, as far as it reaches, interpolated or not."""
 
+from __future__ import annotations
+
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..errors import UsageError
-from ..experiment import Experiment, StructureFactors
+from ..experiment import Cell, Experiment, StructureFactors
 from ..experiment.quirks import Quirks
+from ..formats.reflections import Reflections
 from ..kernels.plan import DetectorPlan, FactorsPlan
-from ..structure_factors.provider import model_factors, model_of
-from ..structure_factors.table import EMPTY_TABLE, FactorTable
+from ..structure_factors.provider import (
+    FactorSource,
+    ListOfP1,
+    Scaling,
+    expanded_factors,
+    listed_factors,
+    model_factors,
+    with_space_group,
+)
+from ..structure_factors.table import FactorTable, constant_factors
+from .anomalous import Dispersion, dispersion_of
+from .checks import check_experiment
 from .crystal import has_matrix
-from .inputs import Inputs
+from .inputs import Inputs, read_curves, read_factors
 from .lattice import Lattice
 from .reach import edge_resolution, spacing_with_neighbours
 from .sources import Sources
@@ -19,19 +35,23 @@ from .sources import Sources
 if TYPE_CHECKING:
     from ..formats.coordinates import Model
 
+CELL_DIGITS = 9
+"""Of the constants of a cell by which F are kept: those of one crystal in two orientations differ by rounding."""
+DMIN_STEP = 1.01
+"""Ratio of the resolutions to which F are calculated: a series whose detector or wavelength moves a little shares F."""
 
-def named_model(experiment: Experiment) -> "Model | None":
-    """The coordinates that the experiment names."""
-    coordinates = experiment.structure_factors.coordinate_file
-    return None if coordinates is None else model_of(coordinates, experiment.crystal.cell)
 
-
-def with_cell_of_model(experiment: Experiment, inputs: Inputs, model: "Model | None") -> Experiment:
-    """The experiment with the cell of its coordinates, where nothing else gives one."""
-    crystal = experiment.crystal
-    if model is None or crystal.cell is not None or has_matrix(crystal, inputs):
+def with_cell_of_factors(experiment: Experiment, inputs: Inputs) -> Experiment:
+    """The experiment with the cell of its F's file, where nothing else gives one."""
+    cell, crystal = cell_of(inputs.factors), experiment.crystal
+    if cell is None or crystal.cell is not None or has_matrix(crystal, inputs):
         return experiment
-    return replace(experiment, crystal=replace(crystal, cell=model.cell))
+    return replace(experiment, crystal=replace(crystal, cell=cell))
+
+
+def cell_of(source: FactorSource | None) -> Cell | None:
+    """The cell that a file of F has."""
+    return None if source is None or isinstance(source, FactorTable) else source.cell
 
 
 def is_interpolated(experiment: Experiment, lattice: Lattice, quirks: Quirks) -> bool:
@@ -43,26 +63,114 @@ def is_interpolated(experiment: Experiment, lattice: Lattice, quirks: Quirks) ->
 
 
 def factor_table(
-    experiment: Experiment, inputs: Inputs, model: "Model | None", detectors: Sequence[DetectorPlan], sources: Sources,
-    lattice: Lattice, between: bool,
+    experiment: Experiment, source: FactorSource | None, detectors: Sequence[DetectorPlan], sources: Sources,
+    dispersion: Dispersion, lattice: Lattice, between: bool,
 ) -> FactorTable:  # fmt: skip
-    """The table of F: from a list, or calculated from coordinates as far as any sample reaches."""
-    factors = experiment.structure_factors
-    if model is None:
-        if inputs.table is None and factors.default_f == 0.0:
-            raise UsageError("no structure factors: give -hkl file, -pdb file, or -default_F for a constant F")
-        return inputs.table or EMPTY_TABLE
-    dmin = experiment.sampling.dmin_angstrom or min(
-        edge_resolution(detector, sources.incident, sources.wavelength_angstrom) for detector in detectors
-    )
+    """The table of F: of reflections, or calculated from coordinates as far as any sample reaches."""
+    factors, dmin = experiment.structure_factors, experiment.sampling.dmin_angstrom
+    if source is None:
+        if factors.default_f == 0.0:
+            raise UsageError(
+                "no structure factors: give -hkl (or -mtz, -cif_sf) file, -pdb file, or -default_F for a constant F"
+            )
+        return constant_factors(float(factors.default_f))
+    if isinstance(source, (ListOfP1, Reflections, FactorTable)):
+        return table_of_reflections(experiment, source, lattice.cell)
+    if not dmin:
+        dmin = min(edge_resolution(detector, sources.incident, sources.wavelength_angstrom) for detector in detectors)
+        dmin = _stepped(dmin)
     if between:
-        dmin = spacing_with_neighbours(dmin, lattice)
-    return model_factors(model, dmin, factors.solvent, factors.k_sol, factors.b_sol, factors.default_f)
+        dmin = _stepped(spacing_with_neighbours(dmin, lattice))
+    return table_of_model(experiment, source, dmin, dispersion)
 
 
-def factors_plan(table: FactorTable, factors: StructureFactors, between: bool, quirks: Quirks) -> FactorsPlan:
+def dispersion_in(experiment: Experiment, inputs: Inputs, sources: Sources) -> Dispersion:
+    """What of the coordinates scatters anomalously."""
+    model = None if isinstance(inputs.factors, (ListOfP1, Reflections, FactorTable)) else inputs.factors
+    return dispersion_of(experiment, model, inputs.curves, sources)
+
+
+def factors_without_image(experiment: Experiment) -> FactorTable:
+    """The table of F by itself: of reflections as they are, of coordinates to ``sampling.dmin_angstrom``.
+
+    Raises
+    ------
+    UsageError, InputFileError
+        As :func:`nbnumba.simulate`; nothing that F are from; coordinates without a resolution.
+    """
+    check_experiment(experiment)
+    source, dmin = read_factors(experiment), experiment.sampling.dmin_angstrom
+    if source is None:
+        raise UsageError("no structure factors: give a file of reflections, or -pdb file and -dmin")
+    if isinstance(source, (ListOfP1, Reflections, FactorTable)):
+        return table_of_reflections(experiment, source, experiment.crystal.cell)
+    if not dmin:
+        raise UsageError(f"-pdb {source.name} without -dmin: say to which resolution")
+    return table_of_model(experiment, source, dmin, _dispersion_at_wavelength(experiment, source))
+
+
+def _dispersion_at_wavelength(experiment: Experiment, model: Model) -> Dispersion:
+    """What scatters anomalously at the wavelength that is given; nothing where none is."""
+    wavelength, factors = experiment.beam.wavelength_angstrom, experiment.structure_factors
+    if wavelength is None:
+        if factors.anomalous:
+            raise UsageError(f"-anomalous {factors.anomalous[0]} without -lambda or -energy: say at which wavelength")
+        return ()
+    one = Sources(np.zeros((1, 3)), np.array([wavelength]), np.ones(1), 1, 1, 1)
+    return dispersion_of(experiment, model, read_curves(experiment), one)
+
+
+def table_of_reflections(
+    experiment: Experiment, source: ListOfP1 | Reflections | FactorTable, cell: Cell | None
+) -> FactorTable:
+    """The table of reflections, of ``cell`` where they have none of their own."""
+    factors = experiment.structure_factors
+    cell = cell_of(source) or (cell and _rounded(cell))
+    scaling = _scaling(factors, cell)
+    if isinstance(source, FactorTable):
+        if scaling != Scaling():
+            raise UsageError("-scale_F and -B_add beside -dump: the cache holds F as they count; give -hkl")
+        return source
+    if isinstance(source, ListOfP1):
+        if factors.space_group is None:
+            return listed_factors(source, factors.default_f, scaling)
+        source = with_space_group(source, factors.space_group)
+    if cell is None:
+        raise UsageError(f"{source.name} has no unit cell: give -cell a b c alpha beta gamma")
+    return expanded_factors(source, cell, factors.default_f, scaling)
+
+
+def table_of_model(experiment: Experiment, model: Model, dmin_angstrom: float, dispersion: Dispersion) -> FactorTable:
+    """The table of a model's F to a resolution, with a channel for each wavelength of ``dispersion``."""
+    factors = experiment.structure_factors
+    return model_factors(
+        model, dmin_angstrom, factors.solvent, factors.k_sol, factors.b_sol, factors.default_f,
+        _scaling(factors, model.cell), dispersion,
+    )  # fmt: skip
+
+
+def _scaling(factors: StructureFactors, cell: Cell | None) -> Scaling:
+    """Without a B factor no cell decides."""
+    if factors.b_add == 0.0:
+        return Scaling(factors.scale_f)
+    if cell is None:
+        raise UsageError(f"-B_add {factors.b_add:g}: no unit cell, by which spacings go: give -cell")
+    return Scaling(factors.scale_f, factors.b_add, cell)
+
+
+def _rounded(cell: Cell) -> Cell:
+    a, b, c, alpha, beta, gamma = (float(f"{constant:.{CELL_DIGITS}g}") for constant in cell)
+    return (a, b, c, alpha, beta, gamma)
+
+
+def _stepped(dmin_angstrom: float) -> float:
+    """That step of resolution which reaches as far or a little farther."""
+    return float(DMIN_STEP ** math.floor(math.log(dmin_angstrom, DMIN_STEP)))
+
+
+def factors_plan(table: FactorTable, between: bool, quirks: Quirks) -> FactorsPlan:
     """The table as kernels take it."""
     interpolate = 0
     if between and table.values.size:
         interpolate = 2 if quirks.interpolation_ends_at_table else 1
-    return FactorsPlan(table.values, table.first, float(factors.default_f), interpolate)
+    return FactorsPlan(table.values, table.first, table.outside, interpolate)

@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 
 from ..errors import InputFileError, NbnumbaWarning, UsageError
-from ..experiment import Beam, Crystal, Experiment
+from ..experiment import Beam, Crystal, Experiment, with_right_values
 from ..experiment.quirks import quirks_of
 from ..formats.images.smv import dtrek_records
 from ..formats.matrix import MosflmMatrix
@@ -15,6 +15,8 @@ from ..kernels.equations.vectors import Vector
 from .geometry import DEFAULT_DISTANCE_MM, DEFAULT_PIXEL_MM
 from .inputs import Inputs, header_number
 from .lattice import orient_crystal
+from .lattices import crystals
+from .spectrum import has_spectrum
 
 SHORTEST_CELL_ANGSTROM = 1.0
 """No crystal's longest edge is as short: where a matrix says so, it holds the edges themselves."""
@@ -53,10 +55,12 @@ def check_inputs(given: Experiment, experiment: Experiment, inputs: Inputs, beam
     _check_headers(experiment, inputs, wavelength)
     if given.scan.phi_deg is None and not quirks_of(experiment).header_keyword_anywhere:
         _check_start(inputs)
-    if inputs.matrix is not None:
-        _check_matrix(experiment, inputs.matrix, wavelength)
-    if experiment.crystal.a_matrix is not None:
-        _check_a_matrix(experiment, np.array(experiment.crystal.a_matrix))
+    for crystal, matrix in zip(crystals(experiment.crystal), (inputs.matrix, *inputs.lattice_matrices), strict=True):
+        one = with_right_values(experiment, crystal=crystal)
+        if matrix is not None:
+            _check_matrix(one, matrix, wavelength)
+        if crystal.a_matrix is not None:
+            _check_a_matrix(one, np.array(crystal.a_matrix))
     if inputs.sources is not None:
         _check_sources(experiment, inputs.sources, beam)
 
@@ -80,7 +84,8 @@ def _missing(experiment: Experiment, inputs: Inputs, wavelength: float) -> list[
     detector = experiment.detector
     placed = detector.origin_mm is not None
     centre = (detector.beam_x_mm, detector.beam_y_mm, detector.close_x_mm, detector.close_y_mm)
-    spectrum = inputs.sources is not None and not np.isnan(inputs.sources[:, 4]).any()
+    by_list = inputs.sources is not None and not np.isnan(inputs.sources[:, 4]).any()
+    spectrum = by_list or has_spectrum(experiment.beam)
     is_given = {
         ("PIXEL_SIZE", f"{DEFAULT_PIXEL_MM:g} mm"): detector.pixel_mm is not None,
         ("DISTANCE", f"{DEFAULT_DISTANCE_MM:g} mm"): placed
@@ -123,7 +128,8 @@ def _check_matrix(experiment: Experiment, matrix: MosflmMatrix, wavelength: floa
             remedy = f"they agree at -lambda {made_for:.4g}"
         _warn(f"{path} gives its cell as {_words(matrix.cell)}, but {is_of}; {remedy}")
     elif matrix.cell is None and experiment.beam.wavelength_angstrom is None:
-        _warn(f"-mat {path} without -lambda: its elements are divided by the default wavelength of {wavelength:g} Å")
+        by = "the mean wavelength of the spectrum," if has_spectrum(experiment.beam) else "the default wavelength of"
+        _warn(f"-mat {path} without -lambda: its elements are divided by {by} {wavelength:g} Å")
 
 
 def _check_a_matrix(experiment: Experiment, elements: np.ndarray) -> None:

@@ -1,24 +1,27 @@
 """The input files of an experiment, read once into arrays; and what image headers say about it."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
 
 from ..arrays import HoldsArrays
-from ..errors import InputFileError
+from ..errors import InputFileError, UsageError
 from ..experiment import Experiment, Mask, nouns, with_right_values
 from ..experiment.field import declared
 from ..experiment.presets import preset_of
 from ..experiment.quirks import Quirks
 from ..formats.amorphous import read_amorphous
+from ..formats.dispersion import DispersionCurve, read_dispersion
 from ..formats.images.smv import SmvImage, header_value, read_smv
 from ..formats.matrix import MosflmMatrix, read_matrix
 from ..formats.sources import read_sources
-from ..structure_factors.provider import dumped_factors, listed_factors
-from ..structure_factors.table import FactorTable
+from ..formats.spectrum import Spectrum, read_spectrum
+from ..structure_factors.provider import FactorSource, dumped_factors, model_of, reflections_in, reflections_in_memory
 
 T = TypeVar("T")
 
@@ -38,9 +41,16 @@ class Inputs(HoldsArrays):
     """What the files named by an experiment hold; None where none is named."""
 
     matrix: MosflmMatrix | None = None
-    table: FactorTable | None = None
+    lattice_matrices: tuple[MosflmMatrix | None, ...] = ()
+    """Of the further lattices."""
+    factors: FactorSource | None = None
+    """What F are from."""
     sources: np.ndarray | None = None
     """x, y, z, weight, wavelength in m (n, 5), NaN where not given."""
+    spectrum: Spectrum | None = None
+    """Of a file."""
+    curves: Mapping[str, DispersionCurve] = field(default_factory=dict)
+    """f' and f'' by element, of those that have a file of them."""
     amorphous: np.ndarray | None = None
     """Two columns (n, 2): the axis of the file in Å⁻¹, F in electrons."""
     mask: SmvImage | None = None
@@ -48,7 +58,7 @@ class Inputs(HoldsArrays):
 
 
 def read_inputs(experiment: Experiment) -> Inputs:
-    """Read every file that the experiment names; coordinates are read later, when their resolution is known.
+    """Read every file that the experiment names; F of reflections and coordinates are made later, when more is known.
 
     Lists and masks that the experiment itself holds take the place of their files. Its matrices do not come here:
     they need no wavelength.
@@ -58,20 +68,29 @@ def read_inputs(experiment: Experiment) -> Inputs:
     InputFileError
         A file that is missing, unreadable or not what it should be, by name and line.
     """
-    detector, factors = experiment.detector, experiment.structure_factors
+    detector = experiment.detector
 
     def read(reader: Callable[[str], T], path: str | None) -> T | None:
         return None if path is None else reader(path)
 
-    sources, mask = experiment.beam.sources, detector.mask
+    beam, mask = experiment.beam, detector.mask
     return Inputs(
         matrix=read(read_matrix, experiment.crystal.matrix_file),
-        table=_read_table(factors.hkl_file, factors.dump_file, factors.default_f),
-        sources=read(read_sources, experiment.beam.source_file) if sources is None else np.array(sources, float),
+        lattice_matrices=tuple(read(read_matrix, one.matrix_file) for one in experiment.crystal.lattices or ()),
+        factors=read_factors(experiment),
+        sources=read(read_sources, beam.source_file) if beam.sources is None else np.array(beam.sources, float),
+        spectrum=read(lambda path: read_spectrum(path, beam.spectrum_number), beam.spectrum_file),
+        curves=read_curves(experiment),
         amorphous=read(read_amorphous, experiment.background.amorphous_file),
         mask=read(read_smv, detector.mask_file) if mask is None else _without_header(mask),
         header=read(read_smv, detector.header_file),
     )
+
+
+def read_curves(experiment: Experiment) -> dict[str, DispersionCurve]:
+    """f' and f'' of the elements that have a file of them; errors as of :func:`read_inputs`."""
+    named = experiment.structure_factors.curve_files
+    return {element: read_dispersion(file) for element, file in named.items() if file is not None}
 
 
 def _without_header(mask: Mask) -> SmvImage:
@@ -129,11 +148,34 @@ def header_number(image: SmvImage, keyword: str, whole: bool) -> float | None:
         raise InputFileError(f"{image.path}: {error}") from error
 
 
-def _read_table(hkl_file: str | None, dump_file: str | None, default_f: float) -> FactorTable | None:
-    if hkl_file is not None:
-        return listed_factors(hkl_file, default_f)
-    if dump_file is not None and os.path.exists(dump_file):
-        return dumped_factors(dump_file)
+def read_factors(experiment: Experiment) -> FactorSource | None:
+    """What the experiment's F are from; None where it gives but a constant.
+
+    Raises
+    ------
+    InputFileError
+        As :func:`read_inputs`.
+    UsageError
+        Reflections beside coordinates.
+    """
+    factors = experiment.structure_factors
+    if factors.hkl_file is None:
+        for option, value in (("-labels", factors.labels), ("-space_group", factors.space_group)):
+            if value is not None:
+                raise UsageError(f"{option} without -hkl: it is of a file of reflections")
+    if factors.coordinate_file is not None:
+        if factors.hkl_file is not None or factors.reflections is not None:
+            other = "structure_factors.reflections" if factors.hkl_file is None else f"-hkl {factors.hkl_file}"
+            raise UsageError(
+                f"{other} beside -pdb {factors.coordinate_file}: F are from one of them; -cell gives a cell alone"
+            )
+        return model_of(factors.coordinate_file, experiment.crystal.cell)
+    if factors.reflections is not None:
+        return reflections_in_memory(factors.reflections)
+    if factors.hkl_file is not None:
+        return reflections_in(factors.hkl_file, factors.hkl_format, factors.labels, factors.space_group)
+    if factors.dump_file is not None and os.path.exists(factors.dump_file):
+        return dumped_factors(factors.dump_file, factors.default_f)
     return None
 
 

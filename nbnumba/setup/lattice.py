@@ -92,21 +92,23 @@ def axes_of_edges(cells: tuple[int, int, int]) -> tuple[Vector, Vector, Vector]:
     return (1.0 / (nb * nc), 0.0, 0.0), (0.0, 1.0 / (nc * na), 0.0), (0.0, 0.0, 1.0 / (na * nb))
 
 
-def warn_of_other_cell(cell: Cell, model: Cell, by_matrix: bool, wavelength_angstrom: float) -> None:
-    """Warn that F of a model are used with a cell that is not the model's.
+def warn_of_other_cell(cell: Cell, own: Cell | None, by_matrix: bool, wavelength_angstrom: float) -> None:
+    """Warn that F are used with a cell that is not that of their file.
 
     Parameters
     ----------
-    cell, model : tuple of 6 floats
-        a, b, c in Å and α, β, γ in degrees of the crystal and of the model.
+    cell, own : tuple of 6 floats
+        a, b, c in Å and α, β, γ in degrees of the crystal and of the file of F; None where it has none.
     by_matrix : bool
         The cell is that of an A matrix at ``wavelength_angstrom``: another wavelength would scale it.
     """
-    edges = np.array(cell[:3]) / np.array(model[:3])
-    angles = np.abs(np.array(cell[3:]) - np.array(model[3:]))
+    if own is None:
+        return
+    edges = np.array(cell[:3]) / np.array(own[:3])
+    angles = np.abs(np.array(cell[3:]) - np.array(own[3:]))
     if np.abs(edges - 1.0).max() <= SAME_EDGE and angles.max() <= SAME_ANGLE_DEG:
         return
-    text = f"F were calculated in the model's cell of {_text(model)} and are used with one of {_text(cell)}"
+    text = f"F are of a crystal with the cell {_text(own)} and are used with one of {_text(cell)}"
     scale = float(edges.mean())
     if by_matrix and np.abs(edges / scale - 1.0).max() <= SAME_EDGE and angles.max() <= SAME_ANGLE_DEG:
         text += f"; they agree at -lambda {wavelength_angstrom / scale:.6g}"
@@ -125,7 +127,9 @@ def _unturned(crystal: Crystal, matrix: np.ndarray | None, wavelength_angstrom: 
         x, y, z = (matrix / wavelength_angstrom).tolist()
         return _columns((x, y, z))
     if crystal.cell is None:
-        raise UsageError("no unit cell: give -cell a b c alpha beta gamma, -mat or -pdb")
+        raise UsageError(
+            "no unit cell: give -cell a b c alpha beta gamma, -mat, -pdb or reflections that have one (-mtz, -cif_sf)"
+        )
     stars = reciprocal_axes(crystal.cell, quirks.tilted_c_star)
     if crystal.u_matrix is None:
         return stars

@@ -7,26 +7,34 @@ from ..errors import ResourceError
 
 BYTES_PER_PIXEL = 6
 """Of the float image and the counts that are made of it; a picture (-png) takes as much again for a moment."""
+BYTES_PER_PHOTONS = 4
+BYTES_PER_SUM = 8
+"""Of a pixel to which lattices add theirs."""
 BYTES_PER_ORIENTATION = 72
 BYTES_PER_FACTOR = 8
 
 
-def check_memory(image: tuple[int, int], masked: bool, table: tuple[int, ...], orientations: int) -> None:
+def check_memory(
+    image: tuple[int, int], masked: bool, table: tuple[int, int, int, int], orientations: int, lattices: int = 1
+) -> None:
     """Raise a ResourceError, before the image is allocated, for what memory cannot hold.
 
     Parameters
     ----------
     image : tuple of 2 ints
         Its shape (slow, fast), and that of the mask if it is ``masked``.
-    table : tuple of 3 ints
-        Shape of the table of structure factors, of which kernels take a padded copy.
+    table : tuple of 4 ints
+        Shape of the table of structure factors, channels first, of which kernels take a padded copy.
     orientations : int
         Spindle angles times mosaic domains.
+    lattices : int
+        Each of which has a float image of its own, added up at the end.
     """
     needs = {
-        f"an image of {image[1]} x {image[0]} pixels": math.prod(image) * (BYTES_PER_PIXEL + masked),
+        f"an image of {image[1]} x {image[0]} pixels": math.prod(image)
+        * (BYTES_PER_PIXEL + masked + (lattices > 1) * (lattices * BYTES_PER_PHOTONS + BYTES_PER_SUM)),
         f"{orientations} orientations of the crystal": orientations * BYTES_PER_ORIENTATION,
-        "the table of structure factors": math.prod(n + 2 for n in table) * BYTES_PER_FACTOR,
+        "the table of structure factors": table[0] * math.prod(n + 2 for n in table[1:]) * BYTES_PER_FACTOR,
     }
     needed, available, most = sum(needs.values()), available_memory(), max(needs, key=lambda what: needs[what])
     if available is not None and needed > available:

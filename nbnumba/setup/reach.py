@@ -14,7 +14,7 @@ from ..kernels.equations.lattice_factor import SPOTS
 from ..kernels.equations.pixel import position
 from ..kernels.equations.vectors import length, unit
 from ..kernels.plan import DetectorPlan, FactorsPlan, Plan
-from ..units import angstrom_from_ev
+from ..units import ev_from_angstrom
 from .crystal import shape_of
 from .lattice import Lattice
 from .panels import PlacedPanel, pixels_within, stacked
@@ -78,7 +78,7 @@ def _warn_of_long_waves(lattice: Lattice, shortest_angstrom: float) -> None:
     largest_spacing = 1.0 / float(np.linalg.norm(indices @ stars, axis=1).min())
     if shortest_angstrom > 2.0 * largest_spacing:
         _warn(
-            f"a wavelength of {shortest_angstrom:.6g} Å ({angstrom_from_ev(shortest_angstrom):.6g} eV) is longer than "
+            f"a wavelength of {shortest_angstrom:.6g} Å ({ev_from_angstrom(shortest_angstrom):.6g} eV) is longer than "
             f"twice every spacing of the crystal ({largest_spacing:.6g} Å): no reflection can be seen; "
             "-lambda is in Å, -energy in eV"
         )
@@ -141,11 +141,13 @@ def pixels_of_direct_beam(
 
 def _is_brightest_at_origin(factors: FactorsPlan) -> bool:
     place = tuple(-first for first in factors.first)
-    if not all(0 <= index < size for index, size in zip(place, factors.table.shape, strict=True)):
+    if not all(0 <= index < size for index, size in zip(place, factors.table.shape[1:], strict=True)):
         return False
-    direct = factors.table[place]
-    bright = direct / _OUTSHINES
-    return bool(factors.default < bright and np.count_nonzero(factors.table >= bright) == 1)
+    # At every wavelength: each has one F as bright as half of F(0 0 0), F(0 0 0) itself.
+    return all(
+        factors.default < bright and np.count_nonzero(table >= bright) == 1
+        for table, bright in ((table, table[place] / _OUTSHINES) for table in factors.table)
+    )
 
 
 def _warn(text: str) -> None:

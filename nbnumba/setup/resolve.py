@@ -7,28 +7,32 @@ import numpy as np
 from ..arrays import HoldsArrays
 from ..errors import UsageError
 from ..experiment import Experiment, with_right_values
-from ..experiment.quirks import quirks_of
+from ..experiment.quirks import Quirks, quirks_of
 from ..kernels.plan import Plan
-from ..structure_factors.table import EMPTY_TABLE, FactorTable
+from ..structure_factors.table import FactorTable
 from ..units import ELECTRON_RADIUS_SQR_M2, metres_from_angstrom
+from .anomalous import Dispersion
 from .background import background_plan
 from .beam import central_wavelength, check_polarization, fluence, sources_of, sources_plan
+from .blocks import spot_scale
 from .checks import check_experiment, warn_of_slips
-from .crystal import crystal_plan, oriented_lattice
+from .crystal import crystal_plan
 from .detector import detector_plans, place_panels, rendered_pixels
-from .factors import factor_table, factors_plan, is_interpolated, named_model, with_cell_of_model
+from .factors import cell_of, dispersion_in, factor_table, factors_plan, is_interpolated, with_cell_of_factors
 from .geometry import Geometry
 from .input_checks import check_inputs
 from .inputs import Inputs, with_headers, with_preset
 from .labels import Case, labels_met
 from .lattice import Lattice, warn_of_other_cell
+from .lattices import FurtherPlans, check_lattices, further_plans, oriented_lattices, widest
 from .memory import check_memory
-from .mosaic import mosaic_rotations, mosaicity
+from .mosaic import mosaic_rotations
 from .panels import PlacedPanel, check_panels, stack_shape, stacked
 from .reach import edge_resolution, warn_of_blind_spots
 from .sampling import chosen_oversample, recommended_oversample, samples_of_a_pixel
 from .scan import PhiSampling, sample_phi
 from .sources import Sources
+from .spectrum import spectrum_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,11 +48,17 @@ class Resolved(HoldsArrays):
     scan: PhiSampling
     wavelength_angstrom: float
     fluence_per_m2: float
+    spot_scale: float
+    """How many blocks scatter."""
     recommended_oversample: int
     steps: int
+    dispersion: Dispersion
+    """Of the elements that scatter anomalously."""
     table: FactorTable
     plans: tuple[Plan, ...]
     """One for each panel; all but the detector is the same objects in all."""
+    lattices: tuple[FurtherPlans, ...]
+    """Those beside the crystal's own, whose images are added; what is said here of a lattice is said of its own."""
     labels: tuple[str, ...]
     """Which differences between the modes this experiment meets (docs/modes.md)."""
 
@@ -58,6 +68,11 @@ class Resolved(HoldsArrays):
         if len(self.plans) > 1:
             raise _too_many(len(self.plans))
         return self.plans[0]
+
+    def check_single_lattice(self, what: str) -> None:
+        """Raise a UsageError where there are several: ``what`` is of one."""
+        if self.lattices:
+            raise UsageError(f"{what} of one lattice, and here are {1 + len(self.lattices)}: leave out -lattice")
 
     @property
     def geometry(self) -> Geometry:
@@ -105,6 +120,18 @@ def _too_many(panels: int) -> UsageError:
     )
 
 
+def _checked(given: Experiment, inputs: Inputs, quirks: Quirks, seed: int) -> Experiment:
+    """With what headers and a detector's name give, and a seed; every value looked at by itself."""
+    check_panels(given)
+    experiment = with_preset(with_headers(given, inputs, quirks))
+    if experiment.noise.seed is None:
+        experiment = with_right_values(experiment, noise=replace(experiment.noise, seed=seed))
+    check_experiment(experiment)
+    check_lattices(experiment.crystal)
+    warn_of_slips(experiment)
+    return experiment
+
+
 def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     """Check an experiment and turn it into SI.
 
@@ -122,44 +149,42 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         Whatever is wrong with the experiment. Past this function only a run can fail: for its own options (backend,
         threads, a card, files), for photons that float32 cannot hold, for the machine.
     """
-    check_panels(experiment)
     given, quirks = experiment, quirks_of(experiment)
-    experiment = with_preset(with_headers(given, inputs, quirks))
-    if experiment.noise.seed is None:
-        experiment = with_right_values(experiment, noise=replace(experiment.noise, seed=seed))
-    check_experiment(experiment)
-    warn_of_slips(experiment)
+    experiment = _checked(given, inputs, quirks, seed)
     panels, scan = place_panels(experiment), sample_phi(experiment.scan)
-    spread_deg, domain_count = mosaicity(experiment.crystal)
-    table_size = (inputs.table or EMPTY_TABLE).values.shape
     masked = inputs.mask is not None or experiment.detector.preset is not None
-    check_memory(stack_shape(panels), masked, table_size, len(scan.phi_rad) * domain_count)
-    wavelength, lab = central_wavelength(experiment.beam), panels[0]
+    spectrum = spectrum_of(experiment.beam, inputs.spectrum, experiment.noise.seed or 0)
+    wavelength, lab = central_wavelength(experiment.beam, spectrum), panels[0]
     check_inputs(given, experiment, inputs, lab.beam, wavelength)
 
-    model = named_model(experiment)
-    experiment = with_cell_of_model(experiment, inputs, model)
+    experiment = with_cell_of_factors(experiment, inputs)
     beam, crystal, sampling = experiment.beam, experiment.crystal, experiment.sampling
-    lattice = oriented_lattice(experiment, inputs, wavelength, quirks)
-    sources = sources_of(experiment, inputs, lab, wavelength, quirks)
+    several = oriented_lattices(experiment, inputs, wavelength, quirks)
+    lattices = [one.lattice for one in several]
+    lattice = lattices[0]
+    sources = sources_of(experiment, inputs, lab, wavelength, spectrum, quirks)
     detectors = detector_plans(experiment.detector, panels, inputs, quirks)
-    between = is_interpolated(experiment, lattice, quirks)
-    if model is not None:
-        warn_of_other_cell(lattice.cell, model.cell, inputs.matrix is not None and crystal.cell is None, wavelength)
-    table = factor_table(experiment, inputs, model, detectors, sources, lattice, between)
-    domains = mosaic_rotations(spread_deg, domain_count, crystal.mosaic_seed)
-    recommended = max(recommended_oversample(lattice, wavelength, panel, quirks) for panel in panels)
+    between = any(is_interpolated(one.experiment, one.lattice, quirks) for one in several)
+    for one in several:
+        by_matrix = one.inputs.matrix is not None and crystal.cell is None
+        warn_of_other_cell(one.lattice.cell, cell_of(inputs.factors), by_matrix, wavelength)
+    dispersion = dispersion_in(experiment, inputs, sources)
+    table = factor_table(experiment, inputs.factors, detectors, sources, dispersion, widest(lattices), between)
+    orientations = len(scan.phi_rad) * sum(one.domains for one in several)
+    check_memory(stack_shape(panels), masked, table.values.shape, orientations, len(several))
+    domains = mosaic_rotations(several[0].spread_deg, several[0].domains, crystal.mosaic_seed)
+    recommended = max(recommended_oversample(one, wavelength, panel, quirks) for one in lattices for panel in panels)
     oversample = chosen_oversample(sampling.oversample, recommended)
-    photons = fluence(beam)
+    photons, blocks = fluence(beam), spot_scale(crystal, beam, lattice)
     steps = samples_of_a_pixel(len(sources.weight), len(scan.phi_rad), len(domains), oversample)
     any_oversampled = sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega
     plan = Plan(
         detector=detectors[0],
-        sources=sources_plan(sources),
+        sources=sources_plan(sources, len(table.values)),
         crystal=crystal_plan(crystal, lattice, lab.spindle, scan, domains, quirks),
-        factors=factors_plan(table, experiment.structure_factors, between, quirks),
-        background=background_plan(experiment, inputs, photons, quirks),
-        photons_per_sample=ELECTRON_RADIUS_SQR_M2 * photons / steps,
+        factors=factors_plan(table, between, quirks),
+        background=background_plan(experiment, inputs, photons, quirks, blocks),
+        photons_per_sample=ELECTRON_RADIUS_SQR_M2 * photons / steps * blocks,
         oversample=oversample,
         oversample_thick=int(sampling.oversample_thick),
         oversample_polar=int(sampling.oversample_polar),
@@ -174,8 +199,11 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     )
     check_polarization(plan)
     plans = tuple(plan._replace(detector=detector) for detector in detectors)
-    warn_of_blind_spots(experiment, lattice, sources, plans)
+    further = tuple(further_plans(one, scan, plans, photons, quirks) for one in several[1:])
+    for one in several:
+        warn_of_blind_spots(one.experiment, one.lattice, sources, plans)
     labels = labels_met(Case(given, experiment, inputs, lab, plan))
     return Resolved(
-        experiment, panels, lattice, sources, scan, wavelength, photons, recommended, steps, table, plans, labels
-    )
+        experiment, panels, lattice, sources, scan, wavelength, photons, blocks, recommended, steps, dispersion,
+        table, plans, further, labels,
+    )  # fmt: skip

@@ -6,13 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..arrays import HoldsArrays
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Beam, SourceRow
 from ..formats.sources import why_no_source
+from ..formats.spectrum import Spectrum
 from ..kernels.equations.vectors import Vector, cross, rotated_about, scaled, unit
 from ..units import ANGSTROM_PER_METRE, METRES_PER_ANGSTROM, fraction_from_percent, radians_from_milliradians
+
+Angles = tuple[float, float]
+"""Of a direction, horizontally and vertically, in radians."""
 
 MOST_SOURCES = 1_000_000
 SOURCE_DISTANCE_M = 10.0
@@ -29,6 +34,13 @@ class Sources(HoldsArrays):
     horizontal_steps: int
     vertical_steps: int
     wavelength_steps: int
+    spectrum: Spectrum | None = None
+    """Of which these are the wavelengths, where there is one."""
+
+    def wavelengths(self) -> tuple[np.ndarray, np.ndarray]:
+        """The different ones in Å, ascending, and which of them each source has."""
+        different, number = np.unique(self.wavelength_angstrom, return_inverse=True)
+        return different, number.ravel().astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -64,15 +76,23 @@ def sampled(count: int | None, span: float | None, step: float | None) -> Sample
     return Sampled(count, span, step)
 
 
-def beam_sources(beam: Beam, direction: Vector, polarization: Vector, wavelength_angstrom: float) -> Sources:
-    """Divergence grid times wavelengths, all of weight 1.
+def beam_sources(
+    beam: Beam,
+    direction: Vector,
+    polarization: Vector,
+    wavelength_angstrom: float,
+    spectrum: Spectrum | None = None,
+) -> Sources:
+    """Divergence grid times wavelengths; a direction counts by its Gaussian, a wavelength by its photons.
 
     Parameters
     ----------
     direction, polarization : tuple of 3 floats
         Unit vectors of the beam and its E-vector.
     wavelength_angstrom : float
-        Central wavelength.
+        Central wavelength, about which the dispersion lies.
+    spectrum : Spectrum, optional
+        In place of both.
     """
 
     def milli(value: float | None) -> float | None:
@@ -88,28 +108,55 @@ def beam_sources(beam: Beam, direction: Vector, polarization: Vector, wavelength
         milli(beam.vertical_divergence_mrad),
         milli(beam.vertical_divergence_step_mrad),
     )
-    spectrum = sampled(beam.dispersion_steps, fraction_from_percent(beam.dispersion_percent), None)
+    dispersion = sampled(beam.dispersion_steps, fraction_from_percent(beam.dispersion_percent), None)
+    count = dispersion.count if spectrum is None else len(spectrum.weight)
     _warn_of_single_steps(beam)
-    if horizontal.count * vertical.count * spectrum.count > MOST_SOURCES:
-        raise UsageError(
-            f"{horizontal.count} x {vertical.count} directions of {spectrum.count} wavelengths are more than "
-            f"{MOST_SOURCES} sources: give fewer steps of -hdivsteps, -vdivsteps or -dispsteps"
-        )
-    wavelengths = [
-        wavelength_angstrom * (1.0 + spectrum.step * k - spectrum.range / 2.0) for k in range(spectrum.count)
-    ]
-    directions = _divergence_grid(horizontal, vertical, beam.round_divergence, direction, polarization)
-    if not directions:
-        raise UsageError("the rounded divergence grid holds no direction: give -square_div, or more divergence steps")
-    incident = np.repeat(np.array(directions), len(wavelengths), axis=0)
+    _check_number(horizontal, vertical, count, "-dispsteps" if spectrum is None else "-spectrum_bins")
+    wavelengths, photons = _dispersed(wavelength_angstrom, dispersion), np.ones(count)
+    if spectrum is not None:
+        wavelengths, photons = spectrum.wavelength_angstrom, spectrum.weight
+    grid = _divergence_grid(horizontal, vertical, beam.round_divergence)
+    shares = _shares(grid, milli(beam.horizontal_divergence_sigma_mrad), milli(beam.vertical_divergence_sigma_mrad))
+    weight = np.outer(shares, photons).ravel()
     return Sources(
-        incident,
-        np.tile(np.array(wavelengths), len(directions)),
-        np.ones(len(incident)),
+        np.repeat(np.array([_turned(angles, direction, polarization) for angles in grid]), count, axis=0),
+        np.tile(wavelengths, len(grid)),
+        weight / weight.mean(),
         horizontal.count,
         vertical.count,
-        spectrum.count,
+        count,
+        spectrum,
     )
+
+
+def _check_number(horizontal: Sampled, vertical: Sampled, wavelengths: int, option: str) -> None:
+    if horizontal.count * vertical.count * wavelengths > MOST_SOURCES:
+        raise UsageError(
+            f"{horizontal.count} x {vertical.count} directions of {wavelengths} wavelengths are more than "
+            f"{MOST_SOURCES} sources: give fewer steps of -hdivsteps, -vdivsteps or {option}"
+        )
+
+
+def _dispersed(central: float, dispersion: Sampled) -> NDArray[np.float64]:
+    """Wavelengths in Å across a width about the central one."""
+    return np.array([central * (1.0 + dispersion.step * k - dispersion.range / 2.0) for k in range(dispersion.count)])
+
+
+def _shares(grid: list[Angles], horizontal_rad: float | None, vertical_rad: float | None) -> NDArray[np.float64]:
+    """How much each direction counts, by the standard deviations of a Gaussian in both; all alike without."""
+    shares = np.ones(len(grid))
+    for axis, sigma, name in ((0, horizontal_rad, "h"), (1, vertical_rad, "v")):
+        if sigma is None:
+            continue
+        angles = np.array(grid)[:, axis]
+        shares *= np.exp(-0.5 * (angles / sigma) ** 2)
+        if not shares.any():
+            text = f"-{name}div_sigma leaves no photons in any direction: give more, or a narrower -{name}divrange"
+            raise UsageError(text)
+        if np.ptp(angles) == 0.0:
+            text = f"-{name}div_sigma changes nothing without a range of directions: give -{name}divrange"
+            warnings.warn(text, NbnumbaWarning, stacklevel=5)
+    return shares
 
 
 def _warn_of_single_steps(beam: Beam) -> None:
@@ -159,21 +206,26 @@ def listed_sources(rows: np.ndarray, direction: Vector, wavelength_angstrom: flo
     return Sources(incident, filled[:, 4] * ANGSTROM_PER_METRE, weight, 1, 1, 1)
 
 
-def _divergence_grid(
-    horizontal: Sampled, vertical: Sampled, rounded: bool, direction: Vector, polarization: Vector
-) -> list[Vector]:
-    upward = unit(cross(direction, polarization))
-    upstream = scaled(direction, -1.0)
-    directions = []
+def _divergence_grid(horizontal: Sampled, vertical: Sampled, rounded: bool) -> list[Angles]:
+    angles = []
     for h in range(horizontal.count):
         for v in range(vertical.count):
             hdiv = horizontal.step * h - horizontal.range / 2.0
             vdiv = vertical.step * v - vertical.range / 2.0
             if rounded and 4.0 * (_corner_term(hdiv, horizontal) + _corner_term(vdiv, vertical)) > 1.1:
                 continue
-            source = rotated_about(rotated_about(upstream, polarization, vdiv), upward, hdiv)
-            directions.append(scaled(unit(source), -1.0))
-    return directions
+            angles.append((hdiv, vdiv))
+    if not angles:
+        raise UsageError("the rounded divergence grid holds no direction: give -square_div, or more divergence steps")
+    return angles
+
+
+def _turned(angles: Angles, direction: Vector, polarization: Vector) -> Vector:
+    """The direction of travel of a source that stands at horizontal and vertical angles off the beam."""
+    hdiv, vdiv = angles
+    upward = unit(cross(direction, polarization))
+    source = rotated_about(rotated_about(scaled(direction, -1.0), polarization, vdiv), upward, hdiv)
+    return scaled(unit(source), -1.0)
 
 
 def _corner_term(angle: float, grid: Sampled) -> float:

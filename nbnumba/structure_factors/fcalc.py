@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from collections.abc import Callable
 
 import gemmi
 import numpy as np
@@ -97,24 +98,35 @@ def structure_factors(
     ResourceError
         More reflections than fit into memory.
     """
+    hkl, factors = complex_factors(model, dmin_angstrom, solvent, k_sol, b_sol)
+    return hkl, np.abs(factors).astype(np.float64)
+
+
+def complex_factors(
+    model: Model, dmin_angstrom: float, solvent: bool, k_sol: float, b_sol: float
+) -> tuple[NDArray[np.int32], NDArray[np.complexfloating]]:
+    """The same with phases: F in electrons of atoms and solvent far from every absorption edge.
+
+    Phases are those of exp(+2πi h·x).
+    """
     with gemmi_errors(model.name):
         return _calculated(model, dmin_angstrom, solvent, k_sol, b_sol)
 
 
 def _calculated(
     model: Model, dmin_angstrom: float, solvent: bool, k_sol: float, b_sol: float
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+) -> tuple[NDArray[np.int32], NDArray[np.complexfloating]]:
     unit_cell = model.structure.cell
     _check_points(model.structure, unit_cell, dmin_angstrom / _GRID_PER_DMIN)
     hkl = gemmi.make_miller_array(unit_cell, gemmi.SpaceGroup("P 1"), dmin_angstrom, unique=False)
     hkl = np.concatenate([np.zeros((1, 3), dtype=np.int32), hkl])
     factors = of_atoms(model.structure, hkl, dmin_angstrom)
     if solvent and model.is_small_molecule:
-        warnings.warn(f"{model.name} is that of a small molecule: no bulk solvent", NbnumbaWarning, stacklevel=3)
+        warnings.warn(f"{model.name} is that of a small molecule: no bulk solvent", NbnumbaWarning, stacklevel=4)
     elif solvent:
         fading = k_sol * np.exp(-b_sol / 4.0 * unit_cell.calculate_1_d2_array(hkl))
         factors = factors + fading * of_solvent_mask(model.structure, hkl)
-    return hkl, np.abs(factors).astype(np.float64)
+    return hkl, factors
 
 
 def of_atoms(structure: gemmi.Structure, hkl: NDArray[np.int32], dmin_angstrom: float) -> NDArray[np.complex64]:
@@ -122,6 +134,26 @@ def of_atoms(structure: gemmi.Structure, hkl: NDArray[np.int32], dmin_angstrom: 
 
     Where an atom reaches over the whole length of a cell, the map has several cells side by side, one of them filled.
     """
+    return _transform(structure, hkl, dmin_angstrom, gemmi.DensityCalculatorX.add_model_density_to_grid)
+
+
+def of_points(structure: gemmi.Structure, hkl: NDArray[np.int32], dmin_angstrom: float) -> NDArray[np.complex64]:
+    """The same of atoms that scatter as much in every direction, Σ occ·exp(−B s²)·exp(2πi h·x): points that vibrate."""
+    return _transform(structure, hkl, dmin_angstrom, _add_points)
+
+
+def _add_points(density: gemmi.DensityCalculatorX, model: gemmi.Model) -> None:
+    for site in model.all():
+        density.add_c_contribution_to_grid(site.atom, 1.0)
+
+
+Adding = Callable[[gemmi.DensityCalculatorX, gemmi.Model], None]
+"""Puts the density of a model's atoms, as they stand in the file, on the grid."""
+
+
+def _transform(
+    structure: gemmi.Structure, hkl: NDArray[np.int32], dmin_angstrom: float, add: Adding
+) -> NDArray[np.complex64]:
     cell = structure.cell
     density = gemmi.DensityCalculatorX()
     step = min(dmin_angstrom / _GRID_PER_DMIN, _step(cell, COARSEST_MAP_ANGSTROM / _GRID_PER_DMIN))
@@ -134,14 +166,16 @@ def of_atoms(structure: gemmi.Structure, hkl: NDArray[np.int32], dmin_angstrom: 
     cells = [math.ceil(reach * star) for star in cell.reciprocal().parameters[:3]]
     if cells == [1, 1, 1] and structure.find_spacegroup() is not None:
         density.grid.setup_from(structure)
-        density.put_model_density_on_grid(structure[0])
+        density.initialize_grid()
+        add(density, structure[0])
+        density.grid.symmetrize_sum()
     else:
-        _fill_one_of(density, structure, cells)
+        _fill_one_of(density, structure, cells, add)
     grid = gemmi.transform_map_to_f_phi(density.grid, half_l=True)
     return grid.get_value_by_hkl(hkl * np.array(cells, dtype=np.int32), unblur=density.blur)
 
 
-def _fill_one_of(density: gemmi.DensityCalculatorX, structure: gemmi.Structure, cells: list[int]) -> None:
+def _fill_one_of(density: gemmi.DensityCalculatorX, structure: gemmi.Structure, cells: list[int], add: Adding) -> None:
     """The density of one cell's atoms, without its repetitions, in a map of several cells."""
     cell = structure.cell
     edges = [edge * count for edge, count in zip(cell.parameters[:3], cells, strict=True)]
@@ -150,11 +184,11 @@ def _fill_one_of(density: gemmi.DensityCalculatorX, structure: gemmi.Structure, 
     density.grid.set_unit_cell(map_cell)
     density.grid.spacegroup = gemmi.SpaceGroup("P 1")
     density.initialize_grid()
-    density.add_model_density_to_grid(structure[0])
+    add(density, structure[0])
     for image in cell.images:
         copy = structure[0].clone()
         copy.transform_pos_and_adp(cell.orth.combine(image).combine(cell.frac))
-        density.add_model_density_to_grid(copy)
+        add(density, copy)
 
 
 def of_solvent_mask(structure: gemmi.Structure, hkl: NDArray[np.int32]) -> NDArray[np.complex64]:

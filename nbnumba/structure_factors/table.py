@@ -1,31 +1,85 @@
-"""Lists of reflections as dense tables that a kernel can index."""
+"""Tables of F that a kernel can index, and where they are from."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..arrays import HoldsArrays
-from ..errors import ResourceError
+from .box import box_of
 
-MOST_CELLS = 1 << 28
-"""Largest table, 2 GiB of float64."""
+if TYPE_CHECKING:
+    from ..experiment import Cell
+
+
+class Shell(NamedTuple):
+    """Reflections of P 1, both mates, between two spacings."""
+
+    dmax_angstrom: float
+    dmin_angstrom: float
+    possible: int
+    """Without those that the space group forbids."""
+    measured: int
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where F are from, and what was made of them."""
+
+    file: str
+    labels: tuple[str, ...]
+    """Of its columns that were taken."""
+    space_group: str
+    """By which they were expanded to P 1."""
+    cell: Cell
+    """By which spacings went."""
+    dmin_angstrom: float
+    """The smallest of any reflection."""
+    shells: tuple[Shell, ...]
+    notes: tuple[str, ...]
+    """What had to be done."""
+
+    @property
+    def measured(self) -> int:
+        """Reflections of P 1 with an F from the file."""
+        return sum(shell.measured for shell in self.shells)
+
+    @property
+    def possible(self) -> int:
+        """Reflections of P 1 that a complete file gives an F."""
+        return sum(shell.possible for shell in self.shells)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FactorTable(HoldsArrays):
-    """F in electrons, ``values[h - first[0], k - first[1], l - first[2]]``, float64 (nh, nk, nl)."""
+    """F in electrons, ``values[channel, h - first[0], k - first[1], l - first[2]]``.
+
+    A channel is a wavelength at which F is another; without anomalous scattering there is one for all.
+    """
 
     values: np.ndarray
+    """float64 (channels, nh, nk, nl), C-contiguous."""
     first: tuple[int, int, int]
+    outside: float = 0.0
+    """F of every reflection beyond the table."""
+    provenance: Provenance | None = None
+    """Of reflections that symmetry was applied to."""
 
     @property
     def bounds(self) -> tuple[int, int, int, int, int, int]:
         """Smallest and largest h, k, l in the table."""
-        (h, k, l), (nh, nk, nl) = self.first, self.values.shape
+        (h, k, l), (_, nh, nk, nl) = self.first, self.values.shape
         return (h, h + nh - 1, k, k + nk - 1, l, l + nl - 1)
 
 
-EMPTY_TABLE = FactorTable(np.zeros((0, 0, 0)), (0, 0, 0))
+_NONE = np.zeros((1, 0, 0, 0))
+
+
+def constant_factors(f: float) -> FactorTable:
+    """The same F for every reflection."""
+    return FactorTable(_NONE, (0, 0, 0), f)
 
 
 def dense_table(hkl: np.ndarray, amplitudes: np.ndarray, default_f: float) -> FactorTable:
@@ -34,28 +88,21 @@ def dense_table(hkl: np.ndarray, amplitudes: np.ndarray, default_f: float) -> Fa
     Parameters
     ----------
     hkl : ndarray of int (n, 3)
-    amplitudes : ndarray of float (n,)
+    amplitudes : ndarray of float (n,) or (channels, n)
         A later value for the same index wins.
     default_f : float
-        F of the cells in the box that are not listed.
+        F of what is not listed.
 
     Raises
     ------
     ResourceError
         A box of more than ``MOST_CELLS`` cells.
     """
-    low, high = hkl.min(axis=0), hkl.max(axis=0)
-    shape = tuple(int(n) for n in high - low + 1)
-    cells = shape[0] * shape[1] * shape[2]
-    if cells > MOST_CELLS:
-        raise ResourceError(
-            f"the indices h {low[0]}..{high[0]}, k {low[1]}..{high[1]}, l {low[2]}..{high[2]} need a table of "
-            f"{cells:.3g} values ({cells * 8 / 2**30:.3g} GiB), more than the limit of {MOST_CELLS * 8 >> 30} GiB: "
-            "drop the outlying reflections"
-        )
-    values = np.full(shape, float(default_f))
-    values[tuple((hkl - low).T)] = amplitudes
-    return FactorTable(values, (int(low[0]), int(low[1]), int(low[2])))
+    box = box_of(hkl)
+    channels = amplitudes.reshape(-1, len(hkl))
+    table = np.full((len(channels), box.cells), float(default_f))
+    table[:, box.places(hkl)] = channels
+    return FactorTable(table.reshape(-1, *box.shape), box.first, float(default_f))
 
 
 def completeness(hkl: np.ndarray, shape: tuple[int, ...]) -> tuple[float, int]:

@@ -381,6 +381,7 @@ def intensity_stays_below_its_peak(render: Render, experiment: Experiment) -> No
     resolved = variants.resolved_of(experiment)
     detector = resolved.plan.detector
     peak = ELECTRON_RADIUS_SQR_M2 * resolved.fluence_per_m2 * 10.0**2 * math.prod(resolved.lattice.cells) ** 2
+    peak *= resolved.spot_scale
     # Where fast, slow and normal are no right angles apart, the plane comes nearer than the distance along the normal;
     # a curved detector is everywhere as far as where the beam, or its line backwards (C-2), meets the plane.
     height = dot(detector.origin, unit(cross(detector.fast, detector.slow)))

@@ -120,8 +120,10 @@ def without_water(experiment: Experiment) -> Experiment:
 
 
 def counted(experiment: Experiment) -> dict[str, Any]:
-    """The crystal's size in unit cells."""
-    return {"cells": resolved_of(experiment).lattice.cells, "size_mm": (None, None, None)}
+    """The crystal's size in unit cells, and in blocks of them."""
+    resolved = resolved_of(experiment)
+    blocks = {"spot_scale": resolved.spot_scale, "whole_size_mm": None}
+    return {"cells": resolved.lattice.cells, "size_mm": (None, None, None), **blocks}
 
 
 def resolved_of(experiment: Experiment) -> Resolved:

@@ -210,7 +210,7 @@ class Batch:
 def _capacity(batch: Batch, arithmetic: int) -> int:
     """How many parts of pixels the card can buffer; a DeviceError, before anything is allocated, where too few."""
     plan, images, several = batch.plans[0], len(batch.plans), batch.parts > 1
-    shape = tuple(n + 2 for n in plan.factors.table.shape)
+    shape = tuple(n + 2 for n in plan.factors.table.shape[1:])
     rows = sum(len(plan.crystal.phi) * len(plan.crystal.domains) for plan in batch.plans)
     longest = max(math.prod(shape), cuda_tables.ROW * rows, batch.stop)
     if longest >= MOST_NUMBERS:

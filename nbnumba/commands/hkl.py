@@ -1,0 +1,64 @@
+"""``nbnumba hkl``: structure factors as the list of h k l F, all of P 1, that nanoBragg and its kin read."""
+
+import sys
+import warnings
+
+import numpy as np
+
+from ..errors import NbnumbaWarning, UsageError
+from ..experiment import Experiment
+from ..formats.files import check_writable
+from ..formats.hkl import write_hkl
+from ..nanobragg.parse import parse
+from ..setup.factors import factors_without_image
+from ..structure_factors.box import Box, spacings
+from ..structure_factors.table import FactorTable
+from .base import Parser
+from .report import provenance_lines
+
+
+def main(argv: list[str]) -> int:
+    """Write the list and say what is in it."""
+    options, words = _parser().parse_known_args(argv)
+    if words and not words[0].startswith("-"):
+        words.insert(0, "-hkl")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", NbnumbaWarning)
+        experiment = parse(words).experiment
+        check_writable(options.o)
+        table = factors_without_image(experiment)
+        for warning in caught:
+            print(f"nbnumba hkl: warning: {warning.message}", file=sys.stderr)
+    hkl, f = listed(table, experiment)
+    if not len(hkl):
+        raise UsageError("no reflection has an F above 0: there is nothing to write")
+    write_hkl(options.o, hkl, f)
+    print("\n".join([f"{options.o}: {len(hkl)} reflections of P 1", *provenance_lines(table)]))
+    return 0
+
+
+def listed(table: FactorTable, experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (n, 3) and F of all that is not 0; where a default_F would light the rest, of all within the resolution.
+
+    nanoBragg takes what is not listed for default_F, also what a space group forbids.
+    """
+    values = table.values[0]
+    box = Box(table.first, values.shape)
+    chosen = values > 0.0
+    if table.provenance is not None and experiment.structure_factors.default_f > 0.0:
+        chosen |= spacings(box, table.provenance.cell) >= table.provenance.dmin_angstrom
+    return box.indices_where(chosen), values[chosen]
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="nbnumba hkl",
+        description="Write the structure factors of FILE (MTZ, CIF, SHELX, XDS, CrystFEL) as lines of h k l F, all of\n"
+        "P 1, both mates, for programs that apply no symmetry. Options are those of nbnumba that F depend on:\n"
+        "-labels, -space_group, -cell, -scale_F, -B_add, -default_F; in place of FILE also -mtz, -cif_sf, or\n"
+        "-pdb with -dmin, and -lambda where its atoms scatter anomalously.",
+        usage="nbnumba hkl [FILE] -o LIST [OPTION ...]",
+        epilog="examples:\n  nbnumba hkl data.mtz -labels FP -o P1.hkl\n  nbnumba hkl -pdb model.pdb -dmin 2 -o P1.hkl",
+    )
+    parser.add_argument("-o", "--o", required=True, metavar="LIST", help="the list to be written")
+    return parser

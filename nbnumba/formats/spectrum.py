@@ -1,0 +1,202 @@
+"""Spectra of X-rays: how many photons at which energy or wavelength, as beamlines and other programs write them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import HoldsArrays
+from ..errors import InputFileError, UsageError
+from ..units import EV_ANGSTROM
+from .arrays import read_arrays
+from .files import MOST_SMALL_BYTES, Path, read_text
+from .recognition import text_format
+from .rows import Row, rows
+
+Array = npt.NDArray[np.float64]
+Unit = Literal["Å", "eV"]
+
+XRAYS_EV = (100.0, 1e6)
+"""Energies of X-rays: with those beyond, something else was meant."""
+LONGEST_ANGSTROM = 100.0
+"""A first column of less than this holds wavelengths in Å, any other energies in eV."""
+_AXES: dict[str, Unit] = {"energy_ev": "eV", "wavelength_angstrom": "Å"}
+_LARGEST = 1e50
+"""Beyond it sums and squares leave float64."""
+_SPECTRUM = "the spectrum"
+_ROW = "a row is an energy in eV or a wavelength in Å, and the photons there"
+_NO_XRAY = (
+    f"is no X-ray: those have {XRAYS_EV[0]:g} to {XRAYS_EV[1]:g} eV; where most values are below "
+    f"{LONGEST_ANGSTROM:g} they are taken as Å"
+)
+_ONE_WAY = "a spectrum that is not ascending, nor descending; each energy or wavelength must occur once, in order"
+_ARRAYS = "give energy_ev or wavelength_angstrom (m,), and weight (m,) or, of n spectra, (n, m)"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectrum(HoldsArrays):
+    """Photons by energy."""
+
+    energy_ev: Array
+    """Ascending (n,)."""
+    weight: Array
+    """Photons at each, in any unit (n,): none is below 0, and not all are 0."""
+    origin: str
+    """Where it is from, in words for reports."""
+
+    @property
+    def wavelength_angstrom(self) -> Array:
+        """That of each energy (n,)."""
+        return EV_ANGSTROM / self.energy_ev
+
+    @property
+    def mean_ev(self) -> float:
+        """Mean energy of the photons."""
+        return float(np.average(self.energy_ev, weights=self.weight))
+
+    @property
+    def sd_ev(self) -> float:
+        """Standard deviation of their energies."""
+        return float(np.sqrt(np.average((self.energy_ev - self.mean_ev) ** 2, weights=self.weight)))
+
+
+def read_spectrum(path: Path, number: int = 0) -> Spectrum:
+    """One of the spectra of a file, without what has no photons.
+
+    A text has two columns, parted by commas, semicolons or blanks; lines above the first number are its header. The
+    first column holds wavelengths in Å or energies in eV, told by magnitude (a median of less than 100 is Å), ascending
+    or descending, the second photons. ``.npy`` is an array (m, 2) of the same; ``.npz`` has arrays ``energy_ev`` or
+    ``wavelength_angstrom`` (m,) and ``weight``, (m,) or, of n spectra, (n, m).
+
+    Parameters
+    ----------
+    path : path
+    number : int
+        Which of several, from 0.
+
+    Raises
+    ------
+    InputFileError
+        No spectrum: names line or row.
+    UsageError
+        There is no spectrum of this number.
+    """
+    if os.fspath(path).lower().endswith((".npy", ".npz")):
+        return _of_arrays(path, number)
+    _check_number(path, number, 1)
+    text = read_text(path, _SPECTRUM, MOST_SMALL_BYTES)
+    other = text_format(text)
+    if other is not None:
+        raise InputFileError(f"{os.fspath(path)}: is {other[0]}, not {_SPECTRUM}: {other[1]}")
+    found = _below_header(list(rows(path, text, separators=",;")))
+    if not found:
+        raise InputFileError(f"{os.fspath(path)}: no spectrum; {_ROW}")
+    table = np.array([_numbers(row) for row in found])
+    unit = unit_of(table[:, 0])
+    wrong = why_no_spectrum(table[:, 0], table[:, 1], unit)
+    if wrong is not None:
+        at, reason = wrong
+        raise InputFileError(f"{os.fspath(path)}: {reason}") if at is None else found[at].error(reason)
+    return spectrum_of_columns(table[:, 0], table[:, 1], unit, f"{os.fspath(path)}, its first column in {unit}")
+
+
+def unit_of(first_column: Array) -> Unit:
+    """Å or eV, by magnitude."""
+    return "Å" if np.median(first_column) < LONGEST_ANGSTROM else "eV"
+
+
+def spectrum_of_columns(first: Array, weight: Array, unit: Unit, origin: str) -> Spectrum:
+    """The spectrum of two columns that :func:`why_no_spectrum` finds right."""
+    energy = EV_ANGSTROM / first if unit == "Å" else first
+    some = np.flatnonzero(weight > 0.0)
+    some = some if energy[0] < energy[-1] else some[::-1]
+    return Spectrum(energy[some], weight[some], origin)
+
+
+def why_no_spectrum(first: Array, weight: Array, unit: Unit) -> tuple[int | None, str] | None:
+    """Which row of two columns makes them no spectrum, None being all together, and why; None if they are one."""
+    low, high = XRAYS_EV
+    with np.errstate(all="ignore"):
+        energy = EV_ANGSTROM / first if unit == "Å" else first
+        backwards = np.diff(first) * np.sign(first[-1] - first[0]) <= 0.0
+    checks: tuple[tuple[npt.NDArray[np.bool_], Callable[[int], str]], ...] = (
+        (~np.isfinite(first), lambda i: f"{first[i]:g} is no finite number"),
+        (~np.isfinite(weight), lambda i: f"weight = {weight[i]:g} must be a finite number"),
+        (weight < 0.0, lambda i: f"weight = {weight[i]:g} must not be negative"),
+        (weight > _LARGEST, lambda i: f"weight = {weight[i]:g} is too large; give at most {_LARGEST:g}"),
+        (~((energy >= low) & (energy <= high)), lambda i: f"{first[i]:g} {unit} {_NO_XRAY}"),
+        (np.append(False, backwards), lambda i: f"{first[i]:.9g} {unit} after {first[i - 1]:.9g}: {_ONE_WAY}"),
+    )
+    for is_wrong, reason in checks:
+        if is_wrong.any():
+            at = int(np.argmax(is_wrong))
+            return at, reason(at)
+    return None if weight.any() else (None, "the weights sum to 0; at least one must be positive")
+
+
+def _below_header(found: list[Row]) -> list[Row]:
+    """The rows from the first on that begins with a number."""
+    return next((found[at:] for at, row in enumerate(found) if _is_number(row.fields[0])), [])
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers(row: Row) -> list[float]:
+    if ";" in row.text and "," in row.text.partition("#")[0]:
+        raise row.error("semicolons part columns and commas too; write decimal points")
+    given = row.floats("energy_or_wavelength weight")
+    if len(given) < 2:
+        raise row.error(f"one number where 2 are needed: {_ROW}")
+    if len(row.fields) == 5 and not row.as_float("energy_or_wavelength", row.fields[0]) > 0.0:
+        raise row.error(f"5 numbers, the first not above 0: are these sources? give them as -sourcefile; {_ROW}")
+    return given
+
+
+def _check_number(path: Path, number: int, count: int) -> None:
+    if not 0 <= number < count:
+        held = "1 spectrum, number 0" if count == 1 else f"{count} spectra, numbers 0 to {count - 1}"
+        raise UsageError(f"-spectrum_number {number}: {os.fspath(path)} holds {held}")
+
+
+def _of_arrays(path: Path, number: int) -> Spectrum:
+    name, arrays = os.fspath(path), read_arrays(path, _SPECTRUM)
+    first, weights, unit = _columns(name, arrays)
+    _check_number(path, number, len(weights))
+    weight = weights[number].astype(float)
+    wrong = why_no_spectrum(first, weight, unit)
+    if wrong is not None:
+        of_several = f"spectrum {number}, " if len(weights) > 1 else ""
+        raise InputFileError(f"{name}: {of_several}{'' if wrong[0] is None else f'row {wrong[0]}: '}{wrong[1]}")
+    which = f", number {number} of {len(weights)}" if len(weights) > 1 else ""
+    return spectrum_of_columns(first, weight, unit, f"{name}{which}, in {unit}")
+
+
+def _columns(name: str, arrays: dict[str, npt.NDArray[Any]]) -> tuple[Array, npt.NDArray[Any], Unit]:
+    """Energies or wavelengths (m,), photons of each spectrum (n, m), and the unit of the former."""
+    told = ", ".join(f"{array or 'an array'} {value.shape} of {value.dtype}" for array, value in arrays.items())
+    if any(value.dtype.kind not in "iuf" for value in arrays.values()):
+        raise InputFileError(f"{name}: holds {told or 'nothing'}, which are not all numbers; {_ARRAYS}")
+    if "" in arrays:
+        table = arrays[""]
+        if table.ndim != 2 or table.shape[1] != 2 or not len(table):
+            raise InputFileError(f"{name}: holds {told}; {_ROW}, so an array (m, 2)")
+        first = table[:, 0].astype(float)
+        return first, table[None, :, 1], unit_of(first)
+    axes = [axis for axis in _AXES if axis in arrays]
+    if len(axes) != 1 or "weight" not in arrays:
+        raise InputFileError(f"{name}: holds {told or 'nothing'}; {_ARRAYS}")
+    first, weight = arrays[axes[0]].astype(float), arrays["weight"]
+    if first.ndim != 1 or weight.ndim not in (1, 2) or weight.shape[-1] != len(first) or not weight.size:
+        raise InputFileError(f"{name}: holds {told}, which do not belong together; {_ARRAYS}")
+    return first, np.atleast_2d(weight), _AXES[axes[0]]

@@ -1,0 +1,77 @@
+"""What is made once and kept until something that decides it changes."""
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar
+
+from ..formats.files import Path
+
+Made = TypeVar("Made")
+
+MOST_KEPT = 4
+"""Results of each kind: crystals that take turns in a series."""
+TICK_NS = 100_000_000
+"""A file that changed so short a time ago may change again and keep its time stamp."""
+
+
+class FileState(NamedTuple):
+    """What shows that a file is still the same."""
+
+    path: str
+    device: int
+    inode: int
+    size: int
+    written_ns: int
+    changed_ns: int
+    """Of the inode: also where the time of writing was set back."""
+
+
+def state_of_file(path: Path) -> FileState | None:
+    """The state of a file; None where a later change might not show, or there is no ordinary file."""
+    with suppress(OSError):
+        found = os.stat(path)
+        settled = time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > TICK_NS
+        if settled and os.path.isfile(path):
+            return FileState(
+                os.path.realpath(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+            )
+    return None
+
+
+def kept_while_same(state_of: Callable[[Any], Any]) -> Callable[[Callable[..., Made]], Callable[..., Made]]:
+    """Let ``make(source, …)`` give a late result again while ``state_of(source)`` and the rest are the same.
+
+    A state of None is never the same.
+    """
+
+    def decorate(make: Callable[..., Made]) -> Callable[..., Made]:
+        lock = threading.Lock()
+        kept: OrderedDict[Any, Made] = OrderedDict()
+
+        @wraps(make)
+        def provide(source: Any, *rest: Any) -> Made:
+            state = state_of(source)
+            with lock:
+                if state is not None and (state, rest) in kept:
+                    kept.move_to_end((state, rest))
+                    return kept[state, rest]
+            made = make(source, *rest)
+            if state is not None and state_of(source) == state:
+                with lock:
+                    kept[state, rest] = made
+                    while len(kept) > MOST_KEPT:
+                        kept.popitem(last=False)
+            return made
+
+        return provide
+
+    return decorate
+
+
+kept_while_unchanged = kept_while_same(state_of_file)
+"""By the file that is the first argument."""
