@@ -7,6 +7,7 @@ import os
 import random
 import struct
 import threading
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -153,12 +154,28 @@ def test_mates_of_a_centric_reflection_are_one() -> None:
     assert by_index(read("a.mtz")) == {(0, 2, 3): 5.0, (1, 2, 3): 8.0, (-1, -2, -3): 9.0}
 
 
+def test_mates_alone_may_be_above_0() -> None:
+    hkl = acentric()[:2]
+    mtz(hkl, [("I(+)", "K", np.zeros(2)), ("I(-)", "K", np.array([9.0, -1.0]))]).write_to_file("a.mtz")
+    assert by_index(read("a.mtz"))[tuple(-hkl[0])] == 3.0
+
+
 def test_intensities_become_amplitudes_and_are_counted() -> None:
     hkl = acentric()[:4]
     mtz(hkl, [("IMEAN", "J", np.array([9.0, -1.0, 0.0, np.nan]))]).write_to_file("a.mtz")
     found = read("a.mtz")
     assert sorted(found.f) == [0.0, 0.0, 3.0]
     assert found.notes == ("F = sqrt(max(I, 0)): 1 of 3 intensities were below 0",)
+
+
+def test_signalling_nan_is_a_missing_value() -> None:
+    content = mtz(np.array([[1, 2, 3], [1, 2, 4]]), [("FP", "F", np.array([4.0, 1234.5]))]).write_to_bytes()
+    number = np.float32(1234.5).tobytes()
+    assert content.count(number) == 1
+    Path("a.mtz").write_bytes(content.replace(number, np.uint32(0x7FA00000).tobytes()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert by_index(read("a.mtz")) == {(1, 2, 3): 4.0}
 
 
 ORDER = ["FC_ALL_LS", "FC_ALL", "F-model", "FC", "FP", "F", "FOBS", "F(+)", "I(+)", "IMEAN"]

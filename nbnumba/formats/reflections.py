@@ -41,7 +41,7 @@ class Reflections(HoldsArrays):
     name: str
     """Of the file, for messages."""
     hkl: npt.NDArray[np.int32]
-    """(n, 3)"""
+    """(n, 3): of the asymmetric unit, or the mate where that alone was measured."""
     f: npt.NDArray[np.float64]
     """In electrons, or on the scale of the file (n,): of h; of -h too where ``f_minus`` is None or NaN."""
     f_minus: npt.NDArray[np.float64] | None
@@ -97,7 +97,7 @@ def reflections_of(
     reader = _reader(path, content, kind)
     if labels and reader not in ("mtz", "cif"):
         raise InputFileError(f"{name}: -labels {' '.join(labels)}: only MTZ and CIF have columns by name; leave it out")
-    return None if reader is None else _merged(name, _rows(path, content, reader, labels), space_group)
+    return None if reader is None else as_reflections(name, _rows(path, content, reader, labels), space_group)
 
 
 def _reader(path: Path, content: bytes, kind: Kind) -> Reader | None:
@@ -127,20 +127,20 @@ def _loosely(content: bytes) -> str:
     return content.removeprefix(codecs.BOM_UTF8).decode("latin-1").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _merged(name: str, rows: Observations, space_group: str | None) -> Reflections:
-    """The rows of a file as F of an asymmetric unit."""
+def as_reflections(name: str, rows: Observations, space_group: str | None = None) -> Reflections:
+    """Rows as F of an asymmetric unit; parameters and errors as in :func:`read_reflections`."""
     group = _group(name, rows, space_group)
     _check_cell(name, rows)
     _check_values(name, rows)
     with gemmi_errors(name, WHAT, "its reflections"):
         unique = merged(rows, gemmi.SpaceGroup(_P1) if group is None else group)
     f, f_minus, notes = unique.values, unique.minus, _notes(rows, unique)
+    measured = f if f_minus is None else np.concatenate([f, f_minus[~np.isnan(f_minus)]])
+    _check_merged(name, rows, measured)
     if rows.are_intensities:
-        values = f if f_minus is None else np.concatenate([f, f_minus[np.isfinite(f_minus)]])
-        notes += (f"F = sqrt(max(I, 0)): {(values < 0.0).sum()} of {len(values)} intensities were below 0",)
+        notes += (f"F = sqrt(max(I, 0)): {(measured < 0.0).sum()} of {len(measured)} intensities were below 0",)
         f = np.sqrt(np.maximum(f, 0.0))
         f_minus = None if f_minus is None else np.sqrt(np.maximum(f_minus, 0.0))
-    _check_result(name, rows, f)
     symbol = None if group is None else group.xhm()
     return Reflections(name, unique.hkl, f, f_minus, rows.cell, symbol, rows.labels, notes)
 
@@ -186,9 +186,9 @@ def _check_values(name: str, rows: Observations) -> None:
         raise InputFileError(f"{name}: no reflections: {' and '.join(rows.labels)} have no value")
 
 
-def _check_result(name: str, rows: Observations, f: npt.NDArray[np.float64]) -> None:
+def _check_merged(name: str, rows: Observations, values: npt.NDArray[np.float64]) -> None:
     what = " and ".join(rows.labels)
-    if not np.isfinite(f).all():
+    if not np.isfinite(values).all():
         raise InputFileError(f"{name}: {what} or their sigmas are too large or too small to be averaged")
-    if not f.any():
+    if not (values > 0.0).any():
         raise InputFileError(f"{name}: {what} are nowhere above 0: no F can be made of them")
