@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +13,8 @@ from ..errors import UsageError
 from ..experiment import Cell
 from ..experiment.reflections import ReflectionList
 from ..formats.column_choice import F_PAIR, INTENSITY, INTENSITY_PAIR, Column, F, chosen
-from ..formats.reflections import reflections_of
+from ..formats.mtz import rows_of_mtz
+from ..formats.reflections import as_reflections
 from ..unit_cell import why_no_cell
 
 LARGEST_INDEX = 2**31 - 1
@@ -90,10 +92,9 @@ def of_mtz(mtz: Any, labels: Sequence[str] | None) -> ReflectionList:
     InputFileError
         As for a file.
     """
-    if not hasattr(mtz, "write_to_bytes"):
+    if not isinstance(mtz, gemmi.Mtz):
         raise UsageError(f"from_mtz: {type(mtz).__name__} is no gemmi.Mtz")
-    found = reflections_of("gemmi.Mtz", bytes(mtz.write_to_bytes()), "mtz", labels)
-    assert found is not None, "an MTZ is no list of h k l F"
+    found = as_reflections("gemmi.Mtz", rows_of_mtz("gemmi.Mtz", mtz, labels))
     return of_arrays(found.hkl, found.f, found.f_minus, found.cell, found.space_group)
 
 
