@@ -349,11 +349,13 @@ def damaged(rng: random.Random, content: bytes) -> bytes:
 FORMATS = {
     "hkl": "hkl", "mat": "mat", "dump": "dump", "sourcefile": "sources", "img": "img", "mask": "mask", "stol": "curve",
     "4stol": "curve", "Q": "curve", "pdb": "pdb", "spectrum": "spectrum", "anomalous": "dispersion",
+    "mtz": "mtz", "cif_sf": "sf_cif",
 }  # fmt: skip
 """What the input files of options are; of an option that is not listed, any example."""
 ALTERNATIVES = {
     "pdb": ("pdb", "cif"),
     "spectrum": ("spectrum", "spectra.npz"),
+    "sf_cif": ("sf_cif", "fcf"),
     "hkl": ("hkl", "hkl", "mtz", "sf_cif", "fcf", "xds", "shelx", "crystfel"),
 }
 """Formats that the option of one takes too."""

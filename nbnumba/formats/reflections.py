@@ -97,7 +97,7 @@ def reflections_of(
     reader = _reader(path, content, kind)
     if labels and reader not in ("mtz", "cif"):
         raise InputFileError(f"{name}: -labels {' '.join(labels)}: only MTZ and CIF have columns by name; leave it out")
-    return None if reader is None else as_reflections(name, _rows(path, content, reader, labels), space_group)
+    return None if reader is None else _merged(name, _rows(path, content, reader, labels), space_group)
 
 
 def _reader(path: Path, content: bytes, kind: Kind) -> Reader | None:
@@ -127,8 +127,8 @@ def _loosely(content: bytes) -> str:
     return content.removeprefix(codecs.BOM_UTF8).decode("latin-1").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def as_reflections(name: str, rows: Observations, space_group: str | None = None) -> Reflections:
-    """Rows as F of an asymmetric unit; parameters and errors as in :func:`read_reflections`."""
+def _merged(name: str, rows: Observations, space_group: str | None) -> Reflections:
+    """The rows of a file as F of an asymmetric unit."""
     group = _group(name, rows, space_group)
     _check_cell(name, rows)
     _check_values(name, rows)
