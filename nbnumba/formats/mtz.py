@@ -41,6 +41,11 @@ def read_mtz(name: str, content: bytes, labels: Sequence[str] | None) -> Observa
     _check_header(name, content)
     with gemmi_errors(name, MTZ.what, "its reflections"), as_file(name, content) as path:
         mtz = gemmi.read_mtz_file(path)
+    return rows_of_mtz(name, mtz, labels)
+
+
+def rows_of_mtz(name: str, mtz: gemmi.Mtz, labels: Sequence[str] | None) -> Observations:
+    """As :func:`read_mtz`, of what is in memory."""
     with gemmi_errors(name, MTZ.what, "its reflections"):
         table = np.array(mtz.array)
         columns = [

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..experiment import Cell
 from ..experiment.reflections import ReflectionList
+from ..formats.asymmetric_unit import as_reflections
 from ..formats.column_choice import F_PAIR, INTENSITY, INTENSITY_PAIR, Column, F, chosen
 from ..formats.mtz import rows_of_mtz
-from ..formats.reflections import as_reflections
 from ..unit_cell import why_no_cell
 
 LARGEST_INDEX = 2**31 - 1
