@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nbnumba import Experiment, changed, simulate_many
-from nbnumba.structure_factors.keeping import MOST_KEPT, TICK_NS
+from nbnumba.structure_factors.keeping import MOST_KEPT, MOST_KEPT_BYTES, TICK_NS, kept_while_same
 from nbnumba.structure_factors.provider import Scaling, listed_factors, model_factors, model_of, reflections_in
 from nbnumba.structure_factors.table import FactorTable
 
@@ -145,3 +145,21 @@ def test_orientations_and_small_shifts_of_the_detector_share_f(
         for seed in range(10)
     ]
     assert len({id(image.resolved.table) for image in simulate_many(frames)}) == len(calculations) <= 2
+
+
+def test_large_results_are_not_kept_beside_a_newer_one() -> None:
+    made = []
+
+    class Large:
+        nbytes = MOST_KEPT_BYTES // 2 + 1
+
+    @kept_while_same(lambda source: source)
+    def make(source: str) -> Large:
+        made.append(source)
+        return Large()
+
+    assert make("a") is make("a")
+    make("b")
+    make("b")
+    make("a")
+    assert made == ["a", "b", "a"]

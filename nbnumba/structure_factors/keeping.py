@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar
@@ -15,6 +15,8 @@ Made = TypeVar("Made")
 
 MOST_KEPT = 4
 """Results of each kind: crystals that take turns in a series."""
+MOST_KEPT_BYTES = 1 << 29
+"""Of all results of a kind but the newest: a spectrum of its own for each frame makes large tables that serve once."""
 TICK_NS = 100_000_000
 """A file that changed so short a time ago may change again and keep its time stamp."""
 
@@ -64,13 +66,17 @@ def kept_while_same(state_of: Callable[[Any], Any]) -> Callable[[Callable[..., M
             if state is not None and state_of(source) == state:
                 with lock:
                     kept[state, rest] = made
-                    while len(kept) > MOST_KEPT:
+                    while len(kept) > 1 and (len(kept) > MOST_KEPT or _bytes_of(kept.values()) > MOST_KEPT_BYTES):
                         kept.popitem(last=False)
             return made
 
         return provide
 
     return decorate
+
+
+def _bytes_of(results: Iterable[Any]) -> int:
+    return sum(getattr(result, "nbytes", 0) for result in results)
 
 
 kept_while_unchanged = kept_while_same(state_of_file)

@@ -68,6 +68,11 @@ class FactorTable(HoldsArrays):
     """Of reflections that symmetry was applied to."""
 
     @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return self.values.nbytes
+
+    @property
     def bounds(self) -> tuple[int, int, int, int, int, int]:
         """Smallest and largest h, k, l in the table."""
         (h, k, l), (_, nh, nk, nl) = self.first, self.values.shape
