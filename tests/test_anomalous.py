@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from models import B_SOL, K_SOL, LYSOZYME, direct_sum, random_structure
 
+from nbnumba import simulate
+from nbnumba.choices import BackendName
 from nbnumba.commands.simulate import input_files
 from nbnumba.errors import InputFileError, NbnumbaWarning, UsageError
 from nbnumba.experiment import Experiment, StructureFactors, changed
@@ -359,3 +361,37 @@ def test_a_curve_is_an_input_like_any_file(tmp_path: Path, monkeypatch: pytest.M
     Path("curve.txt").write_text("12000 -2 0.5\n13000 -4 4.5\n")
     args = ["-pdb", str(LYSOZYME), "-anomalous", "S=curve.txt"]
     assert list(input_files(parse(args))) == [str(LYSOZYME), "curve.txt"]
+
+
+# The image ---------------------------------------------------------------------------------------------------------
+
+STILL = (
+    f"-pdb {LYSOZYME} -dmin 4 -distance 100 -pixel 1 -detpixels 64 -N 10 -oversample 1 -misset 10 20 30 -mosaic 1 "
+    "-mosaic_domains 5 -nopolar -beamstop 5"
+)
+
+
+def image(line: str, backend: BackendName = "cpu") -> np.ndarray:
+    return simulate(Experiment.from_args(f"{STILL} {line}".split()), backend=backend).photons.astype(float)
+
+
+@pytest.mark.filterwarnings("ignore:-oversample")
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_each_wavelength_of_a_spectrum_has_its_own_f(backend: BackendName) -> None:
+    """Below and above the K edge of sulphur: the image is the weighted sum of those of single wavelengths."""
+    below, above = 2460.0, 2490.0
+    together = image(f"-anomalous S -two_colour {below} 1 {above} 3", backend)
+    alone = [image(f"-anomalous S -energy {energy}", backend) for energy in (below, above)]
+    brightest = together.max()
+    assert np.abs(together - (alone[0] + 3.0 * alone[1]) / 4.0).max() <= 1e-6 * brightest
+    # F of one wavelength for both would be found out.
+    mean = image(f"-noanomalous -two_colour {below} 1 {above} 3", backend)
+    assert np.abs(together - mean).max() > 1e-3 * brightest
+
+
+@pytest.mark.filterwarnings("ignore:-oversample")
+def test_without_anomalous_scattering_images_are_as_they_were() -> None:
+    """Lysozyme's sulphur counts above 1.5 Å alone, unless it is named."""
+    np.testing.assert_array_equal(image("-lambda 1.4"), image("-lambda 1.4 -noanomalous"))
+    assert (image("-lambda 1.6") != image("-lambda 1.6 -noanomalous")).any()
+    assert (image("-lambda 1.4 -anomalous S") != image("-lambda 1.4")).any()
