@@ -1,11 +1,13 @@
 """The documents say what the program does."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from documented_files import write_documented_files
 
-from nbnumba.cli import COMMANDS
+from nbnumba.cli import COMMANDS, main
 from nbnumba.nanobragg.help import parser
 from nbnumba.nanobragg.option_table import markdown
 from nbnumba.nanobragg.table import OPTIONS
@@ -131,3 +133,46 @@ def test_example_makes_a_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(ROOT / "examples" / "rotation_series.py"))["main"](frames=2, pixels=32)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lysozyme_00001.img", "lysozyme_00002.img"]
+
+
+def typed_lines(page: str) -> list[tuple[str, list[str]]]:
+    """The commands in a page's blocks of a console, each with the lines that it is to print, among others."""
+    text = (ROOT / "docs" / page).read_text()
+    blocks = re.findall(r"^```console\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    typed = "".join(blocks).removeprefix("$ ").split("\n$ ")
+    return [(command, said) for command, *said in (one.strip().split("\n") for one in typed)]
+
+
+def missing_lines(said: list[str], printed: str) -> list[str]:
+    """Those that do not stand in what was printed, or in another order."""
+    missing = []
+    for line in said:
+        before, found, after = printed.partition(line)
+        if found:
+            printed = after
+        else:
+            missing.append(f"{line} (among {before[-500:]})")
+    return missing
+
+
+def test_files_are_taken_as_the_page_on_files_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_documented_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for command, said in typed_lines("files.md"):
+        program, *words = shlex.split(command)
+        failed = main(words) != 0
+        out, err = capfd.readouterr()
+        assert program == "nbnumba"
+        assert missing_lines(said, err + out) == [], command
+        assert failed == any(re.match("nbnumba: (?!warning)", line) for line in said), command
+
+
+def test_the_page_on_files_names_every_option_that_takes_one() -> None:
+    text = (ROOT / "docs" / "files.md").read_text()
+    inputs = {"crystal", "structure_factors", "beam", "detector", "background"}
+    named = [row for row in OPTIONS for target in row.targets
+             if target.partition(".")[0] in inputs and target.endswith("_file")]  # fmt: skip
+    assert len(named) > 10
+    assert [name for row in named for name in row.names[:1] if f"-{name}" not in text] == []
