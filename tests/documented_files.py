@@ -88,9 +88,7 @@ def _reflections() -> Iterator[tuple[str, bytes | str]]:
     yield "free.hkl", _rows("{} {} {} {:.2f} {:.2f}", [*faint, (0, 0, 0, 0.0, 0.0)])
     rows = _rows("{} {} {} {:.2f} - {:.2f} 12", squares)
     columns = "   h    k    l          I    phase   sigma(I)   nmeas\n"
-    yield "crystfel.hkl", (
-        f"CrystFEL reflection list version 2.0\nSymmetry: 422\n{columns}{rows}End of reflections\n"
-    )
+    yield "crystfel.hkl", (f"CrystFEL reflection list version 2.0\nSymmetry: 422\n{columns}{rows}End of reflections\n")
 
 
 def _rows(form: str, rows: Iterable[tuple[float, ...]]) -> str:

@@ -176,3 +176,10 @@ def test_the_page_on_files_names_every_option_that_takes_one() -> None:
              if target.partition(".")[0] in inputs and target.endswith("_file")]  # fmt: skip
     assert len(named) > 10
     assert [name for row in named for name in row.names[:1] if f"-{name}" not in text] == []
+
+
+def test_the_page_on_physics_names_what_is_there() -> None:
+    text = (ROOT / "docs" / "physics.md").read_text()
+    names = set(re.findall(r"`([A-Za-z][\w.]*)`", text))
+    assert len(names) > 30
+    assert sorted(name for name in names if name.split(".")[-1] not in DEFINED) == []
