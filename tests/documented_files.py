@@ -88,7 +88,7 @@ def _reflections() -> Iterator[tuple[str, bytes | str]]:
     yield "free.hkl", _rows("{} {} {} {:.2f} {:.2f}", [*faint, (0, 0, 0, 0.0, 0.0)])
     rows = _rows("{} {} {} {:.2f} - {:.2f} 12", squares)
     columns = "   h    k    l          I    phase   sigma(I)   nmeas\n"
-    yield "crystfel.hkl", (f"CrystFEL reflection list version 2.0\nSymmetry: 422\n{columns}{rows}End of reflections\n")
+    yield "crystfel.hkl", f"CrystFEL reflection list version 2.0\nSymmetry: 422\n{columns}{rows}End of reflections\n"
 
 
 def _rows(form: str, rows: Iterable[tuple[float, ...]]) -> str:
@@ -98,7 +98,7 @@ def _rows(form: str, rows: Iterable[tuple[float, ...]]) -> str:
 def _mtz(
     cell: gemmi.UnitCell, group: gemmi.SpaceGroup, hkl: np.ndarray, f: np.ndarray, further: dict[str, str] | None = None
 ) -> gemmi.Mtz:
-    """Observed F of all but ten reflections, those of the mates, intensities; further columns of 1."""
+    """Observed F of all but a few reflections, those of the mates, intensities; further columns of 1."""
     mtz = gemmi.Mtz(with_base=True)
     mtz.spacegroup = group
     mtz.set_cell_for_all(cell)
