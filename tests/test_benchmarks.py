@@ -126,6 +126,6 @@ def test_operations_of_a_step_are_those_of_the_equations(precision: str, monkeyp
     else:
         (dh, mh), (dk, mk), (dl, ml) = (lattice_factor.single_phases(cells, x) for cells in (36, 47, 29))
         latt_sqr = lattice_factor.square_sqr_single(dh, dk, dl, mh, mk, ml)
-    small = SimpleNamespace(first=(0.0, 0.0, 0.0), sizes=(9.0, 9.0, 9.0))
-    _ = x + tables.nearest_place(small, x, x, x) * latt_sqr
+    small = SimpleNamespace(strides=(81.0, 9.0, 1.0))
+    _ = x + tables.nearest_place(small, 0.0, x, x, x) * latt_sqr
     assert (tally["float64"], tally["float32"]) == OPERATIONS[precision]

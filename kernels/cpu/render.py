@@ -15,6 +15,7 @@ from ..equations.background import background_intensity
 from .block import BLOCK, PADDING, Block, choose_pixels, fill, padded
 from .samples import add_layer, finish_pixels, place_pixels, scatter, weigh_samples
 from .sums import sum_orientations
+from .tables import origin_of
 
 
 @internal(forceinline=True)
@@ -39,8 +40,9 @@ def render_block(plan, tables, block, slow, count, stop, shape, interpolate, sin
                         break
                     scatter(plan, block, count, source, first_of_pixel)
                     fill(block.samples, 0.0, count)
+                    origin = origin_of(tables, plan.sources.channel[source])
                     outside += sum_orientations(
-                        tables, plan.crystal, plan.factors.default, block, count, shape, interpolate, single
+                        tables, origin, plan.crystal, plan.factors.default, block, count, shape, interpolate, single
                     )
                     weigh_samples(plan, block, count, plan.sources.weight[source])
         add_layer(plan, block, count)

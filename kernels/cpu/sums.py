@@ -19,24 +19,24 @@ CORNER, INSIDE, LATTICE, FACTOR = (np.uint32(n * PADDING) for n in (12, 13, 14, 
 
 
 @internal(forceinline=True)
-def sum_orientations(tables, crystal, default, block, count, shape, interpolate, single):
+def sum_orientations(tables, origin, crystal, default, block, count, shape, interpolate, single):
     """Add F²·F_latt² of every orientation to ``block.samples``; the number of samples outside the table."""
     if len(interpolate) == 1:
-        return sum_interpolated(tables, crystal, default, block, count, shape)
+        return sum_interpolated(tables, origin, crystal, default, block, count, shape)
     if tables.covers:
-        sum_nearest(tables, crystal, block, count, shape, single, ())
+        sum_nearest(tables, origin, crystal, block, count, shape, single, ())
     else:
-        sum_nearest(tables, crystal, block, count, shape, single, (0,))
+        sum_nearest(tables, origin, crystal, block, count, shape, single, (0,))
     return 0.0
 
 
 @internal(forceinline=True)
-def sum_nearest(tables, crystal, block, count, shape, single, clamped):
+def sum_nearest(tables, origin, crystal, block, count, shape, single, clamped):
     """The same with the nearest structure factor, ``clamped`` where the table does not cover the image."""
     if len(shape) == SQUARE and len(single) == 1:
-        sum_in_single(tables, crystal, block, count, clamped)
+        sum_in_single(tables, origin, crystal, block, count, clamped)
     else:
-        sum_in_double(tables, crystal, block, count, shape, clamped)
+        sum_in_double(tables, origin, crystal, block, count, shape, clamped)
 
 
 @inlined
@@ -62,17 +62,17 @@ def indices_at(axes, block, p):
 
 
 @internal(forceinline=True, fastmath={"contract"})
-def place_of(tables, h0, k0, l0, clamped):
+def place_of(tables, origin, h0, k0, l0, clamped):
     """Where a reflection stands in the table, by the look-up that this needs."""
     if len(clamped) == 1:
-        place = nearest_place_clamped(tables, h0, k0, l0)
+        place = nearest_place_clamped(tables, origin, h0, k0, l0)
     else:
-        place = nearest_place(tables, h0, k0, l0)
+        place = nearest_place(tables, origin, h0, k0, l0)
     return place
 
 
 @internal(forceinline=True, fastmath={"contract"})
-def sum_in_double(tables, crystal, block, count, shape, clamped):
+def sum_in_double(tables, origin, crystal, block, count, shape, clamped):
     """The innermost loops, all in float64."""
     for n in range(tables.cells.shape[0]):
         axes = axes_of(tables.cells, n)
@@ -81,11 +81,11 @@ def sum_in_double(tables, crystal, block, count, shape, clamped):
             h, k, l = indices_at(axes, block, p)
             h0, k0, l0 = np.rint(h), np.rint(k), np.rint(l)
             latt_sqr = lattice_sqr(crystal, h - h0, k - k0, l - l0, shape)
-            add_to(block.samples, p, look_up(tables.factors, place_of(tables, h0, k0, l0, clamped)) * latt_sqr)
+            add_to(block.samples, p, look_up(tables.factors, place_of(tables, origin, h0, k0, l0, clamped)) * latt_sqr)
 
 
 @internal(forceinline=True, fastmath={"contract"})
-def sum_in_single(tables, crystal, block, count, clamped):
+def sum_in_single(tables, origin, crystal, block, count, clamped):
     """The same for the square shape with its sines in float32.
 
     Three loops, because the widest type in a loop decides how many pixels a vector holds: with float64 kept out, the
@@ -99,7 +99,7 @@ def sum_in_single(tables, crystal, block, count, clamped):
             p = np.uint32(pixel)
             h, k, l = indices_at(axes, block, p)
             h0, k0, l0 = np.rint(h), np.rint(k), np.rint(l)
-            write(places, p, place_of(tables, h0, k0, l0, clamped))
+            write(places, p, place_of(tables, origin, h0, k0, l0, clamped))
             dh, mh = single_phases(na, h - h0)
             dk, mk = single_phases(nb, k - k0)
             dl, ml = single_phases(nc, l - l0)
@@ -121,14 +121,14 @@ def sum_in_single(tables, crystal, block, count, clamped):
 
 
 @internal(forceinline=True, fastmath={"contract"})
-def sum_interpolated(tables, crystal, default, block, count, shape):
+def sum_interpolated(tables, origin, crystal, default, block, count, shape):
     """The same with tricubic interpolation, which takes a few pixels three times.
 
     First what is alike for all, in vectors of pixels; then each pixel's 64 structure factors, in vectors of four along
     l; then the sum. To gather 64 numbers for a vector of pixels would take three times as long.
     """
     scratch = block.scratch
-    plane, row = np.uint32(tables.sizes[1] * tables.sizes[2]), np.uint32(tables.sizes[2])
+    plane, row = np.uint32(tables.strides[0]), np.uint32(tables.strides[1])
     outside = 0.0
     for n in range(tables.cells.shape[0]):
         axes = axes_of(tables.cells, n)
@@ -142,7 +142,7 @@ def sum_interpolated(tables, crystal, default, block, count, shape):
                 put_weights(scratch, i, cubic_weights(h - hf))
                 put_weights(scratch, i + FOUR, cubic_weights(k - kf))
                 put_weights(scratch, i + FOUR + FOUR, cubic_weights(l - lf))
-                write(scratch, i + CORNER, cubic_corner(tables, hf, kf, lf) if inside else 0.0)
+                write(scratch, i + CORNER, cubic_corner(tables, origin, hf, kf, lf) if inside else 0.0)
                 write(scratch, i + INSIDE, 1.0 if inside else 0.0)
                 latt_sqr = lattice_sqr(crystal, h - np.rint(h), k - np.rint(k), l - np.rint(l), shape)
                 write(scratch, i + LATTICE, latt_sqr)

@@ -4,16 +4,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..choices import FLAT, SQUARE, Shape
+from ..choices import SQUARE, Shape
 from ..compile.equation import inlined
 from ..compile.jit import compiled, internal
 from ..equations.lattice_factor import ONE_CELL
 from ..equations.orientation import oriented_cells
-from ..equations.pixel import flat_position
-from ..equations.vectors import dot, length, unit
+from ..equations.structure_factor import nearest_factor
+from ..equations.vectors import length
+from .reach import can_meet, farthest_scattering, shell_of
 
 MOST_CELLS = 1 << 22
 """Largest table of structure factors that is spread over all indices that an image can meet: 32 MiB."""
+MOST_NUMBERS = 1 << 28
+"""The same over all channels: 2 GiB, of which memory is taken where the image meets something."""
 
 
 class Tables(NamedTuple):
@@ -22,10 +25,13 @@ class Tables(NamedTuple):
     cells: np.ndarray
     """a, b, c of every orientation in m (n, 9)."""
     factors: np.ndarray
-    """F² (F where interpolated) in h, k, l order, flat, default_F wherever the list has no reflection."""
+    """F² (F where interpolated), flat, default_F wherever the list has no reflection."""
     sizes: tuple[float, float, float]
     first: tuple[float, float, float]
     """Cells along each axis, no fewer than a cubic takes, and the index of the first."""
+    strides: tuple[float, float, float]
+    channel_stride: float
+    """How far apart in ``factors`` are neighbours along h, k and l, and the same reflection of the next channel."""
     covers: int
     """1: every index that the image can meet is in the table; 0: the list's, with a margin of one all round."""
 
@@ -41,49 +47,88 @@ def variant_of(plan, single):
 @compiled()
 def make_tables(plan, interpolate):
     """Orientations and structure factors, over every index that the image can meet where that is not too many."""
-    table, first = plan.factors.table[0], plan.factors.first
-    h, k, l = farthest_indices(plan)
-    covers = not interpolate and (2.0 * h + 1.0) * (2.0 * k + 1.0) * (2.0 * l + 1.0) <= MOST_CELLS
+    table, first = plan.factors.table, plan.factors.first
+    channels = table.shape[0]
+    cells, reach = oriented_cells(plan.crystal), farthest_scattering(plan)
+    farthest = farthest_indices(plan.crystal, reach)
+    number = (2.0 * farthest[0] + 1.0) * (2.0 * farthest[1] + 1.0) * (2.0 * farthest[2] + 1.0)
+    covers = not interpolate and number <= MOST_CELLS and number * channels <= MOST_NUMBERS
     if covers:
-        sizes = (2 * int(h) + 1, 2 * int(k) + 1, 2 * int(l) + 1)
-        start = (-int(h), -int(k), -int(l))
+        sizes = (2 * int(farthest[0]) + 1, 2 * int(farthest[1]) + 1, 2 * int(farthest[2]) + 1)
+        start = (-int(farthest[0]), -int(farthest[1]), -int(farthest[2]))
     else:
-        sizes = (max(4, table.shape[0] + 2), max(4, table.shape[1] + 2), max(4, table.shape[2] + 2))
+        sizes = (max(4, table.shape[1] + 2), max(4, table.shape[2] + 2), max(4, table.shape[3] + 2))
         start = (first[0] - 1, first[1] - 1, first[2] - 1)
-    flat = np.full(sizes[0] * sizes[1] * sizes[2], plan.factors.default)
-    for i in range(max(0, start[0] - first[0]), min(table.shape[0], start[0] - first[0] + sizes[0])):
-        for j in range(max(0, start[1] - first[1]), min(table.shape[1], start[1] - first[1] + sizes[1])):
-            row = ((first[0] + i - start[0]) * sizes[1] + first[1] + j - start[1]) * sizes[2] + first[2] - start[2]
-            for m in range(max(0, start[2] - first[2]), min(table.shape[2], start[2] - first[2] + sizes[2])):
-                flat[row + m] = table[i, j, m]
-    if not interpolate:
-        for n in range(flat.size):
-            flat[n] *= flat[n]
+    strides, channel_stride = strides_of(sizes, channels, interpolate)
+    flat = np.empty(sizes[0] * sizes[1] * sizes[2] * channels)
+    shell = shell_of(plan, cells, reach)
+    for h in range(start[0], start[0] + sizes[0]):
+        for k in range(start[1], start[1] + sizes[1]):
+            low, stop = start[2], start[2] + sizes[2]
+            if covers and channels > 1:
+                low, stop = met_along_l(shell, h, k, low, stop)
+            at = (h - start[0]) * strides[0] + (k - start[1]) * strides[1] + (low - start[2]) * strides[2]
+            if strides[2] == 1:
+                fill_channels(plan.factors, h, k, low, stop, flat, at, channel_stride, interpolate)
+            else:
+                fill_cells(plan.factors, h, k, low, stop, flat, at)
     return Tables(
-        oriented_cells(plan.crystal),
+        cells,
         flat,
         (float(sizes[0]), float(sizes[1]), float(sizes[2])),
         (float(start[0]), float(start[1]), float(start[2])),
+        (float(strides[0]), float(strides[1]), float(strides[2])),
+        float(channel_stride),
         int(covers),
     )
 
 
 @internal()
-def farthest_indices(plan):
-    """|h|, |k|, |l| that no sample's nearest reflection exceeds, from the corner that scatters farthest."""
-    detector, sources = plan.detector, plan.sources
-    lowest = 1.0
-    for n in range(sources.wavelength.shape[0]):
-        incident = (sources.incident[n, 0], sources.incident[n, 1], sources.incident[n, 2])
-        for corner in range(8):
-            fast = detector.pixel * detector.fast_pixels * (corner & 1)
-            slow = detector.pixel * detector.slow_pixels * (corner >> 1 & 1)
-            depth = detector.layer_step * detector.layers * (corner >> 2 & 1)
-            lowest = min(lowest, dot(unit(flat_position(detector, fast, slow, depth)), incident))
-    # The directions within less than a right angle of a source are a convex cone: corners in it, all pixels in it.
-    opening = 2.0 - 2.0 * lowest if lowest > 0.0 and detector.surface == FLAT else 4.0
-    reach = np.sqrt(opening) / sources.wavelength.min()
-    crystal = plan.crystal
+def strides_of(sizes, channels, interpolate):
+    """How far apart neighbours along h, k and l stand, and channels.
+
+    Innermost are channels: source after source, the pixels of a block ask for the same reflections. An interpolation
+    reads neighbours along l as one vector.
+    """
+    if interpolate:
+        return (sizes[1] * sizes[2], sizes[2], 1), sizes[0] * sizes[1] * sizes[2]
+    return (sizes[1] * sizes[2] * channels, sizes[2] * channels, channels), 1
+
+
+@internal()
+def met_along_l(shell, h, k, low, stop):
+    """The first l of those from ``low`` up to ``stop`` that a sample can meet, and the one after the last."""
+    first, end = stop, stop
+    for l in range(low, stop):
+        if can_meet(shell, h, k, l):
+            first, end = min(first, l), l + 1
+    return first, end
+
+
+@internal()
+def fill_channels(factors, h, k, low, stop, flat, at, channel_stride, interpolate):
+    """F² of h k ``low`` up to ``stop``, or F to be interpolated, where neighbours along l stand side by side."""
+    for channel in range(factors.table.shape[0]):
+        row = flat[at + channel * channel_stride :]
+        for l in range(low, stop):
+            amplitude = nearest_factor(factors, channel, h, k, l)
+            row[l - low] = amplitude if interpolate else amplitude * amplitude
+
+
+@internal()
+def fill_cells(factors, h, k, low, stop, flat, at):
+    """F² of h k ``low`` up to ``stop``, where the channels of a reflection stand side by side."""
+    channels = factors.table.shape[0]
+    for l in range(low, stop):
+        cell = flat[at + (l - low) * channels :]
+        for channel in range(channels):
+            amplitude = nearest_factor(factors, channel, h, k, l)
+            cell[channel] = amplitude * amplitude
+
+
+@internal()
+def farthest_indices(crystal, reach):
+    """|h|, |k|, |l| that no sample's nearest reflection exceeds."""
     return (
         np.floor(length(crystal.a) * reach + 1.5),
         np.floor(length(crystal.b) * reach + 1.5),
@@ -92,20 +137,27 @@ def farthest_indices(plan):
 
 
 @inlined
-def nearest_place(tables, h0, k0, l0):
-    """Where a reflection stands in a flat table that has every index that the image can meet."""
-    first, sizes = tables.first, tables.sizes
-    start = (first[0] * sizes[1] + first[1]) * sizes[2] + first[2]
-    return np.uint32((h0 * sizes[1] + k0) * sizes[2] + l0 - start)
+def origin_of(tables, channel):
+    """Where the reflection 0 0 0 of a channel stands in the flat table, or would stand."""
+    first, strides = tables.first, tables.strides
+    return channel * tables.channel_stride - (first[0] * strides[0] + first[1] * strides[1] + first[2] * strides[2])
 
 
 @inlined
-def nearest_place_clamped(tables, h0, k0, l0):
+def nearest_place(tables, origin, h0, k0, l0):
+    """Where a reflection stands in a flat table that has every index that the image can meet."""
+    strides = tables.strides
+    return np.uint32(h0 * strides[0] + (k0 * strides[1] + (l0 * strides[2] + origin)))
+
+
+@inlined
+def nearest_place_clamped(tables, origin, h0, k0, l0):
     """The same in a smaller table: indices beyond it fall on its margin."""
-    i = min(max(h0 - tables.first[0], 0.0), tables.sizes[0] - 1.0)
-    j = min(max(k0 - tables.first[1], 0.0), tables.sizes[1] - 1.0)
-    m = min(max(l0 - tables.first[2], 0.0), tables.sizes[2] - 1.0)
-    return np.uint32((i * tables.sizes[1] + j) * tables.sizes[2] + m)
+    first, sizes = tables.first, tables.sizes
+    h = min(max(h0, first[0]), first[0] + sizes[0] - 1.0)
+    k = min(max(k0, first[1]), first[1] + sizes[1] - 1.0)
+    l = min(max(l0, first[2]), first[2] + sizes[2] - 1.0)
+    return nearest_place(tables, origin, h, k, l)
 
 
 @inlined
@@ -120,7 +172,7 @@ def inside_table(tables, h, k, l):
 
 
 @inlined
-def cubic_corner(tables, h, k, l):
+def cubic_corner(tables, origin, h, k, l):
     """Where the first of the 4×4×4 reflections about h, k, l, which lies inside, stands in the flat table."""
-    first, sizes = tables.first, tables.sizes
-    return ((h - 1.0 - first[0]) * sizes[1] + (k - 1.0 - first[1])) * sizes[2] + (l - 1.0 - first[2])
+    strides = tables.strides
+    return (h - 1.0) * strides[0] + ((k - 1.0) * strides[1] + ((l - 1.0) * strides[2] + origin))

@@ -12,6 +12,8 @@ BYTES_PER_SUM = 8
 """Of a pixel to which lattices add theirs."""
 BYTES_PER_ORIENTATION = 72
 BYTES_PER_FACTOR = 8
+MOST_FACTORS = 1 << 32
+"""In all channels together: kernels count them in 32 bits."""
 
 
 def check_memory(
@@ -43,6 +45,30 @@ def check_memory(
             f"{available / 2**30:.3g} GiB are available: "
             "give fewer pixels (-detpixels), φ steps, -mosaic_domains or outlying reflections"
         )
+
+
+def check_channels(channels: int, table: tuple[int, int, int]) -> None:
+    """Raise a ResourceError, before they are made, for structure factors at more wavelengths than can be held.
+
+    Parameters
+    ----------
+    channels : int
+        Wavelengths.
+    table : tuple of 3 ints
+        Shape of the table at one of them: each is held once as it is, once padded by a kernel.
+    """
+    numbers = channels * math.prod(n + 2 for n in table)
+    needed, available = 2 * numbers * BYTES_PER_FACTOR, available_memory()
+    if available is not None and needed > available:
+        reason = f"{needed / 2**30:.3g} GiB of memory, and {available / 2**30:.3g} GiB are available"
+    elif numbers >= MOST_FACTORS:
+        reason = f"tables of {numbers:.3g} values, more than the limit of {MOST_FACTORS:.3g}"
+    else:
+        return
+    raise ResourceError(
+        f"structure factors at {channels} wavelengths, {' x '.join(map(str, table))} at each, need {reason}: "
+        "give fewer wavelengths (-dispsteps) or a lower resolution (-dmin)"
+    )
 
 
 def available_memory() -> int | None:

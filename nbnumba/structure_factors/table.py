@@ -57,6 +57,10 @@ class FactorTable(HoldsArrays):
     """F in electrons, ``values[channel, h - first[0], k - first[1], l - first[2]]``.
 
     A channel is a wavelength at which F is another; without anomalous scattering there is one for all.
+
+    With a single anomalous element, |F|² of every wavelength also follows from four tables, |F0|², |A|², Re F0A* and
+    Im F0A*, and from three numbers of the source. That form is not there: it serves no second element, reads four
+    numbers a step instead of one, and saves what there is plenty of. 100 channels of lysozyme to 1.8 Å are 260 MB.
     """
 
     values: np.ndarray

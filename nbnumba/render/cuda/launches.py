@@ -210,12 +210,12 @@ class Batch:
 def _capacity(batch: Batch, arithmetic: int) -> int:
     """How many parts of pixels the card can buffer; a DeviceError, before anything is allocated, where too few."""
     plan, images, several = batch.plans[0], len(batch.plans), batch.parts > 1
-    shape = tuple(n + 2 for n in plan.factors.table.shape[1:])
+    channels, *shape = cuda_tables.padded_shape(plan.factors)
     rows = sum(len(plan.crystal.phi) * len(plan.crystal.domains) for plan in batch.plans)
     longest = max(math.prod(shape), cuda_tables.ROW * rows, batch.stop)
     if longest >= MOST_NUMBERS:
         raise DeviceError(f"a table or image of {longest} numbers is too long for the GPU: -backend cpu")
-    table = 0 if batch.place.factors is not None else math.prod(shape) * (4 if arithmetic else 8)
+    table = 0 if batch.place.factors is not None else channels * math.prod(shape) * (4 if arithmetic else 8)
     around = 8 * cuda_tables.SOURCE * sum(len(plan.sources.weight) for plan in batch.plans)
     around += images * cuda_tables.IMAGE.itemsize
     fixed = 8 * cuda_tables.ROW * rows + around + plan.detector.mask.nbytes
@@ -233,20 +233,22 @@ def _capacity(batch: Batch, arithmetic: int) -> int:
     fewest = FEWEST_PIXELS if images == 1 else capacity
     while fixed + capacity * of_pixel > free:
         if capacity <= fewest:
-            raise DeviceError(_too_little(free, fixed + capacity * of_pixel, table, shape))
+            raise DeviceError(_too_little(free, fixed + capacity * of_pixel, table, channels, shape))
         capacity //= 2
     place.room = asked, capacity
     return capacity
 
 
-def _too_little(free: float, needed: float, table: int, shape: tuple[int, ...]) -> str:
+def _too_little(free: float, needed: float, table: int, channels: int, shape: Sequence[int]) -> str:
     """What is too large for the card, and the size that would fit."""
     said = f"the GPU has {free / 2**30:.3g} GiB free, this image needs {needed / 2**30:.3g} GiB there"
     room = free - (needed - table)
     if table > needed / 2 and room > 0.0:
         fitting = " x ".join(str(int(n * (room / table) ** (1 / 3))) for n in shape)
+        of_wavelengths = f" at each of {channels} wavelengths" if channels > 1 else ""
         return (
-            f"{said}, most of it for a table of {' x '.join(map(str, shape))} F: one of {fitting} would fit; "
-            "use -precision mixed, F to lower resolution, or -backend cpu"
+            f"{said}, most of it for a table of {' x '.join(map(str, shape))} F{of_wavelengths}: one of {fitting} "
+            f"would fit; use -precision mixed, F to lower resolution, {'fewer wavelengths, ' * (channels > 1)}"
+            "or -backend cpu"
         )
     return f"{said}: use -precision mixed, a smaller table or fewer domains, or -backend cpu"
