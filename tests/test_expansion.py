@@ -278,6 +278,40 @@ def test_hkl_refuses_in_a_line(
     assert not Path("x.hkl").exists()
 
 
+def test_hkl_does_not_write_over_what_it_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    structure = atoms("P 1 21 1")
+    unique = structure.asymmetric_unit()
+    path = written_mtz(tmp_path / "d.mtz", structure, {"FP": ("F", structure.amplitudes(unique))}, unique)
+    before = Path(path).read_bytes()
+    assert main(["hkl", path, "-o", str(tmp_path / "." / "d.mtz")]) == 2
+    assert "d.mtz is an input file too: give another name" in capsys.readouterr().err
+    assert Path(path).read_bytes() == before
+
+
+def test_a_cache_that_cannot_say_where_f_end_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    structure = atoms("P 1 21 1")
+    unique = structure.asymmetric_unit()
+    path = written_mtz(tmp_path / "d.mtz", structure, {"FP": ("F", structure.amplitudes(unique))}, unique)
+    line = ["-mtz", path, "-dump", "F.bin", "-N", "3", "-detpixels", "8", "-pixel", "8", "-oversample", "1", "-nonoise"]
+    for default_f, told in (("0", False), ("5", True)):
+        assert main([*line, "-default_F", default_f, "-noprogress", "-quiet"]) == 0
+        assert ("F.bin does not say that F is 0 beyond" in capsys.readouterr().err) is told
+
+
+def test_other_files_under_pdb_are_told_by_their_names(tmp_path: Path) -> None:
+    structure = atoms("P 1 21 1")
+    unique = structure.asymmetric_unit()
+    path = written_mtz(tmp_path / "d.mtz", structure, {"FP": ("F", structure.amplitudes(unique))}, unique)
+    with pytest.raises(InputFileError, match=r"d\.mtz: is an MTZ file, not coordinates: give it as -mtz"):
+        factors_without_image(Experiment.from_args(["-pdb", path, "-dmin", "3"]))
+    (tmp_path / "sf.cif").write_text("data_x\nloop_\n_refln.index_h\n_refln.F_meas_au\n1 2\n")
+    with pytest.raises(InputFileError, match="give structure factors as -cif_sf"):
+        factors_without_image(Experiment.from_args(["-pdb", str(tmp_path / "sf.cif"), "-dmin", "3"]))
+
+
 def test_reflections_beside_coordinates_are_refused() -> None:
     with pytest.raises(UsageError, match=r"-hkl a\.mtz beside -pdb m\.pdb: F are from one of them"):
         factors_without_image(Experiment.from_args("-hkl a.mtz -pdb m.pdb".split()))

@@ -1,5 +1,6 @@
 """``nbnumba hkl``: structure factors as the list of h k l F, all of P 1, that nanoBragg and its kin read."""
 
+import os
 import sys
 import warnings
 
@@ -25,7 +26,7 @@ def main(argv: list[str]) -> int:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", NbnumbaWarning)
         experiment = parse(words).experiment
-        check_writable(options.o)
+        _check_output(options.o, experiment)
         table = factors_without_image(experiment)
         for warning in caught:
             print(f"nbnumba hkl: warning: {warning.message}", file=sys.stderr)
@@ -35,6 +36,15 @@ def main(argv: list[str]) -> int:
     write_hkl(options.o, hkl, f)
     print("\n".join([f"{options.o}: {len(hkl)} reflections of P 1", *provenance_lines(table)]))
     return 0
+
+
+def _check_output(path: str, experiment: Experiment) -> None:
+    """Refuse, before the work, a list that cannot be written or would take the place of what it is made of."""
+    factors = experiment.structure_factors
+    sources = [factors.hkl_file, factors.coordinate_file, *factors.curve_files.values()]
+    if os.path.realpath(path) in {os.path.realpath(source) for source in sources if source is not None}:
+        raise UsageError(f"-o {path} is an input file too: give another name")
+    check_writable(path)
 
 
 def listed(table: FactorTable, experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:

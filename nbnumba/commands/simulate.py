@@ -199,6 +199,16 @@ def _cache_to_write(experiment: Experiment) -> str | None:
     return factors.dump_file or (DUMP if quirks_of(experiment).dump_always_written else None)
 
 
+def _write_cache(path: str, image: Image) -> None:
+    table, default_f = image.resolved.table, image.experiment.structure_factors.default_f
+    write_dump(path, table.bounds, table.values[0])
+    if table.outside != default_f:
+        _warn(
+            f"{path} does not say that F is {table.outside:g} beyond the resolution of its reflections: read with "
+            f"-default_F {default_f:g}, it is {default_f:g} there"
+        )
+
+
 def _check_pixels(command: Command, resolved: Resolved) -> None:
     """Say before the work that a pixel to be told about is not there."""
     detector, printed, traced = resolved.plan.detector, command.outputs.print_pixels, command.run.trace_pixel
@@ -309,7 +319,7 @@ def _write(image: Image, command: Command, clock: Clock) -> tuple[dict[str, str]
     said: list[str] = []
     with clock.phase("write"):
         if cache is not None:
-            write_dump(cache, image.resolved.table.bounds, image.resolved.table.values[0])
+            _write_cache(cache, image)
         int_scale = outputs.scale or image.int_scale
         scales = {"scaled": int_scale, "gray": outputs.pgm_scale or image.pgm_scale(int_scale)}
     for output, path, image_format, options in _asked_for(outputs):

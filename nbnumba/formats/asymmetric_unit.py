@@ -45,6 +45,8 @@ def as_reflections(name: str, rows: Observations, space_group: str | None = None
     with gemmi_errors(name, WHAT, "its reflections"):
         unique = merged(rows, gemmi.SpaceGroup(_P1) if group is None else group)
     f, f_minus, notes = unique.values, unique.minus, _notes(rows, unique)
+    if space_group is None and rows.note_of_group:
+        notes += (rows.note_of_group,)
     measured = f if f_minus is None else np.concatenate([f, f_minus[~np.isnan(f_minus)]])
     _check_merged(name, rows, measured)
     if rows.are_intensities:

@@ -17,6 +17,7 @@ from ..unit_cell import why_no_cell
 from .files import Path, read_unpacked
 from .gemmi_files import gemmi_errors
 from .pdb import tidy_pdb
+from .recognition import binary_format
 
 B_PER_U = 8.0 * math.pi**2
 MOST_BYTES = 1 << 30
@@ -91,8 +92,10 @@ def read_model(path: Path, cell: Cell | None = None) -> Model:
     with gemmi_errors(name):
         structure, is_small_molecule = _parsed(name, content)
         if len(structure) == 0 or structure[0].count_atom_sites() == 0:
+            other = "; give structure factors as -cif_sf" if b"_refln" in content else ""
             raise InputFileError(
                 f"{name} holds no atoms of a crystal (ATOM, _atom_site); a PDB, mmCIF or CIF coordinate file is needed"
+                f"{other}"
             )
         if len(structure) > 1:
             _say(f"{name} holds {len(structure)} models: the first one counts")
@@ -109,6 +112,9 @@ def read_model(path: Path, cell: Cell | None = None) -> Model:
 
 def _parsed(name: str, content: bytes) -> tuple[gemmi.Structure, bool]:
     """The structure as the file has it, and whether it is that of a small molecule."""
+    known = binary_format(content)
+    if known is not None:
+        raise InputFileError(f"{name}: is {known.what}, not coordinates: {known.advice}")
     if b"\0" in content:
         raise InputFileError(f"{name} is no text: a PDB, mmCIF or CIF coordinate file is needed")
     # Old files have names of authors in Latin-1; all that counts here is ASCII.

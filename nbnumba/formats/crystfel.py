@@ -56,7 +56,7 @@ def read_crystfel(name: str, text: str) -> Observations:
         labels=("I",),
         group=None if symbol is None else gemmi.SpaceGroup(symbol),
         why_no_group=f"its point group {point_group!r} has no space group here",
-        notes=(f"space group {symbol} from the point group {point_group}: -space_group adds absences",),
+        note_of_group=f"space group {symbol} from the point group {point_group}: -space_group adds absences",
     )
 
 

@@ -40,6 +40,8 @@ class Observations(HoldsArrays):
     group: gemmi.SpaceGroup | None = None
     why_no_group: str = ""
     """What a file says that should have a space group; empty: this format has none."""
+    note_of_group: str = ""
+    """What is to be said where that group is taken."""
     notes: tuple[str, ...] = ()
 
 

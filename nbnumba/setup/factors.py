@@ -25,10 +25,12 @@ from ..structure_factors.provider import (
 )
 from ..structure_factors.table import FactorTable, constant_factors
 from .anomalous import Dispersion, dispersion_of
+from .beam import central_wavelength
 from .checks import check_experiment
 from .crystal import has_matrix
 from .inputs import Inputs, read_curves, read_factors
 from .lattice import Lattice
+from .memory import check_channels
 from .reach import edge_resolution, spacing_with_neighbours
 from .sources import Sources
 
@@ -110,12 +112,8 @@ def factors_without_image(experiment: Experiment) -> FactorTable:
 
 
 def _dispersion_at_wavelength(experiment: Experiment, model: Model) -> Dispersion:
-    """What scatters anomalously at the wavelength that is given; nothing where none is."""
-    wavelength, factors = experiment.beam.wavelength_angstrom, experiment.structure_factors
-    if wavelength is None:
-        if factors.anomalous:
-            raise UsageError(f"-anomalous {factors.anomalous[0]} without -lambda or -energy: say at which wavelength")
-        return ()
+    """What scatters anomalously at the wavelength that is given, or at that of an image that is given none."""
+    wavelength = central_wavelength(experiment.beam, None)
     one = Sources(np.zeros((1, 3)), np.array([wavelength]), np.ones(1), 1, 1, 1)
     return dispersion_of(experiment, model, read_curves(experiment), one)
 
@@ -143,6 +141,9 @@ def table_of_reflections(
 def table_of_model(experiment: Experiment, model: Model, dmin_angstrom: float, dispersion: Dispersion) -> FactorTable:
     """The table of a model's F to a resolution, with a channel for each wavelength of ``dispersion``."""
     factors = experiment.structure_factors
+    channels = max((len(values) for _, values in dispersion), default=1)
+    h, k, l = (2 * int(edge / dmin_angstrom) + 1 for edge in model.cell[:3])
+    check_channels(channels, (h, k, l))
     return model_factors(
         model, dmin_angstrom, factors.solvent, factors.k_sol, factors.b_sol, factors.default_f,
         _scaling(factors, model.cell), dispersion,
