@@ -18,7 +18,7 @@ from nbnumba.choices import PRECISIONS
 from nbnumba.comparison.programs import words_of
 from nbnumba.errors import NbnumbaError
 
-from .cases import LARGE_CASE, ROOT, SCALING_CASE, all_cases, write_inputs
+from .cases import LARGE_CASE, ROOT, SCALING_CASE, WAVELENGTHS, all_cases, write_inputs
 from .measure import (
     KERNELS,
     CaseResult,
@@ -30,6 +30,7 @@ from .measure import (
     measure_parts,
     measure_scaling,
     measure_start,
+    measure_wavelengths,
     peak_per_second,
 )
 from .plot import save_bars
@@ -71,15 +72,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "results.md").write_text(text + "\n")
     (options.out / "results.json").write_text(json.dumps(as_json(report), indent=1) + "\n")
-    save_bars(options.out / "results.png", report.cases, report.title)
+    if report.cases:
+        save_bars(options.out / "results.png", report.cases, report.title)
     return 0
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    names = [*all_cases(), WAVELENGTHS.name]
     parser.add_argument("-quick", action="store_true", help="a part of each image, 2 rounds, nothing long")
-    parser.add_argument("-only", nargs="+", metavar="NAME", choices=all_cases(), help="these cases and nothing else")
+    parser.add_argument("-only", nargs="+", metavar="NAME", choices=names, help="these cases and nothing else")
     parser.add_argument("-rounds", type=int, metavar="n", help="rounds (default: 5)")
     parser.add_argument("-out", type=Path, default=RESULTS, metavar="folder", help="default: benchmarks/results")
     return parser.parse_args(argv)
@@ -97,13 +100,17 @@ def measure(only: Sequence[str] | None, rounds: int, quick: bool) -> Report:
         about = machine(reference) | {"structure_factors": factors}
         peaks = (peak_per_second(np.float64), peak_per_second(np.float32))
         for case in only or cases:
-            progress(case)
-            results.append(measure_case(cases[case], folder, reference, rounds, quick))
+            if case in cases:
+                progress(case)
+                results.append(measure_case(cases[case], folder, reference, rounds, quick))
         if not only:
             progress("threads, start, parts")
             scaling = measure_scaling(cases[SCALING_CASE], folder, rounds, quick)
             figures = measure_start(folder, rounds, cold=not quick) + measure_parts(folder, rounds)
             figures += measure_series(folder, rounds)
+        if not only or WAVELENGTHS.name in only:
+            progress(WAVELENGTHS.name)
+            figures += measure_wavelengths(WAVELENGTHS, folder, rounds, quick)
         if not only and not quick:
             figures.append(measure_memory(cases.get("pilatus", cases[LARGE_CASE]), folder))
     return Report(about, rounds, quick, peaks, results, scaling, figures)
@@ -123,8 +130,9 @@ def markdown(report: Report) -> Iterator[str]:
     yield f"{report.title}. {versions}. Load at the start: {report.machine['load']}."
     yield f"Structure factors: {report.machine['structure_factors']}."
     yield f"Peak of a core: {double} (float64) and {single} (float32) Gflop/s."
-    yield from kernel_table(report)
-    yield from command_table(report)
+    if report.cases:
+        yield from kernel_table(report)
+        yield from command_table(report)
     if report.scaling:
         one = report.scaling[1]
         rows = [(str(n), f"{s:.3g}", f"{one / s:.2f}") for n, s in report.scaling.items()]

@@ -56,6 +56,10 @@ def _lysozyme(name: str, about: str, options: str, plain: bool = False, quick_sh
     return Case(name, about, (*crystal.split(), *options.split()), plain, quick_share)
 
 
+_LARGE = (
+    "-lambda 0.9768 -distance 231.27 -pixel 0.172 -detpixels_x 2463 -detpixels_y 2527 -Na 36 -Nb 47 -Nc 29 "
+    "-oversample 1 -nointerpolate"
+)
 _SMALL = "-lambda 1 -distance 200 -pixel 0.2 -detpixels 512"
 _MOSAIC = f"{_SMALL} -N 20 -oversample 1 -mosaic 0.3 -mosaic_domains 20"
 _SCAN = f"{_MOSAIC} -phi 1 -osc 1 -phisteps 10"
@@ -64,8 +68,7 @@ LYSOZYME_CASES = (
     _lysozyme(
         "large",
         "lysozyme on 2463 x 2527 pixels, 10 φ",
-        "-lambda 0.9768 -distance 231.27 -pixel 0.172 -detpixels_x 2463 -detpixels_y 2527 -Na 36 -Nb 47 -Nc 29 "
-        "-oversample 1 -nointerpolate -phi 0 -osc 0.1 -phisteps 10",
+        f"{_LARGE} -phi 0 -osc 0.1 -phisteps 10",
         plain=True,
     ),
     _lysozyme("domains", "512², 20 domains x 10 φ", _SCAN, plain=True),
@@ -95,6 +98,14 @@ LYSOZYME_CASES = (
     ),
 )
 TINY_STILL = _lysozyme("tiny", "256², one orientation", f"{_SMALL} -detpixels 256 -N 10 -oversample 1", plain=True)
+WAVELENGTHS = _lysozyme(
+    "wavelengths",
+    "large, a still with 100 wavelengths",
+    f"{_LARGE} -dispersion 1 -dispsteps 100",
+    plain=True,
+    quick_share=8,
+)
+"""Rendered by our kernels alone, with one table of structure factors and with one for each wavelength."""
 SCALING_CASE = "domains"
 LARGE_CASE = "large"
 

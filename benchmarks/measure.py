@@ -12,7 +12,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import as_file, files
 from importlib.util import find_spec
@@ -209,6 +209,39 @@ def measure_scaling(case: Case, folder: Path, rounds: int, quick: bool) -> dict[
     render(resolved, "cpu", "double", 1)
     seconds = in_turn({str(threads): seconds_with(threads) for threads in counts}, rounds)
     return {int(threads): statistics.median(values) for threads, values in seconds.items()}
+
+
+def with_tables(resolved: Resolved, channels: int) -> Resolved:
+    """The same with so many tables of structure factors, dealt out to the sources in turn."""
+    factors, sources = resolved.plan.factors, resolved.plan.sources
+    table = np.repeat(factors.table[:1], channels, axis=0) * np.linspace(0.99, 1.01, channels)[:, None, None, None]
+    plan = resolved.plan._replace(
+        factors=factors._replace(table=table),
+        sources=sources._replace(channel=np.arange(len(sources.weight)) % channels),
+    )
+    return replace(resolved, plans=(plan,))
+
+
+def measure_wavelengths(case: Case, folder: Path, rounds: int, quick: bool) -> list[Figure]:
+    """What it costs that structure factors change with the wavelength: a table for each source, beside one for all."""
+    one = resolved_of(case.options(quick), folder)
+    wavelengths = len(one.plan.sources.weight)
+    figures = []
+    for precision in PRECISIONS:
+        programs = {
+            f"{wavelengths} wavelengths, {words}, {precision}": partial(
+                seconds_per_call, partial(render, with_tables(one, channels), "cpu", precision, 1)
+            )
+            for words, channels in (("one table of F", 1), ("a table of F for each", wavelengths))
+        }
+        for program in programs.values():
+            program()
+        seconds = in_turn(programs, rounds)
+        figures += [Figure(name, 1e9 * statistics.median(s) / steps_of(one), "ns/step") for name, s in seconds.items()]
+        alike, each = seconds.values()
+        ratio = statistics.median(b / a for a, b in zip(alike, each, strict=True))
+        figures.append(Figure(f"the second over the first, {precision}", ratio, ""))
+    return figures
 
 
 # The machine -----------------------------------------------------------------------------------------------------

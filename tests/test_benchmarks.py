@@ -12,11 +12,12 @@ from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks.cases import LYSOZYME_CASES, LYSOZYME_HKL, SCALING_CASE, Case, all_cases
-from benchmarks.measure import OPERATIONS, resolved_of, steps_of
+from benchmarks.cases import LYSOZYME_CASES, LYSOZYME_HKL, SCALING_CASE, WAVELENGTHS, Case, all_cases
+from benchmarks.measure import OPERATIONS, resolved_of, steps_of, with_tables
 from nbnumba.comparison.programs import OWN
 from nbnumba.kernels.compile import polynomials
 from nbnumba.kernels.cpu import tables
@@ -44,6 +45,14 @@ def test_case_resolves_to_lysozyme_and_quick_to_a_band_of_it(case: Case, inputs:
 
 def test_steps_are_pixels_times_all_samples(inputs: Path) -> None:
     assert steps_of(resolved_of(all_cases()[SCALING_CASE].args, inputs)) == 512**2 * 20 * 10
+
+
+def test_a_table_for_each_wavelength_is_what_its_source_takes(inputs: Path) -> None:
+    one = resolved_of(WAVELENGTHS.args, inputs)
+    each = with_tables(one, 100)
+    assert each.plan.sources.channel.tolist() == list(range(100))
+    np.testing.assert_allclose(each.plan.factors.table[99], 1.01 * one.plan.factors.table[0])
+    np.testing.assert_array_equal(with_tables(one, 1).plan.sources.channel, one.plan.sources.channel)
 
 
 @pytest.mark.slow

@@ -165,7 +165,8 @@ def those_that_may_be_met(plan: Any, hkl: Any) -> Any:
 def indices_met(plan: Plan) -> np.ndarray:
     """The nearest reflection of every sample at the corners of pixels, (n, 3), some of them several times."""
     detector, sources = plan.detector, plan.sources
-    slow, fast = np.mgrid[: detector.slow_pixels + 1, : detector.fast_pixels + 1]
+    fast0, fast1, slow0, slow1 = detector.roi
+    slow, fast = np.mgrid[slow0 : slow1 + 2, fast0 : fast1 + 2]
     points = [
         position(detector, detector.pixel * x, detector.pixel * y, 0.0)
         for x, y in zip(fast.flat, slow.flat, strict=True)
@@ -184,7 +185,21 @@ def test_whatever_a_sample_meets_may_be_met(experiment: Experiment) -> None:
     assert those_that_may_be_met(plan, indices_met(plan)).all()
 
 
-@pytest.mark.parametrize("options", ["", "-osc 360 -phisteps 7", "-mosaic 40 -mosaic_domains 20", "-hdivrange 900"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "-roi 3 5 17 20",
+        "-osc 360 -phisteps 7",
+        "-mosaic 40 -mosaic_domains 20",
+        "-hdivrange 900",
+        "-twotheta 70",
+        "-hdivrange 300 -roi 20 22 3 20",
+        "-detector_rotx 89 -roi 0 3 0 23",
+        "-osc 40 -roi 2 3 2 3",
+        "-dispersion 90",
+    ],
+)
 def test_crystals_and_beams_of_many_directions_meet_more(options: str) -> None:
     plan = resolved(f"{SIX_SOURCES} {options}").plan
     assert those_that_may_be_met(plan, indices_met(plan)).all()
@@ -196,6 +211,8 @@ def test_a_still_meets_a_shell() -> None:
     hkl = np.stack(np.meshgrid(np.arange(-73, 74), np.arange(-73, 74), np.arange(-36, 37), indexing="ij"), -1)
     share = those_that_may_be_met(plan, hkl.reshape(-1, 3)).mean()
     assert 0.005 < share < 0.02
+    tenth = plan._replace(detector=plan.detector._replace(roi=(0, 2462, 300, 552)))
+    assert those_that_may_be_met(tenth, hkl.reshape(-1, 3)).mean() < 0.2 * share
 
 
 # Memory --------------------------------------------------------------------------------------------------------------

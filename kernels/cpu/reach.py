@@ -27,8 +27,21 @@ class Shell(NamedTuple):
     """No sample is farther from its nearest reflection, 1/m."""
     turned: float
     """How far other orientations and directions move a sample, as a part of its distance from 0 0 0."""
+    apart: float
+    """The directions' share in it: how far that of a source may be from the first's."""
     reach: float
     """No sample is farther from 0 0 0, 1/m."""
+    sides: tuple[Vector, Vector, Vector, Vector]
+    """Inward unit normals of the pyramid whose base is the region of interest; 0 where it stands for no pyramid."""
+
+
+@internal()
+def region_corner(detector, number, depth):
+    """One of the four corners of the region of interest, in order around it."""
+    fast0, fast1, slow0, slow1 = detector.roi
+    fast = fast0 if number == 0 or number == 3 else fast1 + 1
+    slow = slow0 if number < 2 else slow1 + 1
+    return flat_position(detector, detector.pixel * fast, detector.pixel * slow, depth)
 
 
 @internal()
@@ -39,10 +52,8 @@ def farthest_scattering(plan):
     for n in range(sources.wavelength.shape[0]):
         incident = (sources.incident[n, 0], sources.incident[n, 1], sources.incident[n, 2])
         for corner in range(8):
-            fast = detector.pixel * detector.fast_pixels * (corner & 1)
-            slow = detector.pixel * detector.slow_pixels * (corner >> 1 & 1)
-            depth = detector.layer_step * detector.layers * (corner >> 2 & 1)
-            lowest = min(lowest, dot(unit(flat_position(detector, fast, slow, depth)), incident))
+            depth = detector.layer_step * detector.layers * (corner >> 2)
+            lowest = min(lowest, dot(unit(region_corner(detector, corner & 3, depth)), incident))
     # The directions within less than a right angle of a source are a convex cone: corners in it, all pixels in it.
     opening = 2.0 - 2.0 * lowest if lowest > 0.0 and detector.surface == FLAT else 4.0
     return np.sqrt(opening) / sources.wavelength.min()
@@ -66,8 +77,31 @@ def shell_of(plan, cells, reach):
         here = (incident[n, 0] - first[0], incident[n, 1] - first[1], incident[n, 2] - first[2])
         apart = max(apart, length(here))
     return Shell(
-        stars[0], stars[1], stars[2], first, 1.0 / wavelength.max(), 1.0 / wavelength.min(), half, turned + apart, reach
-    )
+        stars[0], stars[1], stars[2], first, 1.0 / wavelength.max(), 1.0 / wavelength.min(), half,
+        turned + apart, apart, reach, sides_of(plan.detector),
+    )  # fmt: skip
+
+
+@internal()
+def sides_of(detector):
+    """Inward normals of the pyramid from the sample to the region of interest: of a flat surface without depth."""
+    first, second, third, fourth = (
+        region_corner(detector, 0, 0.0), region_corner(detector, 1, 0.0), region_corner(detector, 2, 0.0),
+        region_corner(detector, 3, 0.0),
+    )  # fmt: skip
+    inside = (first[0] + third[0], first[1] + third[1], first[2] + third[2])
+    known = detector.surface == FLAT and detector.layer_step == 0.0
+    return (
+        normal_towards(first, second, inside, known), normal_towards(second, third, inside, known),
+        normal_towards(third, fourth, inside, known), normal_towards(fourth, first, inside, known),
+    )  # fmt: skip
+
+
+@internal()
+def normal_towards(u, v, inside, known):
+    """Unit normal of the plane of u and v on the side where ``inside`` lies; 0 where that is not ``known``."""
+    normal = unit(cross(u, v))
+    return scaled(normal, (1.0 if dot(normal, inside) > 0.0 else -1.0) if known else 0.0)
 
 
 @internal()
@@ -117,7 +151,19 @@ def can_meet(shell, h, k, l):
         length(point) <= shell.reach + margin
         and beyond_sphere(shell, point, shell.largest) <= margin
         and beyond_sphere(shell, point, shell.smallest) >= -margin
+        and is_seen(shell, point, margin + shell.apart * shell.largest)
     )
+
+
+@internal()
+def is_seen(shell, point, margin):
+    """Whether rays to the region of interest, q + i/λ, come within a margin of such a ray of a point."""
+    for number in range(4):
+        side = shell.sides[number]
+        forward = dot(shell.incident, side)
+        if dot(point, side) + max(shell.smallest * forward, shell.largest * forward) < -margin:
+            return False
+    return True
 
 
 @internal()
