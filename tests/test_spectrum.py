@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import shlex
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,15 @@ from hypothesis import strategies as st
 from nbnumba import Experiment, InputFileError, NbnumbaWarning, UsageError, changed, simulate, simulate_many
 from nbnumba.cli import main
 from nbnumba.description import described
+from nbnumba.formats import spectrum as file_of_spectra
+from nbnumba.formats.arrays import read_arrays
 from nbnumba.formats.spectrum import Spectrum, read_spectrum
 from nbnumba.seeds import SPECTRUM, spawned_seed, uniform_deviates
 from nbnumba.setup.generated_spectra import complex_noise, pink_spectrum, sase_spectrum
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
 from nbnumba.setup.spectrum import binned, spectrum_of
+from nbnumba.structure_factors.keeping import TICK_NS
 from nbnumba.testing.strategies import spectrum_rows
 
 quiet = pytest.mark.filterwarnings("ignore:-oversample 1 is coarse")
@@ -204,6 +209,18 @@ def test_a_pulse_without_photons_does_not_matter_to_others() -> None:
     np.testing.assert_array_equal(read_spectrum("x.npz", 2).weight, [1, 2, 3])
     with pytest.raises(InputFileError, match=r"^x\.npz: spectrum 1, row 2: weight = nan"):
         read_spectrum("x.npz", 1)
+
+
+def test_frames_of_a_series_read_their_file_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez("x.npz", energy_ev=AXIS, weight=[[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    while time.time_ns() - os.stat("x.npz").st_ctime_ns <= TICK_NS:
+        time.sleep(0.02)
+    read: list[Any] = []
+    monkeypatch.setattr(file_of_spectra, "read_arrays", lambda *args: read.append(args) or read_arrays(*args))
+    frames = [Experiment.from_args([*STILL.split(), "-spectrum", "x.npz", "-spectrum_number", n]) for n in "012"]
+    energies = [image.resolved.sources.spectrum.energy_ev.tolist() for image in simulate_many(frames, backend="cpu")]
+    assert energies == [[energy] for energy in AXIS.tolist()]
+    assert len(read) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"9480 1\n", b"\x93NUMPY\x01\x00"])

@@ -65,13 +65,41 @@ class Spectrum(HoldsArrays):
         return float(np.sqrt(np.average((self.energy_ev - self.mean_ev) ** 2, weights=self.weight)))
 
 
-def read_spectrum(path: Path, number: int = 0) -> Spectrum:
-    """One of the spectra of a file, without what has no photons.
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectra(HoldsArrays):
+    """What a file of spectra holds: some on one axis, or a single one."""
 
-    A text has two columns, parted by commas, semicolons or blanks; lines above the first number are its header. The
-    first column holds wavelengths in Å or energies in eV, told by magnitude (a median of less than 100 is Å), ascending
-    or descending, the second photons. ``.npy`` is an array (m, 2) of the same; ``.npz`` has arrays ``energy_ev`` or
-    ``wavelength_angstrom`` (m,) and ``weight``, (m,) or, of n spectra, (n, m).
+    name: str
+    first: Array
+    """Energies or wavelengths (m,)."""
+    weight: npt.NDArray[Any]
+    """Photons of each spectrum (n, m)."""
+    unit: Unit
+    origin: str
+    """What is said of the file's axis."""
+    line: Callable[[int, str], InputFileError] | None = None
+    """The error of a row of the text that it was read from."""
+
+    def numbered(self, number: int) -> Spectrum:
+        """One of them, from 0, without what has no photons; errors as of :func:`read_spectrum`."""
+        count = len(self.weight)
+        if not 0 <= number < count:
+            held = "1 spectrum, number 0" if count == 1 else f"{count} spectra, numbers 0 to {count - 1}"
+            raise UsageError(f"-spectrum_number {number}: {self.name} holds {held}")
+        weight = self.weight[number].astype(float)
+        wrong = why_no_spectrum(self.first, weight, self.unit)
+        if wrong is not None:
+            row, reason = wrong
+            if row is not None and self.line is not None:
+                raise self.line(row, reason)
+            of_several = f"spectrum {number}, " if count > 1 else ""
+            raise InputFileError(f"{self.name}: {of_several}{'' if row is None else f'row {row}: '}{reason}")
+        which = f", number {number} of {count}" if count > 1 else ""
+        return spectrum_of_columns(self.first, weight, self.unit, f"{self.name}{which}, {self.origin}")
+
+
+def read_spectrum(path: Path, number: int = 0) -> Spectrum:
+    """One of the spectra of a file, as :func:`read_spectra`.
 
     Parameters
     ----------
@@ -86,23 +114,39 @@ def read_spectrum(path: Path, number: int = 0) -> Spectrum:
     UsageError
         There is no spectrum of this number.
     """
-    if os.fspath(path).lower().endswith((".npy", ".npz")):
-        return _of_arrays(path, number)
-    _check_number(path, number, 1)
+    return read_spectra(path).numbered(number)
+
+
+def read_spectra(path: Path) -> Spectra:
+    """The spectra of a file; each is checked when it is asked for.
+
+    A text has two columns, parted by commas, semicolons or blanks; lines above the first number are its header. The
+    first column holds wavelengths in Å or energies in eV, told by magnitude (a median of less than 100 is Å), ascending
+    or descending, the second photons. ``.npy`` is an array (m, 2) of the same; ``.npz`` has arrays ``energy_ev`` or
+    ``wavelength_angstrom`` (m,) and ``weight``, (m,) or, of n spectra, (n, m).
+
+    Raises
+    ------
+    InputFileError
+        No spectra: names the line.
+    """
+    name = os.fspath(path)
+    if name.lower().endswith((".npy", ".npz")):
+        first, weight, unit = _columns(name, read_arrays(path, _SPECTRUM))
+        return Spectra(name, first, weight, unit, f"in {unit}")
     text = read_text(path, _SPECTRUM, MOST_SMALL_BYTES)
     other = text_format(text)
     if other is not None:
-        raise InputFileError(f"{os.fspath(path)}: is {other[0]}, not {_SPECTRUM}: {other[1]}")
+        raise InputFileError(f"{name}: is {other[0]}, not {_SPECTRUM}: {other[1]}")
     found = _below_header(list(rows(path, text, separators=",;")))
     if not found:
-        raise InputFileError(f"{os.fspath(path)}: no spectrum; {_ROW}")
+        raise InputFileError(f"{name}: no spectrum; {_ROW}")
     table = np.array([_numbers(row) for row in found])
     unit = unit_of(table[:, 0])
-    wrong = why_no_spectrum(table[:, 0], table[:, 1], unit)
-    if wrong is not None:
-        at, reason = wrong
-        raise InputFileError(f"{os.fspath(path)}: {reason}") if at is None else found[at].error(reason)
-    return spectrum_of_columns(table[:, 0], table[:, 1], unit, f"{os.fspath(path)}, its first column in {unit}")
+    return Spectra(
+        name, table[:, 0], table[np.newaxis, :, 1], unit, f"its first column in {unit}",
+        lambda row, reason: found[row].error(reason),
+    )  # fmt: skip
 
 
 def unit_of(first_column: Array) -> Unit:
@@ -161,25 +205,6 @@ def _numbers(row: Row) -> list[float]:
     if len(row.fields) == 5 and not row.as_float("energy_or_wavelength", row.fields[0]) > 0.0:
         raise row.error(f"5 numbers, the first not above 0: are these sources? give them as -sourcefile; {_ROW}")
     return given
-
-
-def _check_number(path: Path, number: int, count: int) -> None:
-    if not 0 <= number < count:
-        held = "1 spectrum, number 0" if count == 1 else f"{count} spectra, numbers 0 to {count - 1}"
-        raise UsageError(f"-spectrum_number {number}: {os.fspath(path)} holds {held}")
-
-
-def _of_arrays(path: Path, number: int) -> Spectrum:
-    name, arrays = os.fspath(path), read_arrays(path, _SPECTRUM)
-    first, weights, unit = _columns(name, arrays)
-    _check_number(path, number, len(weights))
-    weight = weights[number].astype(float)
-    wrong = why_no_spectrum(first, weight, unit)
-    if wrong is not None:
-        of_several = f"spectrum {number}, " if len(weights) > 1 else ""
-        raise InputFileError(f"{name}: {of_several}{'' if wrong[0] is None else f'row {wrong[0]}: '}{wrong[1]}")
-    which = f", number {number} of {len(weights)}" if len(weights) > 1 else ""
-    return spectrum_of_columns(first, weight, unit, f"{name}{which}, in {unit}")
 
 
 def _columns(name: str, arrays: dict[str, npt.NDArray[Any]]) -> tuple[Array, npt.NDArray[Any], Unit]:

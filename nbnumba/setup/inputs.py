@@ -20,11 +20,14 @@ from ..formats.dispersion import DispersionCurve, read_dispersion
 from ..formats.images.smv import SmvImage, header_value, read_smv
 from ..formats.matrix import MosflmMatrix, read_matrix
 from ..formats.sources import read_sources
-from ..formats.spectrum import Spectrum, read_spectrum
+from ..formats.spectrum import Spectrum, read_spectra
+from ..structure_factors.keeping import kept_while_unchanged
 from ..structure_factors.provider import FactorSource, dumped_factors, model_of, reflections_in, reflections_in_memory
 
 T = TypeVar("T")
 
+_spectra_in = kept_while_unchanged(read_spectra)
+"""Each frame of a series takes one of a file's."""
 
 KEYWORDS = {
     "pixel_mm": "PIXEL_SIZE",
@@ -79,7 +82,7 @@ def read_inputs(experiment: Experiment) -> Inputs:
         lattice_matrices=tuple(read(read_matrix, one.matrix_file) for one in experiment.crystal.lattices or ()),
         factors=read_factors(experiment),
         sources=read(read_sources, beam.source_file) if beam.sources is None else np.array(beam.sources, float),
-        spectrum=read(lambda path: read_spectrum(path, beam.spectrum_number), beam.spectrum_file),
+        spectrum=read(lambda path: _spectra_in(path).numbered(beam.spectrum_number), beam.spectrum_file),
         curves=read_curves(experiment),
         amorphous=read(read_amorphous, experiment.background.amorphous_file),
         mask=read(read_smv, detector.mask_file) if mask is None else _without_header(mask),
