@@ -20,12 +20,13 @@ from nbnumba import Experiment, changed, simulate_many
 from nbnumba.errors import NbnumbaWarning
 from nbnumba.formats.hkl import write_hkl
 from nbnumba.structure_factors.fcalc import structure_factors_from_coordinates
+from nbnumba.structure_factors.keeping import TICK_NS
 
 from .cases import LYSOZYME_CELL_ANGSTROM, LYSOZYME_DMIN_ANGSTROM
 from .measure import Figure, in_turn
 
 STILLS = 20
-SIZES = (256, 1024)
+SIZES = (256, 1024, 2500)
 OPTIONS = "-lambda 1 -distance 200 -N 20 -oversample 1 -misset random"
 
 
@@ -40,6 +41,8 @@ def measure_series(folder: Path, rounds: int, sizes: Sequence[int] = SIZES) -> l
 
     def series(option: str, source: Path, size: int) -> float:
         fresh = shutil.copyfile(source, folder / f"{next(number)}{source.suffix}")
+        # What has changed just now may change again, and nothing of it is kept.
+        time.sleep(2e-9 * TICK_NS)
         cell = " ".join(map(str, (*LYSOZYME_CELL_ANGSTROM, 90, 90, 90)))
         line = f"{option} {fresh} -cell {cell} {OPTIONS} -detpixels {size} -pixel {102.4 / size} "
         still = Experiment.from_args([*line.split(), "-dmin", str(LYSOZYME_DMIN_ANGSTROM)])

@@ -16,11 +16,13 @@ from ..formats.coordinates import Model
 from ..formats.dispersion import HIGHEST_EV, LOWEST_EV
 from ..formats.gemmi_files import gemmi_errors
 from .fcalc import of_points
+from .keeping import kept_while_same
 
 HEAVIEST = 92
 """Atomic number up to which values are tabulated; H and He have none to speak of."""
 
 
+@kept_while_same(lambda model: model)
 def elements_of(model: Model) -> dict[str, int]:
     """The elements of a model's atoms, with their atomic numbers, lightest first."""
     found = {site.atom.element.name: site.atom.element.atomic_number for site in model.structure[0].all()}
