@@ -17,6 +17,9 @@ from .samples import add_layer, finish_pixels, place_pixels, scatter, weigh_samp
 from .sums import sum_orientations
 from .tables import origin_of
 
+LINE = 8
+"""Numbers in a cache line."""
+
 
 @internal(forceinline=True)
 def render_block(plan, tables, block, slow, count, stop, shape, interpolate, single):
@@ -51,14 +54,22 @@ def render_block(plan, tables, block, slow, count, stop, shape, interpolate, sin
 
 
 @internal()
+def aligned(count):
+    """Room for numbers, from the beginning of a cache line: else most vectors would lie in two."""
+    room = np.empty(count + LINE - 1)
+    first = -(room.ctypes.data // room.itemsize) % LINE
+    return room[first : first + count]
+
+
+@internal()
 def render_row(plan, tables, image, slow, done, stop, shape, interpolate, single):
     """One row of the image, block by block; the number of samples outside the table."""
     detector = plan.detector
-    rows = np.empty((21, BLOCK))
+    rows = aligned(21 * BLOCK).reshape(21, BLOCK)
     block = Block(
         rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7], rows[8], rows[9], rows[10],
         rows[11], rows[12], rows[13], rows[14], rows[15], rows[16], rows[17], rows[18], rows[19], rows[20],
-        np.empty(7 * BLOCK, np.float32), np.empty(BLOCK, np.uint32), np.empty(16 * PADDING),
+        aligned(7 * BLOCK // 2).view(np.float32), aligned(BLOCK // 2).view(np.uint32), aligned(16 * PADDING),
     )  # fmt: skip
     outside = 0.0
     fast = detector.roi[0]
