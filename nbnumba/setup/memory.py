@@ -67,7 +67,7 @@ def check_channels(channels: int, table: tuple[int, int, int]) -> None:
         return
     raise ResourceError(
         f"structure factors at {channels} wavelengths, {' x '.join(map(str, table))} at each, need {reason}: "
-        "give fewer wavelengths (-dispsteps) or a lower resolution (-dmin)"
+        "give fewer wavelengths (-spectrum_bins, -dispsteps), a lower resolution (-dmin), or -noanomalous"
     )
 
 
