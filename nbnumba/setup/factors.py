@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import UsageError
-from ..experiment import Cell, Experiment, StructureFactors
+from ..experiment import Cell, Experiment
 from ..experiment.quirks import Quirks
 from ..formats.reflections import Reflections
 from ..kernels.plan import DetectorPlan, FactorsPlan
@@ -77,7 +77,7 @@ def factor_table(
             )
         return constant_factors(float(factors.default_f))
     if isinstance(source, (ListOfP1, Reflections, FactorTable)):
-        return table_of_reflections(experiment, source, lattice.cell)
+        return table_of_reflections(experiment, source, lambda: lattice.cell)
     if not dmin:
         dmin = min(edge_resolution(detector, sources.incident, sources.wavelength_angstrom) for detector in detectors)
         dmin = _stepped(dmin)
@@ -105,7 +105,7 @@ def factors_without_image(experiment: Experiment) -> FactorTable:
     if source is None:
         raise UsageError("no structure factors: give a file of reflections, or -pdb file and -dmin")
     if isinstance(source, (ListOfP1, Reflections, FactorTable)):
-        return table_of_reflections(experiment, source, experiment.crystal.cell)
+        return table_of_reflections(experiment, source, lambda: experiment.crystal.cell)
     if not dmin:
         raise UsageError(f"-pdb {source.name} without -dmin: say to which resolution")
     return table_of_model(experiment, source, dmin, _dispersion_at_wavelength(experiment, source))
@@ -119,22 +119,23 @@ def _dispersion_at_wavelength(experiment: Experiment, model: Model) -> Dispersio
 
 
 def table_of_reflections(
-    experiment: Experiment, source: ListOfP1 | Reflections | FactorTable, cell: Cell | None
+    experiment: Experiment, source: ListOfP1 | Reflections | FactorTable, crystal_cell: Callable[[], Cell | None]
 ) -> FactorTable:
-    """The table of reflections, of ``cell`` where they have none of their own."""
+    """The table of reflections, of the crystal's cell where they have none of their own and need one."""
     factors = experiment.structure_factors
-    cell = cell_of(source) or (cell and _rounded(cell))
-    scaling = _scaling(factors, cell)
+    if isinstance(source, ListOfP1) and factors.space_group is not None:
+        source = with_space_group(source, factors.space_group)
+    cell = cell_of(source)
+    if cell is None and (factors.b_add != 0.0 or isinstance(source, Reflections)):
+        cell = _rounded(source, crystal_cell())
+    scaling = Scaling(factors.scale_f, factors.b_add, cell if factors.b_add != 0.0 else None)
     if isinstance(source, FactorTable):
         if scaling != Scaling():
             raise UsageError("-scale_F and -B_add beside -dump: the cache holds F as they count; give -hkl")
         return source
     if isinstance(source, ListOfP1):
-        if factors.space_group is None:
-            return listed_factors(source, factors.default_f, scaling)
-        source = with_space_group(source, factors.space_group)
-    if cell is None:
-        raise UsageError(f"{source.name} has no unit cell: give -cell a b c alpha beta gamma")
+        return listed_factors(source, factors.default_f, scaling)
+    assert cell is not None, "reflections with a symmetry have one, or the crystal's"
     return expanded_factors(source, cell, factors.default_f, scaling)
 
 
@@ -144,22 +145,18 @@ def table_of_model(experiment: Experiment, model: Model, dmin_angstrom: float, d
     channels = max((len(values) for _, values in dispersion), default=1)
     h, k, l = (2 * int(edge / dmin_angstrom) + 1 for edge in model.cell[:3])
     check_channels(channels, (h, k, l))
+    scaling = Scaling(factors.scale_f, factors.b_add, model.cell if factors.b_add != 0.0 else None)
     return model_factors(
         model, dmin_angstrom, factors.solvent, factors.k_sol, factors.b_sol, factors.default_f,
-        _scaling(factors, model.cell), dispersion,
+        scaling, dispersion,
     )  # fmt: skip
 
 
-def _scaling(factors: StructureFactors, cell: Cell | None) -> Scaling:
-    """Without a B factor no cell decides."""
-    if factors.b_add == 0.0:
-        return Scaling(factors.scale_f)
+def _rounded(source: ListOfP1 | Reflections | FactorTable, cell: Cell | None) -> Cell:
+    """The cell by which spacings of reflections go that have none of their own."""
     if cell is None:
-        raise UsageError(f"-B_add {factors.b_add:g}: no unit cell, by which spacings go: give -cell")
-    return Scaling(factors.scale_f, factors.b_add, cell)
-
-
-def _rounded(cell: Cell) -> Cell:
+        name = "-dump" if isinstance(source, FactorTable) else source.name
+        raise UsageError(f"{name} has no unit cell: give -cell a b c alpha beta gamma")
     a, b, c, alpha, beta, gamma = (float(f"{constant:.{CELL_DIGITS}g}") for constant in cell)
     return (a, b, c, alpha, beta, gamma)
 

@@ -92,18 +92,16 @@ def axes_of_edges(cells: tuple[int, int, int]) -> tuple[Vector, Vector, Vector]:
     return (1.0 / (nb * nc), 0.0, 0.0), (0.0, 1.0 / (nc * na), 0.0), (0.0, 0.0, 1.0 / (na * nb))
 
 
-def warn_of_other_cell(cell: Cell, own: Cell | None, by_matrix: bool, wavelength_angstrom: float) -> None:
+def warn_of_other_cell(cell: Cell, own: Cell, by_matrix: bool, wavelength_angstrom: float) -> None:
     """Warn that F are used with a cell that is not that of their file.
 
     Parameters
     ----------
     cell, own : tuple of 6 floats
-        a, b, c in Å and α, β, γ in degrees of the crystal and of the file of F; None where it has none.
+        a, b, c in Å and α, β, γ in degrees of the crystal and of the file of F.
     by_matrix : bool
         The cell is that of an A matrix at ``wavelength_angstrom``: another wavelength would scale it.
     """
-    if own is None:
-        return
     edges = np.array(cell[:3]) / np.array(own[:3])
     angles = np.abs(np.array(cell[3:]) - np.array(own[3:]))
     if np.abs(edges - 1.0).max() <= SAME_EDGE and angles.max() <= SAME_ANGLE_DEG:

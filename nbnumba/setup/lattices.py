@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..arrays import HoldsArrays
 from ..errors import UsageError
-from ..experiment import Crystal, Experiment, FurtherLattice, with_right_values
+from ..experiment import Cell, Crystal, Experiment, FurtherLattice, with_right_values
 from ..experiment.field import declared
 from ..experiment.quirks import Quirks
 from ..formats.matrix import MosflmMatrix
@@ -18,7 +18,7 @@ from ..units import ELECTRON_RADIUS_SQR_M2
 from .blocks import spot_scale
 from .crystal import crystal_plan, oriented_lattice
 from .inputs import Inputs
-from .lattice import Lattice, why_no_axes
+from .lattice import Lattice, warn_of_other_cell, why_no_axes
 from .mosaic import mosaic_rotations, mosaicity
 from .sampling import samples_of_a_pixel
 from .scan import PhiSampling
@@ -97,7 +97,10 @@ def oriented_lattices(
     experiment: Experiment, inputs: Inputs, wavelength: float, quirks: Quirks
 ) -> tuple[OneOfSeveral, ...]:
     """Every lattice as it lies at φ = 0, the crystal's own first."""
-    further, matrices = experiment.crystal.lattices or (), [inputs.matrix]
+    if experiment.crystal.lattices is None:
+        lattice = oriented_lattice(experiment, inputs, wavelength, quirks)
+        return (OneOfSeveral(experiment, inputs, lattice, *mosaicity(experiment.crystal), 1.0),)
+    further, matrices = experiment.crystal.lattices, [inputs.matrix]
     for said, matrix in zip(further, inputs.lattice_matrices, strict=True):
         matrices.append(matrix if _has_matrix(said) else inputs.matrix)
     weights = (1.0, *(said.weight for said in further))
@@ -110,6 +113,15 @@ def oriented_lattices(
     return tuple(map(oriented, crystals(experiment.crystal), matrices, weights))
 
 
+def check_cells(several: Sequence[OneOfSeveral], cell: Cell | None, wavelength: float) -> None:
+    """Warn of lattices with another cell than that of the file of F, where it has one."""
+    if cell is None:
+        return
+    for one in several:
+        by_matrix = one.inputs.matrix is not None and one.experiment.crystal.cell is None
+        warn_of_other_cell(one.lattice.cell, cell, by_matrix, wavelength)
+
+
 def _has_matrix(lattice: FurtherLattice) -> bool:
     """Whether it says by itself where its axes lie."""
     return lattice.matrix_file is not None or lattice.a_matrix is not None
@@ -117,6 +129,8 @@ def _has_matrix(lattice: FurtherLattice) -> bool:
 
 def widest(lattices: Sequence[Lattice]) -> Lattice:
     """Of the smallest cell, whose neighbouring reflections are farthest apart."""
+    if len(lattices) == 1:
+        return lattices[0]
     return max(lattices, key=lambda lattice: sum(map(length, (lattice.a_star, lattice.b_star, lattice.c_star))))
 
 

@@ -23,8 +23,8 @@ from .geometry import Geometry
 from .input_checks import check_inputs
 from .inputs import Inputs, with_headers, with_preset
 from .labels import Case, labels_met
-from .lattice import Lattice, warn_of_other_cell
-from .lattices import FurtherPlans, check_lattices, further_plans, oriented_lattices, widest
+from .lattice import Lattice
+from .lattices import FurtherPlans, check_cells, check_lattices, further_plans, oriented_lattices, widest
 from .memory import check_memory
 from .mosaic import mosaic_rotations
 from .panels import PlacedPanel, check_panels, stack_shape, stacked
@@ -165,9 +165,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     sources = sources_of(experiment, inputs, lab, wavelength, spectrum, quirks)
     detectors = detector_plans(experiment.detector, panels, inputs, quirks)
     between = any(is_interpolated(one.experiment, one.lattice, quirks) for one in several)
-    for one in several:
-        by_matrix = one.inputs.matrix is not None and crystal.cell is None
-        warn_of_other_cell(one.lattice.cell, cell_of(inputs.factors), by_matrix, wavelength)
+    check_cells(several, cell_of(inputs.factors), wavelength)
     dispersion = dispersion_in(experiment, inputs, sources)
     table = factor_table(experiment, inputs.factors, detectors, sources, dispersion, widest(lattices), between)
     orientations = len(scan.phi_rad) * sum(one.domains for one in several)

@@ -117,11 +117,13 @@ def beam_sources(
         wavelengths, photons = spectrum.wavelength_angstrom, spectrum.weight
     grid = _divergence_grid(horizontal, vertical, beam.round_divergence)
     shares = _shares(grid, milli(beam.horizontal_divergence_sigma_mrad), milli(beam.vertical_divergence_sigma_mrad))
-    weight = np.outer(shares, photons).ravel()
+    weight = (shares[:, np.newaxis] * photons).ravel()
+    if weight.size > 1 or spectrum is not None:
+        weight /= weight.mean()
     return Sources(
         np.repeat(np.array([_turned(angles, direction, polarization) for angles in grid]), count, axis=0),
         np.tile(wavelengths, len(grid)),
-        weight / weight.mean(),
+        weight,
         horizontal.count,
         vertical.count,
         count,

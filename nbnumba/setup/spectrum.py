@@ -18,16 +18,29 @@ _RIVALS = ("source_file", "sources", "dispersion_percent", "dispersion_steps")
 
 def has_spectrum(beam: Beam) -> bool:
     """Whether the beam has one of its own, beside what -dispersion or a list of sources gives."""
-    return any(getattr(beam, kind) is not None for kind in _KINDS)
+    # Spelled out: images come by the hundred thousand, and most have none.
+    return not (
+        beam.spectrum_file is None
+        and beam.spectrum is None
+        and beam.pink_ev is None
+        and beam.two_colour is None
+        and beam.sase_ev is None
+    )
 
 
 def check_spectrum(beam: Beam) -> None:
     """Raise a UsageError for spectra side by side, for one that is none, or for what belongs to one and has none."""
+    if not has_spectrum(beam):
+        if beam.spectrum_bins is not None:
+            raise UsageError(
+                f"-spectrum_bins {beam.spectrum_bins}: of which spectrum? give -spectrum, or one like -pink"
+            )
+        if beam.spectrum_number:
+            raise UsageError(f"-spectrum_number {beam.spectrum_number}: of which file? give -spectrum")
+        return
     given = [name for name in (*_KINDS, *_RIVALS) if getattr(beam, name) not in (None, 0.0)]
-    if has_spectrum(beam) and len(given) > 1:
+    if len(given) > 1:
         raise UsageError(f"{' and '.join(_named(name) for name in given)}: give one of them")
-    if beam.spectrum_bins is not None and not has_spectrum(beam):
-        raise UsageError(f"-spectrum_bins {beam.spectrum_bins}: of which spectrum? give -spectrum, or one like -pink")
     if beam.spectrum_number and beam.spectrum_file is None:
         raise UsageError(f"-spectrum_number {beam.spectrum_number}: of which file? give -spectrum")
     if beam.spectrum is not None:
