@@ -1,5 +1,6 @@
 """The GPU kernels on a real card: every golden image, large crystals, large images."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from channels import with_channels
 
 from nbnumba.choices import PRECISIONS
 from nbnumba.experiment import Experiment
@@ -80,6 +82,22 @@ def test_many_orientations_in_parts(precision: str) -> None:
     first, again = (render(resolved, "cuda", precision).photons for _ in range(2))
     assert first.tobytes() == again.tobytes()
     assert_close(first, render(resolved, "cpu").photons, precision)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("interpolate", [0, 1])
+def test_a_wavelength_has_the_factors_of_its_channel(interpolate: int, precision: str) -> None:
+    line = [*CRYSTAL, "-N", "5", "-detpixels", "128", "-pixel", "0.8", "-oversample", "1"]
+    resolved = resolved_from([*line, "-dispersion", "5", "-dispsteps", "7"])
+    one = dataclasses.replace(resolved, plans=(with_channels(resolved.plan, 3, interpolate),))
+    assert_close(render(one, "cuda", precision).photons, render(one, "cpu").photons, precision)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_lattices_add_up(precision: str) -> None:
+    line = [*CRYSTAL, "-N", "5", "-detpixels", "128", "-pixel", "0.8", "-oversample", "1", "-water", "5"]
+    resolved = resolved_from([*line, "-spot_scale", "3", "-lattice", "misset=40,50,60", "weight=0.5", "cells=8,9,10"])
+    assert_close(render(resolved, "cuda", precision).photons, render(resolved, "cpu").photons, precision)
 
 
 def test_large_image_is_cut_into_launches(monkeypatch: pytest.MonkeyPatch) -> None:
