@@ -262,7 +262,10 @@ def test_hkl_lists_what_is_dark_where_default_f_would_light_it(tmp_path: Path) -
         (["LYSOZYME", "-o", "x.hkl"], "is a PDB file"),
         (["-pdb", "LYSOZYME", "-dmin", "9", "-labels", "FP", "-o", "x.hkl"], "-labels without -hkl: it is of a file"),
         (["-default_F", "9", "-space_group", "P1", "-o", "x.hkl"], "-space_group without -hkl"),
-        (["ASU"], "-o"),
+        (["ASU"], "-o LIST is needed"),
+        (["ASU", "-oversample_omega"], "-o LIST is needed"),
+        (["ASU", "-dmin", "3", "-o", "x.hkl"], "-dmin 3: no unit cell, by which spacings go: give -cell"),
+        (["ASU", "-cell", "9", "-B_add", "-1e9", "-o", "x.hkl"], "-scale_F 1 and -B_add -1e+09 make F infinite"),
     ],
 )
 def test_hkl_refuses_in_a_line(
@@ -276,6 +279,40 @@ def test_hkl_refuses_in_a_line(
     assert len(said) == 1
     assert message in said[0]
     assert not Path("x.hkl").exists()
+
+
+def test_hkl_takes_options_that_begin_as_its_own_and_a_resolution(tmp_path: Path) -> None:
+    structure = atoms("P 1 21 1")
+    unique = structure.asymmetric_unit()
+    path = written_mtz(tmp_path / "d.mtz", structure, {"FP": ("F", structure.amplitudes(unique))}, unique)
+    out = tmp_path / "P1.hkl"
+    assert (
+        main(["hkl", "-hkl", path, "-osc", "1", "-oversample_omega", "-o", str(out), "-dmin", "3", "-height", "1"]) == 0
+    )
+    hkl, absent = structure.sphere()
+    wanted = gemmi.UnitCell(*structure.cell).calculate_d_array(hkl[~absent]) >= 3.0
+    assert len(np.loadtxt(out)) == wanted.sum() > 0
+
+
+@pytest.mark.filterwarnings("ignore:-oversample")
+def test_a_crystal_that_scatters_nothing_is_told(tmp_path: Path) -> None:
+    from nbnumba.setup.inputs import read_inputs
+    from nbnumba.setup.resolve import resolve
+
+    structure = atoms("P 1 21 1")
+    unique = structure.asymmetric_unit()
+    path = written_mtz(tmp_path / "d.mtz", structure, {"FP": ("F", structure.amplitudes(unique))}, unique)
+    still = Experiment.from_args(f"-mtz {path} -N 5 -detpixels 8 -pixel 8 -oversample 1 -scale_F 0".split())
+    with pytest.warns(NbnumbaWarning, match="every F is 0: the crystal scatters nothing"):
+        resolve(still, read_inputs(still))
+
+
+def test_a_cell_without_the_symmetry_of_its_space_group_is_told(tmp_path: Path) -> None:
+    structure = atoms("P 1 21 1")
+    unique = structure.asymmetric_unit()
+    path = written_mtz(tmp_path / "d.mtz", structure, {"FP": ("F", structure.amplitudes(unique))}, unique)
+    with pytest.warns(NbnumbaWarning, match="its cell 13.1 15.2 17.3 90 105 90 has not the symmetry of P 41 21 2"):
+        factors_without_image(Experiment.from_args(["-mtz", path, "-space_group", "P 41 21 2"]))
 
 
 def test_hkl_does_not_write_over_what_it_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,7 @@ from nbnumba import (
     FurtherLattice,
     InputFileError,
     NbnumbaError,
+    StructureFactors,
     UsageError,
     changed,
     simulate,
@@ -122,15 +123,38 @@ def test_three_lattices_each_with_its_own_steps() -> None:
     summed([own, *others], together)
 
 
-def test_the_finest_lattice_decides_on_sub_pixels_and_interpolation() -> None:
+def test_each_lattice_is_interpolated_by_its_own_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small one beside a large one: F between reflections are its own alone."""
+    monkeypatch.chdir(tmp_path)
+    hkl = np.argwhere(np.ones((13, 13, 13))) - 6
+    np.savetxt("P1.hkl", np.column_stack([hkl, np.random.default_rng(1).uniform(10, 200, len(hkl))]), fmt="%d %d %d %g")
+    line = "-hkl P1.hkl -cell 20 22 24 -lambda 1 -detpixels 24 -pixel 2 -distance 100 -oversample 1 -misset 5 6 7"
+    both = Experiment.from_args(f"{line} -N 6 -lattice misset=40,1,2 cells=2,2,2".split())
+    found = resolved(both)
+    assert (found.plan.factors.interpolate, found.lattices[0].plans[0].factors.interpolate) == (0, 1)
+    own = changed(both, crystal={"lattices": None})
+    summed([photons(own), photons(changed(own, crystal={"misset_deg": (40, 1, 2), "cells": (2, 2, 2)}))], photons(both))
+
+
+def test_a_matrix_is_whole_beside_the_cell_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("A.mat").write_text(MATRIX)
+    cube = (30, 30, 30, 90, 90, 90)
+    factors = StructureFactors.from_arrays([[1, 0, 0], [2, 1, 1]], [10.0, 20.0], space_group="P 1", cell=cube)
+    line = "-N 5 -lambda 1 -detpixels 8 -pixel 5 -oversample 1"
+    one = changed(Experiment.from_args([*line.split(), "-lattice", "mat=A.mat"]), structure_factors=factors)
+    alone = changed(Experiment.from_args([*line.split(), "-mat", "A.mat"]), structure_factors=factors)
+    assert resolved(one).lattice.cell == pytest.approx(cube)
+    assert resolved(one).lattices[0].lattice.cell == pytest.approx(resolved(alone).lattice.cell)
+
+
+def test_the_finest_lattice_decides_on_sub_pixels() -> None:
     line = LINE.replace(" -oversample 2", "")
     coarse = resolved(Experiment.from_args(line.split()))
     found = resolved(Experiment.from_args(f"{line} -lattice cells=9,9,9 -lattice cells=2,9,9".split()))
     finest = resolved(Experiment.from_args(f"{line} -N 9".split()))
     assert found.plan.oversample == finest.plan.oversample > coarse.plan.oversample
     assert {plan.oversample for one in found.lattices for plan in one.plans} == {found.plan.oversample}
-    with_table = experiment("-nointerpolate -lattice cells=2,9,9")
-    assert resolved(with_table).plan.factors.interpolate == 0
 
 
 def test_blocks_of_a_lattice_are_of_its_own_cells() -> None:

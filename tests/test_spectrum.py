@@ -52,6 +52,11 @@ def resolved(options: str) -> Resolved:
     return resolve(experiment, read_inputs(experiment))
 
 
+def resolved_from(line: str) -> Resolved:
+    experiment = Experiment.from_args(line.split())
+    return resolve(experiment, read_inputs(experiment))
+
+
 def spectrum(options: str) -> Spectrum:
     found = resolved(options).sources.spectrum
     assert found is not None
@@ -209,6 +214,27 @@ def test_a_pulse_without_photons_does_not_matter_to_others() -> None:
     np.testing.assert_array_equal(read_spectrum("x.npz", 2).weight, [1, 2, 3])
     with pytest.raises(InputFileError, match=r"^x\.npz: spectrum 1, row 2: weight = nan"):
         read_spectrum("x.npz", 1)
+
+
+def test_sub_pixels_and_edge_are_those_of_the_photons_not_of_another_wavelength() -> None:
+    """-lambda beside a spectrum counts for headers and -mat alone."""
+    line = "-cell 31 35 41 -default_F 100 -N 10 -detpixels 32 -pixel 2 -pink 12398.42 100 -spectrum_bins 5"
+    with pytest.warns(NbnumbaWarning, match="counts for headers and -mat alone"):
+        far = resolved_from(f"{line} -lambda 5")
+    alone = resolved_from(line)
+    assert far.recommended_oversample == alone.recommended_oversample > 0
+    assert far.edge_angstrom == pytest.approx(alone.edge_angstrom)
+    short = resolved_from("-cell 31 35 41 -default_F 100 -N 10 -detpixels 32 -pixel 2 -two_colour 12398 1 4000 9")
+    assert short.recommended_oversample >= alone.recommended_oversample
+
+
+def test_a_gaussian_that_no_direction_feels_is_told() -> None:
+    for options in ("-hdivrange 2 -hdiv_sigma 0.1", "-hdivrange 2 -hdivsteps 2 -hdiv_sigma 5"):
+        with pytest.warns(NbnumbaWarning, match=r"^-hdiv_sigma changes nothing: .* three -hdivsteps or more$"):
+            resolved(options)
+    put("list.txt", "-10 0 0 1 1e-10\n-10 0.01 0 1 1e-10\n")
+    with pytest.warns(NbnumbaWarning, match="change nothing beside a list of sources"):
+        resolved("-sourcefile list.txt -hdiv_sigma 1")
 
 
 def test_frames_of_a_series_read_their_file_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -521,7 +547,10 @@ def test_directions_count_by_a_gaussian() -> None:
 
 
 def test_a_gaussian_of_one_direction_changes_nothing_and_is_told() -> None:
-    with pytest.warns(NbnumbaWarning, match=r"^-vdiv_sigma changes nothing without a range .* give -vdivrange$"):
+    with pytest.warns(
+        NbnumbaWarning,
+        match=r"^-vdiv_sigma changes nothing: .* and three -vdivsteps or more$",
+    ):
         found = resolved("-hdivrange 2 -hdivsteps 3 -vdiv_sigma 0.8").sources
     np.testing.assert_array_equal(found.weight, np.ones(3))
 

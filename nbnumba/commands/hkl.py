@@ -20,22 +20,33 @@ from .report import provenance_lines
 
 def main(argv: list[str]) -> int:
     """Write the list and say what is in it."""
-    options, words = _parser().parse_known_args(argv)
+    path, words = _output(argv)
     if words and not words[0].startswith("-"):
         words.insert(0, "-hkl")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", NbnumbaWarning)
         experiment = parse(words).experiment
-        _check_output(options.o, experiment)
+        _check_output(path, experiment)
         table = factors_without_image(experiment)
         for warning in caught:
             print(f"nbnumba hkl: warning: {warning.message}", file=sys.stderr)
     hkl, f = listed(table, experiment)
     if not len(hkl):
         raise UsageError("no reflection has an F above 0: there is nothing to write")
-    write_hkl(options.o, hkl, f)
-    print("\n".join([f"{options.o}: {len(hkl)} reflections of P 1", *provenance_lines(table)]))
+    write_hkl(path, hkl, f)
+    print("\n".join([f"{path}: {len(hkl)} reflections of P 1", *provenance_lines(table)]))
     return 0
+
+
+def _output(argv: list[str]) -> tuple[str, list[str]]:
+    """The list that is to be written, and the other words; argparse would take -osc for -o."""
+    parser = _parser()
+    if any(word in ("-h", "-help", "--help") for word in argv):
+        parser.parse_args(["-h"])
+    where = argv.index("-o") if "-o" in argv else len(argv)
+    if where + 1 >= len(argv):
+        parser.error("-o LIST is needed: the list to be written")
+    return argv[where + 1], [*argv[:where], *argv[where + 2 :]]
 
 
 def _check_output(path: str, experiment: Experiment) -> None:
@@ -52,11 +63,16 @@ def listed(table: FactorTable, experiment: Experiment) -> tuple[np.ndarray, np.n
 
     nanoBragg takes what is not listed for default_F, also what a space group forbids.
     """
-    values = table.values[0]
+    values, provenance, dmin = table.values[0], table.provenance, experiment.sampling.dmin_angstrom
     box = Box(table.first, values.shape)
     chosen = values > 0.0
-    if table.provenance is not None and experiment.structure_factors.default_f > 0.0:
-        chosen |= spacings(box, table.provenance.cell) >= table.provenance.dmin_angstrom
+    cell = experiment.crystal.cell if provenance is None else provenance.cell
+    if provenance is not None and experiment.structure_factors.default_f > 0.0:
+        chosen |= spacings(box, provenance.cell) >= provenance.dmin_angstrom
+    if dmin and experiment.structure_factors.coordinate_file is None:
+        if cell is None:
+            raise UsageError(f"-dmin {dmin:g}: no unit cell, by which spacings go: give -cell")
+        chosen &= spacings(box, cell) >= dmin
     return box.indices_where(chosen), values[chosen]
 
 
@@ -70,5 +86,5 @@ def _parser() -> Parser:
         usage="nbnumba hkl [FILE] -o LIST [OPTION ...]",
         epilog="examples:\n  nbnumba hkl data.mtz -labels FP -o P1.hkl\n  nbnumba hkl -pdb model.pdb -dmin 2 -o P1.hkl",
     )
-    parser.add_argument("-o", "--o", required=True, metavar="LIST", help="the list to be written")
+    parser.add_argument("-o", required=True, metavar="LIST", help="the list to be written")
     return parser

@@ -65,6 +65,13 @@ def sources_of(
 ) -> Sources:
     """The sources of a list, or of the beam's divergence and spectrum."""
     if inputs.sources is not None:
+        beam = experiment.beam
+        if beam.horizontal_divergence_sigma_mrad is not None or beam.vertical_divergence_sigma_mrad is not None:
+            warnings.warn(
+                "-hdiv_sigma and -vdiv_sigma change nothing beside a list of sources, which has weights of its own",
+                NbnumbaWarning,
+                stacklevel=3,
+            )
         weighted = not quirks.source_weights_ignored
         return listed_sources(inputs.sources, lab.beam, wavelength, weighted)
     sources = beam_sources(experiment.beam, lab.beam, lab.polarization, wavelength, spectrum)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import UsageError
+from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Cell, Experiment
 from ..experiment.quirks import Quirks
 from ..formats.reflections import Reflections
@@ -77,7 +78,10 @@ def factor_table(
             )
         return constant_factors(float(factors.default_f))
     if isinstance(source, (ListOfP1, Reflections, FactorTable)):
-        return table_of_reflections(experiment, source, lambda: lattice.cell)
+        table = table_of_reflections(experiment, source, lambda: lattice.cell)
+        if table.outside == 0.0 and not table.values.any():
+            warnings.warn("every F is 0: the crystal scatters nothing", NbnumbaWarning, stacklevel=3)
+        return table
     if not dmin:
         dmin = min(edge_resolution(detector, sources.incident, sources.wavelength_angstrom) for detector in detectors)
         dmin = _stepped(dmin)

@@ -13,7 +13,7 @@ from ..experiment.field import declared
 from ..experiment.quirks import Quirks
 from ..formats.matrix import MosflmMatrix
 from ..kernels.equations.vectors import length
-from ..kernels.plan import Plan
+from ..kernels.plan import FactorsPlan, Plan
 from ..units import ELECTRON_RADIUS_SQR_M2
 from .blocks import spot_scale
 from .crystal import crystal_plan, oriented_lattice
@@ -94,9 +94,13 @@ def _as_crystal(crystal: Crystal, lattice: FurtherLattice) -> Crystal:
 
 
 def oriented_lattices(
-    experiment: Experiment, inputs: Inputs, wavelength: float, quirks: Quirks
+    experiment: Experiment, inputs: Inputs, given_cell: Cell | None, wavelength: float, quirks: Quirks
 ) -> tuple[OneOfSeveral, ...]:
-    """Every lattice as it lies at φ = 0, the crystal's own first."""
+    """Every lattice as it lies at φ = 0, the crystal's own first.
+
+    Beside a cell that is given, as beside ``-cell``, a matrix gives directions alone; beside that of a file of F it
+    gives all.
+    """
     if experiment.crystal.lattices is None:
         lattice = oriented_lattice(experiment, inputs, wavelength, quirks)
         return (OneOfSeveral(experiment, inputs, lattice, *mosaicity(experiment.crystal), 1.0),)
@@ -110,7 +114,10 @@ def oriented_lattices(
         lattice = oriented_lattice(alone, files, wavelength, quirks)
         return OneOfSeveral(alone, files, lattice, *mosaicity(crystal), weight)
 
-    return tuple(map(oriented, crystals(experiment.crystal), matrices, weights))
+    own, *others = crystals(experiment.crystal)
+    of_matrix = [with_right_values(one, cell=given_cell) for one in others]
+    chosen = [b if _has_matrix(said) else a for a, b, said in zip(others, of_matrix, further, strict=True)]
+    return tuple(map(oriented, (own, *chosen), matrices, weights))
 
 
 def check_cells(several: Sequence[OneOfSeveral], cell: Cell | None, wavelength: float) -> None:
@@ -135,7 +142,7 @@ def widest(lattices: Sequence[Lattice]) -> Lattice:
 
 
 def further_plans(
-    one: OneOfSeveral, scan: PhiSampling, plans: Sequence[Plan], fluence: float, quirks: Quirks
+    one: OneOfSeveral, scan: PhiSampling, plans: Sequence[Plan], factors: FactorsPlan, fluence: float, quirks: Quirks
 ) -> FurtherPlans:
     """The plans of a further lattice, made of those of the crystal's own."""
     crystal, lattice, first = one.experiment.crystal, one.lattice, plans[0]
@@ -144,6 +151,7 @@ def further_plans(
     blocks = spot_scale(crystal, one.experiment.beam, lattice)
     own = first._replace(
         crystal=crystal_plan(crystal, lattice, first.crystal.spindle, scan, domains, quirks),
+        factors=factors,
         background=first.background._replace(scale=0.0),
         photons_per_sample=ELECTRON_RADIUS_SQR_M2 * fluence / steps * blocks * one.weight,
     )

@@ -6,11 +6,11 @@ import numpy as np
 
 from ..arrays import HoldsArrays
 from ..errors import UsageError
-from ..experiment import Experiment, with_right_values
+from ..experiment import Experiment, Sampling, with_right_values
 from ..experiment.quirks import Quirks, quirks_of
 from ..kernels.plan import Plan
 from ..structure_factors.table import FactorTable
-from ..units import ELECTRON_RADIUS_SQR_M2, metres_from_angstrom
+from ..units import ELECTRON_RADIUS_SQR_M2, angstrom_from_ev, metres_from_angstrom
 from .anomalous import Dispersion
 from .background import background_plan
 from .beam import central_wavelength, check_polarization, fluence, sources_of, sources_plan
@@ -101,8 +101,10 @@ class Resolved(HoldsArrays):
     @property
     def edge_angstrom(self) -> float:
         """Smallest spacing whose scattering meets the detector, of the central wavelength and direction."""
-        beam, wavelength = np.array([self.panels[0].beam]), np.array([self.wavelength_angstrom])
-        return min(edge_resolution(plan.detector, beam, wavelength) for plan in self.plans)
+        spectrum, wavelength = self.sources.spectrum, self.wavelength_angstrom
+        central = wavelength if spectrum is None else angstrom_from_ev(spectrum.mean_ev)
+        beam = np.array([self.panels[0].beam])
+        return min(edge_resolution(plan.detector, beam, np.array([central])) for plan in self.plans)
 
     @property
     def summary(self) -> str:
@@ -132,6 +134,19 @@ def _checked(given: Experiment, inputs: Inputs, quirks: Quirks, seed: int) -> Ex
     return experiment
 
 
+def _which_factors_count_where(sampling: Sampling, quirks: Quirks) -> dict[str, int]:
+    """Switches of a plan: which factors a sample has of its own, and what the reference makes of them."""
+    any_oversampled = sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega
+    return {
+        "oversample_thick": int(sampling.oversample_thick),
+        "oversample_polar": int(sampling.oversample_polar),
+        "oversample_omega": int(sampling.oversample_omega),
+        "running_product": int(quirks.factors_multiply_sum and any_oversampled),
+        "last_capture": int(quirks.layers_overfill_sensor),
+        "polar_of_skipped": int(not quirks.skipped_pixels_unpolarized),
+    }
+
+
 def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     """Check an experiment and turn it into SI.
 
@@ -159,45 +174,43 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
 
     experiment = with_cell_of_factors(experiment, inputs)
     beam, crystal, sampling = experiment.beam, experiment.crystal, experiment.sampling
-    several = oriented_lattices(experiment, inputs, wavelength, quirks)
+    several = oriented_lattices(experiment, inputs, given.crystal.cell, wavelength, quirks)
     lattices = [one.lattice for one in several]
     lattice = lattices[0]
     sources = sources_of(experiment, inputs, lab, wavelength, spectrum, quirks)
     detectors = detector_plans(experiment.detector, panels, inputs, quirks)
-    between = any(is_interpolated(one.experiment, one.lattice, quirks) for one in several)
+    between = [is_interpolated(one.experiment, one.lattice, quirks) for one in several]
     check_cells(several, cell_of(inputs.factors), wavelength)
     dispersion = dispersion_in(experiment, inputs, sources)
-    table = factor_table(experiment, inputs.factors, detectors, sources, dispersion, widest(lattices), between)
+    table = factor_table(experiment, inputs.factors, detectors, sources, dispersion, widest(lattices), any(between))
     orientations = len(scan.phi_rad) * sum(one.domains for one in several)
     check_memory(stack_shape(panels), masked, table.values.shape, orientations, len(several))
     domains = mosaic_rotations(several[0].spread_deg, several[0].domains, crystal.mosaic_seed)
-    recommended = max(recommended_oversample(one, wavelength, panel, quirks) for one in lattices for panel in panels)
+    finest = wavelength if spectrum is None else float(spectrum.wavelength_angstrom.min())
+    recommended = max(recommended_oversample(one, finest, panel, quirks) for one in lattices for panel in panels)
     oversample = chosen_oversample(sampling.oversample, recommended)
     photons, blocks = fluence(beam), spot_scale(crystal, beam, lattice)
     steps = samples_of_a_pixel(len(sources.weight), len(scan.phi_rad), len(domains), oversample)
-    any_oversampled = sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega
     plan = Plan(
         detector=detectors[0],
         sources=sources_plan(sources, len(table.values)),
         crystal=crystal_plan(crystal, lattice, lab.spindle, scan, domains, quirks),
-        factors=factors_plan(table, between, quirks),
+        factors=factors_plan(table, between[0], quirks),
         background=background_plan(experiment, inputs, photons, quirks, blocks),
         photons_per_sample=ELECTRON_RADIUS_SQR_M2 * photons / steps * blocks,
         oversample=oversample,
-        oversample_thick=int(sampling.oversample_thick),
-        oversample_polar=int(sampling.oversample_polar),
-        oversample_omega=int(sampling.oversample_omega),
         kahn=float(beam.kahn_factor),
         polarization_axis=lab.polarization,
         polarization_correction=int(beam.polarization_correction),
         dmin=metres_from_angstrom(sampling.dmin_angstrom),
-        running_product=int(quirks.factors_multiply_sum and any_oversampled),
-        last_capture=int(quirks.layers_overfill_sensor),
-        polar_of_skipped=int(not quirks.skipped_pixels_unpolarized),
+        **_which_factors_count_where(sampling, quirks),
     )
     check_polarization(plan)
     plans = tuple(plan._replace(detector=detector) for detector in detectors)
-    further = tuple(further_plans(one, scan, plans, photons, quirks) for one in several[1:])
+    further = tuple(
+        further_plans(one, scan, plans, factors_plan(table, is_between, quirks), photons, quirks)
+        for one, is_between in zip(several[1:], between[1:], strict=True)
+    )
     for one in several:
         warn_of_blind_spots(one.experiment, one.lattice, sources, plans)
     labels = labels_met(Case(given, experiment, inputs, lab, plan))

@@ -150,13 +150,14 @@ def _shares(grid: list[Angles], horizontal_rad: float | None, vertical_rad: floa
     for axis, sigma, name in ((0, horizontal_rad, "h"), (1, vertical_rad, "v")):
         if sigma is None:
             continue
-        angles = np.array(grid)[:, axis]
-        shares *= np.exp(-0.5 * (angles / sigma) ** 2)
+        of_axis = np.exp(-0.5 * (np.array(grid)[:, axis] / sigma) ** 2)
+        shares *= of_axis
         if not shares.any():
             text = f"-{name}div_sigma leaves no photons in any direction: give more, or a narrower -{name}divrange"
             raise UsageError(text)
-        if np.ptp(angles) == 0.0:
-            text = f"-{name}div_sigma changes nothing without a range of directions: give -{name}divrange"
+        if np.ptp(of_axis) <= 1e-12 * of_axis.max():
+            text = f"-{name}div_sigma changes nothing: no direction is nearer to the middle than another; "
+            text += f"give -{name}divrange and three -{name}divsteps or more"
             warnings.warn(text, NbnumbaWarning, stacklevel=5)
     return shares
 

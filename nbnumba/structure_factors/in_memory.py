@@ -46,6 +46,7 @@ def _indices(hkl: Any) -> NDArray[np.int32]:
     given = np.asarray(hkl)
     if given.ndim != 2 or given.shape[1] != 3 or given.shape[0] == 0 or given.dtype.kind not in "iuf":
         raise UsageError(f"hkl: give an array of whole numbers of shape (n, 3), not one of {given.shape}")
+    given = given.astype(np.float64)
     indices = np.rint(given)
     if not ((indices == given) & (np.abs(indices) <= LARGEST_INDEX)).all():
         wrong = given[(~np.isfinite(given) | (indices != given)).any(axis=1)]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import HoldsArrays
-from ..errors import InputFileError, NbnumbaWarning, ResourceError
+from ..errors import InputFileError, NbnumbaWarning, ResourceError, UsageError
 from ..formats.dump import read_dump
 from ..formats.files import Path, read_text, read_unpacked
 from ..formats.hkl import LIST, hkl_of
@@ -66,10 +66,13 @@ class Scaling(NamedTuple):
 
     def of(self, hkl: NDArray[np.integer], f: NDArray[np.float64]) -> NDArray[np.float64]:
         """F as they count."""
-        if self.scale != 1.0:
-            f = f * self.scale
-        if self.cell is not None:
-            f = f * damping(hkl, self.cell, self.b_add)
+        with np.errstate(over="ignore"):
+            if self.scale != 1.0:
+                f = f * self.scale
+            if self.cell is not None:
+                f = f * damping(hkl, self.cell, self.b_add)
+        if not np.isfinite(f).all():
+            raise UsageError(f"-scale_F {self.scale:g} and -B_add {self.b_add:g} make F infinite: give less, or more B")
         return f
 
 
@@ -152,9 +155,18 @@ def expanded_factors(given: Reflections, cell: Cell, default_f: float, scaling: 
     InputFileError
         No space group.
     """
+    import gemmi
+
     from .expansion import expand, group_of
 
     group = group_of(given)
+    if not gemmi.UnitCell(*cell).is_compatible_with_spacegroup(group):
+        warnings.warn(
+            f"{given.name}: its cell {' '.join(f'{constant:g}' for constant in cell)} has not the symmetry of "
+            f"{group.xhm()}, by which its reflections are expanded",
+            NbnumbaWarning,
+            stacklevel=4,
+        )
     expanded = expand(given.hkl, given.f, given.f_minus, group, cell)
     f, box = expanded.amplitudes, expanded.box
     unknown = np.isnan(f)
