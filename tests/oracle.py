@@ -649,12 +649,15 @@ def lattice_factor(crystal: Crystal, lattice: Lattice, delta: Array) -> Array:
     raise NotImplementedError(crystal.shape)
 
 
-def oversampling(experiment: Experiment, g: Geometry, lattice: Lattice) -> int:
-    """Auto oversample: ceil(3·L/(λ0·distance/pixel)), at least 1."""
+def oversampling(experiment: Experiment, folder: Path, g: Geometry, lattice: Lattice) -> int:
+    """Auto oversample: ceil(3·L/(λ0·distance/pixel)), at least 1; λ0 is the shortest of a spectrum with photons."""
     if experiment.sampling.oversample:
         return experiment.sampling.oversample
+    wavelength, beam = experiment.beam.wavelength_angstrom or 1.0, experiment.beam
+    if beam.spectrum or beam.spectrum_file:
+        wavelength = min(colour for colour, photons in spectrum_of(beam, folder, wavelength) if photons > 0)
     longest = max(lattice.cells * np.linalg.norm(lattice.real, axis=1))
-    return max(1, math.ceil(3 * longest / ((experiment.beam.wavelength_angstrom or 1.0) * g.distance / g.pixel)))
+    return max(1, math.ceil(3 * longest / (wavelength * g.distance / g.pixel)))
 
 
 # Pixel value -------------------------------------------------------------------------------------------------------
@@ -743,7 +746,7 @@ def pixel_values(experiment: Experiment, folder: Path, g: Geometry, fast_index: 
         for cell in rotated_cells(experiment, g.u, lattice.real)
         for domain in mosaic_rotations(experiment.crystal)
     ]
-    v = oversampling(experiment, g, lattice)
+    v = oversampling(experiment, folder, g, lattice)
     steps = len(sources) * len(orientations) * v**2
 
     pixels = len(fast_index)
