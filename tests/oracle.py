@@ -422,14 +422,17 @@ def resolve_steps(count: int | None, span: float | None, step: float | None) -> 
 
 
 def spectrum_of(beam: Beam, folder: Path, wavelength: float) -> list[tuple[float, float]]:
-    """Wavelengths in Å and their photons: of two columns (Å below 100, else eV), else across the dispersion."""
+    """Wavelengths in Å and their photons: of two columns (Å below 100, else eV), else across the dispersion.
+
+    A row without photons is no source.
+    """
     rows = list(beam.spectrum or ())
     if beam.spectrum_file is not None:
         lines = (folder / beam.spectrum_file).read_text().splitlines()
         rows = [(float(a), float(b)) for a, b in (re.split(r"[\s,;]+", line.strip())[:2] for line in lines)]
     if rows:
         in_angstrom = np.median([row[0] for row in rows]) < 100
-        return [(first if in_angstrom else 12398.42 / first, photons) for first, photons in rows]
+        return [(first if in_angstrom else 12398.42 / first, photons) for first, photons in rows if photons > 0]
     colours, dispersion, step = resolve_steps(beam.dispersion_steps, beam.dispersion_percent / 100, None)
     return [(wavelength * (1 + step * k - dispersion / 2), 1.0) for k in range(colours)]
 
@@ -650,12 +653,12 @@ def lattice_factor(crystal: Crystal, lattice: Lattice, delta: Array) -> Array:
 
 
 def oversampling(experiment: Experiment, folder: Path, g: Geometry, lattice: Lattice) -> int:
-    """Auto oversample: ceil(3·L/(λ0·distance/pixel)), at least 1; λ0 is the shortest of a spectrum with photons."""
+    """Auto oversample: ceil(3·L/(λ0·distance/pixel)), at least 1; λ0 is the shortest of a spectrum."""
     if experiment.sampling.oversample:
         return experiment.sampling.oversample
     wavelength, beam = experiment.beam.wavelength_angstrom or 1.0, experiment.beam
     if beam.spectrum or beam.spectrum_file:
-        wavelength = min(colour for colour, photons in spectrum_of(beam, folder, wavelength) if photons > 0)
+        wavelength = min(colour for colour, _ in spectrum_of(beam, folder, wavelength))
     longest = max(lattice.cells * np.linalg.norm(lattice.real, axis=1))
     return max(1, math.ceil(3 * longest / (wavelength * g.distance / g.pixel)))
 
