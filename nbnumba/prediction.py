@@ -226,7 +226,7 @@ def central_beam(resolved: Resolved) -> tuple[Vector, float]:
     """Mean direction and wavelength (Å) of the sources."""
     sources = resolved.sources
     x, y, z = (sources.weight @ sources.incident).tolist()
-    return unit((x, y, z)), float(np.average(sources.wavelength_angstrom, weights=sources.weight))
+    return unit((x, y, z)), sources.mean_angstrom
 
 
 def _cell_at(resolved: Resolved, phi_deg: float | None) -> Array:

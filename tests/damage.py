@@ -173,16 +173,12 @@ SUITE_CASE = {"name": "a", "args": [*CRYSTAL, *DETECTOR, *QUICK], "tags": ["geom
 
 def _mtz() -> Any:
     import gemmi
+    from models import mtz_of
 
-    mtz = gemmi.Mtz(with_base=True)
-    mtz.spacegroup = gemmi.SpaceGroup("P 21 21 21")
-    mtz.set_cell_for_all(gemmi.UnitCell(31, 35, 41, 90, 90, 90))
-    mtz.add_dataset("set")
-    for label, kind in (("FP", "F"), ("SIGFP", "Q"), ("F(+)", "G"), ("F(-)", "G")):
-        mtz.add_column(label, kind)
-    hkl = gemmi.make_miller_array(mtz.cell, mtz.spacegroup, 14.0, unique=True)
-    mtz.set_data(np.column_stack([hkl, *(hkl.sum(axis=1) + n for n in range(4))]).astype(np.float32))
-    return mtz
+    group, cell = gemmi.SpaceGroup("P 21 21 21"), gemmi.UnitCell(31, 35, 41, 90, 90, 90)
+    hkl = gemmi.make_miller_array(cell, group, 14.0, unique=True)
+    named = ("FP", "F"), ("SIGFP", "Q"), ("F(+)", "G"), ("F(-)", "G")
+    return mtz_of(hkl, ((*name, hkl.sum(axis=1) + n) for n, name in enumerate(named)), group, cell)
 
 
 @cache

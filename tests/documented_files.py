@@ -8,7 +8,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 from damage import examples
-from models import LYSOZYME, calculated
+from models import LYSOZYME, calculated, mtz_of
 
 DMIN = 4.0
 QUARTZ = """\
@@ -99,15 +99,8 @@ def _mtz(
     cell: gemmi.UnitCell, group: gemmi.SpaceGroup, hkl: np.ndarray, f: np.ndarray, further: dict[str, str] | None = None
 ) -> gemmi.Mtz:
     """Observed F of all but a few reflections, those of the mates, intensities; further columns of 1."""
-    mtz = gemmi.Mtz(with_base=True)
-    mtz.spacegroup = group
-    mtz.set_cell_for_all(cell)
-    mtz.add_dataset("native")
     known = np.where(np.arange(len(f)) % (len(f) // 10) == 0, np.nan, f)
     columns = {"FP": "F", "SIGFP": "Q", "F(+)": "G", "F(-)": "G", "IMEAN": "J", "SIGIMEAN": "Q", **(further or {})}
-    for label, kind in columns.items():
-        mtz.add_column(label, kind)
     ones = np.ones(len(f))
     values = [known, ones, 1.02 * known, 0.98 * known, known**2, ones, *(ones for _ in further or ())]
-    mtz.set_data(np.column_stack([hkl, *values]).astype(np.float32))
-    return mtz
+    return mtz_of(hkl, ((*named, column) for named, column in zip(columns.items(), values, strict=True)), group, cell)

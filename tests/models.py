@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -20,6 +20,21 @@ Factors = dict[tuple[int, ...], float]
 def calculated(path: Path = LYSOZYME, dmin: float = 4.0, solvent: bool = False) -> Factors:
     hkl, amplitudes, _ = structure_factors_from_coordinates(path, dmin, solvent, K_SOL, B_SOL)
     return dict(zip(map(tuple, hkl.tolist()), amplitudes.tolist(), strict=True))
+
+
+def mtz_of(
+    hkl: np.ndarray, columns: Iterable[tuple[str, str, np.ndarray]], group: gemmi.SpaceGroup, cell: gemmi.UnitCell
+) -> gemmi.Mtz:
+    """Of columns by label, type and values, float32 as in every file."""
+    columns = tuple(columns)
+    mtz = gemmi.Mtz(with_base=True)
+    mtz.spacegroup = group
+    mtz.set_cell_for_all(cell)
+    mtz.add_dataset("crystal")
+    for label, kind, _ in columns:
+        mtz.add_column(label, kind)
+    mtz.set_data(np.column_stack([hkl, *(values for _, _, values in columns)]).astype(np.float32))
+    return mtz
 
 
 def cryst1(*edges: float, symbol: str = "P 1") -> str:

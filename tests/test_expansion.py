@@ -9,6 +9,7 @@ import gemmi
 import numpy as np
 import numpy.typing as npt
 import pytest
+from models import mtz_of
 
 from nbnumba import Experiment, InputFileError, NbnumbaWarning, UsageError, changed
 from nbnumba.cli import main
@@ -67,14 +68,8 @@ def atoms(group: str, seed: int = 1) -> Atoms:
 
 
 def written_mtz(path: Path, structure: Atoms, columns: dict[str, tuple[str, Array]], hkl: Array) -> str:
-    mtz = gemmi.Mtz(with_base=True)
-    mtz.spacegroup = structure.group
-    mtz.set_cell_for_all(gemmi.UnitCell(*structure.cell))
-    mtz.add_dataset("crystal")
-    for label, (kind, _) in columns.items():
-        mtz.add_column(label, kind)
-    mtz.set_data(np.column_stack([hkl, *(values for _, values in columns.values())]).astype(np.float32))
-    mtz.write_to_file(str(path))
+    listed = ((label, kind, values) for label, (kind, values) in columns.items())
+    mtz_of(hkl, listed, structure.group, gemmi.UnitCell(*structure.cell)).write_to_file(str(path))
     return str(path)
 
 

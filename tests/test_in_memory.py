@@ -10,6 +10,7 @@ from typing import Any
 import gemmi
 import numpy as np
 import pytest
+from models import mtz_of
 
 from nbnumba import (
     Experiment,
@@ -401,13 +402,8 @@ def test_a_series_makes_a_table_of_reflections_in_memory_once() -> None:
 
 
 def test_a_gemmi_mtz_is_its_file(tmp_path: Path) -> None:
-    mtz = gemmi.Mtz(with_base=True)
-    mtz.spacegroup = gemmi.SpaceGroup("P 21 21 21")
-    mtz.set_cell_for_all(gemmi.UnitCell(*CELL))
-    mtz.add_dataset("crystal")
-    mtz.add_column("F(+)", "G")
-    mtz.add_column("F(-)", "G")
-    mtz.set_data(np.column_stack([HKL, F, [11.0, 22.0, 33.0]]).astype(np.float32))
+    columns = ("F(+)", "G", F), ("F(-)", "G", [11.0, 22.0, 33.0])
+    mtz = mtz_of(HKL, columns, gemmi.SpaceGroup("P 21 21 21"), gemmi.UnitCell(*CELL))
     path = tmp_path / "data.mtz"
     mtz.write_to_file(str(path))
     still = changed(OBLIQUE, crystal={"cell": None})

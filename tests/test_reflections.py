@@ -17,13 +17,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models import mtz_of
 
 from nbnumba.errors import InputFileError, NbnumbaError
 from nbnumba.formats.crystfel import GROUPS, space_group_of
+from nbnumba.formats.files import Path as FilePath
+from nbnumba.formats.files import read_unpacked
 from nbnumba.formats.hkl import hkl_of
 from nbnumba.formats.merging import merged
 from nbnumba.formats.observations import Observations
-from nbnumba.formats.reflections import Reflections, read_reflections, reflections_of
+from nbnumba.formats.reflections import WHAT, Reflections, reflections_of
 
 CELL = (20.0, 21.0, 22.0, 90.0, 90.0, 90.0)
 GROUP = "P 21 21 21"
@@ -45,18 +48,15 @@ def amplitude(hkl: np.ndarray) -> np.ndarray:
 
 
 def mtz(hkl: np.ndarray, columns: Columns, group: str = GROUP, cell: tuple[float, ...] = CELL) -> gemmi.Mtz:
-    made = gemmi.Mtz(with_base=True)
-    made.spacegroup = gemmi.SpaceGroup(group)
-    made.set_cell_for_all(gemmi.UnitCell(*cell))
-    made.add_dataset("set")
-    for label, kind, _ in columns:
-        made.add_column(label, kind)
-    made.set_data(np.column_stack([hkl, *(values for _, _, values in columns)]).astype(np.float32))
-    return made
+    return mtz_of(hkl, columns, gemmi.SpaceGroup(group), gemmi.UnitCell(*cell))
+
+
+def read_reflections(path: FilePath, **given: object) -> Reflections | None:
+    return reflections_of(path, read_unpacked(path, WHAT), **given)  # type: ignore[arg-type]
 
 
 def read(name: str, **given: object) -> Reflections:
-    found = read_reflections(name, **given)  # type: ignore[arg-type]
+    found = read_reflections(name, **given)
     assert found is not None
     return found
 
@@ -72,7 +72,7 @@ def by_index(found: Reflections) -> dict[tuple[int, ...], float]:
 
 def refused(name: str, **given: object) -> str:
     with pytest.raises(InputFileError) as raised:
-        read_reflections(name, **given)  # type: ignore[arg-type]
+        read_reflections(name, **given)
     text = str(raised.value)
     assert text.startswith(name)
     assert "\n" not in text

@@ -7,6 +7,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
+from models import mtz_of
 
 from nbnumba import Experiment, simulate
 from nbnumba.cli import main
@@ -29,17 +30,13 @@ def photons(line: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def mtz(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """F(+) and F(-) of lysozyme as a refinement program writes them: float32, of the asymmetric unit, with F(0 0 0)."""
+    """F of lysozyme as a refinement program writes them: float32, of the asymmetric unit, with F(0 0 0)."""
     model = model_of(LYSOZYME, None)
     hkl, f = structure_factors(model, 2.5, True, 0.35, 46.0)
-    table = gemmi.Mtz(with_base=True)
-    table.spacegroup = gemmi.find_spacegroup_by_name(model.space_group)
-    table.set_cell_for_all(model.structure.cell)
-    table.add_dataset("lysozyme")
-    table.add_column("FC", "F")
-    asu = gemmi.ReciprocalAsu(table.spacegroup)
+    group = gemmi.find_spacegroup_by_name(model.space_group)
+    asu = gemmi.ReciprocalAsu(group)
     unique = np.array([asu.is_in(index) for index in hkl.tolist()])
-    table.set_data(np.column_stack([hkl, f])[unique].astype(np.float32))
+    table = mtz_of(hkl[unique], [("FC", "F", f[unique])], group, model.structure.cell)
     path = tmp_path_factory.mktemp("mtz") / "lysozyme.mtz"
     table.write_to_file(str(path))
     return path

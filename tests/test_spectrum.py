@@ -22,7 +22,7 @@ from nbnumba.cli import main
 from nbnumba.description import described
 from nbnumba.formats import spectrum as file_of_spectra
 from nbnumba.formats.arrays import read_arrays
-from nbnumba.formats.spectrum import Spectrum, read_spectrum
+from nbnumba.formats.spectrum import Spectrum, read_spectra
 from nbnumba.seeds import SPECTRUM, spawned_seed, uniform_deviates
 from nbnumba.setup.generated_spectra import complex_noise, pink_spectrum, sase_spectrum
 from nbnumba.setup.inputs import read_inputs
@@ -45,6 +45,10 @@ def _among_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def put(name: str, content: str | bytes) -> str:
     Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
     return name
+
+
+def read_spectrum(path: str, number: int = 0) -> Spectrum:
+    return read_spectra(path).numbered(number)
 
 
 def resolved(options: str) -> Resolved:

@@ -16,6 +16,7 @@ from ..structure_factors.box import Box, spacings
 from ..structure_factors.table import FactorTable
 from .base import Parser
 from .report import provenance_lines
+from .simulate import input_files
 
 
 def main(argv: list[str]) -> int:
@@ -25,12 +26,14 @@ def main(argv: list[str]) -> int:
         words.insert(0, "-hkl")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", NbnumbaWarning)
-        experiment = parse(words).experiment
-        _check_output(path, experiment)
-        table = factors_without_image(experiment)
+        command = parse(words)
+        if os.path.realpath(path) in map(os.path.realpath, input_files(command)):
+            raise UsageError(f"-o {path} is an input file too: give another name")
+        check_writable(path)
+        table = factors_without_image(command.experiment)
         for warning in caught:
             print(f"nbnumba hkl: warning: {warning.message}", file=sys.stderr)
-    hkl, f = listed(table, experiment)
+    hkl, f = listed(table, command.experiment)
     if not len(hkl):
         raise UsageError("no reflection has an F above 0: there is nothing to write")
     write_hkl(path, hkl, f)
@@ -47,15 +50,6 @@ def _output(argv: list[str]) -> tuple[str, list[str]]:
     if where + 1 >= len(argv):
         parser.error("-o LIST is needed: the list to be written")
     return argv[where + 1], [*argv[:where], *argv[where + 2 :]]
-
-
-def _check_output(path: str, experiment: Experiment) -> None:
-    """Refuse, before the work, a list that cannot be written or would take the place of what it is made of."""
-    factors = experiment.structure_factors
-    sources = [factors.hkl_file, factors.coordinate_file, *factors.curve_files.values()]
-    if os.path.realpath(path) in {os.path.realpath(source) for source in sources if source is not None}:
-        raise UsageError(f"-o {path} is an input file too: give another name")
-    check_writable(path)
 
 
 def listed(table: FactorTable, experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:

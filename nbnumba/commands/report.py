@@ -7,13 +7,12 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
-
 from ..experiment import Experiment, changed
 from ..experiment.presets import preset_of
 from ..experiment.quirks import LABELS
 from ..formats.spectrum import Spectrum
 from ..image import Image
+from ..setup.lattice import Lattice
 from ..setup.panels import PlacedPanel
 from ..setup.resolve import Resolved
 from ..statistics import Statistics
@@ -197,11 +196,10 @@ def _has_gaps(preset: str | None, panel: PlacedPanel) -> bool:
 
 def _crystal_lines(resolved: Resolved) -> list[str]:
     lattice, crystal = resolved.lattice, resolved.experiment.crystal
-    missets = " ".join(f"{angle * RTD:.6f}" for angle in lattice.misset_rad)
     return [
         f"cell {_numbers(lattice.cell)} (Å, degrees), volume {lattice.volume:.6g} Å³",
         f"reciprocal cell {_numbers(lattice.reciprocal_cell)} (1/Å, degrees)",
-        f"misset {missets} degrees about x, y, z{_drawn(resolved)}",
+        f"{_misset(lattice)}{_drawn(resolved)}",
         f"{' x '.join(map(str, lattice.cells))} unit cells, {crystal.shape}{_blocks(resolved)}",
     ]
 
@@ -236,9 +234,8 @@ def _anomalous_lines(resolved: Resolved) -> list[str]:
 def _channels(resolved: Resolved) -> list[float]:
     """The wavelengths at which F were calculated, in Å."""
     sources = resolved.sources
-    if len(resolved.table.values) > 1:
-        return [float(wavelength) for wavelength in sources.wavelengths()[0]]
-    return [float(np.average(sources.wavelength_angstrom, weights=sources.weight))]
+    several: list[float] = sources.wavelengths()[0].tolist()
+    return several if len(resolved.table.values) > 1 else [sources.mean_angstrom]
 
 
 def _dispersion_words(element: str, values: Sequence[complex]) -> str:
@@ -266,14 +263,13 @@ def _lattice_lines(resolved: Resolved) -> Iterator[str]:
     """Those beside the crystal's own, each of which has what is not said as the crystal has it."""
     for one in resolved.lattices:
         file, domains = one.crystal.matrix_file, len(one.plans[0].crystal.domains)
-        missets = " ".join(f"{angle * RTD:.6f}" for angle in one.lattice.misset_rad)
         spread = f" within {one.crystal.mosaic_spread_deg or 0.0:g} degrees" if domains > 1 else ""
         yield (
             f"weight {one.weight:g}, {' x '.join(map(str, one.lattice.cells))} unit cells, "
             f"{_count(domains, 'mosaic domain')}{spread}, {one.spot_scale:.6g} blocks"
         )
         yield f"  cell {_numbers(one.lattice.cell)} (Å, degrees){f', matrix {file}' if file else ''}"
-        yield f"  misset {missets} degrees about x, y, z"
+        yield f"  {_misset(one.lattice)}"
 
 
 def _lattice_values(resolved: Resolved) -> list[dict[str, Any]]:
@@ -300,6 +296,10 @@ def _blocks(resolved: Resolved) -> str:
     size = resolved.experiment.crystal.whole_size_mm
     whole = f" in the beam of a crystal of {' x '.join(f'{edge:g}' for edge in size)} mm" if size else ""
     return f"; {resolved.spot_scale:.6g} such blocks{whole}" if whole or resolved.spot_scale != 1.0 else ""
+
+
+def _misset(lattice: Lattice) -> str:
+    return f"misset {' '.join(f'{angle * RTD:.6f}' for angle in lattice.misset_rad)} degrees about x, y, z"
 
 
 def _drawn(resolved: Resolved) -> str:

@@ -38,7 +38,7 @@ def rows_in(path: Path, content: bytes, reader: Reader, labels: Sequence[str] | 
 
 
 def as_reflections(name: str, rows: Observations, space_group: str | None = None) -> Reflections:
-    """Rows as F of an asymmetric unit; parameters and errors as of :func:`.reflections.read_reflections`."""
+    """Rows as F of an asymmetric unit; parameters and errors as of :func:`.reflections.reflections_of`."""
     group = _group(name, rows, space_group)
     _check_cell(name, rows)
     _check_values(name, rows)

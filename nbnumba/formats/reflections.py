@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..arrays import HoldsArrays
 from ..errors import InputFileError
 from ..experiment import Cell
-from .files import Path, as_text, read_unpacked
+from .files import Path, as_text
 from .recognition import MTZ, SF_CIF, Reader, binary_format, is_free_shelx, text_format
 
 Kind = Literal["any", "mtz", "cif"]
@@ -45,16 +45,22 @@ class Reflections(HoldsArrays):
     """What was chosen, converted or left out, a line each."""
 
 
-def read_reflections(
-    path: Path, kind: Kind = "any", labels: Sequence[str] | None = None, space_group: str | None = None
+def reflections_of(
+    path: Path,
+    content: bytes,
+    kind: Kind = "any",
+    labels: Sequence[str] | None = None,
+    space_group: str | None = None,
 ) -> Reflections | None:
     """The reflections of a file, merged, or None where it is a list of h k l F, all of P 1.
 
     Parameters
     ----------
     path : path
-        MTZ; structure-factor mmCIF or CIF; XDS_ASCII.HKL or INTEGRATE.HKL; a list of SHELX (HKLF 4) or CrystFEL.
-        Gzipped or not, told apart by content.
+        Of the file, for errors.
+    content : bytes
+        Of the file, unpacked: MTZ; structure-factor mmCIF or CIF; XDS_ASCII.HKL or INTEGRATE.HKL; a list of SHELX
+        (HKLF 4) or CrystFEL. A pipe is read once, whichever reader it is for.
     kind : {"any", "mtz", "cif"}
         What it must be; "any": told by content.
     labels : sequence of str, optional
@@ -69,19 +75,8 @@ def read_reflections(
     Raises
     ------
     InputFileError
-        No such file, of another kind, damaged, without reflections or symmetry, or values that cannot be.
+        Of another kind, damaged, without reflections or symmetry, or values that cannot be.
     """
-    return reflections_of(path, read_unpacked(path, WHAT), kind, labels, space_group)
-
-
-def reflections_of(
-    path: Path,
-    content: bytes,
-    kind: Kind = "any",
-    labels: Sequence[str] | None = None,
-    space_group: str | None = None,
-) -> Reflections | None:
-    """As :func:`read_reflections`, of what was read already: a pipe is read once."""
     name = os.fspath(path)
     reader = _reader(path, content, kind)
     if labels and reader not in ("mtz", "cif"):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..arrays import HoldsArrays
 from ..errors import InputFileError, UsageError
-from ..units import EV_ANGSTROM
+from ..units import EV_ANGSTROM, angstrom_from_ev
 from .arrays import read_arrays
 from .files import MOST_SMALL_BYTES, Path, read_text
 from .recognition import text_format
@@ -60,6 +60,11 @@ class Spectrum(HoldsArrays):
         return float(np.average(self.energy_ev, weights=self.weight))
 
     @property
+    def mean_angstrom(self) -> float:
+        """The wavelength of that energy."""
+        return angstrom_from_ev(self.mean_ev)
+
+    @property
     def sd_ev(self) -> float:
         """Standard deviation of their energies."""
         return float(np.sqrt(np.average((self.energy_ev - self.mean_ev) ** 2, weights=self.weight)))
@@ -81,7 +86,15 @@ class Spectra(HoldsArrays):
     """The error of a row of the text that it was read from."""
 
     def numbered(self, number: int) -> Spectrum:
-        """One of them, from 0, without what has no photons; errors as of :func:`read_spectrum`."""
+        """One of them, from 0, without what has no photons.
+
+        Raises
+        ------
+        InputFileError
+            It is none: names line or row.
+        UsageError
+            There is no spectrum of this number.
+        """
         count = len(self.weight)
         if not 0 <= number < count:
             held = "1 spectrum, number 0" if count == 1 else f"{count} spectra, numbers 0 to {count - 1}"
@@ -96,25 +109,6 @@ class Spectra(HoldsArrays):
             raise InputFileError(f"{self.name}: {of_several}{'' if row is None else f'row {row}: '}{reason}")
         which = f", number {number} of {count}" if count > 1 else ""
         return spectrum_of_columns(self.first, weight, self.unit, f"{self.name}{which}, {self.origin}")
-
-
-def read_spectrum(path: Path, number: int = 0) -> Spectrum:
-    """One of the spectra of a file, as :func:`read_spectra`.
-
-    Parameters
-    ----------
-    path : path
-    number : int
-        Which of several, from 0.
-
-    Raises
-    ------
-    InputFileError
-        No spectrum: names line or row.
-    UsageError
-        There is no spectrum of this number.
-    """
-    return read_spectra(path).numbered(number)
 
 
 def read_spectra(path: Path) -> Spectra:

@@ -4,19 +4,15 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Experiment
 from ..formats.dispersion import DispersionCurve
+from ..structure_factors.provider import Dispersion
 from ..units import ev_from_angstrom
 from .sources import Sources
 
 if TYPE_CHECKING:
     from ..formats.coordinates import Model
-
-Dispersion = tuple[tuple[str, tuple[complex, ...]], ...]
-"""Elements, each with f' + i f'' in electrons in every channel, which is a wavelength for which F is calculated."""
 
 HEAVIER_THAN = 20
 """Calcium: the elements beyond it have an edge that diffraction is measured near."""
@@ -64,7 +60,7 @@ def dispersion_of(
             raise UsageError(f"-anomalous {named[0]}: -pdb must name a file of its atoms")
         return ()
     if named is None:
-        return tuple(_likely(model, float(np.average(sources.wavelength_angstrom, weights=sources.weight))))
+        return tuple(_likely(model, sources.mean_angstrom))
     energies = tuple(ev_from_angstrom(wavelength) for wavelength in sources.wavelengths()[0].tolist())
     return tuple(_named(experiment, model, curves, energies))
 

@@ -10,7 +10,7 @@ from ..experiment.quirks import Quirks
 from ..formats.spectrum import Spectrum
 from ..kernels.equations.vectors import cross, length
 from ..kernels.plan import Plan, SourcesPlan
-from ..units import METRES_PER_ANGSTROM, angstrom_from_ev, metres_from_mm
+from ..units import METRES_PER_ANGSTROM, metres_from_mm
 from .inputs import Inputs
 from .panels import PlacedPanel
 from .sources import Sources, beam_sources, listed_sources
@@ -31,7 +31,7 @@ def central_wavelength(beam: Beam, spectrum: Spectrum | None = None) -> float:
     given = beam.wavelength_angstrom
     if spectrum is None:
         return given or DEFAULT_WAVELENGTH_ANGSTROM
-    mean = angstrom_from_ev(spectrum.mean_ev)
+    mean = spectrum.mean_angstrom
     if given is not None and abs(given / mean - 1.0) > MEANS_AGREE:
         warnings.warn(
             f"the wavelength of {given:g} Å (-lambda, -energy or a header) counts for headers and -mat alone: the "

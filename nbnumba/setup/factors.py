@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import NbnumbaWarning, UsageError
-from ..experiment import Cell, Experiment
+from ..experiment import Cell, Experiment, StructureFactors
 from ..experiment.quirks import Quirks
 from ..formats.reflections import Reflections
 from ..kernels.plan import DetectorPlan, FactorsPlan
 from ..structure_factors.provider import (
+    Dispersion,
     FactorSource,
     ListOfP1,
     Scaling,
@@ -25,7 +26,7 @@ from ..structure_factors.provider import (
     with_space_group,
 )
 from ..structure_factors.table import FactorTable, constant_factors
-from .anomalous import Dispersion, dispersion_of
+from .anomalous import dispersion_of
 from .beam import central_wavelength
 from .checks import check_experiment
 from .crystal import has_matrix
@@ -132,7 +133,7 @@ def table_of_reflections(
     cell = cell_of(source)
     if cell is None and (factors.b_add != 0.0 or isinstance(source, Reflections)):
         cell = _rounded(source, crystal_cell())
-    scaling = Scaling(factors.scale_f, factors.b_add, cell if factors.b_add != 0.0 else None)
+    scaling = _scaling(factors, cell)
     if isinstance(source, FactorTable):
         if scaling != Scaling():
             raise UsageError("-scale_F and -B_add beside -dump: the cache holds F as they count; give -hkl")
@@ -146,14 +147,18 @@ def table_of_reflections(
 def table_of_model(experiment: Experiment, model: Model, dmin_angstrom: float, dispersion: Dispersion) -> FactorTable:
     """The table of a model's F to a resolution, with a channel for each wavelength of ``dispersion``."""
     factors = experiment.structure_factors
-    channels = max((len(values) for _, values in dispersion), default=1)
-    h, k, l = (2 * int(edge / dmin_angstrom) + 1 for edge in model.cell[:3])
-    check_channels(channels, (h, k, l))
-    scaling = Scaling(factors.scale_f, factors.b_add, model.cell if factors.b_add != 0.0 else None)
+    if dispersion:
+        h, k, l = (2 * int(edge / dmin_angstrom) + 1 for edge in model.cell[:3])
+        check_channels(len(dispersion[0][1]), (h, k, l))
     return model_factors(
         model, dmin_angstrom, factors.solvent, factors.k_sol, factors.b_sol, factors.default_f,
-        scaling, dispersion,
+        _scaling(factors, model.cell), dispersion,
     )  # fmt: skip
+
+
+def _scaling(factors: StructureFactors, cell: Cell | None) -> Scaling:
+    """Without a B factor no cell decides."""
+    return Scaling(factors.scale_f, factors.b_add, cell if factors.b_add != 0.0 else None)
 
 
 def _rounded(source: ListOfP1 | Reflections | FactorTable, cell: Cell | None) -> Cell:

@@ -9,9 +9,9 @@ from ..errors import UsageError
 from ..experiment import Experiment, Sampling, with_right_values
 from ..experiment.quirks import Quirks, quirks_of
 from ..kernels.plan import Plan
+from ..structure_factors.provider import Dispersion
 from ..structure_factors.table import FactorTable
-from ..units import ELECTRON_RADIUS_SQR_M2, angstrom_from_ev, metres_from_angstrom
-from .anomalous import Dispersion
+from ..units import ELECTRON_RADIUS_SQR_M2, metres_from_angstrom
 from .background import background_plan
 from .beam import central_wavelength, check_polarization, fluence, sources_of, sources_plan
 from .blocks import spot_scale
@@ -102,7 +102,7 @@ class Resolved(HoldsArrays):
     def edge_angstrom(self) -> float:
         """Smallest spacing whose scattering meets the detector, of the central wavelength and direction."""
         spectrum, wavelength = self.sources.spectrum, self.wavelength_angstrom
-        central = wavelength if spectrum is None else angstrom_from_ev(spectrum.mean_ev)
+        central = wavelength if spectrum is None else spectrum.mean_angstrom
         beam = np.array([self.panels[0].beam])
         return min(edge_resolution(plan.detector, beam, np.array([central])) for plan in self.plans)
 

@@ -37,6 +37,11 @@ class Sources(HoldsArrays):
     spectrum: Spectrum | None = None
     """Of which these are the wavelengths, where there is one."""
 
+    @property
+    def mean_angstrom(self) -> float:
+        """Mean wavelength of the photons."""
+        return float(np.average(self.wavelength_angstrom, weights=self.weight))
+
     def wavelengths(self) -> tuple[np.ndarray, np.ndarray]:
         """The different ones in Å, ascending, and which of them each source has."""
         different, number = np.unique(self.wavelength_angstrom, return_inverse=True)

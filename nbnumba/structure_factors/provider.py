@@ -50,7 +50,7 @@ class ListOfP1(HoldsArrays):
 
 
 Dispersion = tuple[tuple[str, tuple[complex, ...]], ...]
-"""Elements, each with f' + i f'' in electrons at each wavelength."""
+"""Elements, each with f' + i f'' in electrons in every channel, which is a wavelength for which F is calculated."""
 FactorSource: TypeAlias = "ListOfP1 | Reflections | Model | FactorTable"
 """What F are from."""
 
