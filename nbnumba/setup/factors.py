@@ -80,7 +80,7 @@ def factor_table(
         return constant_factors(float(factors.default_f))
     if isinstance(source, (ListOfP1, Reflections, FactorTable)):
         table = table_of_reflections(experiment, source, lambda: lattice.cell)
-        if table.outside == 0.0 and not table.values.any():
+        if table.is_dark:
             warnings.warn("every F is 0: the crystal scatters nothing", NbnumbaWarning, stacklevel=3)
         return table
     if not dmin:

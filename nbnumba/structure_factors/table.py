@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -70,6 +71,11 @@ class FactorTable(HoldsArrays):
     """F of every reflection beyond the table."""
     provenance: Provenance | None = None
     """Of reflections that symmetry was applied to."""
+
+    @cached_property
+    def is_dark(self) -> bool:
+        """Whether every F is 0; looked up once, as a table serves many images."""
+        return self.outside == 0.0 and not self.values.any()
 
     @property
     def nbytes(self) -> int:
