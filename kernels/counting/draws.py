@@ -93,7 +93,7 @@ def count_chunk(chunk, mean, pixel, frame, key, out):
     if weak > 0:
         invert(chunk, mean.size, pixel, frame, key)
         for i in range(mean.size):
-            out[i] = chunk.count[i]
+            out[i] = read_back(chunk.count, np.uint32(i))
     else:
         out[:] = 0.0
     if strong == 0:
