@@ -395,6 +395,8 @@ class Noise(Noun):
 
     seed: int | None = None
     """None: drawn from the system's entropy; the run reports it."""
+    frame: int = field(0, NOT_NEGATIVE)
+    """Number of the image among those that share a seed, from 0: each has noise of its own."""
 
 
 @dataclass(frozen=True)

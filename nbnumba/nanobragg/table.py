@@ -11,7 +11,7 @@ from typing import Any
 from ..experiment import Convention
 from ..units import angstrom_from_ev
 from . import lattices
-from .kinds import COUNT_OR_ZERO, DEVICE, ELEMENT, MODE, NAME
+from .kinds import COUNT_OR_ZERO, DEVICE, ELEMENT, FILE, MODE, NAME
 from .option import Option, option
 
 CRYSTAL, FACTORS, BEAM, DETECTOR = "crystal", "structure factors", "beam", "detector"
@@ -287,6 +287,13 @@ OPTIONS: tuple[Option, ...] = (
     option("Q", BACKGROUND, "the same against 4 pi sin(theta)/lambda", "background.amorphous_file",
            sets={"background.amorphous_axis": "Q"}),
 
+    option("o", OUTPUT,
+           "what the detector reads, or with -nonoise what is expected of it, in the format of the suffix: .nxs .cbf "
+           ".img .tif .npy .expt .csv ...; of the files that nanoBragg writes unasked those alone that are named",
+           "outputs.files", kind=FILE, default="none", repeats=True),
+    option("images", OUTPUT,
+           "how many images of a rotation, each beginning where the one before ends; files are numbered, "
+           "image_#####.cbf, or hold all", "run.images", "n"),
     option("floatfile floatimage", OUTPUT, "photons as float32, without a header", "outputs.float_file"),
     option("intfile intimage", OUTPUT, "scaled integers, SMV", "outputs.int_file"),
     option("scale", OUTPUT,
@@ -294,7 +301,8 @@ OPTIONS: tuple[Option, ...] = (
            "outputs.scale", "x", default="0", convert=_none_for_zero),
     option("adc adcoffset", OUTPUT, "count of no photons in -intfile and -noisefile", "readout.adc_offset", "x"),
     option("noisefile noiseimage", OUTPUT, "counts with photon noise, SMV", "outputs.noise_file"),
-    option("nonoise", OUTPUT, "no -noisefile, wherever that stands", sets={"no_noise": True}),
+    option("nonoise", OUTPUT, "no -noisefile, wherever that stands, and no noise in files of -o",
+           sets={"no_noise": True}),
     option("seed", OUTPUT, "seed of the noise", "noise.seed", "n", default="drawn, and reported"),
     option("pgmfile pgmimage", OUTPUT, "gray levels, PGM", "outputs.pgm_file"),
     option("pgmscale", OUTPUT, "gray levels per photon; 0: by the spread of the image", "outputs.pgm_scale", "x",
