@@ -126,6 +126,7 @@ def _checked(given: Experiment, inputs: Inputs, quirks: Quirks, seed: int) -> Ex
     """With what headers and a detector's name give, and a seed; every value looked at by itself."""
     check_panels(given)
     experiment = with_preset(with_headers(given, inputs, quirks))
+    check_panels(experiment)
     if experiment.noise.seed is None:
         experiment = with_right_values(experiment, noise=replace(experiment.noise, seed=seed))
     check_experiment(experiment)
@@ -167,7 +168,8 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     given, quirks = experiment, quirks_of(experiment)
     experiment = _checked(given, inputs, quirks, seed)
     panels, scan = place_panels(experiment), sample_phi(experiment.scan)
-    masked = inputs.mask is not None or experiment.detector.preset is not None
+    found = inputs.found is not None and inputs.found.mask is not None
+    masked = inputs.mask is not None or experiment.detector.preset is not None or found
     spectrum = spectrum_of(experiment.beam, inputs.spectrum, experiment.noise.seed or 0)
     wavelength, lab = central_wavelength(experiment.beam, spectrum), panels[0]
     check_inputs(given, experiment, inputs, lab.beam, wavelength)
