@@ -18,7 +18,7 @@ SECTIONS = {
     "Describing an experiment": (
         "nbnumba",
         "Experiment changed Beam Detector Panel Goniometer Scan Crystal FurtherLattice StructureFactors Background "
-        "Sampling Noise Readout",
+        "Material Sampling Noise Readout",
     ),
     "Images": ("nbnumba", "Image response.chain.NoiseImage statistics.Statistics setup.geometry.Geometry"),
     "Image files": ("nbnumba.formats", "sinks.sink frame.Frame frame.Description frame.PanelGeometry"),

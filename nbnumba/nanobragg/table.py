@@ -10,8 +10,8 @@ from typing import Any
 
 from ..experiment import Convention
 from ..units import angstrom_from_ev
-from . import lattices
-from .kinds import COUNT_OR_ZERO, DEVICE, ELEMENT, FILE, MODE, NAME
+from . import lattices, materials
+from .kinds import COUNT_OR_ZERO, DEVICE, ELEMENT, FILE, MATERIAL, MODE, NAME
 from .option import Option, option
 
 CRYSTAL, FACTORS, BEAM, DETECTOR = "crystal", "structure factors", "beam", "detector"
@@ -286,6 +286,20 @@ OPTIONS: tuple[Option, ...] = (
            sets={"background.amorphous_axis": "4stol"}),
     option("Q", BACKGROUND, "the same against 4 pi sin(theta)/lambda", "background.amorphous_file",
            sets={"background.amorphous_axis": "Q"}),
+    option("background", BACKGROUND,
+           "a material that the beam goes through: water, air, ice, nano-ice, or a file of F in electrons against "
+           "sin(theta)/lambda in 1/Å (4stol=file or Q=file against its multiples), with path in mm, density in g/cm³ and "
+           "molar mass in g/mol, which a file needs",
+           "background.materials", materials.SHOWN, kind=MATERIAL, default="none", convert=materials.material_of,
+           words=materials.words_of, fewest=2, repeats=True),
+    option("background_image", BACKGROUND,
+           "image of photons that are added to each pixel: of the same size, in any format, or float32 without a header",
+           "background.image_file"),
+    option("background_profile", BACKGROUND,
+           "photons per pixel, which are added, against sin(theta)/lambda in 1/Å, as `nbnumba profile` writes them",
+           "background.profile_file", sets={"background.profile_axis": "stol"}),
+    option("background_profile_px", BACKGROUND, "the same against pixels from the beam centre",
+           "background.profile_file", sets={"background.profile_axis": "px"}),
 
     option("o", OUTPUT,
            "what the detector reads, or with -nonoise what is expected of it, in the format of the suffix: .nxs .cbf "

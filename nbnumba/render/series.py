@@ -12,6 +12,7 @@ import numpy as np
 from ..arrays import HoldsArrays
 from ..errors import DeviceError, NbnumbaError, NbnumbaWarning
 from ..kernels.plan import Plan
+from ..setup.added import with_added
 from ..setup.resolve import Resolved
 from .backends import How, may_depend_on_order
 from .cuda import images
@@ -118,7 +119,7 @@ def _on_cards(
                 warnings.warn(OUTSIDE, NbnumbaWarning, stacklevel=4)
             resolved = waiting.popleft()
             assert isinstance(resolved, Resolved)
-            yield Frame(resolved, photons, "cuda")
+            yield Frame(resolved, with_added(photons, resolved.added), "cuda")
         # What is left cannot go in a row with others.
         going_on = bool(waiting)
         if going_on:
