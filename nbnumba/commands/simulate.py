@@ -98,7 +98,7 @@ def run(command: Command) -> int:
             if not command.run.show:
                 _check_outputs(command)
                 for _, path, image_format, options in _asked_for(command.outputs):
-                    image_format.check(path, description, resolved.experiment.readout.adc_offset, **options)
+                    image_format.check(path, description, resolved.experiment.readout.adc_offset or 0.0, **options)
         labels = in_order([*resolved.labels, *command.labels, *_labels_of_header(description)])
         said = _show_warnings(caught, 0)
         if not command.run.quiet:

@@ -52,6 +52,8 @@ Mode = Literal["spec", "c"]
 Convention = Literal["mosflm", "xds", "adxv", "denzo", "dials", "custom"]
 Pivot = Literal["beam", "sample"]
 Shape = Literal["square", "round", "gauss", "tophat"]
+ReadoutKind = Literal["ideal", "counting", "integrating", "switching"]
+PointSpread = Literal["none", "gauss", "fibre"]
 
 
 class Array(Protocol):
