@@ -133,7 +133,7 @@ def check_outputs(command: Command, asked: list[Asked], description: Description
             raise UsageError(f"{other} and {option} are both {path}: give each a file of its own")
         options[os.path.realpath(path)] = option
     for one in asked:
-        one.format.check(one.first(images), description, description.readout.adc_offset, **one.options)
+        one.format.check(one.first(images), description, description.readout.adc_offset or 0.0, **one.options)
 
 
 def cache_to_write(experiment: Experiment) -> str | None:
