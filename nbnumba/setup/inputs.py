@@ -16,6 +16,7 @@ from ..experiment.field import declared
 from ..experiment.presets import preset_of
 from ..experiment.quirks import Quirks
 from ..formats.amorphous import read_amorphous
+from ..formats.bad_pixels import read_bad_pixels
 from ..formats.dispersion import DispersionCurve, read_dispersion
 from ..formats.images.smv import SmvImage, header_value, read_smv
 from ..formats.matrix import MosflmMatrix, read_matrix
@@ -56,6 +57,8 @@ class Inputs(HoldsArrays):
     """f' and f'' by element, of those that have a file of them."""
     amorphous: np.ndarray | None = None
     """Two columns (n, 2): the axis of the file in Å⁻¹, F in electrons."""
+    bad_pixels: np.ndarray | None = None
+    """Panel, fast, slow and what is wrong (n, 4)."""
     mask: SmvImage | None = None
     header: SmvImage | None = None
 
@@ -85,6 +88,7 @@ def read_inputs(experiment: Experiment) -> Inputs:
         spectrum=read(lambda path: _spectra_in(path).numbered(beam.spectrum_number), beam.spectrum_file),
         curves=read_curves(experiment),
         amorphous=read(read_amorphous, experiment.background.amorphous_file),
+        bad_pixels=read(read_bad_pixels, experiment.readout.bad_pixel_file),
         mask=read(read_smv, detector.mask_file) if mask is None else _without_header(mask),
         header=read(read_smv, detector.header_file),
     )

@@ -29,7 +29,7 @@ from .memory import check_memory
 from .mosaic import mosaic_rotations
 from .panels import PlacedPanel, check_panels, stack_shape, stacked
 from .reach import edge_resolution, warn_of_blind_spots
-from .readout import check_readout, with_readout
+from .readout import check_readout, listed_bad_pixels, with_readout
 from .sampling import chosen_oversample, recommended_oversample, samples_of_a_pixel
 from .scan import PhiSampling, sample_phi
 from .sources import Sources
@@ -60,6 +60,8 @@ class Resolved(HoldsArrays):
     """One for each panel; all but the detector is the same objects in all."""
     lattices: tuple[FurtherPlans, ...]
     """Those beside the crystal's own, whose images are added; what is said here of a lattice is said of its own."""
+    bad_pixels: tuple[np.ndarray, ...]
+    """Listed ones of each panel: fast, slow and what is wrong (n, 3)."""
     labels: tuple[str, ...]
     """Which differences between the modes this experiment meets (docs/modes.md)."""
 
@@ -218,5 +220,5 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     labels = labels_met(Case(given, experiment, inputs, lab, plan))
     return Resolved(
         experiment, panels, lattice, sources, scan, wavelength, photons, blocks, recommended, steps, dispersion,
-        table, plans, further, labels,
+        table, plans, further, listed_bad_pixels(experiment.readout, inputs, panels), labels,
     )  # fmt: skip
