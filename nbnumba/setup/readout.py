@@ -97,7 +97,8 @@ def _option(name: str) -> str:
 
 def _not_of_kind(name: str, value: Any, kind: ReadoutKind) -> UsageError:
     having = " or ".join(f"-readout {one}" for one, names in HAS.items() if name in names)
-    said = _option(name) if isinstance(value, bool) else f"{_option(name)} {value}"
+    number = f"{value:g}" if isinstance(value, float) else value
+    said = _option(name) if isinstance(value, bool) else f"{_option(name)} {number}"
     return UsageError(f"{said}: -readout {kind} has no such thing; give {having}, or leave it out")
 
 
