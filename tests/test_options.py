@@ -209,6 +209,8 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("anomalous", ("Se=se.txt",), "structure_factors.anomalous", ("Se=se.txt",)),
     ("noanomalous", (), "structure_factors.anomalous", ()),
     ("png", ("i.png",), "outputs.png_file", "i.png"),
+    ("o", ("i.npy",), "outputs.files", ("i.npy",)),
+    ("images", ("20",), "run.images", 20),
     ("report", ("r.json",), "outputs.report_file", "r.json"),
     ("header", ("dials",), "outputs.header", "dials"),
     ("show", (), "run.show", True),

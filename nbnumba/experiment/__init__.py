@@ -14,6 +14,7 @@ from .nouns import (
     Crystal,
     FurtherLattice,
     Goniometer,
+    Material,
     Noise,
     Readout,
     Sampling,
@@ -24,7 +25,7 @@ from .types import Cell, Convention, Mask, Matrix, Mode, Pivot, PointSpread, Rea
 
 __all__ = [
     "OWN_PIVOT", "Background", "Beam", "Cell", "Convention", "Crystal", "Detector", "Experiment", "FurtherLattice",
-    "Goniometer", "Mask", "Matrix", "Mode", "Noise", "Panel", "Pivot", "PointSpread",
-    "Readout", "ReadoutKind", "Sampling", "Scan", "Shape", "SourceRow", "StructureFactors", "Vector", "changed",
-    "nouns", "with_right_values",
+    "Goniometer", "Mask", "Material", "Matrix", "Mode", "Noise", "Panel", "Pivot", "PointSpread", "Readout",
+    "ReadoutKind", "Sampling", "Scan", "Shape", "SourceRow", "StructureFactors", "Vector", "changed", "nouns",
+    "with_right_values",
 ]  # fmt: skip

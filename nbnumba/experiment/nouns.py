@@ -28,6 +28,7 @@ from .types import (
     ReadoutKind,
     Shape,
     Sizes,
+    StolAxis,
     Taking,
     Values,
     Vector,
@@ -366,6 +367,31 @@ class StructureFactors(Noun):
 
 
 @dataclass(frozen=True)
+class Material(Noun):
+    """A material in the beam beside the crystal: how far the beam goes through it, and what its molecules scatter.
+
+    Examples
+    --------
+    >>> from nbnumba import Background, Material
+    >>> Background(materials=[Material("water", path_mm=0.05), Material("air", path_mm=20)]).materials[1].name
+    'air'
+    """
+
+    name: str | None = None
+    """One whose F, density and molar mass are known: water, air, ice or nano-ice."""
+    path_mm: float | None = field(None, POSITIVE, slip=(1e-6, 1e4))
+    """Of the beam through it."""
+    density_g_per_cm3: float | None = field(None, POSITIVE, unit="g/cm³", slip=(1e-5, 30.0))
+    """None: that of ``name``."""
+    molar_mass_g_per_mol: float | None = field(None, POSITIVE, unit="g/mol")
+    """Of what F is said of; None: that of ``name``."""
+    table_file: GivenFile = NOT_GIVEN
+    """In place of ``name``: two columns, ``axis`` in Å⁻¹ and F in electrons."""
+    axis: StolAxis = "stol"
+    """Of ``table_file``: sin θ/λ, 4 sin θ/λ or 4π sin θ/λ."""
+
+
+@dataclass(frozen=True)
 class Background(Noun):
     """What scatters besides the crystal."""
 
@@ -373,8 +399,17 @@ class Background(Noun):
     """Edge of the cube of water (or other amorphous material) in the beam."""
     amorphous_file: GivenFile = NOT_GIVEN
     """Two columns, ``amorphous_axis`` in Å⁻¹ and F in electrons, which take the place of water's constant F."""
-    amorphous_axis: Literal["stol", "4stol", "Q"] = "stol"
+    amorphous_axis: StolAxis = "stol"
     """sin θ/λ, 4 sin θ/λ or 4π sin θ/λ."""
+    materials: Taking[tuple[Material, ...] | None, Values[Material] | None] = NOT_GIVEN
+    """What else the beam goes through: as many molecules as lie in its area, that of ``beam.size_mm``, along the path."""
+    image_file: GivenFile = NOT_GIVEN
+    """Photons of each pixel, which are added to the expectation: an image of the same size, or float32 without a
+    header."""
+    profile_file: GivenFile = NOT_GIVEN
+    """Two columns, ``profile_axis`` and photons per pixel, which are added as they are."""
+    profile_axis: Literal["stol", "px"] = "stol"
+    """sin θ/λ in Å⁻¹, or pixels from the beam centre."""
 
 
 @dataclass(frozen=True)
@@ -399,6 +434,8 @@ class Noise(Noun):
 
     seed: int | None = None
     """None: drawn from the system's entropy; the run reports it."""
+    frame: int = field(0, NOT_NEGATIVE)
+    """Number of the image among those that share a seed, from 0: each has noise of its own."""
 
 
 @dataclass(frozen=True)
