@@ -20,13 +20,15 @@ from .formats.files import Path
 from .formats.frame import CONTENTS, Content, Description, Frame
 from .formats.images.smv import HeaderStyle, SmvGeometry, smv_geometry
 from .prediction import Oriented
-from .response.chain import NoiseImage, gray_levels, photon_counts, scaled_counts
+from .response.chain import LARGEST, NoiseImage, gray_levels, photon_counts, scaled_counts
+from .response.detection import detected
 from .response.integers import auto_gray_scale, auto_scale
 from .setup.geometry import Geometry
 from .setup.panels import unstacked
 from .setup.reach import pixels_of_direct_beam
 from .setup.resolve import Resolved
 from .statistics import Statistics, image_statistics
+from .units import ev_from_angstrom
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,7 +92,7 @@ class Image(Oriented, HoldsArrays):
         return auto_scale(self.statistics_beside_beam.maximum)
 
     def noise(self, seed: int | None = None, adc_offset: float | None = None) -> NoiseImage:
-        """The image as photons are counted: Poisson noise on the expected photons.
+        """The image as the detector of the experiment reads it (docs/detectors.md).
 
         Parameters
         ----------
@@ -102,11 +104,17 @@ class Image(Oriented, HoldsArrays):
         Returns
         -------
         NoiseImage
-            Counts, uint16 (slow, fast), and how many photons and overloads are in them.
+            Counts, (slow, fast), and how many photons and overloads are in them.
         """
         if seed is None:
             seed = self.experiment.noise.seed or 0
-        return photon_counts(self.photons, self._roi, seed, self._readout(adc_offset))
+        readout, resolved = self._readout(adc_offset), self.resolved
+        if readout.kind == "ideal":
+            return photon_counts(self.photons, self._roi, seed, readout)
+        return detected(
+            self.photons, self.description.panels, readout, seed, 0, "philox", self.experiment.beam.exposure_s,
+            ev_from_angstrom(resolved.wavelength_angstrom) / 1000.0, resolved.bad_pixels,
+        )  # fmt: skip
 
     def frame(
         self,
@@ -151,11 +159,14 @@ class Image(Oriented, HoldsArrays):
         if content == "counted":
             noise = self.noise(seed, readout.adc_offset)
             counts = self._by_panel(noise.counts)
-            return Frame(self.description, counts, content, 1.0, offset, noise.photons, noise.overloads)
+            bad = None if noise.bad is None else self._by_panel(noise.bad)
+            return Frame(
+                self.description, counts, content, 1.0, offset, noise.photons, noise.overloads, noise.saturation, bad
+            )
         if content == "scaled":
             scale = scale or self.int_scale
             counts = self._by_panel(scaled_counts(self.photons, self._roi, scale, readout))
-            return Frame(self.description, counts, content, scale, offset)
+            return Frame(self.description, counts, content, scale, offset, saturation=LARGEST - 1.0)
         if content == "gray":
             scale = scale or self.pgm_scale()
             levels = self._by_panel(gray_levels(self.photons, self._roi, scale))

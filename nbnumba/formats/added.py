@@ -65,7 +65,9 @@ def read_profile(path: Path) -> npt.NDArray[np.float64]:
     rows = table(path, text, {"abscissa": 0, "photons": 1}, "sin(theta)/lambda or radius, photons per pixel")
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
     if not len(rows):
-        raise InputFileError(f"{name}: no points; each line must be sin(theta)/lambda or a radius, and photons per pixel")
+        raise InputFileError(
+            f"{name}: no points; each line must be sin(theta)/lambda or a radius, and photons per pixel"
+        )
     wrong = rows[((rows < 0.0) | (rows > LARGEST)).any(axis=1)]
     if len(wrong):
         raise InputFileError(f"{name}: {wrong[0, 1]:g} photons at {wrong[0, 0]:g}: must both be 0 or more")

@@ -42,7 +42,11 @@ def words_of(material: Material) -> tuple[str, ...]:
     """The words for a material, as far as these can say it."""
     file, first = material.table_file, material.name
     if file is not None:
-        first = file if material.axis == "stol" and is_file(file) and "=" not in file and file[0] != "-" else f"{material.axis}={file}"
+        first = (
+            file
+            if material.axis == "stol" and is_file(file) and "=" not in file and file[0] != "-"
+            else f"{material.axis}={file}"
+        )
     numbers = [getattr(material, name) for name in NUMBERS]
     return (str(first), *(repr(number) for number in numbers if number is not None))
 

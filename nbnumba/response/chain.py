@@ -23,6 +23,7 @@ from .integers import Roi, bands, cut, nearest, truncated
 Photons = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 ImageStep = Callable[[Photons], Photons]
+LARGEST = 65535
 PixelStep = Callable[[Any], Floats]
 Rounding = Callable[[Floats], npt.NDArray[np.floating]]
 
@@ -67,12 +68,16 @@ def offset(values: Floats, adc_offset: float) -> Floats:
 class NoiseImage(HoldsArrays):
     """Counts, and what was lost on the way to them."""
 
-    counts: npt.NDArray[np.uint16]
-    """Shape (slow, fast), offset included; 0 outside the region of interest."""
+    counts: npt.NDArray[Any]
+    """Shape (slow, fast), offset included; 0 where nothing is measured. uint16, or int32 where photons are counted."""
     photons: int
     """Sum of the photons drawn, offset excluded."""
     overloads: int
-    """Pixels cut to 65535."""
+    """Pixels cut to the largest count."""
+    saturation: float | None = LARGEST - 1.0
+    """The largest count to be trusted; None: counts do not tell."""
+    bad: npt.NDArray[np.bool_] | None = None
+    """Pixels that never count rightly; None: all do."""
 
 
 def photon_counts(photons: Photons, roi: Roi | None, seed: int, readout: Readout) -> NoiseImage:

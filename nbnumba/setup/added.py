@@ -14,7 +14,11 @@ from .panels import stacked
 
 
 def added_photons(
-    experiment: Experiment, inputs: Inputs, detectors: tuple[DetectorPlan, ...], incident: Vector, wavelength_angstrom: float
+    experiment: Experiment,
+    inputs: Inputs,
+    detectors: tuple[DetectorPlan, ...],
+    incident: Vector,
+    wavelength_angstrom: float,
 ) -> np.ndarray | None:
     """Photons of each pixel, 0 where none is rendered; of several panels, one above the other. None: there are none.
 

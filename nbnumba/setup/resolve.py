@@ -31,7 +31,7 @@ from .memory import check_memory
 from .mosaic import mosaic_rotations
 from .panels import PlacedPanel, check_panels, stack_shape, stacked
 from .reach import edge_resolution, warn_of_blind_spots
-from .readout import check_readout, with_readout
+from .readout import check_readout, listed_bad_pixels, with_readout
 from .sampling import chosen_oversample, recommended_oversample, samples_of_a_pixel
 from .scan import PhiSampling, sample_phi
 from .sources import Sources
@@ -66,6 +66,8 @@ class Resolved(HoldsArrays):
     """Those that are listed, as they lie in the beam."""
     added: np.ndarray | None
     """float32 (slow, fast): photons that are added to what is rendered, 0 where nothing is; None: none."""
+    bad_pixels: tuple[np.ndarray, ...]
+    """Listed ones of each panel: fast, slow and what is wrong (n, 3)."""
     labels: tuple[str, ...]
     """Which differences between the modes this experiment meets (docs/modes.md)."""
 
@@ -225,9 +227,11 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     )
     for one in several:
         warn_of_blind_spots(one.experiment, one.lattice, sources, plans)
-    added = added_photons(experiment, inputs, detectors, lab.beam, wavelength if spectrum is None else spectrum.mean_angstrom)
+    added = added_photons(
+        experiment, inputs, detectors, lab.beam, wavelength if spectrum is None else spectrum.mean_angstrom
+    )
     labels = labels_met(Case(given, experiment, inputs, lab, plan))
     return Resolved(
         experiment, panels, lattice, sources, scan, wavelength, photons, blocks, recommended, steps, dispersion,
-        table, plans, further, materials, added, labels,
+        table, plans, further, materials, added, listed_bad_pixels(experiment.readout, inputs, panels), labels,
     )  # fmt: skip
