@@ -54,6 +54,7 @@ Pivot = Literal["beam", "sample"]
 Shape = Literal["square", "round", "gauss", "tophat"]
 StolAxis = Literal["stol", "4stol", "Q"]
 ReadoutKind = Literal["ideal", "counting", "integrating", "switching"]
+Generator = Literal["philox", "ran1"]
 PointSpread = Literal["none", "gauss", "fibre"]
 
 
