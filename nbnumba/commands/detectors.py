@@ -11,7 +11,7 @@ def main(argv: list[str]) -> int:
     print(f"{'name':24s}{'pixels':>13s}{'edge (mm)':>11s}{'modules':>12s}{'gaps':>9s}{'in gaps':>9s}")
     for name, preset in PRESETS.items():
         size = f"{preset.fast_pixels} x {preset.slow_pixels}"
-        columns, rows = preset.between_modules(preset.fast_pixels, preset.slow_pixels)
+        columns, rows = preset.blind_lines(preset.fast_pixels, preset.slow_pixels)
         rendered = (1 - sum(columns) / len(columns)) * (1 - sum(rows) / len(rows))
         gaps = ["{} x {}".format(*pair) if any(pair) else "-" for pair in (preset.module, preset.gap)]
         print(f"{name:24s}{size:>13s}{preset.pixel_mm:11g}{gaps[0]:>12s}{gaps[1]:>9s}{100 * (1 - rendered):8.2f}%")

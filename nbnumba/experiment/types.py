@@ -52,6 +52,7 @@ Mode = Literal["spec", "c"]
 Convention = Literal["mosflm", "xds", "adxv", "denzo", "dials", "custom"]
 Pivot = Literal["beam", "sample"]
 Shape = Literal["square", "round", "gauss", "tophat"]
+SensorMaterial = Literal["Si", "CdTe", "GaAs", "phosphor"]
 
 
 class Array(Protocol):
