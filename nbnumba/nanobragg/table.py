@@ -191,8 +191,8 @@ OPTIONS: tuple[Option, ...] = (
     option("mask", DETECTOR, "SMV image: pixels of value 0 are not rendered; its header counts like that of -img",
            "detector.mask_file"),
     option("detector", DETECTOR,
-           "one that `nbnumba detectors` lists: its gaps; its pixels, their edge and its sensor, where nothing else says "
-           "them",
+           "one that `nbnumba detectors` lists: its gaps; its pixels, their edge and its sensor where nothing else "
+           "gives them",
            "detector.preset", "name", kind=NAME),
     option("pixel", DETECTOR, "edge of a pixel", "detector.pixel_mm", "size", default="0.1"),
     option("detpixels", DETECTOR, "number of pixels along fast and slow",
