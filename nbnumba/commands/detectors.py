@@ -25,8 +25,8 @@ def main(argv: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="nbnumba detectors",
-        description="List the detectors that -detector and detector.preset know: pixels as fast x slow, and how many of "
-        "them are blind, between modules or outside a disc.",
+        description="List the detectors that -detector and detector.preset know: pixels as fast x slow, and how many "
+        "of them are blind, between modules or outside a disc.",
     )
     parser.add_argument("name", nargs="*", help="tell all of these, and where it is from")
     return parser

@@ -155,7 +155,7 @@ def _ccd(pixels: int, pixel_mm: float, *sources: str, is_round: bool = False, **
 
 
 def _rayonix(pixels: int, pixel_mm: float, gain: float | None, is_round: bool = False) -> Preset:
-    spread = f"{SPREAD}, of an ADSC; taken to be alike"
+    spread = f"{SPREAD}, of an ADSC"
     if gain is None:
         return _ccd(pixels, pixel_mm, "gain: no figure was found", spread, is_round=is_round)
     return _ccd(pixels, pixel_mm, GAIN, spread, is_round=is_round, gain=gain)
