@@ -20,7 +20,7 @@ from .formats.files import Path
 from .formats.frame import CONTENTS, Content, Description, Frame
 from .formats.images.smv import HeaderStyle, SmvGeometry, smv_geometry
 from .prediction import Oriented
-from .response.chain import LARGEST, NoiseImage, gray_levels, photon_counts, scaled_counts
+from .response.chain import LARGEST, NoiseImage, gray_levels, scaled_counts
 from .response.detection import detected
 from .response.integers import auto_gray_scale, auto_scale
 from .setup.geometry import Geometry
@@ -112,8 +112,6 @@ class Image(Oriented, HoldsArrays):
             seed = self.experiment.noise.seed or 0
         readout, resolved = self._readout(adc_offset), self.resolved
         number, rng = self.experiment.noise.frame, generator_of(self.experiment)
-        if readout.kind == "ideal" and rng == "ran1":
-            return photon_counts(self.photons, self._roi, seed, readout, number)
         return detected(
             self.photons, self.description.panels, readout, seed, number, rng, self.experiment.beam.exposure_s,
             ev_from_angstrom(resolved.wavelength_angstrom) / 1000.0, resolved.bad_pixels, threads,

@@ -25,7 +25,7 @@ from ..setup.inputs import read_inputs
 from ..setup.resolve import Resolved, resolve
 from ..units import ev_from_angstrom
 from .base import Parser
-from .simulate import input_files
+from .inputs import input_files
 
 ANY_CRYSTAL = {"crystal": Crystal(cell=(100.0, 100.0, 100.0, 90.0, 90.0, 90.0)), "background": Background(),
                "structure_factors": StructureFactors(default_f=1.0)}  # fmt: skip

@@ -39,6 +39,6 @@ from .types import (
 __all__ = [
     "OWN_PIVOT", "Background", "Beam", "Cell", "Convention", "Crystal", "Detector", "Experiment", "FurtherLattice",
     "Generator", "Goniometer", "Mask", "Material", "Matrix", "Mode", "Noise", "Panel", "Pivot", "PointSpread",
-    "Readout", "ReadoutKind", "Sampling", "Scan", "Shape", "SourceRow", "StructureFactors", "Vector", "changed", "nouns",
-    "with_right_values",
+    "Readout", "ReadoutKind", "Sampling", "Scan", "Shape", "SourceRow", "StructureFactors", "Vector", "changed",
+    "nouns", "with_right_values",
 ]  # fmt: skip

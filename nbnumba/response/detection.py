@@ -20,7 +20,7 @@ from ..formats.frame import PanelGeometry
 from . import deviates, flaws, switching
 from .amplification import amplified, as_light, calibrated, counted, flickering, offset, pixels_flickering, rounded
 from .band import Band, Counting, Tally
-from .chain import NoiseImage
+from .chain import NoiseImage, photon_counts
 from .counting import SerialCounting
 from .deadtime import DeadTime, counted_while_dead
 from .deviates import Window
@@ -168,7 +168,8 @@ def detected(
     seed, frame : int
         The same two give the same counts.
     rng : {"philox", "ran1"}
-        Who draws photon counts; all else is philox's.
+        Who draws photon counts; all else is philox's. An ideal detector that ran1 draws for has the offset in masked
+        pixels, too: nanoBragg's image, to the last bit.
     exposure_s, photon_kev : float
         Exposure, and energy of a photon.
     listed : sequence of int64 arrays, each of shape (n, 3)
@@ -176,6 +177,8 @@ def detected(
     threads : int, optional
         At most so many, by default as many as this machine has cores; they change nothing but the time.
     """
+    if readout.kind == "ideal" and rng == "ran1":
+        return photon_counts(photons, panels[0].roi if len(panels) == 1 else None, seed, readout, frame)
     chain = chain_of(readout, exposure_s, photon_kev)
     counts, tally = np.zeros(photons.shape, chain.integers), Tally()
     bad = np.zeros(photons.shape, bool) if _has_flaws(readout) else None
