@@ -130,10 +130,9 @@ def _panel(frame: Frame, panel: PanelGeometry) -> Json:
     fast, slow = (d.to_dxtbx @ (steps / sizes[:, np.newaxis]).T).T.tolist()
     parallax = panel.thickness_um > 0.0 and d.attenuation_per_mm > 0.0
     saturation = _NO_LIMIT if frame.saturation is None else frame.saturation
-    counting = getattr(d.readout, "kind", "ideal") != "integrating"
     return {
         "name": panel.name or "Panel",
-        "type": "SENSOR_PAD" if counting else "SENSOR_CCD",
+        "type": "SENSOR_CCD" if d.readout.kind == "integrating" else "SENSOR_PAD",
         "fast_axis": fast,
         "slow_axis": slow,
         "origin": (d.to_dxtbx @ origin).tolist(),
@@ -147,8 +146,8 @@ def _panel(frame: Frame, panel: PanelGeometry) -> Json:
         "mu": d.attenuation_per_mm if parallax else 0.0,
         "identifier": d.detector_name,
         "mask": [] if panel.is_whole else [list(one) for one in rectangles_of(~panel.measured)[:MOST_RECTANGLES]],
-        "gain": getattr(d.readout, "gain", None) or 1.0,
-        "pedestal": d.readout.adc_offset,
+        "gain": d.readout.gain or 1.0,
+        "pedestal": d.readout.adc_offset or 0.0,
         "px_mm_strategy": {"type": "ParallaxCorrectedPxMmStrategy" if parallax else "SimplePxMmStrategy"},
     }
 

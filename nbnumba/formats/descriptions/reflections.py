@@ -50,4 +50,4 @@ def _write(path: Path, frame: Frame) -> None:
         table.write(frame)
 
 
-FORMAT = Format("reflections", (".csv",), ("reflections",), _write, sink=_sink)
+FORMAT = Format("CSV", (".csv",), ("reflections",), _write, sink=_sink)
