@@ -50,7 +50,7 @@ class Reader(NamedTuple):
     """Beside this one; its ``found_in(path, content)`` makes the :class:`Found`."""
 
 
-READERS: tuple[Reader, ...] = ()
+READERS: tuple[Reader, ...] = (Reader(lambda content: content.startswith(b"###CBF"), "cbf_found"),)
 
 
 def read_found(path: Path) -> Found | SmvImage:
