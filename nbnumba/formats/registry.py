@@ -177,8 +177,13 @@ def read(path: Path, shape: Shape | None = None) -> npt.NDArray[Any]:
     InputFileError
         The file cannot be read, or does not hold what its format promises.
     """
-    name, content = os.fspath(path), read_bytes(path, "the image")
-    found = next((one for one in formats() if one.recognizes(name, content)), named("float32"))
+    name = os.fspath(path)
+    found = recognized(name, read_bytes(path, "the image")) or named("float32")
     if found.read is None:
         raise InputFileError(f"{name}: is {found.name}, which is only written")
     return found.read(path, shape)
+
+
+def recognized(name: str, content: bytes) -> Format | None:
+    """The format that a file's name or content tells."""
+    return next((one for one in formats() if one.recognizes(name, content)), None)
