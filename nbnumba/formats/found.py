@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -50,7 +51,15 @@ class Reader(NamedTuple):
     """Beside this one; its ``found_in(path, content)`` makes the :class:`Found`."""
 
 
-READERS: tuple[Reader, ...] = ()
+_GEOM = re.compile(rb"^[ \t]*[^\s;=/#{]+/(?:corner_[xy]|[fs]s|m(?:in|ax)_[fs]s)[ \t]*=", re.MULTILINE)
+
+
+def _is_geom(content: bytes) -> bool:
+    """Whether a line places a panel."""
+    return b"\0" not in content and _GEOM.search(content) is not None
+
+
+READERS = (Reader(_is_geom, "geom"),)
 
 
 def read_found(path: Path) -> Found | SmvImage:
