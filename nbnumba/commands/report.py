@@ -7,7 +7,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
-from ..experiment import Experiment, changed
+from ..experiment import Detector, Experiment, changed
 from ..experiment.presets import preset_of
 from ..experiment.quirks import LABELS
 from ..formats.spectrum import Spectrum
@@ -204,14 +204,15 @@ def _detector_lines(resolved: Resolved) -> list[str]:
     ]
     if plan.layer_step > 0.0:
         lines.append(
-            f"{_count(plan.layers, 'sensor layer')} of {plan.layer_step * 1e6:g} µm, 1/e depth "
+            f"{_count(plan.layers, 'sensor layer')} of {plan.layer_step * 1e6:g} µm"
+            f"{' of ' + detector.sensor_material if detector.sensor_material else ''}, 1/e depth "
             f"{1e6 / plan.attenuation:g} µm"
         )
     if plan.mask.size:
         why = filter(None, (
-            f"gaps of {detector.preset}" if _has_gaps(detector.preset, g) else "",
+            _blind_words(detector.preset, g),
             f"mask {detector.mask_file or 'in memory'}" if detector.mask_file or detector.mask else "",
-            f"beamstop of {detector.beamstop_mm:g} mm radius" if detector.beamstop_mm else "",
+            _beamstop_words(detector) if detector.beamstop_mm else "",
         ))  # fmt: skip
         lines.append(f"{' and '.join(why)}: {int((plan.mask == 0).sum())} pixels not rendered")
     if detector.roi is not None:
@@ -219,10 +220,22 @@ def _detector_lines(resolved: Resolved) -> list[str]:
     return lines
 
 
-def _has_gaps(preset: str | None, panel: PlacedPanel) -> bool:
-    """Whether a detector of this name and size has more than one module."""
-    size = (panel.fast_pixels, panel.slow_pixels)
-    return preset is not None and any(map(any, preset_of(preset).between_modules(*size)))
+def _blind_words(name: str | None, panel: PlacedPanel) -> str:
+    """What of a detector of this name and size counts nothing."""
+    if name is None:
+        return ""
+    preset = preset_of(name)
+    if preset.is_round:
+        return f"outside of {name}'s disc"
+    return f"gaps of {name}" if any(map(any, preset.blind_lines(panel.fast_pixels, panel.slow_pixels))) else ""
+
+
+def _beamstop_words(detector: Detector) -> str:
+    text = f"beamstop of {detector.beamstop_mm:g} mm radius"
+    if detector.beamstop_arm is None:
+        return text
+    width, angle = detector.beamstop_arm
+    return f"{text} with its arm of {width:g} mm at {angle:g} degrees from fast towards slow"
 
 
 def _crystal_lines(resolved: Resolved) -> list[str]:

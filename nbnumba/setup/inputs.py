@@ -13,7 +13,6 @@ from ..arrays import HoldsArrays
 from ..errors import InputFileError, UsageError
 from ..experiment import Experiment, Mask, nouns, with_right_values
 from ..experiment.field import declared
-from ..experiment.presets import preset_of
 from ..experiment.quirks import Quirks
 from ..formats.added import read_added_image, read_profile
 from ..formats.amorphous import read_amorphous
@@ -157,21 +156,6 @@ def _with_size(experiment: Experiment, mask: Mask) -> Experiment:
     fast = mask.fast_pixels if detector.fast_pixels is None else detector.fast_pixels
     slow = mask.slow_pixels if detector.slow_pixels is None else detector.slow_pixels
     return replace(experiment, detector=replace(detector, fast_pixels=fast, slow_pixels=slow))
-
-
-def with_preset(experiment: Experiment) -> Experiment:
-    """The experiment with what neither it nor its files give taken from the detector that it names."""
-    detector = experiment.detector
-    if detector.preset is None:
-        return experiment
-    preset = preset_of(detector.preset)
-    given = {
-        "fast_pixels": detector.fast_size_mm if detector.fast_pixels is None else detector.fast_pixels,
-        "slow_pixels": detector.slow_size_mm if detector.slow_pixels is None else detector.slow_pixels,
-        "pixel_mm": detector.pixel_mm,
-    }
-    missing = {name: getattr(preset, name) for name, value in given.items() if value is None}
-    return with_right_values(experiment, detector=with_right_values(detector, **missing))
 
 
 def header_number(image: SmvImage, keyword: str, whole: bool) -> float | None:

@@ -22,7 +22,7 @@ from .detector import detector_plans, place_panels, rendered_pixels
 from .factors import cell_of, dispersion_in, factor_table, factors_plan, is_interpolated, with_cell_of_factors
 from .geometry import Geometry
 from .input_checks import check_inputs
-from .inputs import Inputs, with_headers, with_preset
+from .inputs import Inputs, with_headers
 from .labels import Case, labels_met
 from .lattice import Lattice
 from .lattices import FurtherPlans, check_cells, check_lattices, further_plans, oriented_lattices, widest
@@ -30,10 +30,12 @@ from .materials import InBeam, check_materials, materials_in_beam
 from .memory import check_memory
 from .mosaic import mosaic_rotations
 from .panels import PlacedPanel, check_panels, stack_shape, stacked
+from .preset import with_preset
 from .reach import edge_resolution, warn_of_blind_spots
 from .readout import check_readout, with_readout
 from .sampling import chosen_oversample, recommended_oversample, samples_of_a_pixel
 from .scan import PhiSampling, sample_phi
+from .sensor import with_sensor
 from .sources import Sources
 from .spectrum import spectrum_of
 
@@ -189,6 +191,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     lattices = [one.lattice for one in several]
     lattice = lattices[0]
     sources = sources_of(experiment, inputs, lab, wavelength, spectrum, quirks)
+    experiment = with_sensor(experiment, sources.mean_angstrom)
     detectors = detector_plans(experiment.detector, panels, inputs, quirks)
     between = [is_interpolated(one.experiment, one.lattice, quirks) for one in several]
     check_cells(several, cell_of(inputs.factors), wavelength)
