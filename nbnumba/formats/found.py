@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ..arrays import HoldsArrays
 from ..experiment import Panel
 from .files import Path, read_unpacked
+from .hdf5 import SIGNATURE
 from .images.smv import SmvImage, smv_image
 
 Pixels = npt.NDArray[np.bool_]
@@ -59,7 +60,10 @@ def _is_geom(content: bytes) -> bool:
     return b"\0" not in content and _GEOM.search(content) is not None
 
 
-READERS = (Reader(_is_geom, "geom"),)
+READERS = (
+    Reader(_is_geom, "geom"),
+    Reader(lambda content: content.startswith(SIGNATURE), "nxmx_found"),
+)
 
 
 def read_found(path: Path) -> Found | SmvImage:

@@ -38,7 +38,7 @@ def read_nxmx(path: Path, shape: tuple[int, int] | None = None) -> npt.NDArray[A
 
 def entry_of(file: Any, path: Path) -> Any:
     """The first entry that is NXmx."""
-    for entry in _of_class(file, "NXentry"):
+    for entry in of_class(file, "NXentry"):
         if "definition" in entry and text_of(entry["definition"]) == "NXmx":
             return entry
     raise InputFileError(f"{os.fspath(path)}: is an HDF5 file, but not NXmx: it has no entry of that definition")
@@ -51,7 +51,9 @@ def text_of(dataset: Any) -> str:
     return text.decode(errors="replace") if isinstance(text, bytes) else str(text)
 
 
-def _of_class(parent: Any, nx_class: str) -> list[Any]:
+def of_class(parent: Any, nx_class: str) -> list[Any]:
+    """The groups of a class in a group, in the order of their names."""
+
     def is_one(child: Any) -> bool:
         found = None if child is None or not hasattr(child, "keys") else child.attrs.get("NX_class")
         return (found.decode() if isinstance(found, bytes) else found) == nx_class
@@ -61,7 +63,7 @@ def _of_class(parent: Any, nx_class: str) -> list[Any]:
 
 def _pixels_of(entry: Any, path: Path) -> Any:
     """The dataset of the pixels."""
-    groups = _of_class(entry, "NXdata")
+    groups = of_class(entry, "NXdata")
     data = None
     for group in groups[:1]:
         signal = group.attrs.get("signal", "data")

@@ -14,13 +14,12 @@ import numpy.typing as npt
 from ..errors import UsageError
 from ..kernels.equations.vectors import rotated_about
 from ..units import radians_from_degrees
+from .dials import NXMX_SENSORS
 from .frame import CrystalTruth, Description, Frame, PanelGeometry
 from .nexus import axis, field, group, in_nexus, length_and_direction
 
 GAP, DEAD = 1 << 0, 1 << 1
 """Bits of a pixel mask: no pixel was measured there; it never counts rightly."""
-KNOWN_SENSORS = ("Si", "CdTe", "GaAs")
-"""All that dxtbx takes."""
 SURFACE_UM = 1e-3
 """Thickness of a sensor that counts at its surface: dxtbx takes none of 0."""
 TWO_THETA = "/entry/instrument/detector/transformations/two_theta"
@@ -127,11 +126,11 @@ def edges_mm(panel: PanelGeometry) -> tuple[float, float]:
 
 
 def sensor_of(description: Description) -> tuple[str, float]:
-    """Material and thickness in µm of the sensor, such that dxtbx takes them and corrects for no parallax but ours."""
-    material, thickness_um = description.sensor_material or KNOWN_SENSORS[0], description.panels[0].thickness_um
-    if material not in KNOWN_SENSORS:
-        return KNOWN_SENSORS[0], SURFACE_UM
-    return material, max(thickness_um, SURFACE_UM)
+    """Material and thickness in µm of the sensor: of one that DIALS does not know, what makes no parallax there."""
+    material = description.sensor_material
+    if material not in NXMX_SENSORS:
+        return NXMX_SENSORS[0], SURFACE_UM
+    return material, max(description.panels[0].thickness_um, SURFACE_UM)
 
 
 def _write_sensor(detector: Any, description: Description) -> None:
@@ -204,7 +203,7 @@ def _write_beam(instrument: Any, descriptions: Sequence[Description]) -> None:
         field(beam, "profile", profile)
     field(beam, "flux_integrated", one_or_all([one.fluence_per_m2 for one in descriptions]), units="m^-2")
     if first.polarization_fraction is not None:
-        field(beam, "incident_polarization_stokes", stokes(first))
+        field(beam, "incident_polarization_stokes", np.tile(stokes(first), (len(descriptions), 1)))
 
 
 def _write_spectra(beam: Any, descriptions: Sequence[Description]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UsageError
+from ..dials import check_nxmx
 from ..files import Path
 from ..frame import Description, Frame
 from ..hdf5 import SIGNATURE, Written, bitshuffle_lz4, library, replacing_hdf5
@@ -147,6 +148,7 @@ def _check(path: Path, description: Description, adc_offset: float) -> None:
     library()
     if any(panel.curved for panel in description.panels):
         raise UsageError("NXmx has flat detectors alone (here: -curved_det)")
+    check_nxmx(description)
 
 
 FORMAT = Format(
