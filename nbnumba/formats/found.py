@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from ..arrays import HoldsArrays
 from ..experiment import Panel
 from .files import Path, read_unpacked
+from .hdf5 import SIGNATURE
 from .images.smv import SmvImage, smv_image
 
 Pixels = npt.NDArray[np.bool_]
@@ -50,7 +52,19 @@ class Reader(NamedTuple):
     """Beside this one; its ``found_in(path, content)`` makes the :class:`Found`."""
 
 
-READERS: tuple[Reader, ...] = (Reader(lambda content: content.startswith(b"###CBF"), "cbf_found"),)
+_GEOM = re.compile(rb"^[ \t]*[^\s;=/#{]+/(?:corner_[xy]|[fs]s|m(?:in|ax)_[fs]s)[ \t]*=", re.MULTILINE)
+
+
+def _is_geom(content: bytes) -> bool:
+    """Whether a line places a panel."""
+    return b"\0" not in content and _GEOM.search(content) is not None
+
+
+READERS: tuple[Reader, ...] = (
+    Reader(lambda content: content.startswith(b"###CBF"), "cbf_found"),
+    Reader(_is_geom, "geom"),
+    Reader(lambda content: content.startswith(SIGNATURE), "nxmx_found"),
+)
 
 
 def read_found(path: Path) -> Found | SmvImage:
