@@ -96,7 +96,7 @@ def all_measured(path: str, panel: Panel) -> Pixels:
     shape = (panel.slow_pixels or 0, panel.fast_pixels or 0)
     if shape[0] * shape[1] > MOST_PIXELS:
         raise InputFileError(
-            f"{path}: panel {panel.name!r} has {shape[1]} x {shape[0]} pixels (fast x slow): {MOST_PIXELS} at most are read"
+            f"{path}: panel {panel.name!r} has {shape[1]} x {shape[0]} pixels (fast x slow), more than {MOST_PIXELS}"
         )
     return np.ones(shape, bool)
 
