@@ -14,11 +14,11 @@ from typing import Any
 from nbnumba.experiment.noun import Noun, kinds_in_words
 
 SECTIONS = {
-    "Simulating": ("nbnumba", "simulate simulate_many"),
+    "Simulating": ("nbnumba", "simulate simulate_many rotation_series"),
     "Describing an experiment": (
         "nbnumba",
         "Experiment changed Beam Detector Panel Goniometer Scan Crystal FurtherLattice StructureFactors Background "
-        "Sampling Noise Readout",
+        "Material Sampling Noise Readout",
     ),
     "Images": ("nbnumba", "Image response.chain.NoiseImage statistics.Statistics setup.geometry.Geometry"),
     "Image files": ("nbnumba.formats", "sinks.sink frame.Frame frame.Description frame.PanelGeometry"),

@@ -1,11 +1,13 @@
 """What image files tell of an experiment: from SI and the experiment's nouns to the words of all formats."""
 
-from .experiment import Experiment
+import numpy as np
+
+from .experiment import Cell, Experiment
 from .experiment.quirks import quirks_of
-from .formats.frame import Description, PanelGeometry
+from .formats.frame import CrystalTruth, Description, PanelGeometry, PredictedReflections
 from .kernels.choices import FLAT
-from .kernels.plan import DetectorPlan
-from .prediction import central_beam
+from .kernels.plan import DetectorPlan, Plan
+from .prediction import a_matrix_of, central_beam, predicted
 from .setup.geometry import Geometry, beam_center_of_fast_slow
 from .setup.panels import PlacedPanel
 from .setup.resolve import Resolved
@@ -19,10 +21,14 @@ def described(resolved: Resolved) -> Description:
     """How beam, crystal and detector of an experiment stand."""
     lab, scan, plan, beam = resolved.panels[0], resolved.scan, resolved.plans[0], resolved.experiment.beam
     mean_direction, mean_wavelength = central_beam(resolved)
+    wavelengths, weights = _spectrum(resolved)
+    detector = resolved.experiment.detector
+    names = [panel.name for panel in detector.panels or ()] or [""]
     return Description(
+        experiment=resolved.experiment,
         panels=tuple(
-            _panel(resolved.experiment, panel, plan.detector)
-            for panel, plan in zip(resolved.panels, resolved.plans, strict=True)
+            _panel(resolved.experiment, name, panel, plan.detector)
+            for name, panel, plan in zip(names, resolved.panels, resolved.plans, strict=True)
         ),
         wavelength_angstrom=resolved.wavelength_angstrom,
         mean_wavelength_angstrom=mean_wavelength,
@@ -33,20 +39,67 @@ def described(resolved: Resolved) -> Description:
         fluence_per_m2=resolved.fluence_per_m2,
         exposure_s=beam.exposure_s,
         flux_per_s=beam.flux_per_s,
+        wavelengths_angstrom=wavelengths,
+        wavelength_weights=weights,
+        crystals=_crystals(resolved),
         spindle=lab.spindle,
         phi_deg=scan.start_deg,
         oscillation_deg=scan.oscillation_deg,
         edge_angstrom=resolved.edge_angstrom,
+        twotheta_axis=lab.twotheta_axis if isinstance(lab, Geometry) else lab.spindle,
+        sensor_material="",
+        attenuation_per_mm=plan.detector.attenuation / MM,
         placed_by=_placing(resolved.experiment),
         program=f"nbnumba {__version__}",
     )
 
 
-def _panel(experiment: Experiment, placed: PlacedPanel, plan: DetectorPlan) -> PanelGeometry:
+def predicted_reflections(resolved: Resolved) -> PredictedReflections:
+    """Where the reflections of the crystal's own lattice fall, with their F."""
+    found, table = predicted(resolved), resolved.table
+    index = found.hkl - np.array(table.first)
+    inside = np.all((index >= 0) & (index < table.values.shape[1:]), axis=1)
+    f = np.full(len(found), table.outside)
+    f[inside] = table.values[0][tuple(index[inside].T)]
+    panel = np.zeros(len(found), np.int64)
+    return PredictedReflections(
+        found.hkl, panel, found.pixel, found.wavelength_angstrom, found.phi_deg, found.d_angstrom, f
+    )
+
+
+def _spectrum(resolved: Resolved) -> tuple[np.ndarray, np.ndarray]:
+    """Wavelengths in Å, each once, and the shares of the photons that have them."""
+    sources = resolved.sources
+    wavelengths, of_sources = np.unique(sources.wavelength_angstrom, return_inverse=True)
+    weights = np.bincount(of_sources, sources.weight)
+    return wavelengths, weights / weights.sum()
+
+
+def _crystals(resolved: Resolved) -> tuple[CrystalTruth, ...]:
+    provenance = resolved.table.provenance
+    space_group = "P 1" if provenance is None else provenance.space_group
+
+    def truth(plan: Plan, cell: Cell, spread_deg: float | None, weight: float, spot_scale: float) -> CrystalTruth:
+        crystal, domains = plan.crystal, len(plan.crystal.domains)
+        spread = (spread_deg or 0.0) if domains > 1 else 0.0
+        return CrystalTruth(a_matrix_of(crystal), cell, space_group, crystal.cells, spread, domains, weight, spot_scale)
+
+    own = resolved.experiment.crystal
+    return (
+        truth(resolved.plans[0], resolved.lattice.cell, own.mosaic_spread_deg, 1.0, resolved.spot_scale),
+        *(
+            truth(one.plans[0], one.lattice.cell, one.crystal.mosaic_spread_deg, one.weight, one.spot_scale)
+            for one in resolved.lattices
+        ),
+    )
+
+
+def _panel(experiment: Experiment, name: str, placed: PlacedPanel, plan: DetectorPlan) -> PanelGeometry:
     slow_size = placed.slow_size_m if isinstance(placed, Geometry) else placed.pixel_m * placed.slow_pixels
     x, y = _beam_center(experiment, placed)
     origin_x, origin_y, origin_z = placed.origin_m
     return PanelGeometry(
+        name=name,
         fast_pixels=placed.fast_pixels,
         slow_pixels=placed.slow_pixels,
         pixel_mm=placed.pixel_m * MM,

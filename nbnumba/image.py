@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .arrays import HoldsArrays
 from .choices import listed
-from .description import described
+from .description import described, predicted_reflections
 from .errors import UsageError
 from .experiment import Experiment, Readout
 from .experiment.quirks import quirks_of
@@ -119,9 +119,10 @@ class Image(Oriented, HoldsArrays):
 
         Parameters
         ----------
-        content : {"photons", "picture", "gray", "scaled", "counted"}
+        content : {"photons", "picture", "gray", "scaled", "counted", "experiment", "reflections"}
             What the pixels are: expected photons, as data or to be looked at; their gray levels; photons · scale +
-            adc_offset; counted photons + adc_offset.
+            adc_offset; counted photons + adc_offset. Or none: what else there is to tell, with or without where
+            reflections are predicted.
         scale : float, optional
             Counts or gray levels for each photon; by default :attr:`int_scale` or :meth:`pgm_scale`.
         adc_offset : float, optional
@@ -141,15 +142,20 @@ class Image(Oriented, HoldsArrays):
         """
         if content not in CONTENTS:
             raise UsageError(f"content {content!r}: give {listed(tuple(CONTENTS))}")
+        if content == "experiment":
+            return Frame(self.description, (), content)
+        if content == "reflections":
+            return Frame(self.description, (), content, reflections=predicted_reflections(self.resolved))
         readout = self._readout(adc_offset)
+        offset = readout.adc_offset or 0.0
         if content == "counted":
             noise = self.noise(seed, readout.adc_offset)
             counts = self._by_panel(noise.counts)
-            return Frame(self.description, counts, content, 1.0, readout.adc_offset, noise.photons, noise.overloads)
+            return Frame(self.description, counts, content, 1.0, offset, noise.photons, noise.overloads)
         if content == "scaled":
             scale = scale or self.int_scale
             counts = self._by_panel(scaled_counts(self.photons, self._roi, scale, readout))
-            return Frame(self.description, counts, content, scale, readout.adc_offset)
+            return Frame(self.description, counts, content, scale, offset)
         if content == "gray":
             scale = scale or self.pgm_scale()
             levels = self._by_panel(gray_levels(self.photons, self._roi, scale))
@@ -175,7 +181,7 @@ class Image(Oriented, HoldsArrays):
         ----------
         path : str or path
             File to be replaced: .img (SMV), .bin (float32 without a header), .npy, .pgm or .png.
-        content : {"photons", "picture", "gray", "scaled", "counted"}, optional
+        content : {"photons", "picture", "gray", "scaled", "counted", "experiment", "reflections"}, optional
             As in :meth:`frame`; by default what the format is for.
         scale : float, optional
             As in :meth:`frame`.
@@ -219,7 +225,7 @@ class Image(Oriented, HoldsArrays):
     ) -> Frame:
         image_format = registry.named(format_name)
         options = registry.options_of(image_format, options)
-        image_format.check(path, self.description, self._readout(adc_offset).adc_offset, **options)
+        image_format.check(path, self.description, self._readout(adc_offset).adc_offset or 0.0, **options)
         return registry.write(image_format, path, self.frame(content, scale, adc_offset, seed), **options)
 
     def save_raw(self, path: Path) -> None:

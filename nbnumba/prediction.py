@@ -171,7 +171,7 @@ def predict(experiment: Experiment) -> Predictions:
     >>> spots.pixel[100].round(2).tolist(), round(float(spots.phi_deg[100]), 4), round(float(spots.d_angstrom[100]), 4)
     ([302.14, 85.07], 10.4456, 5.6919)
     """
-    return _predicted(_resolved(experiment))
+    return predicted(_resolved(experiment))
 
 
 def hkl_map(experiment: Experiment, phi_deg: float | None = None) -> Array:
@@ -236,6 +236,12 @@ def _cell_at(resolved: Resolved, phi_deg: float | None) -> Array:
     return np.array([rotated_about(edge, crystal.spindle, phi) for edge in (crystal.a, crystal.b, crystal.c)])
 
 
+def a_matrix_of(crystal: CrystalPlan) -> Array:
+    """Columns a*, b*, c* in Å⁻¹ (3, 3) of a crystal as it is rendered, in the laboratory at a spindle angle of 0."""
+    edges = np.array([crystal.a, crystal.b, crystal.c])
+    return np.asarray(np.linalg.inv(edges * ANGSTROM_PER_METRE), np.float64)
+
+
 def _stars_at(resolved: Resolved, phi_deg: float | None) -> Array:
     """Rows a*, b*, c* in Å⁻¹ at a spindle angle: what the rendered cell a, b, c is the inverse of."""
     return np.asarray(np.linalg.inv(_cell_at(resolved, phi_deg) * ANGSTROM_PER_METRE), np.float64).T
@@ -254,7 +260,8 @@ def _map_of_q(resolved: Resolved) -> Array:
     return _scattering_vectors(detector, fast, slow, incident, wavelength)
 
 
-def _predicted(resolved: Resolved) -> Predictions:
+def predicted(resolved: Resolved) -> Predictions:
+    """As :func:`predict`, of an experiment in SI."""
     detector = resolved.plan.detector
     if detector.surface == MIXED_AXES:
         raise UsageError("-curved_det: nothing is predicted for the curved detector of mode c (C-6); use -mode spec")

@@ -84,7 +84,7 @@ def test_no_two_formats_have_a_name_or_a_suffix_in_common() -> None:
     assert len(FORMATS) == len(registry.formats())
     assert len(suffixes) == len(set(suffixes))
     assert all(suffix[0] == "." and suffix == suffix.lower() for suffix in suffixes)
-    assert {content for one in FORMATS.values() for content in one.holds} == set(CONTENTS)
+    assert {content for one in FORMATS.values() for content in one.holds} <= set(CONTENTS)
 
 
 def test_a_suffix_names_its_format_in_any_case(tmp_path: Path, image: Image) -> None:
@@ -98,7 +98,7 @@ def test_an_unknown_suffix_is_told_those_that_are_known(tmp_path: Path, image: I
         with pytest.raises(UsageError) as caught:
             save(tmp_path / name)
         said = str(caught.value)
-        assert said.startswith(f"{tmp_path / name}: no image format has this suffix; known are ")
+        assert said.startswith(f"{tmp_path / name}: no format has this suffix; known are ")
         assert all(f"{one.suffixes[0]} ({one.name})" in said for one in FORMATS.values())
         assert "\n" not in said
     assert not list(tmp_path.iterdir())
@@ -123,7 +123,7 @@ def test_what_a_format_does_not_do_is_said(
 
 
 def test_a_frame_of_no_known_content_is_refused(image: Image) -> None:
-    with pytest.raises(UsageError, match="content 'count': give photons, picture, gray, scaled or counted"):
+    with pytest.raises(UsageError, match="content 'count': give photons, picture, gray, scaled, counted, "):
         image.frame("count")  # type: ignore[arg-type]
 
 

@@ -259,7 +259,7 @@ def test_an_image_format_is_one_module(tmp_path: Path) -> None:
     # The kernels are those of this tree, and so is what has been compiled of them.
     kept = {name: os.environ.get(name, "") for name in ("NUMBA_CACHE_DIR",)}
     said = python(tree, "-W", "ignore", "-c", SAVE, **kept).stdout
-    assert re.search(r"saved\.foo: no image format has this suffix; known are .*\.txt \(text\)", said)
+    assert re.search(r"saved\.foo: no format has this suffix; known are .*\.txt \(text\)", said)
     command = [*LINE.split(), *"-seed 7 -noisefile counts.txt -intfile scaled.txt -backend cpu".split()]
     said = python(tree, "-W", "ignore", "-m", "nbnumba", *command, **kept).stdout
     assert "counts.txt  text as photons are counted" in said

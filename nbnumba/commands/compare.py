@@ -32,6 +32,7 @@ from ..errors import DIFFERS, DONE, InputFileError, NbnumbaError, UsageError
 from ..formats import registry
 from ..formats.files import replacing
 from ..formats.images.raw import write_raw
+from ..nanobragg.materials import is_file
 from ..tolerances import CORRELATION
 from .base import Parser, made_folder
 
@@ -176,8 +177,9 @@ def _rooted(args: Sequence[str]) -> Iterator[str]:
     args = list(separated(args))
     inputs, before = INPUT_NAMES - outputs_of(args), ""
     for word in args:
-        head, equals, file = word.partition("=") if name_of(before) in CURVE_NAMES else ("", "", word)
-        is_input = bool(equals) or name_of(before) in inputs
+        may_be = name_of(before) in CURVE_NAMES
+        head, equals, file = word.rpartition("=") if may_be else ("", "", word)
+        is_input = bool(equals) or name_of(before) in inputs or (may_be and is_file(word))
         yield head + equals + os.path.abspath(file) if is_input and os.path.isfile(file) else word
         before = word
 

@@ -19,7 +19,7 @@ from ..errors import USAGE, InputFileError, NbnumbaError, UsageError
 from ..formats.files import read_bytes
 from ..formats.images.raw import read_raw
 from ..formats.images.smv import header_value
-from ..nanobragg.kinds import ELEMENT, FILE
+from ..nanobragg.kinds import ELEMENT, FILE, MATERIAL
 from ..nanobragg.table import OPTIONS, OUTPUT
 
 OWN = (sys.executable, "-m", "nbnumba")
@@ -33,8 +33,8 @@ OUTPUT_NAMES, INPUT_NAMES = (
     for output in (True, False)
 )
 """Options that name files, without dashes."""
-CURVE_NAMES = {name for option in OPTIONS if option.kind is ELEMENT for name in option.names}
-"""Those whose values may end with =file."""
+CURVE_NAMES = {name for option in OPTIONS if option.kind in (ELEMENT, MATERIAL) for name in option.names}
+"""Those of which a value may be a file or end with =file."""
 
 _VALUED_NAMES = {name for option in OPTIONS if option.values for name in option.names}
 _LAST_LINES = 3

@@ -26,6 +26,7 @@ from ..kernels.plan import CrystalPlan, Plan
 from ..kernels.walk import Pixel, Ray, Scene, layer_factor, photons_of, photons_of_sum, walk
 from ..render.job import render
 from ..setup.geometry import Geometry
+from ..setup.added import with_added
 from ..setup.resolve import Resolved
 from ..units import ELECTRON_RADIUS_SQR_M2, RTD
 
@@ -146,7 +147,7 @@ def trace_pixel(resolved: Resolved, slow: int, fast: int) -> Trace:
             "omega_pixel": pixel.solid,
             "cos_2theta": dot(_floats(plan.sources.incident[ray.source]), ray.diffracted),
             "I_pixel_final": photons,
-            "floatimage_accumulated": float(np.float32(photons)) if _is_rendered(plan, slow, fast) else 0.0,
+            "floatimage_accumulated": _in_image(resolved, photons, slow, fast),
         },
     )
 
@@ -170,7 +171,7 @@ def trace_backend(resolved: Resolved, slow: int, fast: int, backend: BackendName
     alone = plan._replace(detector=plan.detector._replace(roi=(fast, fast, slow, slow), mask=no_mask))
 
     def rendered(part: Plan) -> float:
-        return float(render(replace(resolved, plans=(part,)), backend, precision).photons[slow, fast])
+        return float(render(replace(resolved, plans=(part,), added=None), backend, precision).photons[slow, fast])
 
     def share(angle: float) -> float:
         still = alone.crystal._replace(phi=np.array([angle]))
@@ -188,7 +189,7 @@ def trace_backend(resolved: Resolved, slow: int, fast: int, backend: BackendName
         f"{backend} {precision}",
         _config(slow, fast),
         phi=tuple(phi),
-        scaling={"floatimage_accumulated": rendered(alone) if _is_rendered(plan, slow, fast) else 0.0},
+        scaling={"floatimage_accumulated": _in_image(resolved, rendered(alone), slow, fast)},
     )
 
 
@@ -428,6 +429,13 @@ def _check_pixel(resolved: Resolved, slow: int, fast: int) -> None:
             f"trace of slow {slow}, fast {fast}: the detector has slow 0 to {detector.slow_pixels - 1}, "
             f"fast 0 to {detector.fast_pixels - 1}"
         )
+
+
+def _in_image(resolved: Resolved, photons: float, slow: int, fast: int) -> float:
+    """What the image has in a pixel of so many photons: with those that are added to it, 0 where it is not rendered."""
+    if not _is_rendered(resolved.plan, slow, fast):
+        return 0.0
+    return float(with_added(np.float32(photons), None if resolved.added is None else resolved.added[slow, fast]))
 
 
 def _is_rendered(plan: Plan, slow: int, fast: int) -> bool:

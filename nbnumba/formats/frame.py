@@ -7,28 +7,37 @@ Arrays are by panel, each ``[slow, fast]``.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ..arrays import HoldsArrays
+from ..errors import UsageError
+from ..experiment import Cell, Experiment, Readout
 
 Vector = tuple[float, float, float]
-Content = Literal["photons", "picture", "gray", "scaled", "counted"]
+Content = Literal["photons", "picture", "gray", "scaled", "counted", "experiment", "reflections"]
 CONTENTS: dict[Content, str] = {
     "photons": "expected photons, floats",
     "picture": "expected photons, to be looked at",
     "gray": "gray levels",
     "scaled": "expected photons times a scale, integers",
     "counted": "photons as they are counted, integers",
+    "experiment": "beam, crystal, detector and scan, without pixels",
+    "reflections": "where reflections are predicted, without pixels",
 }
+ALONG_BEAM = 1e-6
+"""An axis that is off the beam by less is along it."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PanelGeometry(HoldsArrays):
     """Where a panel stands, and which of its pixels were measured."""
 
+    name: str
+    """For people and files; empty where it has none."""
     fast_pixels: int
     """Pixels along fast."""
     slow_pixels: int
@@ -90,9 +99,53 @@ class PanelGeometry(HoldsArrays):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class CrystalTruth(HoldsArrays):
+    """A lattice as it was simulated: what indexing and refinement are to find."""
+
+    a_matrix: npt.NDArray[np.float64]
+    """Columns a*, b*, c* in Å⁻¹ (3, 3), without 2π, in the laboratory at a spindle angle of 0."""
+    cell: Cell
+    """a, b, c in Å, α, β, γ in degrees."""
+    space_group: str
+    """By which F were expanded, Hermann-Mauguin; P 1 where nothing says another."""
+    cells: tuple[int, int, int]
+    """Of a block, along a, b, c."""
+    mosaic_spread_deg: float
+    """Largest angle by which a domain is turned from the first, whose axes these are."""
+    domains: int
+    """How many scatter."""
+    weight: float
+    """By which its photons were multiplied."""
+    spot_scale: float
+    """How many blocks scatter."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PredictedReflections(HoldsArrays):
+    """Reflections that meet the detector, one a row."""
+
+    hkl: npt.NDArray[np.int32]
+    """Miller indices (n, 3)."""
+    panel: npt.NDArray[np.int64]
+    """Number of the panel that each meets (n,)."""
+    pixel: npt.NDArray[np.float64]
+    """Fast, slow in pixels (n, 2) from the outer corner of the panel's first pixel, whose centre is (0.5, 0.5)."""
+    wavelength_angstrom: npt.NDArray[np.float64]
+    """At which each diffracts (n,)."""
+    phi_deg: npt.NDArray[np.float64]
+    """Spindle angle at which each diffracts (n,)."""
+    d_angstrom: npt.NDArray[np.float64]
+    """Spacing of its planes (n,)."""
+    f: npt.NDArray[np.float64]
+    """Structure factor in electrons (n,)."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Description(HoldsArrays):
     """How beam, crystal and detector stood, with or without an image of them."""
 
+    experiment: Experiment
+    """All of it, with what headers gave and the seed that was drawn."""
     panels: tuple[PanelGeometry, ...]
     """At least one."""
     wavelength_angstrom: float
@@ -113,6 +166,12 @@ class Description(HoldsArrays):
     """Exposure time."""
     flux_per_s: float
     """Photons per second; 0: not given."""
+    wavelengths_angstrom: npt.NDArray[np.float64]
+    """Of the sources, each once, ascending (n,)."""
+    wavelength_weights: npt.NDArray[np.float64]
+    """Shares of the photons that have them (n,)."""
+    crystals: tuple[CrystalTruth, ...]
+    """The crystal's own lattice, then those beside it."""
     spindle: Vector
     """About which the crystal turns."""
     phi_deg: float
@@ -121,10 +180,59 @@ class Description(HoldsArrays):
     """From there to its end."""
     edge_angstrom: float
     """Smallest spacing that meets the detector."""
+    twotheta_axis: Vector
+    """About which the detector turns by ``twotheta_deg``."""
+    sensor_material: str
+    """Symbol of what stops the photons; empty where it is not known."""
+    attenuation_per_mm: float
+    """Linear attenuation coefficient µ of the sensor; 0: all photons are counted at its surface."""
     placed_by: str
     """The options that gave detector, beam and spindle their axes."""
     program: str
     """What simulated it, and its version."""
+
+    @property
+    def readout(self) -> Readout:
+        """How photons become counts."""
+        return self.experiment.readout
+
+    @property
+    def detector_name(self) -> str:
+        """By which ``nbnumba detectors`` knows it; empty where it has none."""
+        return self.experiment.detector.preset or ""
+
+    @property
+    def seed(self) -> int:
+        """Of the noise and all that is drawn."""
+        return self.experiment.noise.seed or 0
+
+    @property
+    def image_number(self) -> int:
+        """From 1 on, among those that share a seed."""
+        return 1 + self.experiment.noise.frame
+
+    @cached_property
+    def truth(self) -> str:
+        """The experiment as TOML; empty where it holds what has no text."""
+        try:
+            return self.experiment.to_toml()
+        except UsageError:
+            return ""
+
+    @cached_property
+    def to_dxtbx(self) -> npt.NDArray[np.float64]:
+        """Rotation (3, 3) from the laboratory to the frame of DIALS, which is that of imgCIF.
+
+        There z points against the beam, and x along the spindle as far as it is perpendicular to the beam: along the
+        polarization where the spindle is along the beam.
+        """
+        z = -np.array(self.beam)
+        for axis in (self.spindle, self.polarization, (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)):
+            x = np.array(axis) - z * (z @ axis)
+            if np.linalg.norm(x) > ALONG_BEAM:
+                break
+        x /= np.linalg.norm(x)
+        return np.array([x, np.cross(z, x), z])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,12 +253,12 @@ class Frame(HoldsArrays):
     """How many were counted in all."""
     overloads: int | None = None
     """How many pixels were cut to the largest integer."""
-
-    @property
-    def saturation(self) -> int | None:
-        """The largest integer that a pixel can have."""
-        kind = self.pixels[0].dtype
-        return int(np.iinfo(kind).max) if kind.kind in "iu" else None
+    saturation: float | None = None
+    """The largest count to be trusted; None: there is no limit."""
+    bad: tuple[npt.NDArray[np.bool_], ...] | None = None
+    """Which pixels of each panel never count rightly; None: all do."""
+    reflections: PredictedReflections | None = None
+    """Where they are predicted, of that content."""
 
     def with_unmeasured(self, value: float) -> Frame:
         """The same with a value in the pixels that were not measured.

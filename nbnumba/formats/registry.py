@@ -1,5 +1,6 @@
-"""Image formats by the suffix of a file: every module in ``formats/images/`` is one, and its ``FORMAT`` says all of it.
+"""Formats by the suffix of a file: every module in ``formats/images/`` and ``formats/descriptions/`` is one.
 
+The former hold pixels, the latter what else there is to tell; a module's ``FORMAT`` says all of it.
 A :class:`~nbnumba.formats.frame.Frame` is written by :func:`write`; many one after another by what
 :func:`nbnumba.formats.sinks.sink` opens.
 """
@@ -18,7 +19,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ..errors import InputFileError, UsageError
-from . import images
+from . import descriptions, images
 from .files import Path, read_bytes
 from .frame import CONTENTS, Content, Description, Frame, Frames
 
@@ -63,9 +64,12 @@ class Format:
 
 @cache
 def formats() -> tuple[Format, ...]:
-    """All that there are, by name of their modules."""
-    modules = sorted(module.name for module in iter_modules(images.__path__))
-    return tuple(import_module(f"{images.__name__}.{name}").FORMAT for name in modules)
+    """All that there are, those of images first, by name of their modules."""
+    return tuple(
+        import_module(f"{package.__name__}.{name}").FORMAT
+        for package in (images, descriptions)
+        for name in sorted(module.name for module in iter_modules(package.__path__))
+    )
 
 
 def named(name: str) -> Format:
@@ -84,7 +88,7 @@ def by_suffix(path: Path) -> Format:
     found = _of_suffix(path)
     if found is None:
         known = ", ".join(f"{' '.join(one.suffixes)} ({one.name})" for one in formats())
-        raise UsageError(f"{os.fspath(path)}: no image format has this suffix; known are {known}")
+        raise UsageError(f"{os.fspath(path)}: no format has this suffix; known are {known}")
     return found
 
 
@@ -173,8 +177,13 @@ def read(path: Path, shape: Shape | None = None) -> npt.NDArray[Any]:
     InputFileError
         The file cannot be read, or does not hold what its format promises.
     """
-    name, content = os.fspath(path), read_bytes(path, "the image")
-    found = next((one for one in formats() if one.recognizes(name, content)), named("float32"))
+    name = os.fspath(path)
+    found = recognized(name, read_bytes(path, "the image")) or named("float32")
     if found.read is None:
         raise InputFileError(f"{name}: is {found.name}, which is only written")
     return found.read(path, shape)
+
+
+def recognized(name: str, content: bytes) -> Format | None:
+    """The format that a file's name or content tells."""
+    return next((one for one in formats() if one.recognizes(name, content)), None)

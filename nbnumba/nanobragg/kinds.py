@@ -68,6 +68,7 @@ COUNT_OR_ZERO = whole(0)
 DEVICE = Kind("the number of a GPU, or all", lambda word: "all" if word.lower() == "all" else COUNT_OR_ZERO.read(word))
 FILE = Kind("a file name", _checked(str, bool))
 ELEMENT = Kind("an element, or element=file", _checked(str, lambda word: re.fullmatch("[^=]+(=.+)?", word) is not None))
+MATERIAL = Kind("a material or a file, and numbers", _checked(str, bool))
 NAME = Kind("a name", _checked(str, bool))
 MODE = choice("spec", "c", c_parity="c")
 

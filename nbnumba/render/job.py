@@ -13,6 +13,7 @@ from ..choices import BackendName, Device, Precision
 from ..errors import DeviceError, NbnumbaError, NbnumbaWarning, UsageError
 from ..interruption import Worker
 from ..kernels.plan import Plan
+from ..setup.added import with_added
 from ..setup.panels import stacked
 from ..setup.resolve import Resolved
 from .backends import How, in_turn
@@ -50,8 +51,9 @@ class Job:
     What lattices give a pixel is added in float64. Any thread may ask.
     """
 
-    def __init__(self, panels: Sequence[Sequence[Plan]], how: How) -> None:
-        """For each panel the plans of all lattices."""
+    def __init__(self, panels: Sequence[Sequence[Plan]], how: How, added: np.ndarray | None = None) -> None:
+        """For each panel the plans of all lattices; photons to be added to the image of all."""
+        self._added = added
         self._plans, self._how = [plan for lattices in panels for plan in lattices], how
         self._lattices = len(panels[0])
         self._stop = np.zeros(1, np.int64)
@@ -85,9 +87,8 @@ class Job:
         parts = self._by_panel([canvas.partial() for canvas in self._canvases])
         finished = [np.logical_and.reduce([part.finished for part in lattices]) for lattices in parts]
         photons = [_added([part.photons for part in lattices]) for lattices in parts]
-        for image, whole in zip(photons, finished, strict=True):
-            image[~whole] = 0.0
-        return Partial(stacked(photons), stacked(finished))
+        done = stacked(finished)
+        return Partial(np.where(done, with_added(stacked(photons), self._added), np.float32(0.0)), done)
 
     def _by_panel(self, each: Sequence[T]) -> list[Sequence[T]]:
         """What there is for each plan: for each panel that of all lattices."""
@@ -122,7 +123,8 @@ class Job:
     def _rendered(self) -> Rendering:
         said = dict.fromkeys(self._rendered_plan(number) for number in range(len(self._plans)))
         photons = self._by_panel([canvas.photons for canvas in self._canvases])
-        return Rendering(stacked([_added(lattices) for lattices in photons]), "; ".join(said))
+        image = with_added(stacked([_added(lattices) for lattices in photons]), self._added)
+        return Rendering(image, "; ".join(said))
 
     def _rendered_plan(self, number: int) -> str:
         """Have a plan rendered by the first backend that serves it and does not fail; which that is."""
@@ -200,7 +202,7 @@ def start(
     UsageError, ResourceError
         A choice that there is not; no thread is to be had.
     """
-    job = Job(_plans_of(resolved), How(backend, precision, threads, device))
+    job = Job(_plans_of(resolved), How(backend, precision, threads, device), resolved.added)
     job.begin()
     return job
 
@@ -216,7 +218,7 @@ def render(
     """Photons of a resolved experiment; Ctrl-C ends it within a fraction of a second."""
     how = How(backend, precision, threads, device)
     check_progress(progress)
-    job = Job(_plans_of(resolved), how)
+    job = Job(_plans_of(resolved), how, resolved.added)
     try:
         job.begin()
         ended = False

@@ -1,7 +1,7 @@
 """What scatters besides the crystal: amorphous materials, each a number of molecules and their F over sin θ/λ."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,20 +11,37 @@ from ..experiment.quirks import Quirks
 from ..kernels.plan import BackgroundPlan
 from ..units import ANGSTROM_PER_METRE, AVOGADRO_PER_MOL, ELECTRON_RADIUS_SQR_M2, metres_from_microns
 from .inputs import Inputs
+from .materials import InBeam
+from .sources import Sources
 
 WATER_FACTOR = 2.57
 """Forward amplitude of a water molecule in electrons, as the reference has it."""
 WATER_MOLAR_MASS = 18.0
 STOL_PER_AXIS = {"stol": 1.0, "4stol": 0.25, "Q": 1.0 / (4.0 * math.pi)}
 PARTS = 16
-"""Into which the steps of tables are cut where materials are added: F² adds up, and F is linear within a step."""
+"""Into which the steps of tables are cut where F² add up: F is linear within a step."""
+MOST_ROWS = 1 << 14
+"""Of a table that is made of others; steps of more rows than that are not cut, and of a spectrum's left out."""
+WIDE = 0.01
+"""Spectra wider than this share of their mean wavelength scatter at each wavelength, others at that of the first
+source, as in nanoBragg."""
+
+Waves = tuple[np.ndarray, np.ndarray]
+"""For some wavelengths, sin θ/λ over that of the first source, and the shares of the photons."""
 
 
 def background_plan(
-    experiment: Experiment, inputs: Inputs, fluence: float, quirks: Quirks, spot_scale: float = 1.0
+    experiment: Experiment,
+    inputs: Inputs,
+    materials: Sequence[InBeam],
+    sources: Sources,
+    fluence: float,
+    quirks: Quirks,
+    spot_scale: float = 1.0,
 ) -> BackgroundPlan:
     """All materials in the beam as one; ``spot_scale`` multiplies the spots and leaves their photons as they are."""
-    plan = together([material(experiment, inputs, fluence, quirks) for material in MATERIALS])
+    plans = [water(experiment, inputs, fluence, quirks), *(_plan(material, fluence) for material in materials)]
+    plan = together(plans, waves_of(sources))
     return plan._replace(scale=plan.scale / spot_scale) if plan.in_sum else plan
 
 
@@ -35,20 +52,38 @@ def water(experiment: Experiment, inputs: Inputs, fluence: float, quirks: Quirks
     molecules = edge * edge * edge * 1e6 * AVOGADRO_PER_MOL / WATER_MOLAR_MASS
     stol = factor = np.zeros(0)
     if inputs.amorphous is not None and not quirks.amorphous_ignored:
-        stol = inputs.amorphous[:, 0] * STOL_PER_AXIS[background.amorphous_axis] * ANGSTROM_PER_METRE
-        factor = np.ascontiguousarray(inputs.amorphous[:, 1])
+        stol, factor = _columns(inputs.amorphous, background.amorphous_axis)
     scale = ELECTRON_RADIUS_SQR_M2 * fluence * molecules
     return BackgroundPlan(scale, WATER_FACTOR, stol, factor, int(quirks.water_scaled_twice))
 
 
-MATERIALS: tuple[Callable[[Experiment, Inputs, float, Quirks], BackgroundPlan], ...] = (water,)
-"""Each from an experiment, its files and the fluence; of scale 0 where it is not in the beam."""
+def _plan(material: InBeam, fluence: float) -> BackgroundPlan:
+    """Molecules of a material times their cross-section."""
+    scale = ELECTRON_RADIUS_SQR_M2 * fluence * material.molecules
+    return BackgroundPlan(scale, 0.0, *_columns(material.table, material.axis), 0)
 
 
-def together(materials: Sequence[BackgroundPlan]) -> BackgroundPlan:
-    """The material whose intensity is that of all: scale · F² = Σ scale_i · F_i².
+def _columns(table: np.ndarray, axis: str) -> tuple[np.ndarray, np.ndarray]:
+    """sin θ/λ in 1/m and F of a file's rows."""
+    return table[:, 0] * STOL_PER_AXIS[axis] * ANGSTROM_PER_METRE, np.ascontiguousarray(table[:, 1])
 
-    A single one in the beam stays as it is, bit by bit.
+
+def waves_of(sources: Sources) -> Waves:
+    """The wavelengths at which materials scatter: all of a wide spectrum, else that of the first source."""
+    wavelengths, number = sources.wavelengths()
+    shares = np.bincount(number, sources.weight)
+    wavelengths, shares = wavelengths[shares > 0.0], shares[shares > 0.0]
+    # To the last digits a spectrum of 1 % is no wider than that.
+    if np.ptp(wavelengths) <= WIDE * (1.0 + 1e-9) * sources.mean_angstrom:
+        return np.ones(1), np.ones(1)
+    return sources.wavelength_angstrom[0] / wavelengths, shares / shares.sum()
+
+
+def together(materials: Sequence[BackgroundPlan], waves: Waves = (np.ones(1), np.ones(1))) -> BackgroundPlan:
+    """The material whose intensity is that of all: scale · F(s)² = Σ_i scale_i Σ_k share_k · F_i(s · ratio_k)².
+
+    s is sin θ/λ of the first source. A single one in the beam stays as it is, bit by bit, where there is one wavelength
+    or its F is constant.
 
     Raises
     ------
@@ -56,19 +91,34 @@ def together(materials: Sequence[BackgroundPlan]) -> BackgroundPlan:
         In mode c, water beside another.
     """
     present = [material for material in materials if material.scale > 0.0] or materials[:1]
-    if len(present) == 1:
+    if len(present) == 1 and (len(waves[0]) == 1 or not len(present[0].stol)):
         return present[0]
     if any(material.in_sum for material in present):
         raise UsageError("-water beside another background: mode c scales water twice and nothing else; give one")
-    rows = np.unique(np.concatenate([material.stol for material in present]))
-    stol = np.interp(np.arange(PARTS * (len(rows) - 1) + 1) / PARTS, np.arange(len(rows)), rows) if len(rows) else rows
     scale = sum(material.scale for material in present)
+    stol = _rows([material.stol for material in present], waves[0])
 
     def factor(stol: np.ndarray) -> np.ndarray:
-        intensities = (material.scale * _factor(material, stol) ** 2 for material in present)
-        return np.sqrt(sum(intensities, np.zeros(len(stol))) / scale)
+        total = np.zeros(len(stol))
+        for material in present:
+            for ratio, share in zip(*waves, strict=True):
+                total += material.scale * share * _factor(material, stol * ratio) ** 2
+        return np.sqrt(total / scale)
 
     return BackgroundPlan(scale, float(factor(np.zeros(1))[0]), stol, factor(stol), 0)
+
+
+def _rows(tables: Sequence[np.ndarray], ratios: np.ndarray) -> np.ndarray:
+    """Where F² of tables at all wavelengths has its corners, and points between these."""
+    rows = np.unique(np.concatenate(tables))
+    most = max(MOST_ROWS, len(rows))
+    if len(ratios) > 1:
+        rows = np.unique(rows[:, np.newaxis] / ratios)
+        rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int))]
+    if not len(rows):
+        return rows
+    parts = max(1, min(PARTS, most // len(rows)))
+    return np.interp(np.arange(parts * (len(rows) - 1) + 1) / parts, np.arange(len(rows)), rows)
 
 
 def _factor(material: BackgroundPlan, stol: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from ..experiment import Experiment, Mask, nouns, with_right_values
 from ..experiment.field import declared
 from ..experiment.presets import preset_of
 from ..experiment.quirks import Quirks
+from ..formats.added import read_added_image, read_profile
 from ..formats.amorphous import read_amorphous
 from ..formats.dispersion import DispersionCurve, read_dispersion
 from ..formats.found import Found, read_found
@@ -30,6 +31,7 @@ T = TypeVar("T")
 
 _spectra_in = kept_while_unchanged(read_spectra)
 """Each frame of a series takes one of a file's."""
+_table_in, _image_in = kept_while_unchanged(read_amorphous), kept_while_unchanged(read_added_image)
 
 KEYWORDS = {
     "pixel_mm": "PIXEL_SIZE",
@@ -58,6 +60,12 @@ class Inputs(HoldsArrays):
     """f' and f'' by element, of those that have a file of them."""
     amorphous: np.ndarray | None = None
     """Two columns (n, 2): the axis of the file in Å⁻¹, F in electrons."""
+    materials: tuple[np.ndarray | None, ...] = ()
+    """The same of each material, None of those that have a name."""
+    added_image: np.ndarray | None = None
+    """Photons of each pixel (slow, fast), or of a file that does not tell its shape (pixels,)."""
+    added_profile: np.ndarray | None = None
+    """Two columns (n, 2): the axis of the file, photons per pixel."""
     mask: SmvImage | None = None
     header: SmvImage | Found | None = None
 
@@ -83,7 +91,7 @@ def read_inputs(experiment: Experiment) -> Inputs:
     InputFileError
         A file that is missing, unreadable or not what it should be, by name and line.
     """
-    detector = experiment.detector
+    detector, background = experiment.detector, experiment.background
 
     def read(reader: Callable[[str], T], path: str | None) -> T | None:
         return None if path is None else reader(path)
@@ -96,7 +104,10 @@ def read_inputs(experiment: Experiment) -> Inputs:
         sources=read(read_sources, beam.source_file) if beam.sources is None else np.array(beam.sources, float),
         spectrum=read(lambda path: _spectra_in(path).numbered(beam.spectrum_number), beam.spectrum_file),
         curves=read_curves(experiment),
-        amorphous=read(read_amorphous, experiment.background.amorphous_file),
+        amorphous=read(read_amorphous, background.amorphous_file),
+        materials=tuple(read(_table_in, one.table_file) for one in background.materials or ()),
+        added_image=read(_image_in, background.image_file),
+        added_profile=read(read_profile, background.profile_file),
         mask=read(read_smv, detector.mask_file) if mask is None else _without_header(mask),
         header=read(read_found, detector.header_file),
     )

@@ -12,6 +12,7 @@ from ..kernels.plan import Plan
 from ..structure_factors.provider import Dispersion
 from ..structure_factors.table import FactorTable
 from ..units import ELECTRON_RADIUS_SQR_M2, metres_from_angstrom
+from .added import added_photons
 from .background import background_plan
 from .beam import central_wavelength, check_polarization, fluence, sources_of, sources_plan
 from .blocks import spot_scale
@@ -25,10 +26,12 @@ from .inputs import Inputs, with_headers, with_preset
 from .labels import Case, labels_met
 from .lattice import Lattice
 from .lattices import FurtherPlans, check_cells, check_lattices, further_plans, oriented_lattices, widest
+from .materials import InBeam, check_materials, materials_in_beam
 from .memory import check_memory
 from .mosaic import mosaic_rotations
 from .panels import PlacedPanel, check_panels, stack_shape, stacked
 from .reach import edge_resolution, warn_of_blind_spots
+from .readout import check_readout, with_readout
 from .sampling import chosen_oversample, recommended_oversample, samples_of_a_pixel
 from .scan import PhiSampling, sample_phi
 from .sources import Sources
@@ -59,6 +62,10 @@ class Resolved(HoldsArrays):
     """One for each panel; all but the detector is the same objects in all."""
     lattices: tuple[FurtherPlans, ...]
     """Those beside the crystal's own, whose images are added; what is said here of a lattice is said of its own."""
+    materials: tuple[InBeam, ...]
+    """Those that are listed, as they lie in the beam."""
+    added: np.ndarray | None
+    """float32 (slow, fast): photons that are added to what is rendered, 0 where nothing is; None: none."""
     labels: tuple[str, ...]
     """Which differences between the modes this experiment meets (docs/modes.md)."""
 
@@ -125,12 +132,13 @@ def _too_many(panels: int) -> UsageError:
 def _checked(given: Experiment, inputs: Inputs, quirks: Quirks, seed: int) -> Experiment:
     """With what headers and a detector's name give, and a seed; every value looked at by itself."""
     check_panels(given)
-    experiment = with_preset(with_headers(given, inputs, quirks))
+    experiment = with_readout(with_preset(with_headers(given, inputs, quirks)))
     check_panels(experiment)
     if experiment.noise.seed is None:
         experiment = with_right_values(experiment, noise=replace(experiment.noise, seed=seed))
     check_experiment(experiment)
     check_lattices(experiment.crystal)
+    check_materials(experiment.background.materials)
     warn_of_slips(experiment)
     return experiment
 
@@ -168,6 +176,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     given, quirks = experiment, quirks_of(experiment)
     experiment = _checked(given, inputs, quirks, seed)
     panels, scan = place_panels(experiment), sample_phi(experiment.scan)
+    check_readout(experiment.readout, experiment.beam, panels)
     found = inputs.found is not None and inputs.found.mask is not None
     masked = inputs.mask is not None or experiment.detector.preset is not None or found
     spectrum = spectrum_of(experiment.beam, inputs.spectrum, experiment.noise.seed or 0)
@@ -192,13 +201,14 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     recommended = max(recommended_oversample(one, finest, panel, quirks) for one in lattices for panel in panels)
     oversample = chosen_oversample(sampling.oversample, recommended)
     photons, blocks = fluence(beam), spot_scale(crystal, beam, lattice)
+    materials = materials_in_beam(experiment.background.materials, inputs.materials, beam)
     steps = samples_of_a_pixel(len(sources.weight), len(scan.phi_rad), len(domains), oversample)
     plan = Plan(
         detector=detectors[0],
         sources=sources_plan(sources, len(table.values)),
         crystal=crystal_plan(crystal, lattice, lab.spindle, scan, domains, quirks),
         factors=factors_plan(table, between[0], quirks),
-        background=background_plan(experiment, inputs, photons, quirks, blocks),
+        background=background_plan(experiment, inputs, materials, sources, photons, quirks, blocks),
         photons_per_sample=ELECTRON_RADIUS_SQR_M2 * photons / steps * blocks,
         oversample=oversample,
         kahn=float(beam.kahn_factor),
@@ -215,8 +225,9 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     )
     for one in several:
         warn_of_blind_spots(one.experiment, one.lattice, sources, plans)
+    added = added_photons(experiment, inputs, detectors, lab.beam, wavelength if spectrum is None else spectrum.mean_angstrom)
     labels = labels_met(Case(given, experiment, inputs, lab, plan))
     return Resolved(
         experiment, panels, lattice, sources, scan, wavelength, photons, blocks, recommended, steps, dispersion,
-        table, plans, further, labels,
+        table, plans, further, materials, added, labels,
     )  # fmt: skip
