@@ -188,7 +188,9 @@ OPTIONS: tuple[Option, ...] = (
            "size"),
     option("beam_profile", BEAM, "photons across the beam: even or Gaussian, for -crystal_mm", "beam.profile"),
 
-    option("img", DETECTOR, "SMV image whose header gives what no option does", "detector.header_file"),
+    option("img geom expt", DETECTOR,
+           "what no option gives, from the header of an SMV image, a geometry of CrystFEL (.geom) or an experiment of "
+           "DIALS (.expt)", "detector.header_file"),
     option("mask", DETECTOR, "SMV image: pixels of value 0 are not rendered; its header counts like that of -img",
            "detector.mask_file"),
     option("detector", DETECTOR,
