@@ -4,9 +4,9 @@ import numpy as np
 
 from ..errors import InputFileError, UsageError
 from ..experiment import Experiment
-from ..kernels.equations.maps import map_scattering_vectors
+from ..kernels.equations.maps import map_photons_per_intensity, map_scattering_vectors
 from ..kernels.equations.vectors import Vector
-from ..kernels.plan import DetectorPlan
+from ..kernels.plan import DetectorPlan, Plan
 from ..units import ANGSTROM_PER_METRE, METRES_PER_ANGSTROM
 from .detector import rendered_pixels
 from .inputs import Inputs
@@ -85,6 +85,14 @@ def radius_px(detector: DetectorPlan) -> np.ndarray:
         )
     fast, slow = _centres(detector)
     return np.hypot(fast - detector.fbeam, (slow - detector.sbeam)[:, np.newaxis]) / detector.pixel
+
+
+def photons_per_square(plan: Plan) -> np.ndarray:
+    """Photons in each pixel (slow, fast) of a background material, over its F²."""
+    fast, slow = _centres(plan.detector)
+    photons = np.empty((len(slow), len(fast)))
+    map_photons_per_intensity(plan, fast, slow, photons)
+    return plan.background.scale * photons
 
 
 def _centres(detector: DetectorPlan) -> tuple[np.ndarray, np.ndarray]:

@@ -69,6 +69,11 @@ class Resolved(HoldsArrays):
     """Which differences between the modes this experiment meets (docs/modes.md)."""
 
     @property
+    def central_angstrom(self) -> float:
+        """Wavelength of the photons: the mean of a spectrum."""
+        return self.wavelength_angstrom if self.sources.spectrum is None else self.sources.spectrum.mean_angstrom
+
+    @property
     def plan(self) -> Plan:
         """That of a detector of one panel."""
         if len(self.plans) > 1:
@@ -107,8 +112,7 @@ class Resolved(HoldsArrays):
     @property
     def edge_angstrom(self) -> float:
         """Smallest spacing whose scattering meets the detector, of the central wavelength and direction."""
-        spectrum, wavelength = self.sources.spectrum, self.wavelength_angstrom
-        central = wavelength if spectrum is None else spectrum.mean_angstrom
+        central = self.central_angstrom
         beam = np.array([self.panels[0].beam])
         return min(edge_resolution(plan.detector, beam, np.array([central])) for plan in self.plans)
 
