@@ -336,7 +336,7 @@ def measure_parts(folder: Path, rounds: int) -> list[Figure]:
     reflections = len(read_hkl(path)[0])
     parts: dict[str, Callable[[], object]] = {
         "hkl": lambda: read_hkl(path),
-        "noise": lambda: photon_counts(dim, None, 1, nbnumba.Readout()),
+        "noise": lambda: photon_counts(dim, None, 1, nbnumba.Readout(40)),
         "smv": lambda: image.save_smv(str(folder / "parts.img"), scale=1.0),
     }
     with as_file(files("nbnumba") / "data" / "1hel.pdb") as coordinates:
@@ -344,7 +344,7 @@ def measure_parts(folder: Path, rounds: int) -> list[Figure]:
             from nbnumba.structure_factors.fcalc import structure_factors_from_coordinates
 
             parts["fcalc"] = lambda: structure_factors_from_coordinates(coordinates, 2.0, True, 0.35, 46.0)
-        photon_counts(dim[:1, :1], None, 1, nbnumba.Readout())
+        photon_counts(dim[:1, :1], None, 1, nbnumba.Readout(40))
         times = in_turn({name: partial(seconds_per_call, work) for name, work in parts.items()}, rounds)
     median = {name: statistics.median(seconds) for name, seconds in times.items()}
     calculated = [Figure("F of lysozyme to 2 Å, with solvent", median["fcalc"], "s")] if "fcalc" in median else []

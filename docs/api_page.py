@@ -14,7 +14,7 @@ from typing import Any
 from nbnumba.experiment.noun import Noun, kinds_in_words
 
 SECTIONS = {
-    "Simulating": ("nbnumba", "simulate simulate_many"),
+    "Simulating": ("nbnumba", "simulate simulate_many rotation_series"),
     "Describing an experiment": (
         "nbnumba",
         "Experiment changed Beam Detector Panel Goniometer Scan Crystal FurtherLattice StructureFactors Background "

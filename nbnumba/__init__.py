@@ -40,6 +40,7 @@ __all__ = [
     "changed",
     "hkl_map",
     "predict",
+    "rotation_series",
     "simulate",
     "simulate_many",
 ]
@@ -65,13 +66,14 @@ if TYPE_CHECKING:
     )
     from .image import Image
     from .prediction import Predictions, hkl_map, predict
-    from .simulation import simulate, simulate_many
+    from .simulation import rotation_series, simulate, simulate_many
 else:
     _HEAVY = {
         "Image": "image",
         "Predictions": "prediction",
         "hkl_map": "prediction",
         "predict": "prediction",
+        "rotation_series": "simulation",
         "simulate": "simulation",
         "simulate_many": "simulation",
     }

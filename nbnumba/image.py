@@ -147,14 +147,15 @@ class Image(Oriented, HoldsArrays):
         if content == "reflections":
             return Frame(self.description, (), content, reflections=predicted_reflections(self.resolved))
         readout = self._readout(adc_offset)
+        offset = readout.adc_offset or 0.0
         if content == "counted":
             noise = self.noise(seed, readout.adc_offset)
             counts = self._by_panel(noise.counts)
-            return Frame(self.description, counts, content, 1.0, readout.adc_offset, noise.photons, noise.overloads)
+            return Frame(self.description, counts, content, 1.0, offset, noise.photons, noise.overloads)
         if content == "scaled":
             scale = scale or self.int_scale
             counts = self._by_panel(scaled_counts(self.photons, self._roi, scale, readout))
-            return Frame(self.description, counts, content, scale, readout.adc_offset)
+            return Frame(self.description, counts, content, scale, offset)
         if content == "gray":
             scale = scale or self.pgm_scale()
             levels = self._by_panel(gray_levels(self.photons, self._roi, scale))
@@ -224,7 +225,7 @@ class Image(Oriented, HoldsArrays):
     ) -> Frame:
         image_format = registry.named(format_name)
         options = registry.options_of(image_format, options)
-        image_format.check(path, self.description, self._readout(adc_offset).adc_offset, **options)
+        image_format.check(path, self.description, self._readout(adc_offset).adc_offset or 0.0, **options)
         return registry.write(image_format, path, self.frame(content, scale, adc_offset, seed), **options)
 
     def save_raw(self, path: Path) -> None:

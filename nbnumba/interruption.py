@@ -166,3 +166,23 @@ class Worker(threading.Thread, Generic[T]):
         if self._error is not None:
             raise self._error
         return self._outcome[0]
+
+
+def in_threads(work: Callable[[], T], threads: int, stop: Callable[[], None] = lambda: None) -> list[T]:
+    """What each of so many threads returns, this one and others that are made for this work and gone after it.
+
+    ``stop`` is called where this one is interrupted or fails, before the others are awaited.
+    """
+    workers = [Worker(work) for _ in range(threads - 1)]
+    try:
+        for worker in workers:
+            worker.start()
+        own = work()
+    except BaseException:
+        stop()
+        raise
+    finally:
+        for worker in workers:
+            if worker.is_alive():
+                worker.join()
+    return [own, *(worker.result() for worker in workers)]

@@ -5,14 +5,14 @@ from typing import Any, Literal
 
 from .choices import BackendName, Device, Precision
 from .errors import NbnumbaError, UsageError
-from .experiment import Experiment
+from .experiment import Experiment, changed
 from .image import Image
 from .render.backends import How, check_whole, is_all, is_whole
 from .render.job import Progress, check_progress, render
 from .render.series import Prepared, render_series
 from .seeds import fresh_seed, spawned_seed
 from .setup.inputs import read_inputs
-from .setup.resolve import resolve
+from .setup.resolve import Resolved, resolve
 
 
 def simulate(
@@ -132,6 +132,54 @@ def simulate_many(
         if isinstance(frame, NbnumbaError):
             raise frame
         yield Image(frame.resolved, frame.photons)
+
+
+def rotation_series(experiment: Experiment, images: int) -> list[Experiment]:
+    """The images of a rotation: each begins where the one before it ends, all of one crystal as it lies.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The first image; its files are read now. What its seed decides is the same in all, but for their noise.
+    images : int
+        How many.
+
+    Returns
+    -------
+    list of Experiment
+        With what headers gave and the seed that was drawn.
+
+    Raises
+    ------
+    UsageError, InputFileError, ResourceError
+        As :func:`simulate`; or the crystal does not turn.
+
+    Examples
+    --------
+    >>> from nbnumba import Experiment, rotation_series
+    >>> first = Experiment.from_args(["-cell", "70", "80", "90", "-default_F", "100", "-phi", "5", "-osc", "0.5"])
+    >>> [experiment.scan.phi_deg for experiment in rotation_series(first, 3)]
+    [5.0, 5.5, 6.0]
+    """
+    check_whole("images", images, 1)
+    _check_experiment("rotation_series", experiment)
+    return turned_on(resolve(experiment, read_inputs(experiment), seed=fresh_seed()), images)
+
+
+def turned_on(resolved: Resolved, images: int) -> list[Experiment]:
+    """As :func:`rotation_series`, of an experiment in SI."""
+    first, scan = resolved.experiment, resolved.scan
+    if images > 1 and scan.oscillation_deg == 0.0:
+        raise UsageError(f"-images {images} without -osc: all images would be of one orientation; give -osc")
+    frame = first.noise.frame
+    return [
+        changed(
+            first,
+            scan={"phi_deg": scan.start_deg + number * scan.oscillation_deg},
+            noise={"frame": frame + number},
+        )
+        for number in range(images)
+    ]
 
 
 def _prepared_in_turn(experiments: Iterable[Experiment], seed: int) -> Iterator[Prepared]:

@@ -46,6 +46,10 @@ def metres_from_angstrom(angstrom: float) -> float:
     return angstrom / ANGSTROM_PER_METRE
 
 
+def seconds_from_ns(nanoseconds: float) -> float:
+    return nanoseconds * 1e-9
+
+
 def fraction_from_percent(percent: float) -> float:
     return percent / 100.0
 

@@ -12,7 +12,7 @@ from models import B_SOL, K_SOL, LYSOZYME, direct_sum, random_structure
 
 from nbnumba import simulate
 from nbnumba.choices import BackendName
-from nbnumba.commands.simulate import input_files
+from nbnumba.commands.inputs import input_files
 from nbnumba.errors import InputFileError, NbnumbaWarning, UsageError
 from nbnumba.experiment import Experiment, StructureFactors, changed
 from nbnumba.formats.coordinates import Model, read_model

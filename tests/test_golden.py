@@ -119,7 +119,7 @@ def test_integers_of_the_rendered_image(name: str, mode: str) -> None:
     expected, outputs = golden(name), command(name, mode).outputs
     photons = render(resolved(name, mode), backend="cpu").photons
     image = Image(resolved(name, mode), photons)
-    scale, adc_offset = outputs.scale or image.int_scale, image.experiment.readout.adc_offset
+    scale, adc_offset = outputs.scale or image.int_scale, image.experiment.readout.adc_offset or 0.0
     edge_distance = np.abs((expected["float"].astype(float) * scale + adc_offset) % 1.0 - 0.5)
     certain = edge_distance > scale * tolerance(expected["float"]) + 65535 * FLOAT32
     assert certain.mean() > 0.9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,9 @@ def test_overloads_are_cut_and_counted() -> None:
 def test_counts_do_not_depend_on_the_bands(monkeypatch: pytest.MonkeyPatch, roi: Any) -> None:
     """With a normal deviate left over from one band to the next."""
     image = np.geomspace(1e-3, 1e8, 40 * 31).reshape(40, 31).astype(np.float32)
-    whole = photon_counts(image, roi, 5, Readout())
+    whole = photon_counts(image, roi, 5, Readout(40))
     monkeypatch.setattr("nbnumba.response.integers._BAND_PIXELS", 1)
-    banded = photon_counts(image, roi, 5, Readout())
+    banded = photon_counts(image, roi, 5, Readout(40))
     np.testing.assert_array_equal(banded.counts, whole.counts)
     assert (banded.photons, banded.overloads) == (whole.photons, whole.overloads)
     assert whole.overloads > 100
@@ -110,9 +111,11 @@ def test_the_experiment_says_how_counts_are_read() -> None:
     assert (image.noise(adc_offset=9).counts == 9).all()
     assert image.frame("scaled").pixels[0].max() == image.frame("counted").adc_offset == 7
     again = Experiment.from_toml(image.experiment.to_toml())
-    assert again.readout == Readout(adc_offset=7.0)
+    assert again.readout == image.experiment.readout
+    assert (again.readout.adc_offset, again.readout.kind) == (7.0, "ideal")
     assert "-adc" in again.to_args()
-    assert (changed(again, readout={"adc_offset": 3}).readout, Experiment().readout) == (Readout(3), Readout(40))
+    assert changed(again, readout={"adc_offset": 3}).readout == replace(again.readout, adc_offset=3.0)
+    assert resolve(changed(experiment, readout={"adc_offset": None}), Inputs()).experiment.readout.adc_offset == 40
 
 
 def textbook_ran1(seed: int, count: int) -> list[float]:

@@ -15,8 +15,8 @@ from ..setup.factors import factors_without_image
 from ..structure_factors.box import Box, spacings
 from ..structure_factors.table import FactorTable
 from .base import Parser
+from .inputs import input_files
 from .report import provenance_lines
-from .simulate import input_files
 
 
 def main(argv: list[str]) -> int:

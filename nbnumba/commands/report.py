@@ -5,7 +5,7 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..experiment import Experiment, changed
 from ..experiment.presets import preset_of
@@ -42,39 +42,70 @@ def describe(resolved: Resolved, labels: Sequence[str], warnings: Sequence[str])
     return f"nbnumba {__version__}, mode {resolved.experiment.mode}\n\n{_aligned(sections)}\n"
 
 
-def describe_image(
-    statistics: Statistics, backend: str, seconds: Mapping[str, float], files: Mapping[str, str], scales: Sequence[str]
-) -> str:
+class Told(NamedTuple):
+    """What there is to tell of one image of a run."""
+
+    phi_deg: float
+    """Spindle angle at its start."""
+    statistics: Statistics
+    photons: int | None
+    """How many were counted, where they were."""
+    overloads: int | None
+    """Pixels cut to the largest integer."""
+
+
+class Finished(NamedTuple):
+    """A run whose images are written."""
+
+    first: Image
+    images: tuple[Told, ...]
+    """In their order."""
+    backend: str
+    """Who rendered."""
+    files: dict[str, str]
+    """Paths, and what is in each."""
+    scales: Sequence[str]
+    """What there is to say of integers."""
+
+
+def describe_run(run: Finished, seconds: Mapping[str, float]) -> str:
     """Statistics, files and times of a finished run, as a person reads them."""
-    s = statistics
+    brightest = max(run.images, key=lambda told: told.statistics.maximum)
+    s, count = brightest.statistics, len(run.images)
     phases = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items() if name != "total")
+    where, series = "", list[str]()
+    if count > 1:
+        series = [f"{count} images from φ {run.images[0].phi_deg:g} to {run.images[-1].phi_deg:g} degrees"]
+        where = f" of image {run.images.index(brightest) + 1}"
     return _aligned([
-        ("Image", [
-            f"brightest pixel {s.maximum:g} photons at fast {s.maximum_fast}, slow {s.maximum_slow}",
-            f"mean {s.mean:g}, rms {s.rms:g}, rmsd {s.rmsd:g} over {s.pixels} pixels",
-            *scales,
+        ("Image" if count == 1 else "Images", [
+            *series,
+            f"brightest pixel {s.maximum:g} photons at fast {s.maximum_fast}, slow {s.maximum_slow}{where}",
+            f"mean {s.mean:g}, rms {s.rms:g}, rmsd {s.rmsd:g} over {s.pixels} pixels{where}",
+            *run.scales,
         ]),
-        ("Files", [f"{path}  {what}" for path, what in files.items()]),
-        ("Seconds", [f"{seconds['total']:.2f} in all: {phases}", f"rendered by {backend}"]),
+        ("Files", [f"{path}  {what}" for path, what in run.files.items()]),
+        ("Seconds", [f"{seconds['total']:.2f} in all: {phases}", f"rendered by {run.backend}"]),
     ])  # fmt: skip
 
 
 def as_json(
-    image: Image, labels: Sequence[str], warnings: Sequence[str], backend: str, seconds: Mapping[str, float],
-    files: Mapping[str, str],
-) -> dict[str, Any]:  # fmt: skip
+    run: Finished, labels: Sequence[str], warnings: Sequence[str], seconds: Mapping[str, float]
+) -> dict[str, Any]:
     """The run as plain values for ``json.dump``; infinity, which JSON has no number for, is the text ``inf``."""
-    report = {
-        "experiment": _as_text(image.experiment),
-        "resolved": _resolved_values(image.resolved),
+    report: dict[str, Any] = {
+        "experiment": _as_text(run.first.experiment),
+        "resolved": _resolved_values(run.first.resolved),
         "labels": {label: LABELS[label] for label in labels},
         "warnings": list(warnings),
-        "backend": backend,
-        "statistics": asdict(image.statistics),
-        "files": dict(files),
+        "backend": run.backend,
+        "statistics": asdict(run.first.statistics),
+        "files": dict(run.files),
         "seconds": dict(seconds),
         "versions": versions(),
     }
+    if len(run.images) > 1:
+        report["images"] = [told._asdict() | {"statistics": asdict(told.statistics)} for told in run.images]
     return {name: _finite(value) for name, value in report.items()}
 
 

@@ -1,26 +1,22 @@
 """One run of the command: read, resolve, render, write, report."""
 
 import json
-import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, is_dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from ..description import described
-from ..errors import NbnumbaWarning, UsageError
-from ..experiment import Experiment, changed
-from ..experiment.quirks import in_order, labels_of, quirks_of
-from ..formats.dump import write_dump
-from ..formats.files import check_writable, is_replaceable, replacing, together
-from ..formats.frame import Content, Description
+from ..errors import NbnumbaError, NbnumbaWarning, UsageError
+from ..experiment.quirks import in_order, labels_of
+from ..formats.files import replacing, together
+from ..formats.frame import Content, Description, Frame
 from ..formats.images.smv import smv_geometry, smv_header
-from ..formats.registry import Format, holding, options_of, write
 from ..image import Image
 from ..kernels.compile.cache import CACHE_FOLDER
 from ..kernels.compile.jit import Compilation
@@ -29,33 +25,11 @@ from ..render.job import Progress, Rendering, render
 from ..seeds import fresh_seed
 from ..setup.inputs import read_inputs
 from ..setup.resolve import Resolved, resolve
-from .report import as_json, describe, describe_image
+from .inputs import with_cached_factors
+from .outputs import Asked, Writer, asked_for, cache_to_write, check_outputs, write_cache
+from .report import Finished, Told, as_json, describe, describe_run
 
-DUMP = "Fdump.bin"
 HEADER_BYTES = 512
-
-
-class Output(NamedTuple):
-    """An image that the command line can ask for."""
-
-    option: str
-    field: str
-    """Of :class:`Outputs`, which holds its path."""
-    content: Content
-    otherwise: str
-    """Its format where the file's suffix names none that holds this content."""
-    words: str
-    """What it is; {} stands for the format."""
-
-
-OUTPUTS = (
-    Output("-floatfile", "float_file", "photons", "float32", "photons, {}"),
-    Output("-intfile", "int_file", "scaled", "SMV", "{} without noise"),
-    Output("-pgmfile", "pgm_file", "gray", "PGM", "gray levels"),
-    Output("-png", "png_file", "picture", "PNG", "picture with resolution rings"),
-    Output("-noisefile", "noise_file", "counted", "SMV", "{} as photons are counted"),
-)
-"""In the order in which they are written."""
 
 
 @dataclass
@@ -88,43 +62,38 @@ def run(command: Command) -> int:
         # Each once, from whatever lines: what holds for several files is not said for each of them.
         warnings.simplefilter("module", NbnumbaWarning)
         for note in command.notes:
-            _warn(note)
+            warnings.warn(note, NbnumbaWarning, stacklevel=2)
         clock = Clock(compilation)
         with clock.phase("setup"):
             experiment = with_cached_factors(command.experiment)
             resolved = resolve(experiment, read_inputs(experiment), seed=fresh_seed())
             _check_pixels(command, resolved)
             description = described(resolved)
+            asked = asked_for(command.outputs, command.run.images)
             if not command.run.show:
-                _check_outputs(command)
-                for _, path, image_format, options in _asked_for(command.outputs):
-                    image_format.check(path, description, resolved.experiment.readout.adc_offset, **options)
+                check_outputs(command, asked, description)
         labels = in_order([*resolved.labels, *command.labels, *_labels_of_header(description)])
         said = _show_warnings(caught, 0)
         if not command.run.quiet:
             say(describe(resolved, labels, [str(w.message) for w in caught]))
         if command.run.show:
             return 0
-        with clock.phase("render"):
-            rendering = _render(resolved, command)
-        _check_photons(rendering)
-        image = Image(resolved, rendering.photons)
-        with together():
-            files, scales = _write(image, command, clock)
+        images = _images(resolved, command, clock)
+        with nullcontext() if command.run.images > 1 else together():
+            run_of = _write(images, command, asked, clock)
             if command.outputs.report_file is not None:
-                files[command.outputs.report_file] = "this report as JSON"
+                run_of.files[command.outputs.report_file] = "this report as JSON"
                 texts = [str(w.message) for w in caught]
-                _write_report(command.outputs.report_file, as_json(
-                    image, labels, texts, rendering.backend, clock.seconds, files))  # fmt: skip
+                _write_report(command.outputs.report_file, as_json(run_of, labels, texts, clock.seconds))
         _show_warnings(caught, said)
         if command.run.trace_pixel is not None:
             from ..comparison.trace import trace_pixel
 
             say("\n".join(trace_pixel(resolved, *command.run.trace_pixel).lines()))
-        for line in _pixel_lines(image, command.outputs):
+        for line in _pixel_lines(run_of.first, command.outputs):
             say(line)
         if not command.run.quiet:
-            say(describe_image(image.statistics, rendering.backend, clock.seconds, files, scales))
+            say(describe_run(run_of, clock.seconds))
     return 0
 
 
@@ -167,51 +136,12 @@ def _labels_of_header(description: Description) -> list[str]:
     return labels_of(["header_overflows"]) if len(header) >= HEADER_BYTES else []
 
 
-def with_cached_factors(experiment: Experiment) -> Experiment:
-    """Without a list of reflections, the cache of an earlier run is read if it is there.
-
-    Warns
-    -----
-    NbnumbaWarning
-        It is read; or it is asked for and missing.
-    """
-    factors = experiment.structure_factors
-    if factors.hkl_file is not None or factors.coordinate_file is not None or factors.reflections is not None:
-        return experiment
-    cache = factors.dump_file or DUMP
-    if os.path.exists(cache):  # which also takes names that no file can have
-        _warn(f"structure factors are read from {cache}, of an earlier run")
-        return changed(experiment, structure_factors={"dump_file": cache})
-    if factors.dump_file is not None:
-        _warn(f"-dump {cache}: there is no such file, nor -hkl to make it from; every F is {factors.default_f:g}")
-    return experiment
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, NbnumbaWarning, stacklevel=3)
-
-
-def _cache_to_write(experiment: Experiment) -> str | None:
-    """Where the table of -hkl goes in binary: where -dump asks for it, in mode c always (C-18)."""
-    factors = experiment.structure_factors
-    if factors.hkl_file is None:
-        return None
-    return factors.dump_file or (DUMP if quirks_of(experiment).dump_always_written else None)
-
-
-def _write_cache(path: str, image: Image) -> None:
-    table, default_f = image.resolved.table, image.experiment.structure_factors.default_f
-    write_dump(path, table.bounds, table.values[0])
-    if table.outside != default_f:
-        _warn(
-            f"{path} does not say that F is {table.outside:g} beyond the resolution of its reflections: read with "
-            f"-default_F {default_f:g}, it is {default_f:g} there"
-        )
-
-
 def _check_pixels(command: Command, resolved: Resolved) -> None:
     """Say before the work that a pixel to be told about is not there."""
     detector, printed, traced = resolved.plan.detector, command.outputs.print_pixels, command.run.trace_pixel
+    if command.run.images > 1 and (printed is not None or traced is not None):
+        option = "-trace_pixel" if printed is None else "-printout"
+        raise UsageError(f"{option} is of one image, and -images {command.run.images} asks for several")
     if traced is not None:
         resolved.check_single_lattice("-trace_pixel: a trace is")
     fast_first = {
@@ -226,8 +156,8 @@ def _check_pixels(command: Command, resolved: Resolved) -> None:
             )
 
 
-def _check_photons(rendering: Rendering) -> None:
-    brightest = rendering.photons.max()
+def _check_photons(photons: np.ndarray) -> None:
+    brightest = photons.max()
     if np.isnan(brightest):
         raise UsageError(
             "the image has pixels that are no number: some length, vector or angle is too large or too small"
@@ -239,52 +169,59 @@ def _check_photons(rendering: Rendering) -> None:
         )
 
 
-def _check_outputs(command: Command) -> None:
-    """Say before the work, not after it, that a file cannot be written or would be written over by another."""
-    outputs = command.outputs
-    paths = {
-        **{output.option: getattr(outputs, output.field) for output in OUTPUTS},
-        "-report": outputs.report_file,
-        "-dump": _cache_to_write(command.experiment),
-    }
-    options: dict[str, str] = {}
-    inputs = {os.path.realpath(path) for path in input_files(command)}
-    for option, path in paths.items():
-        if path is None:
-            continue
-        check_writable(path)
-        if os.path.realpath(path) in inputs and is_replaceable(path):
-            raise UsageError(f"{option} {path} would be written over a file that the run reads: give another name")
-        other = options.setdefault(os.path.realpath(path), option)
-        if other != option and is_replaceable(path):
-            raise UsageError(f"{other} and {option} are both {path}: give each a file of its own")
+def _images(resolved: Resolved, command: Command, clock: Clock) -> Iterator[tuple[Image, str]]:
+    """What is rendered, image by image, and by whom."""
+    if command.run.images == 1:
+        with clock.phase("render"):
+            rendering = _render(resolved, command)
+        yield Image(resolved, rendering.photons), rendering.backend
+        return
+    # Which look for cards, and take longer to import than a small image.
+    from ..render.backends import How
+    from ..render.series import render_series
+    from ..simulation import turned_on
 
-
-def input_files(command: Command) -> Iterator[str]:
-    """The files that a command names to be read; the cache of structure factors, which may be written, is none."""
-    if command.experiment_file is not None:
-        yield command.experiment_file
-    crystal = command.experiment.crystal
-    for noun in (*vars(command.experiment).values(), *(crystal.lattices or ())):
-        for name, path in vars(noun).items() if is_dataclass(noun) else ():
-            if name.endswith("_file") and name != "dump_file" and path is not None:
-                yield path
-    yield from filter(None, command.experiment.structure_factors.curve_files.values())
+    settings, experiments = command.run, turned_on(resolved, command.run.images)
+    prepared = (resolve(experiment, read_inputs(experiment)) for experiment in experiments)
+    how = How(settings.backend, settings.precision, settings.threads, settings.device)
+    frames = render_series(prepared, how, "all" if settings.device == "all" else [settings.device])
+    with _bar(command, settings.images, "image") as bar, _without_blas():
+        for _ in experiments:
+            with clock.phase("render"):
+                frame = next(frames)
+            if isinstance(frame, NbnumbaError):
+                raise frame
+            yield Image(frame.resolved, frame.photons), frame.backend
+            bar.update()
 
 
 def _render(resolved: Resolved, command: Command) -> Rendering:
-    plan, settings = resolved.plan, command.run
-    fast0, fast1, slow0, slow1 = plan.detector.roi
-    pixels = (fast1 - fast0 + 1) * (slow1 - slow0 + 1)
+    fast0, fast1, slow0, slow1 = resolved.roi
+    with _bar(command, (fast1 - fast0 + 1) * (slow1 - slow0 + 1), "px") as bar:
+        return _render_on(resolved, command.run, lambda done: bar.update(done - bar.n) and None)
+
+
+@contextmanager
+def _bar(command: Command, total: int, unit: str) -> Iterator[Any]:
+    """A bar of progress on a terminal; where there is none, what takes the same calls."""
+    settings = command.run
     if not settings.progress or settings.quiet or not sys.stderr.isatty():
-        return _render_on(resolved, settings)
+        yield _NoBar()
+        return
     from tqdm import tqdm
 
-    with tqdm(total=pixels, unit="px", unit_scale=True, leave=False, file=sys.stderr) as bar:
-        return _render_on(resolved, settings, lambda done: bar.update(done - bar.n) and None)
+    with tqdm(total=total, unit=unit, unit_scale=True, leave=False, file=sys.stderr) as bar:
+        yield bar
 
 
-def _render_on(resolved: Resolved, settings: Run, progress: Progress | None = None) -> Rendering:
+class _NoBar:
+    n = 0
+
+    def update(self, n: int = 1) -> None:
+        self.n += n
+
+
+def _render_on(resolved: Resolved, settings: Run, progress: Progress) -> Rendering:
     with _without_blas():
         return render(resolved, settings.backend, settings.precision, settings.threads, progress, settings.device)
 
@@ -302,41 +239,30 @@ def _without_blas() -> Iterator[None]:
             del sys.modules["scipy.linalg"]
 
 
-def _asked_for(outputs: Outputs) -> Iterator[tuple[Output, str, Format, dict[str, str]]]:
-    """Every image that is asked for: its path, its format and the format's options."""
-    for output in OUTPUTS:
-        path: str | None = getattr(outputs, output.field)
-        if path is not None:
-            image_format = holding(path, output.content, output.otherwise)
-            given = {name: word for name, word in vars(outputs).items() if name in image_format.options}
-            yield output, path, image_format, options_of(image_format, given)
+def _write(images: Iterator[tuple[Image, str]], command: Command, asked: list[Asked], clock: Clock) -> Finished:
+    """Write what is asked for, image by image."""
+    first: Image | None = None
+    told: list[Told] = []
+    backends: dict[str, None] = {}
+    with ExitStack() as stack:
+        writer = Writer(asked, command.outputs, command.run.images, clock.phase, stack)
+        for image, backend in images:
+            _check_photons(image.photons)
+            if first is None:
+                first, cache = image, cache_to_write(command.experiment)
+                if cache is not None:
+                    with clock.phase("write"):
+                        write_cache(cache, image)
+            backends[backend] = None
+            told.append(_told(image, writer.write(image)))
+    assert first is not None
+    return Finished(first, tuple(told), "; ".join(backends), {one.path: one.words for one in asked}, writer.said)
 
 
-def _write(image: Image, command: Command, clock: Clock) -> tuple[dict[str, str], list[str]]:
-    """Write what is asked for; each path with what it holds, and the scales in words."""
-    outputs, cache = command.outputs, _cache_to_write(command.experiment)
-    files: dict[str, str] = {}
-    said: list[str] = []
-    with clock.phase("write"):
-        if cache is not None:
-            _write_cache(cache, image)
-        int_scale = outputs.scale or image.int_scale
-        scales = {"scaled": int_scale, "gray": outputs.pgm_scale or image.pgm_scale(int_scale)}
-    for output, path, image_format, options in _asked_for(outputs):
-        with clock.phase("noise" if output.content == "counted" else "write"):
-            frame = image.frame(output.content, scales.get(output.content))
-            write(image_format, path, frame, **options)
-        files[path] = output.words.format(image_format.name)
-        if output.content == "scaled":
-            aside = outputs.scale is None and image.statistics_beside_beam is not image.statistics
-            said.append(
-                f"counts = photons x {frame.scale:g} + {frame.adc_offset:g} in {path}"
-                + (", by the brightest pixel beside the direct beam's spot" if aside else "")
-            )
-        if output.content == "counted":
-            seed = image.experiment.noise.seed
-            said.append(f"{frame.photons} photons counted with -seed {seed}, {frame.overloads} overloads")
-    return files, said
+def _told(image: Image, frames: Mapping[Content, Frame]) -> Told:
+    counted = frames.get("counted")
+    photons, overloads = (None, None) if counted is None else (counted.photons, counted.overloads)
+    return Told(image.resolved.scan.start_deg, image.statistics, photons, overloads)
 
 
 def _write_report(path: str, report: dict[str, Any]) -> None:

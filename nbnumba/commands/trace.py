@@ -27,8 +27,8 @@ from ..seeds import fresh_seed
 from ..setup.inputs import read_inputs
 from ..setup.resolve import Resolved, resolve
 from .base import Parser, made_folder
+from .inputs import input_files, with_cached_factors
 from .report import versions
-from .simulate import input_files, with_cached_factors
 
 _EPILOG = """\
 For a pixel at slow 9, fast 14:

@@ -26,6 +26,7 @@ UNITS = {
     "_per_m2": "ph/m²",
     "_per_s": "ph/s",
     "_s": "s",
+    "_ns": "ns",
 }
 """By the end of a field's name; of two ends the longer one stands first."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..units import DEFAULT_FLUENCE_PER_M2
-from .field import AT_LEAST_SMALLEST, COUNT, NOT_NEGATIVE, POSITIVE, ZERO_OR_SMALLEST, at_most, between, field
+from .field import AT_LEAST_SMALLEST, COUNT, NOT_NEGATIVE, POSITIVE, ZERO_OR_SMALLEST, Rule, at_most, between, field
 from .noun import Noun
 from .reflections import ReflectionList
 from .types import (
@@ -24,6 +24,8 @@ from .types import (
     GivenRows,
     GivenVector,
     GivenWords,
+    PointSpread,
+    ReadoutKind,
     Shape,
     Sizes,
     StolAxis,
@@ -32,6 +34,8 @@ from .types import (
     Vector,
 )
 
+FRACTION = between(0, 1)
+SWANK = (Rule("be above 0", lambda x: x > 0), *at_most(1.0))
 MOST_DEGREES = 1e6
 """Far more than a mosaic spread can mean, far less than overflows a float32."""
 
@@ -430,11 +434,56 @@ class Noise(Noun):
 
     seed: int | None = None
     """None: drawn from the system's entropy; the run reports it."""
+    frame: int = field(0, NOT_NEGATIVE)
+    """Number of the image among those that share a seed, from 0: each has noise of its own."""
 
 
 @dataclass(frozen=True)
 class Readout(Noun):
-    """What the detector makes of the photons that it counts."""
+    """What the detector makes of the photons that reach it (docs/detectors.md).
 
-    adc_offset: float = field(40.0, unit="counts")
-    """Count of a pixel without photons."""
+    What is None is as the detector's ``preset`` has it where that is of the same kind, else as usual for the kind.
+    """
+
+    adc_offset: float | None = field(None, unit="counts")
+    """Count of a pixel without photons: 40, but 0 of detectors that count or switch."""
+    kind: ReadoutKind | None = None
+    """Photons as they are (ideal); single photons counted (PILATUS, EIGER); charge integrated (CCD, phosphor); charge
+    integrated by an amplifier that switches its gain (JUNGFRAU). Ideal where nothing else says so."""
+    gain: float | None = field(None, POSITIVE, unit="counts/photon")
+    """Of what integrates or, where gains switch, of the image that is made of it: 1."""
+    read_noise: float | None = field(None, NOT_NEGATIVE, unit="counts")
+    """Rms of what the read-out adds to each pixel: 3 where charge is integrated."""
+    flicker: float | None = field(None, FRACTION)
+    """Rms change of the beam's intensity from image to image, as a fraction."""
+    pixel_flicker: float | None = field(None, FRACTION)
+    """The same of each pixel by itself."""
+    calibration: float | None = field(None, FRACTION)
+    """Rms error of the pixels' sensitivities, as a fraction: the same pattern in every image."""
+    calibration_seed: int | None = None
+    """Of that pattern: 123456789."""
+    psf: PointSpread | None = None
+    """Shape by which light or photons spread over pixels: a Gaussian, or that of a fibre-optic taper."""
+    psf_fwhm_um: float | None = field(None, NOT_NEGATIVE, slip=(1.0, 1e4))
+    """Its full width at half maximum: 41.4 of a fibre-optic taper."""
+    swank: float | None = field(None, SWANK)
+    """Swank's factor A: photons of one energy give light of relative variance 1/A − 1."""
+    deadtime_ns: float | None = field(None, NOT_NEGATIVE)
+    """For which a pixel that has counted a photon counts no other."""
+    paralyzable: bool | None = None
+    """Whether photons that are not counted keep the pixel dead, too."""
+    rate_correction: bool | None = None
+    """Whether counts are multiplied by what dead time has lost on average, which they are by default."""
+    cutoff_per_s: float | None = field(None, POSITIVE, unit="counts/s", is_infinite=True)
+    """Of each pixel; above it counts are cut."""
+    bits: int | None = field(None, between(1, 32))
+    """Of the counter (20) or the analogue-to-digital converter (16; 14 where gains switch)."""
+    words: Literal["photons", "raw"] | None = None
+    """Where gains switch: what is made of the image, or what is read (gain stage in the two upper bits)."""
+    bad_fraction: float | None = field(None, FRACTION)
+    """Of the pixels, in equal parts dead, hot (always at the limit) and noisy (photons that are none)."""
+    bad_seed: int | None = None
+    """Of which pixels these are: 12345."""
+    bad_pixel_file: GivenFile = NOT_GIVEN
+    """Rows of fast, slow (both from 0) and dead, hot or noisy, with the panel's number before them where there are
+    several."""

@@ -6,8 +6,9 @@ pyFAI; the pixel of the MX340-HS is its maker's. Where these two differ, ADSC's 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import UsageError
 
@@ -25,6 +26,8 @@ class Preset(NamedTuple):
     """Pixels of a module; none: the whole is one."""
     gap: Pair = (0, 0)
     """Pixels from a module to the next, which count nothing."""
+    readout: Mapping[str, Any] = {}
+    """Fields of a :class:`~nbnumba.experiment.nouns.Readout`."""
 
     def between_modules(self, fast_pixels: int, slow_pixels: int) -> tuple[list[bool], list[bool]]:
         """Which columns and which rows lie between modules, the first of which begins at the first pixel."""

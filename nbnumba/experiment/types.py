@@ -53,6 +53,8 @@ Convention = Literal["mosflm", "xds", "adxv", "denzo", "dials", "custom"]
 Pivot = Literal["beam", "sample"]
 Shape = Literal["square", "round", "gauss", "tophat"]
 StolAxis = Literal["stol", "4stol", "Q"]
+ReadoutKind = Literal["ideal", "counting", "integrating", "switching"]
+PointSpread = Literal["none", "gauss", "fibre"]
 
 
 class Array(Protocol):

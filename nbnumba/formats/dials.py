@@ -1,4 +1,4 @@
-"""What an SMV header cannot say to DIALS, whose dxtbx reads images of ``BEAMLINE=fake``.
+"""What headers of SMV and mini-CBF cannot say to DIALS, whose dxtbx reads the former of ``BEAMLINE=fake``.
 
 dxtbx takes a flat detector across the beam, fast along its x, slow along its −y, the beam along −z, and a crystal that
 turns about +x: in vectors of the laboratory, fast × slow = beam and spindle = fast. Position and distance it reads.
@@ -25,6 +25,8 @@ DIALS_POLARIZATION = 0.999
 """The fraction that dxtbx takes, the electric field being along fast; 0.01 of it changes no intensity by 2 percent."""
 MASKED = 65535
 """Beyond what dxtbx trusts, whatever the offset above 0."""
+SENSORS = {"Si": "Silicon", "CdTe": "CdTe"}
+"""What a mini-CBF can say of a sensor, by its material."""
 
 
 def check_for_dials(description: Description, adc_offset: float = 40.0, path: Path | None = None) -> None:
@@ -54,7 +56,43 @@ def check_for_dials(description: Description, adc_offset: float = 40.0, path: Pa
             f"-header dials: in an SMV image DIALS reads only {why}; change that, or write -header c and give DIALS "
             "the geometry yourself"
         )
-    for text in [*_left_out(description, adc_offset), *_unnumbered(path)]:
+    _warn([*_left_out_of_smv(description, adc_offset), *_unnumbered(path)])
+
+
+def check_mini_cbf(path: Path, description: Description, adc_offset: float) -> None:
+    """Refuse what readers would take wrongly from a mini-CBF; warn of what that leaves out.
+
+    Parameters
+    ----------
+    path : path
+        The image file.
+    description : Description
+    adc_offset : float
+        Pixel value of no photons.
+
+    Raises
+    ------
+    UsageError
+        A geometry that DIALS would read as another.
+
+    Warns
+    -----
+    NbnumbaWarning
+        Offset, polarization, sensor or the file's name will not be what readers take them for.
+    """
+    why, panel = _misread(description), description.panels[0]
+    if why is None and abs(np.dot(panel.fast, panel.slow)) > ROUNDING:
+        why = "rectangular pixels"
+    if why is not None:
+        raise UsageError(
+            f"{os.fspath(path)}: in a mini-CBF DIALS reads only {why}; change that, or write .nxs, or .expt "
+            "beside an .img"
+        )
+    _warn([*_left_out_of_cbf(description, adc_offset), *_unnumbered(path)])
+
+
+def _warn(texts: list[str]) -> None:
+    for text in texts:
         # One place for all callers: a warning that several files have in common is then said once.
         warnings.warn(text, NbnumbaWarning, stacklevel=1)
 
@@ -75,15 +113,9 @@ def _same(u: np.ndarray | Vector, v: np.ndarray | Vector) -> bool:
     return bool(np.linalg.norm(np.subtract(u, v)) < ROUNDING)
 
 
-def _left_out(description: Description, adc_offset: float) -> Iterator[str]:
+def _left_out_of_smv(description: Description, adc_offset: float) -> Iterator[str]:
     panel = description.panels[0]
-    tilt = float(np.linalg.norm(np.cross(description.mean_direction, description.beam)))
-    wavelength, mean = description.wavelength_angstrom, description.mean_wavelength_angstrom
-    if tilt > SMALLEST_TILT or abs(mean / wavelength - 1.0) > SMALLEST_TILT:
-        yield (
-            f"-header dials: the header has the beam along its axis at {wavelength:g} Å, while the "
-            f"mean of the sources is tilted by {tilt * 1000.0:.3g} mrad and has {mean:g} Å"
-        )
+    yield from _other_beam(description, "-header dials")
     if panel.thickness_um > 0.0:
         yield (
             f"-header dials: an SMV header does not say that the sensor is {panel.thickness_um:g} µm thick: "
@@ -96,6 +128,32 @@ def _left_out(description: Description, adc_offset: float) -> Iterator[str]:
         yield (
             f"-header dials: with -adc {adc_offset:g}, DIALS counts pixels that are masked or outside the region: "
             "give an -adc above 0"
+        )
+
+
+def _left_out_of_cbf(description: Description, adc_offset: float) -> Iterator[str]:
+    panel = description.panels[0]
+    yield from _other_beam(description, "mini-CBF")
+    if panel.thickness_um > 0.0 and description.sensor_material not in SENSORS:
+        yield (
+            f"mini-CBF: does not say that the sensor is {panel.thickness_um:g} µm thick, since it is not known to be "
+            f"of {' or '.join(SENSORS)}: name a detector, or give dials.import geometry.detector.panel.thickness, "
+            "material and parallax_correction"
+        )
+    polarization = _polarization(description, panel)
+    if polarization is not None:
+        yield f"mini-CBF: DIALS does not read the polarization from it: {polarization}"
+    if adc_offset != 0.0:
+        yield f"mini-CBF: readers take the offset of {adc_offset:g} counts for photons: give -adc 0"
+
+
+def _other_beam(description: Description, where: str) -> Iterator[str]:
+    tilt = float(np.linalg.norm(np.cross(description.mean_direction, description.beam)))
+    wavelength, mean = description.wavelength_angstrom, description.mean_wavelength_angstrom
+    if tilt > SMALLEST_TILT or abs(mean / wavelength - 1.0) > SMALLEST_TILT:
+        yield (
+            f"{where}: the header has the beam along its axis at {wavelength:g} Å, while the "
+            f"mean of the sources is tilted by {tilt * 1000.0:.3g} mrad and has {mean:g} Å"
         )
 
 

@@ -209,7 +209,7 @@ class Description(HoldsArrays):
     @property
     def image_number(self) -> int:
         """From 1 on, among those that share a seed."""
-        return 1 + int(getattr(self.experiment.noise, "frame", 0))
+        return 1 + self.experiment.noise.frame
 
     @cached_property
     def truth(self) -> str:

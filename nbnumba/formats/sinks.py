@@ -37,8 +37,33 @@ def sink(path: Path, **options: str) -> AbstractContextManager[Frames]:
         No format has the suffix or the options.
     """
     image_format = by_suffix(path)
-    options = options_of(image_format, options)
-    return (image_format.sink or _numbered(image_format))(path, **options)
+    return sink_of(image_format, path, options_of(image_format, options))
+
+
+def sink_of(image_format: Format, path: Path, options: Mapping[str, str]) -> AbstractContextManager[Frames]:
+    """As :func:`sink`, of a format that is known and with all of its options."""
+    return (image_format.sink or (_first if is_of_all(image_format) else _numbered)(image_format))(path, **options)
+
+
+def is_of_all(image_format: Format) -> bool:
+    """Whether one file serves all images: a format has room for them, or holds what is the same of all."""
+    return image_format.sink is not None or image_format.holds == ("experiment",)
+
+
+def has_number(path: str) -> bool:
+    """Whether a name has a place for the number of an image."""
+    return _NUMBER.search(os.path.basename(path)) is not None
+
+
+def number_of_digits(images: int) -> int:
+    """How many # a name gets that is to have a place for so many numbers."""
+    return max(5, len(str(images)))
+
+
+def numbered(path: str, number: int) -> str:
+    """The name of one of many images."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, _NUMBER.sub(lambda place: f"{number:0{len(place[0])}d}", name))
 
 
 def _numbered(image_format: Format) -> Callable[..., AbstractContextManager[Frames]]:
@@ -47,6 +72,27 @@ def _numbered(image_format: Format) -> Callable[..., AbstractContextManager[Fram
         yield _NumberedFiles(image_format, os.fspath(path), options)
 
     return frames
+
+
+def _first(image_format: Format) -> Callable[..., AbstractContextManager[Frames]]:
+    @contextmanager
+    def frames(path: Path, **options: str) -> Iterator[Frames]:
+        yield _FirstFrame(image_format, path, options)
+
+    return frames
+
+
+class _FirstFrame:
+    """One file, of the first frame: the experiment is the same in all."""
+
+    def __init__(self, image_format: Format, path: Path, options: Mapping[str, str]) -> None:
+        self._format, self._path, self._options = image_format, path, options
+        self._is_written = False
+
+    def write(self, frame: Frame) -> None:
+        if not self._is_written:
+            write(self._format, self._path, frame, **self._options)
+        self._is_written = True
 
 
 class _NumberedFiles:
@@ -58,12 +104,10 @@ class _NumberedFiles:
 
     def write(self, frame: Frame) -> None:
         self._written += 1
-        folder, name = os.path.split(self._template)
-        if self._written > 1 and not _NUMBER.search(name):
+        if self._written > 1 and not has_number(self._template):
             raise UsageError(
                 f"{self._template} takes one image: give a name such as image_#####{self._format.suffixes[0]}"
             )
-        numbered = _NUMBER.sub(lambda place: f"{self._written:0{len(place[0])}d}", name)
-        path = os.path.join(folder, numbered)
+        path = numbered(self._template, self._written)
         self._format.check(path, frame.description, frame.adc_offset, **self._options)
         write(self._format, path, frame, **self._options)

@@ -5,15 +5,19 @@ from typing import Literal
 
 from ..choices import BackendName, Device, Precision
 from ..experiment import Experiment
-from ..experiment.field import NOT_NEGATIVE, POSITIVE, field
+from ..experiment.field import COUNT, NOT_NEGATIVE, POSITIVE, field
 
 
 @dataclass(frozen=True)
 class Outputs:
     """Which files are written, and how their integers are scaled: what no detector decides."""
 
-    float_file: str = "floatimage.bin"
-    int_file: str = "intimage.img"
+    files: tuple[str, ...] | None = None
+    """In formats by their suffixes; they take the place of the four below, as far as these are not named."""
+    counted: bool = True
+    """Whether ``files`` hold what the detector counts, where their formats can, or what is expected of it."""
+    float_file: str | None = "floatimage.bin"
+    int_file: str | None = "intimage.img"
     pgm_file: str | None = "image.pgm"
     noise_file: str | None = "noiseimage.img"
     png_file: str | None = None
@@ -29,7 +33,10 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Run:
-    """How the work is done; nothing here changes what is simulated."""
+    """How the work is done, and how often; nothing here changes what an image is."""
+
+    images: int = field(1, COUNT)
+    """Of a rotation, each of which begins where the one before it ends."""
 
     backend: BackendName = "auto"
     device: Device = 0

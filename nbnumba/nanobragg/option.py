@@ -82,7 +82,8 @@ def option(names: str, group: str, help: str, targets: str = "", values: str = "
     if values:
         row["values"] = tuple(values.split())
     if row.get("repeats"):
-        help += "; may be repeated, in place of all that -experiment has"
+        of_files = targets.startswith("outputs.")
+        help += "; may be repeated" if of_files else "; may be repeated, in place of all that -experiment has"
     return Option(tuple(names.split()), group, help, paths, **row)
 
 

@@ -17,6 +17,9 @@ from .command import Command, Outputs, Run
 from .option import Option
 from .table import BY_NAME, CONVENTIONS, DOCUMENTED_AS
 
+UNNAMED = ("outputs.float_file", "outputs.int_file", "outputs.pgm_file", "outputs.noise_file")
+"""Files that nanoBragg writes whether they are named or not."""
+
 
 def wants_help(args: Sequence[str]) -> bool:
     """Whether -h or -help is among the words."""
@@ -44,10 +47,12 @@ def parse(args: Sequence[str]) -> Command:
         The file of -experiment cannot be read, or holds no experiment.
     """
     settings = _settings(args)
+    if "outputs.files" in settings or settings.get("run.images", 1) > 1:
+        settings = dict.fromkeys(UNNAMED) | settings
     if "no_pgm" in settings:
         settings["outputs.pgm_file"] = None
     if "no_noise" in settings:
-        settings["outputs.noise_file"] = None
+        settings |= {"outputs.noise_file": None, "outputs.counted": False}
     file = settings.get("experiment_file")
     given = None if file is None else _read_experiment(file)
     experiment = _experiment(settings, given)

@@ -11,13 +11,14 @@ from typing import Any
 from ..experiment import Convention
 from ..units import angstrom_from_ev
 from . import lattices, materials
-from .kinds import COUNT_OR_ZERO, DEVICE, ELEMENT, MATERIAL, MODE, NAME
+from .kinds import COUNT_OR_ZERO, DEVICE, ELEMENT, FILE, MATERIAL, MODE, NAME
 from .option import Option, option
 
 CRYSTAL, FACTORS, BEAM, DETECTOR = "crystal", "structure factors", "beam", "detector"
 CONVENTIONS, ROTATION, SAMPLING = "conventions and pivot", "rotation", "sampling"
-BACKGROUND, OUTPUT, PROGRAM = "background", "noise and output", "program"
+BACKGROUND, READOUT, OUTPUT, PROGRAM = "background", "read-out", "noise and output", "program"
 
+BY_READOUT = "by -detector and -readout"
 CUSTOM = {"detector.convention": "custom"}
 MISREAD = {"option_misread": True}
 """nanoBragg reads it as another option, which its name contains."""
@@ -301,14 +302,55 @@ OPTIONS: tuple[Option, ...] = (
     option("background_profile_px", BACKGROUND, "the same against pixels from the beam centre",
            "background.profile_file", sets={"background.profile_axis": "px"}),
 
+    option("readout", READOUT, "what the detector makes of photons in -noisefile", "readout.kind",
+           default="ideal, or by -detector"),
+    option("gain", READOUT, "counts for each photon", "readout.gain", "x", default="1; by -detector"),
+    option("readnoise", READOUT, "rms of what the read-out adds", "readout.read_noise", "x", default=BY_READOUT),
+    option("flicker", READOUT, "rms change of intensity from image to image, as a fraction", "readout.flicker", "x",
+           default=BY_READOUT),
+    option("pixel_flicker", READOUT, "the same of each pixel by itself", "readout.pixel_flicker", "x",
+           default=BY_READOUT),
+    option("calib", READOUT, "rms error of the pixels' sensitivities, alike in every image, as a fraction",
+           "readout.calibration", "x", default=BY_READOUT),
+    option("calib_seed", READOUT, "seed of its pattern", "readout.calibration_seed", "n", default="123456789"),
+    option("psf", READOUT, "how light or photons spread over pixels", "readout.psf", default=BY_READOUT),
+    option("psf_fwhm", READOUT, "full width at half maximum of -psf", "readout.psf_fwhm_um", "w", default="by -psf"),
+    option("swank", READOUT, "Swank's factor, from 0 to 1: how alike the light of single photons is", "readout.swank",
+           "A", default=BY_READOUT),
+    option("deadtime", READOUT, "for which a pixel that has counted counts nothing", "readout.deadtime_ns", "tau",
+           default=BY_READOUT),
+    option("paralyzable", READOUT, "photons that are not counted keep it dead", sets={"readout.paralyzable": True}),
+    option("nonparalyzable", READOUT, "they do not", sets={"readout.paralyzable": False}, default="on"),
+    option("rate_correction", READOUT, "counts are corrected for -deadtime", sets={"readout.rate_correction": True},
+           default="on"),
+    option("norate_correction", READOUT, "they are not", sets={"readout.rate_correction": False}),
+    option("count_cutoff", READOUT, "counts of a pixel are cut above it", "readout.cutoff_per_s", "rate",
+           default=BY_READOUT),
+    option("bits", READOUT, "of the counter or the converter", "readout.bits", "n", default=BY_READOUT),
+    option("words", READOUT, "what -readout switching writes: photons, or words as they are read", "readout.words",
+           default="photons"),
+    option("badpix", READOUT, "fraction of pixels that are dead, hot or noisy", "readout.bad_fraction", "x",
+           default=BY_READOUT),
+    option("badpix_seed", READOUT, "seed of which these are", "readout.bad_seed", "n", default="12345"),
+    option("badpix_file", READOUT, "a list of them: fast, slow, and dead, hot or noisy", "readout.bad_pixel_file"),
+
+    option("o", OUTPUT,
+           "what the detector reads, or with -nonoise what is expected of it, in the format of the suffix: .nxs .cbf "
+           ".img .tif .npy .expt .csv ...; of the files that nanoBragg writes unasked those alone that are named",
+           "outputs.files", kind=FILE, default="none", repeats=True),
+    option("images", OUTPUT,
+           "how many images of a rotation, each beginning where the one before ends; files are numbered, "
+           "image_#####.cbf, or hold all", "run.images", "n"),
     option("floatfile floatimage", OUTPUT, "photons as float32, without a header", "outputs.float_file"),
     option("intfile intimage", OUTPUT, "scaled integers, SMV", "outputs.int_file"),
     option("scale", OUTPUT,
            "counts per photon in -intfile; 0: the brightest pixel beside the direct beam gets 55000",
            "outputs.scale", "x", default="0", convert=_none_for_zero),
-    option("adc adcoffset", OUTPUT, "count of no photons in -intfile and -noisefile", "readout.adc_offset", "x"),
+    option("adc adcoffset", OUTPUT, "count of no photons in -intfile and -noisefile", "readout.adc_offset", "x",
+           default="40; by -readout"),
     option("noisefile noiseimage", OUTPUT, "counts with photon noise, SMV", "outputs.noise_file"),
-    option("nonoise", OUTPUT, "no -noisefile, wherever that stands", sets={"no_noise": True}),
+    option("nonoise", OUTPUT, "no -noisefile, wherever that stands, and no noise in files of -o",
+           sets={"no_noise": True}),
     option("seed", OUTPUT, "seed of the noise", "noise.seed", "n", default="drawn, and reported"),
     option("pgmfile pgmimage", OUTPUT, "gray levels, PGM", "outputs.pgm_file"),
     option("pgmscale", OUTPUT, "gray levels per photon; 0: by the spread of the image", "outputs.pgm_scale", "x",

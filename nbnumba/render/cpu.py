@@ -1,21 +1,19 @@
 """The CPU's cores as a backend: threads that take rows of the image."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
 
 import numba
 import numpy as np
 
 from ..compiling import compiling
 from ..errors import UsageError
-from ..interruption import Worker
+from ..interruption import in_threads
 from ..kernels.plan import Plan
 from ..tolerances import BY_PRECISION
 from .backends import Backend, How, Outcome, order_matters
 from .canvas import Canvas
 from .reference import opening_of
-
-T = TypeVar("T")
 
 
 def _render(plan: Plan, how: How, canvas: Canvas) -> Outcome:
@@ -36,26 +34,13 @@ def _render(plan: Plan, how: How, canvas: Canvas) -> Outcome:
 
     work = compiling(prepare, canvas.notes.append)
     canvas.open_with(opening_of(plan))
-    outside = sum(_in_threads(work, threads, canvas))
+    outside = sum(in_threads(work, threads, partial(_ended, canvas)))
     canvas.close()
     return Outcome(f"cpu, {threads} threads", outside)
 
 
-def _in_threads(work: Callable[[], T], threads: int, canvas: Canvas) -> list[T]:
-    """What each of so many threads returns, this one and others that are made for this work and gone after it."""
-    workers = [Worker(work) for _ in range(threads - 1)]
-    try:
-        for worker in workers:
-            worker.start()
-        own = work()
-    except BaseException:
-        canvas.stop[0] = 1
-        raise
-    finally:
-        for worker in workers:
-            if worker.is_alive():
-                worker.join()
-    return [own, *(worker.result() for worker in workers)]
+def _ended(canvas: Canvas) -> None:
+    canvas.stop[0] = 1
 
 
 BACKEND = Backend(BY_PRECISION, order_matters, _render)

@@ -30,6 +30,8 @@ class Frame(HoldsArrays):
     resolved: Resolved
     photons: np.ndarray
     """float32 (slow, fast)."""
+    backend: str
+    """Who rendered it."""
 
 
 def render_series(
@@ -90,12 +92,12 @@ def _rendered(one: Prepared, how: How) -> Frame | NbnumbaError:
     if isinstance(one, NbnumbaError):
         return one
     try:
-        photons = render(one, how.backend, how.precision, how.threads, device=how.device).photons
+        rendering = render(one, how.backend, how.precision, how.threads, device=how.device)
     except DeviceError:
         raise
     except NbnumbaError as error:
         return error
-    return Frame(one, photons)
+    return Frame(one, rendering.photons, rendering.backend)
 
 
 def _on_cards(
@@ -117,7 +119,7 @@ def _on_cards(
                 warnings.warn(OUTSIDE, NbnumbaWarning, stacklevel=4)
             resolved = waiting.popleft()
             assert isinstance(resolved, Resolved)
-            yield Frame(resolved, with_added(photons, resolved.added))
+            yield Frame(resolved, with_added(photons, resolved.added), "cuda")
         # What is left cannot go in a row with others.
         going_on = bool(waiting)
         if going_on:

@@ -90,14 +90,14 @@ def photon_counts(photons: Photons, roi: Roi | None, seed: int, readout: Readout
         How the detector reads counts.
     """
     counting = PhotonCounting(seed)
-    chain = Chain((counting, partial(offset, adc_offset=readout.adc_offset)), truncated, np.uint16)
+    chain = Chain((counting, partial(offset, adc_offset=readout.adc_offset or 0.0)), truncated, np.uint16)
     counts, overloads = chain(photons, roi)
     return NoiseImage(counts, round(counting.photons), overloads)
 
 
 def scaled_counts(photons: Photons, roi: Roi | None, scale: float, readout: Readout) -> npt.NDArray[np.uint16]:
     """The nearest integers of photons · scale + offset, within 0 … 65535; parameters as :func:`photon_counts`."""
-    steps = (partial(scaled, scale=scale), partial(offset, adc_offset=readout.adc_offset))
+    steps = (partial(scaled, scale=scale), partial(offset, adc_offset=readout.adc_offset or 0.0))
     return Chain(steps, nearest, np.uint16)(photons, roi)[0]
 
 

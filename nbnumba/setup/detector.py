@@ -49,17 +49,20 @@ def detector_plans(
     sensor = sensor_of(detector, quirks)
     beamstop_m = metres_from_mm(detector.beamstop_mm)
     if detector.panels is None:
-        pixels = _beside_gaps(detector.preset, _of_its_size(inputs, panels[0]), panels[0])
+        found = _found_masks(inputs, panels)[0]
+        pixels = _beside_gaps(detector.preset, _both(_of_its_size(inputs, panels[0]), found), panels[0])
         mask = _rendered(panels[0], pixels, beamstop_m)
         return (_plan(detector, sensor, panels[0], _roi("-roi", detector.roi, panels[0]), mask, quirks),)
     plans = []
-    for number, (listed, panel) in enumerate(zip(detector.panels, panels, strict=True)):
+    masks = _found_masks(inputs, panels)
+    for number, (listed, panel, found) in enumerate(zip(detector.panels, panels, masks, strict=True)):
         name = f"detector.panels[{number}]"
         pixels = None if listed.mask is None else np.asarray(listed.mask)
         if pixels is not None and pixels.shape != (panel.slow_pixels, panel.fast_pixels):
             raise _wrong_size(UsageError, f"{name}.mask", pixels, panel)
         roi = _roi(f"{name}.roi", listed.roi, panel)
-        plans.append(_plan(detector, sensor, panel, roi, _rendered(panel, pixels, beamstop_m), quirks))
+        mask = _rendered(panel, _both(pixels, found), beamstop_m)
+        plans.append(_plan(detector, sensor, panel, roi, mask, quirks))
     return tuple(plans)
 
 
@@ -200,6 +203,27 @@ def _of_its_size(inputs: Inputs, panel: PlacedPanel) -> np.ndarray | None:
         # One that the experiment holds has no header.
         raise _wrong_size(InputFileError if mask.header else UsageError, mask.path, mask.pixels, panel)
     return None if mask is None else mask.pixels
+
+
+def _found_masks(inputs: Inputs, panels: Sequence[PlacedPanel]) -> tuple[np.ndarray | None, ...]:
+    """For each panel the pixels that a file calls measured, where it tells."""
+    found = inputs.found
+    if found is None or found.mask is None:
+        return (None,) * len(panels)
+    masks = found.mask if isinstance(found.mask, tuple) else (found.mask,)
+    if len(masks) != len(panels):
+        raise UsageError(f"{found.path}: has {len(masks)} panels with masks, and the experiment lists {len(panels)}")
+    for mask, panel in zip(masks, panels, strict=True):
+        if mask is not None and mask.shape != (panel.slow_pixels, panel.fast_pixels):
+            raise _wrong_size(UsageError, found.path, mask, panel)
+    return masks
+
+
+def _both(mask: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
+    """0 where either is."""
+    if mask is None or other is None:
+        return mask if other is None else other
+    return (mask != 0) & (other != 0)
 
 
 def _wrong_size(

@@ -17,6 +17,8 @@ from .panels import SMALLEST_COSINE, PlacedPanel
 DEFAULT_PIXEL_MM = 0.1
 DEFAULT_SIZE_MM = 102.4
 DEFAULT_DISTANCE_MM = 100.0
+ROUNDED = 1e-12
+"""By how much the length of a unit vector that was computed may differ from 1."""
 
 ALONG_PLANE = (
     "the beam runs along the detector plane, or the sample lies in it (-beam_vector, -odet_vector, -pix0_vector, "
@@ -240,12 +242,13 @@ def _normal_of(axes: Axes, given: Vector, loses_side: bool) -> Vector:
         return (float(given[0]), float(given[1]), float(given[2]))
     normal = unit(cross(axes.fast, axes.slow))
     away = not loses_side and dot(normal, given) < 0.0
-    warnings.warn(
-        f"-odet_vector {' '.join(map(repr, given))} is not of length 1: fast × slow is taken"
-        + (", turned to the side that was given" if away else ""),
-        NbnumbaWarning,
-        stacklevel=2,
-    )
+    if loses_side or abs(length(given) - 1.0) > ROUNDED:
+        warnings.warn(
+            f"-odet_vector {' '.join(map(repr, given))} is not of length 1: fast × slow is taken"
+            + (", turned to the side that was given" if away else ""),
+            NbnumbaWarning,
+            stacklevel=2,
+        )
     return scaled(normal, -1.0) if away else normal
 
 

@@ -67,10 +67,13 @@ def check_inputs(given: Experiment, experiment: Experiment, inputs: Inputs, beam
 
 def _check_headers(experiment: Experiment, inputs: Inputs, wavelength: float) -> None:
     """Say which default counts because neither a header nor an option gives a value."""
-    images = [image for image in (inputs.header, inputs.mask) if image is not None and image.header]
+    images = [image for image in inputs.smv_images if image.header]
     dtrek = [record for image in images for record in dtrek_records(image.header)]
     missing = dict(_missing(experiment, inputs, wavelength))
-    if not images or not missing or (list(missing) == ["beam centre"] and not dtrek):
+    found = inputs.found
+    if found is not None and "WAVELENGTH" in missing:
+        _warn(f"{found.path}: no wavelength in the file, nor by option: the default counts, {missing['WAVELENGTH']}")
+    if found is not None or not images or not missing or (list(missing) == ["beam centre"] and not dtrek):
         return
     text = f"{' and '.join(image.path for image in images)}: no {', '.join(missing)} in the header, nor by option"
     text += f": the default counts, {', '.join(missing.values())}"
@@ -100,9 +103,7 @@ def _missing(experiment: Experiment, inputs: Inputs, wavelength: float) -> list[
 
 def _check_start(inputs: Inputs) -> None:
     """Say that a header gives two spindle angles; the first image that gives any is the one that counts."""
-    for image in (inputs.header, inputs.mask):
-        if image is None:
-            continue
+    for image in inputs.smv_images:
         start, phi = (header_number(image, keyword, whole=True) for keyword in ("OSC_START", "PHI"))
         if start is not None and phi is not None and start != phi:
             _warn(f"{image.path}: OSC_START={start:g} counts, not PHI={phi:g}; -phi would decide")

@@ -18,12 +18,14 @@ from ..experiment.quirks import Quirks
 from ..formats.added import read_added_image, read_profile
 from ..formats.amorphous import read_amorphous
 from ..formats.dispersion import DispersionCurve, read_dispersion
+from ..formats.found import Found, read_found
 from ..formats.images.smv import SmvImage, header_value, read_smv
 from ..formats.matrix import MosflmMatrix, read_matrix
 from ..formats.sources import read_sources
 from ..formats.spectrum import Spectrum, read_spectra
 from ..structure_factors.keeping import kept_while_unchanged
 from ..structure_factors.provider import FactorSource, dumped_factors, model_of, reflections_in, reflections_in_memory
+from .found import with_found
 
 T = TypeVar("T")
 
@@ -65,7 +67,17 @@ class Inputs(HoldsArrays):
     added_profile: np.ndarray | None = None
     """Two columns (n, 2): the axis of the file, photons per pixel."""
     mask: SmvImage | None = None
-    header: SmvImage | None = None
+    header: SmvImage | Found | None = None
+
+    @property
+    def smv_images(self) -> tuple[SmvImage, ...]:
+        """The header's, then the mask's, those that there are."""
+        return tuple(image for image in (self.header, self.mask) if isinstance(image, SmvImage))
+
+    @property
+    def found(self) -> Found | None:
+        """What a file of another format than SMV describes."""
+        return self.header if isinstance(self.header, Found) else None
 
 
 def read_inputs(experiment: Experiment) -> Inputs:
@@ -97,7 +109,7 @@ def read_inputs(experiment: Experiment) -> Inputs:
         added_image=read(_image_in, background.image_file),
         added_profile=read(read_profile, background.profile_file),
         mask=read(read_smv, detector.mask_file) if mask is None else _without_header(mask),
-        header=read(read_smv, detector.header_file),
+        header=read(read_found, detector.header_file),
     )
 
 
@@ -112,7 +124,7 @@ def _without_header(mask: Mask) -> SmvImage:
 
 
 def with_headers(experiment: Experiment, inputs: Inputs, quirks: Quirks) -> Experiment:
-    """The experiment with what is not given in it taken from the image's header, then from the mask's.
+    """The experiment with what is not given in it taken from the file of -img, then from the mask's header.
 
     Parameters
     ----------
@@ -120,9 +132,17 @@ def with_headers(experiment: Experiment, inputs: Inputs, quirks: Quirks) -> Expe
         Which decide on whole keywords, or the last place where the text of a keyword occurs (C-14).
     """
     whole = not quirks.header_keyword_anywhere
-    detector = with_right_values(experiment.detector, pivot=experiment.detector.chosen_pivot)
-    experiment = with_right_values(experiment, detector=detector)
-    if inputs.header is not None:
+    detector = experiment.detector
+    if detector.panels is None:
+        detector = with_right_values(detector, pivot=detector.chosen_pivot)
+        experiment = with_right_values(experiment, detector=detector)
+    if inputs.found is not None:
+        experiment = with_found(experiment, inputs.found)
+    elif isinstance(inputs.header, SmvImage):
+        if detector.panels is not None:
+            raise UsageError(
+                f"-img {inputs.header.path} beside detector.panels: its header is of one panel; leave out one of them"
+            )
         experiment = _with_header(experiment, inputs.header, whole, y_from_top=False)
     if experiment.detector.mask is not None:
         experiment = _with_size(experiment, experiment.detector.mask)

@@ -31,6 +31,7 @@ from .memory import check_memory
 from .mosaic import mosaic_rotations
 from .panels import PlacedPanel, check_panels, stack_shape, stacked
 from .reach import edge_resolution, warn_of_blind_spots
+from .readout import check_readout, with_readout
 from .sampling import chosen_oversample, recommended_oversample, samples_of_a_pixel
 from .scan import PhiSampling, sample_phi
 from .sources import Sources
@@ -135,7 +136,8 @@ def _too_many(panels: int) -> UsageError:
 def _checked(given: Experiment, inputs: Inputs, quirks: Quirks, seed: int) -> Experiment:
     """With what headers and a detector's name give, and a seed; every value looked at by itself."""
     check_panels(given)
-    experiment = with_preset(with_headers(given, inputs, quirks))
+    experiment = with_readout(with_preset(with_headers(given, inputs, quirks)))
+    check_panels(experiment)
     if experiment.noise.seed is None:
         experiment = with_right_values(experiment, noise=replace(experiment.noise, seed=seed))
     check_experiment(experiment)
@@ -178,7 +180,9 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     given, quirks = experiment, quirks_of(experiment)
     experiment = _checked(given, inputs, quirks, seed)
     panels, scan = place_panels(experiment), sample_phi(experiment.scan)
-    masked = inputs.mask is not None or experiment.detector.preset is not None
+    check_readout(experiment.readout, experiment.beam, panels)
+    found = inputs.found is not None and inputs.found.mask is not None
+    masked = inputs.mask is not None or experiment.detector.preset is not None or found
     spectrum = spectrum_of(experiment.beam, inputs.spectrum, experiment.noise.seed or 0)
     wavelength, lab = central_wavelength(experiment.beam, spectrum), panels[0]
     check_inputs(given, experiment, inputs, lab.beam, wavelength)

@@ -94,8 +94,12 @@ def read_smv(path: Path) -> SmvImage:
     InputFileError
         The file cannot be read, is no SMV image of 16-bit pixels, or ends early.
     """
+    return smv_image(path, read_unpacked(path, "the SMV image"))
+
+
+def smv_image(path: Path, content: bytes) -> SmvImage:
+    """As :func:`read_smv`, of what was read already; ``path`` is for errors."""
     name = os.fspath(path)
-    content = read_unpacked(path, "the SMV image")
     end = content.find(b"}", 0, _LONGEST_HEADER_BYTES)
     header = content[: end + 1].decode("latin-1")
     if not header.startswith("{") or _setting(header, "HEADER_BYTES") is None:

@@ -1,0 +1,130 @@
+"""The read-out: what nobody gives is as the named detector has it, else as usual; and what cannot be is refused."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from ..errors import UsageError
+from ..experiment import Beam, Experiment, Readout, ReadoutKind, with_right_values
+from ..experiment.presets import preset_of
+from ..kernels.equations.vectors import length
+from ..nanobragg.table import OPTION_OF
+from ..units import metres_from_microns, seconds_from_ns
+from .panels import PlacedPanel
+
+FIBRE_FWHM_UM = 41.4
+"""Of a fibre-optic taper: g = 27 µm (Holton, Nielsen & Frankel, J. Synchrotron Rad. 19, 1006 (2012))."""
+NOTHING: Mapping[str, Any] = {
+    "gain": 1.0,
+    "read_noise": 0.0,
+    "flicker": 0.0,
+    "pixel_flicker": 0.0,
+    "calibration": 0.0,
+    "calibration_seed": 123456789,
+    "psf": "none",
+    "psf_fwhm_um": 0.0,
+    "swank": 1.0,
+    "deadtime_ns": 0.0,
+    "paralyzable": False,
+    "rate_correction": True,
+    "cutoff_per_s": math.inf,
+    "words": "photons",
+    "bad_fraction": 0.0,
+    "bad_seed": 12345,
+    "bad_pixel_file": None,
+}
+"""What leaves every count as it is."""
+USUAL: Mapping[ReadoutKind, Mapping[str, Any]] = {
+    "ideal": {"adc_offset": 40.0, "bits": 16},
+    "counting": {"adc_offset": 0.0, "bits": 20},
+    "integrating": {"adc_offset": 40.0, "bits": 16, "read_noise": 3.0},
+    "switching": {"adc_offset": 0.0, "bits": 14},
+}
+"""What each kind has besides."""
+_OF_ALL = ("kind", "adc_offset")
+_OF_REAL = ("flicker", "pixel_flicker", "calibration", "calibration_seed", "bad_fraction", "bad_seed", "bad_pixel_file")
+_OF_COUNTER = ("deadtime_ns", "paralyzable", "rate_correction", "cutoff_per_s")
+HAS: Mapping[ReadoutKind, tuple[str, ...]] = {
+    "ideal": _OF_ALL,
+    "counting": (*_OF_ALL, *_OF_REAL, *_OF_COUNTER, "psf", "psf_fwhm_um", "bits"),
+    "integrating": (*_OF_ALL, *_OF_REAL, "psf", "psf_fwhm_um", "bits", "gain", "read_noise", "swank"),
+    "switching": (*_OF_ALL, *_OF_REAL, "gain", "words"),
+}
+"""The fields that mean something to each kind; others may be given only as they are anyway."""
+MOST_BITS = {"counting": 32, "integrating": 16}
+
+
+def with_readout(experiment: Experiment) -> Experiment:
+    """The experiment with a read-out of which nothing is open but whether there is a list of bad pixels.
+
+    Raises
+    ------
+    UsageError
+        A field is given that the kind does not have.
+    """
+    given, named = experiment.readout, _of_preset(experiment)
+    kind: ReadoutKind = given.kind or named.get("kind") or "ideal"
+    usual = {**NOTHING, **USUAL[kind]}
+    if kind == named.get("kind"):
+        usual.update(named)
+    values: dict[str, Any] = {"kind": kind}
+    for name in (field.name for field in fields(Readout)):
+        value = getattr(given, name)
+        if value is not None and name not in HAS[kind] and value != usual[name]:
+            raise _not_of_kind(name, value, kind)
+        values[name] = usual.get(name, kind) if value is None else value
+    _complete_psf(values, given)
+    if values["words"] == "raw":
+        for name in ("gain", "adc_offset"):
+            if values[name] != usual[name]:
+                raise UsageError(f"{_option(name)} {values[name]:g}: raw words have their own; leave out -words raw")
+    return with_right_values(experiment, readout=with_right_values(given, **values))
+
+
+def _of_preset(experiment: Experiment) -> Mapping[str, Any]:
+    """What the detector's name says of its read-out."""
+    name = experiment.detector.preset
+    return {} if name is None else preset_of(name).readout
+
+
+def _option(name: str) -> str:
+    return OPTION_OF.get(f"readout.{name}", f"readout.{name}")
+
+
+def _not_of_kind(name: str, value: Any, kind: ReadoutKind) -> UsageError:
+    having = " or ".join(f"-readout {one}" for one, names in HAS.items() if name in names)
+    said = _option(name) if isinstance(value, bool) else f"{_option(name)} {value}"
+    return UsageError(f"{said}: -readout {kind} has no such thing; give {having}, or leave it out")
+
+
+def _complete_psf(values: dict[str, Any], given: Readout) -> None:
+    """Its width, and none where there is none."""
+    if values["psf"] == "none":
+        if given.psf_fwhm_um:
+            raise UsageError(f"-psf_fwhm {given.psf_fwhm_um:g} without -psf: give -psf gauss or -psf fibre")
+        values["psf_fwhm_um"] = 0.0
+    elif given.psf_fwhm_um == 0.0:
+        raise UsageError(f"-psf_fwhm 0: must be above 0; without a spread, give -psf none, not {values['psf']}")
+    elif not values["psf_fwhm_um"]:
+        if values["psf"] == "gauss":
+            raise UsageError("-psf gauss: its width is not known: give -psf_fwhm in µm")
+        values["psf_fwhm_um"] = FIBRE_FWHM_UM
+
+
+def check_readout(readout: Readout, beam: Beam, panels: Sequence[PlacedPanel]) -> None:
+    """Raise a UsageError for what cannot be of a read-out from which nothing is left open."""
+    most = MOST_BITS.get(str(readout.kind))
+    if most is not None and readout.bits is not None and readout.bits > most:
+        raise UsageError(f"-bits {readout.bits}: -readout {readout.kind} has at most {most}")
+    deadtime, cutoff = readout.deadtime_ns or 0.0, readout.cutoff_per_s or math.inf
+    if seconds_from_ns(deadtime) > beam.exposure_s:
+        raise UsageError(f"-deadtime {deadtime:g}: must be shorter than the exposure of {beam.exposure_s:g} s")
+    if cutoff * beam.exposure_s < 1.0:
+        raise UsageError(f"-count_cutoff {cutoff:g}: is less than a count in the exposure of {beam.exposure_s:g} s")
+    width_um = readout.psf_fwhm_um or 0.0
+    for panel in panels if width_um else ():
+        edges = (panel.fast_pixels * length(panel.fast), panel.slow_pixels * length(panel.slow))
+        if metres_from_microns(width_um) > panel.pixel_m * min(edges):
+            edge_mm = 1000.0 * panel.pixel_m * min(edges)
+            raise UsageError(f"-psf_fwhm {width_um:g}: in µm, is wider than the detector of {edge_mm:g} mm")

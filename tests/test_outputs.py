@@ -1,0 +1,147 @@
+"""-o and -images: files by their suffixes, and rotations in one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nbnumba import Experiment, UsageError, rotation_series, simulate
+from nbnumba.cli import main
+from nbnumba.formats.images.smv import header_value, read_smv
+
+LINE = "-cell 70 80 90 -N 3 -default_F 100 -detpixels 16 -pixel 1 -oversample 1 -backend cpu -noprogress -seed 3"
+
+
+# Of 16 x 16 pixels of 1 mm.
+pytestmark = pytest.mark.filterwarnings("ignore:-oversample 1 is coarse")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(options: str) -> None:
+    assert main(shlex.split(f"{LINE} {options}")) == 0
+
+
+def failure(options: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(shlex.split(f"{LINE} {options}")) != 0
+    return capsys.readouterr().err
+
+
+# Files that are named ------------------------------------------------------------------------------------------------
+
+
+def test_files_that_are_named_are_all_that_is_written() -> None:
+    run("-o counts.img -o counts.npy -o picture.png -floatfile photons.bin")
+    assert set(os.listdir()) == {"counts.img", "counts.npy", "picture.png", "photons.bin"}
+    photons = np.fromfile("photons.bin", np.float32).reshape(16, 16)
+    counts = read_smv("counts.img").pixels
+    np.testing.assert_array_equal(np.load("counts.npy"), counts)
+    assert abs(counts.mean() - 40 - photons.mean()) < 5 * np.sqrt(photons.mean() / photons.size)
+    assert len(np.unique(counts)) > 3
+
+
+def test_without_noise_they_hold_what_is_expected() -> None:
+    run("-o expected.npy -o scaled.img -nonoise -floatfile photons.bin -scale 2")
+    photons = np.fromfile("photons.bin", np.float32).reshape(16, 16)
+    np.testing.assert_array_equal(np.load("expected.npy"), photons)
+    np.testing.assert_allclose(read_smv("scaled.img").pixels, 2 * photons + 40, atol=0.51)
+
+
+def test_a_suffix_of_no_format_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    said = failure("-o image.jpeg", capsys)
+    assert said.startswith("nbnumba: image.jpeg: no format has this suffix; known are ")
+    assert said.count("\n") == 1
+    assert not os.listdir()
+
+
+def test_one_file_is_not_named_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "-o and -o are both ./b/../a.img: give each a file of its own" in failure("-o a.img -o ./b/../a.img", capsys)
+    assert "-intfile and -o are both a.img" in failure("-intfile a.img -o a.img", capsys)
+    assert not os.listdir()
+
+
+def test_a_place_for_a_number_is_filled_in_a_single_image() -> None:
+    run("-o image_#####.img")
+    assert os.listdir() == ["image_00001.img"]
+
+
+# Rotations ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_rotation_is_the_images_that_one_gets_one_by_one() -> None:
+    run("-phi 10 -osc 0.5 -phisteps 2 -images 3 -o a_#.npy -nonoise")
+    for number in range(3):
+        args = shlex.split(f"{LINE} -phi {10 + 0.5 * number} -osc 0.5 -phisteps 2")
+        expected = simulate(Experiment.from_args(args), backend="cpu").photons
+        np.testing.assert_array_equal(np.load(f"a_{number + 1}.npy"), expected)
+
+
+def test_each_image_has_noise_of_its_own_and_its_own_angle() -> None:
+    run("-phi 10 -osc 360 -phisteps 1 -images 2 -o a.img -report report.json")
+    images = [read_smv(f"a_0000{number}.img") for number in (1, 2)]
+    assert [header_value(image.header, "OSC_START", whole=True) for image in images] == [10.0, 370.0]
+    # A whole turn on, the photons that are expected are the same.
+    assert (images[0].pixels != images[1].pixels).any()
+    told = json.loads(Path("report.json").read_text())["images"]
+    assert [one["phi_deg"] for one in told] == [10.0, 370.0]
+    assert told[0]["statistics"]["mean"] == pytest.approx(told[1]["statistics"]["mean"], rel=1e-6)
+    assert [one["photons"] for one in told] == [int(image.pixels.sum()) - 40 * 256 for image in images]
+
+
+def test_scaled_images_of_a_rotation_have_one_scale() -> None:
+    run("-osc 2 -images 2 -intfile s_#.img -floatfile f_#.bin")
+    scales = []
+    for number in (1, 2):
+        photons = np.fromfile(f"f_{number}.bin", np.float32).reshape(16, 16).astype(float)
+        bright = photons > photons.max() / 10
+        scales.append(np.median((read_smv(f"s_{number}.img").pixels[bright] - 40) / photons[bright]))
+    assert scales[0] == pytest.approx(scales[1], rel=1e-3)
+
+
+def test_a_random_crystal_lies_alike_in_all_images() -> None:
+    first = Experiment.from_args([*shlex.split(LINE), "-misset", "random", "-osc", "1"])
+    series = rotation_series(first, 2)
+    turned = [simulate(experiment, backend="cpu").misset_deg for experiment in series]
+    assert turned[0] == turned[1] != (0.0, 0.0, 0.0)
+    assert [experiment.noise.frame for experiment in series] == [0, 1]
+
+
+def test_steps_between_samples_stay_as_they_are() -> None:
+    first = Experiment.from_args([*shlex.split(LINE), "-phistep", "0.5"])
+    series = rotation_series(first, 3)
+    assert [experiment.scan.phi_deg for experiment in series] == [0.0, 0.5, 1.0]
+    counts = {len(simulate(experiment, backend="cpu").resolved.scan.phi_rad) for experiment in (first, *series)}
+    assert len(counts) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("-images 3 -osc 1", "-images 3: no file is asked for: give one, as -o image_#####.cbf or -o images.nxs"),
+        ("-images 3 -o a.img", "-images 3 without -osc: all images would be of one orientation; give -osc"),
+        ("-images 2 -osc 1 -o a.img -printout", "-printout is of one image, and -images 2 asks for several"),
+        ("-images 0 -osc 1 -o a.img", "-images '0' is not a whole number, 1 or more"),
+        ("-images 2 -osc 1 -o /nowhere/a.img", "/nowhere/a_00001.img: "),
+    ],
+)
+def test_what_cannot_be_a_rotation_is_said(options: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    err = failure(options, capsys)
+    assert said in err
+    assert err.count("\n") == 1
+    assert not os.listdir()
+
+
+def test_an_image_count_that_is_none_is_refused_in_python() -> None:
+    first = Experiment.from_args([*shlex.split(LINE), "-osc", "1"])
+    for wrong in (0, 1.5, True):
+        with pytest.raises(UsageError, match=r"images .*: give a whole number, 1 or more"):
+            rotation_series(first, wrong)  # type: ignore[arg-type]
