@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from .response.integers import Roi, bands
 
-
 SIGMA_OF_MAD = 1.4826
 """Standard deviation of a Gaussian over the median distance from its median."""
 FARTHEST = 4.0
@@ -104,8 +103,9 @@ def radial_profile(
 
     Notes
     -----
-    Left out, three times over, is what lies farther from the median than ``FARTHEST`` times σ = 1.4826 median|x − median|
-    (which is that of a Gaussian); of counts σ is not taken for less than √(median + 1), since of many a bin most are 0.
+    Left out, three times over, is what lies farther from the median than ``FARTHEST`` times σ = 1.4826
+    median|x − median|, which is that of a Gaussian; of counts σ is √(median + 1) at the least, since in many a bin most
+    are 0.
     """
     good = np.isfinite(values)
     at, values = at[good], values[good]

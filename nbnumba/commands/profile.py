@@ -13,7 +13,8 @@ import numpy as np
 from ..errors import InputFileError, NbnumbaWarning, UsageError
 from ..experiment import Crystal, Experiment, Sampling, StructureFactors, changed
 from ..formats import registry
-from ..formats.files import check_writable, read_bytes, replacing
+from ..formats.files import check_writable, read_bytes, read_unpacked, replacing
+from ..formats.found import READERS
 from ..kernels.equations.vectors import Vector
 from ..nanobragg.parse import parse
 from ..setup.added import photons_per_square, radius_px, sin_theta_over_lambda
@@ -23,7 +24,7 @@ from ..setup.panels import stacked
 from ..setup.resolve import Resolved, resolve
 from ..statistics import radial_profile
 from .base import Parser
-from .simulate import input_files
+from .inputs import input_files
 
 OWN = {"-o": "FILE", "-what": "photons|F", "-by": "stol|px", "-bins": "n"}
 """Options of this command, each with one value; all others are those of a simulation."""
@@ -112,16 +113,16 @@ def _parser() -> Parser:
         "reads, or with -what F those of -background and -stol. Options are those of a simulation, which say where\n"
         "the detector stands; an SMV image's own header gives what they do not. Pixels that -mask, -beamstop or the\n"
         "gaps of -detector leave out are left out, and counts below 0, which mark some. Whole numbers are counts:\n"
-        "-adc is subtracted, and they are divided by the gain; other numbers are photons.",
+        "-adc is subtracted, and they are divided by the -gain of the -readout; other numbers are photons.",
         usage="nbnumba profile IMAGE [OPTION ...] -o FILE [-what photons|F] [-by stol|px] [-bins n]",
         epilog="examples:\n  nbnumba profile water_001.img -adc 40 -o water.txt\n"
         "  nbnumba profile water_001.img -what F -background water 0.5 -flux 1e12 -beamsize 0.05 -o water.stol",
     )
     parser.add_argument("-o", required=True, metavar="FILE", help="the profile to be written")
-    parser.add_argument("-what", metavar="photons|F", help="photons per pixel as they are (default), or F in electrons\n"
-                        "of a molecule of the material that -water or -background puts in the beam")  # fmt: skip
-    parser.add_argument("-by", metavar="stol|px", help="against sin(theta)/lambda in 1/Å (default), or pixels from the "
-                        "beam centre, for -background_profile_px")  # fmt: skip
+    what = "photons per pixel as they are (default), or F in electrons of a molecule of the material that -water or "
+    parser.add_argument("-what", metavar="photons|F", help=f"{what}-background puts in the beam")
+    by = "against sin(theta)/lambda in 1/Å (default), or pixels from the beam centre, for -background_profile_px"
+    parser.add_argument("-by", metavar="stol|px", help=by)
     parser.add_argument("-bins", metavar="n", help="number of bins (default: about one for each pixel of the radius)")
     return parser
 
@@ -137,16 +138,22 @@ def _pixels(path: str) -> np.ndarray:
 
 
 def _of_image(path: str, pixels: np.ndarray, given: Experiment) -> Experiment:
-    """What the options and the image say of beam, detector and background, with a crystal that is none of its matters."""
+    """What the options and the image say of beam, detector and background; with any crystal."""
     detector = given.detector
     sizes = (detector.fast_pixels, detector.slow_pixels, detector.fast_size_mm, detector.slow_size_mm)
     changes: dict[str, object] = {}
-    found = registry.recognized(path, read_bytes(path, "the image"))
-    if found is not None and found.name == "SMV" and detector.header_file is None:
+    if _describes_itself(path) and detector.header_file is None:
         changes = {"header_file": path}
     elif all(given is None for given in (*sizes, detector.preset, detector.panels, detector.header_file)):
         changes = {"fast_pixels": pixels.shape[1], "slow_pixels": pixels.shape[0]}
     return changed(given, detector=changes, **ANY_CRYSTAL)
+
+
+def _describes_itself(path: str) -> bool:
+    """Whether -img could read the image."""
+    found = registry.recognized(path, read_bytes(path, "the image"))
+    content = read_unpacked(path, "the image")
+    return (found is not None and found.name == "SMV") or any(reader.recognizes(content) for reader in READERS)
 
 
 def _photons(pixels: np.ndarray, resolved: Resolved) -> tuple[np.ndarray, str]:
@@ -154,10 +161,13 @@ def _photons(pixels: np.ndarray, resolved: Resolved) -> tuple[np.ndarray, str]:
     measured = stacked([rendered_pixels(plan.detector) for plan in resolved.plans]) != 0
     if pixels.shape != measured.shape:
         sizes = [f"{fast} x {slow}" for slow, fast in (pixels.shape, measured.shape)]
-        raise InputFileError(f"the image has {sizes[0]} pixels, the detector {sizes[1]} (fast x slow): correct -detpixels")
+        raise InputFileError(
+            f"the image has {sizes[0]} pixels, the detector {sizes[1]} (fast x slow): correct -detpixels"
+        )
     photons, made_of = pixels.astype(np.float64), "photons as they are"
     if pixels.dtype.kind in OF_COUNTS:
-        offset, gain = resolved.experiment.readout.adc_offset, 1.0
+        readout = resolved.experiment.readout
+        offset, gain = readout.adc_offset or 0.0, readout.gain or 1.0
         measured &= pixels >= 0
         photons, made_of = (photons - offset) / gain, f"counts less {offset:g} (-adc) over {gain:g} (-gain)"
     measured &= np.isfinite(photons)
@@ -179,8 +189,10 @@ def _profile(told: Told, resolved: Resolved, photons: np.ndarray, counted: bool)
     values = photons
     if told.what == "F":
         if resolved.plans[0].background.scale == 0.0:
-            raise UsageError("-what F: of how many molecules? give the material that was in the beam: -background "
-                             "water 0.5, or with its own density and molar mass -background water 0.5 0.9 282")  # fmt: skip
+            raise UsageError(
+                "-what F: of how many molecules? give the material that was in the beam: -background water 0.5, or "
+                "with its own density and molar mass -background water 0.5 0.9 282"
+            )
         values = photons / stacked([photons_per_square(plan) for plan in resolved.plans])
     rows = radial_profile(at, values, told.bins or max(photons.shape), by_mean=counted)
     rows[:, 1] = np.maximum(rows[:, 1], 0.0)
