@@ -14,13 +14,13 @@ from .choices import listed
 from .description import described, predicted_reflections
 from .errors import UsageError
 from .experiment import Experiment, Readout
-from .experiment.quirks import quirks_of
+from .experiment.quirks import generator_of, quirks_of
 from .formats import registry
 from .formats.files import Path
 from .formats.frame import CONTENTS, Content, Description, Frame
 from .formats.images.smv import HeaderStyle, SmvGeometry, smv_geometry
 from .prediction import Oriented
-from .response.chain import LARGEST, NoiseImage, gray_levels, photon_counts, scaled_counts
+from .response.chain import LARGEST, NoiseImage, gray_levels, scaled_counts
 from .response.detection import detected
 from .response.integers import auto_gray_scale, auto_scale
 from .setup.geometry import Geometry
@@ -91,7 +91,7 @@ class Image(Oriented, HoldsArrays):
         """The scale that brings the largest pixel to 55000 (mode spec: the largest beside the direct beam's spot)."""
         return auto_scale(self.statistics_beside_beam.maximum)
 
-    def noise(self, seed: int | None = None, adc_offset: float | None = None) -> NoiseImage:
+    def noise(self, seed: int | None = None, adc_offset: float | None = None, threads: int | None = None) -> NoiseImage:
         """The image as the detector of the experiment reads it (docs/detectors.md).
 
         Parameters
@@ -100,6 +100,8 @@ class Image(Oriented, HoldsArrays):
             The same one gives the same counts; that of the experiment by default.
         adc_offset : float, optional
             Added to every count inside the region of interest; that of the experiment's readout by default.
+        threads : int, optional
+            At most so many, by default as many as this machine has cores; they change nothing but the time.
 
         Returns
         -------
@@ -109,11 +111,10 @@ class Image(Oriented, HoldsArrays):
         if seed is None:
             seed = self.experiment.noise.seed or 0
         readout, resolved = self._readout(adc_offset), self.resolved
-        if readout.kind == "ideal":
-            return photon_counts(self.photons, self._roi, seed, readout)
+        number, rng = self.experiment.noise.frame, generator_of(self.experiment)
         return detected(
-            self.photons, self.description.panels, readout, seed, 0, "philox", self.experiment.beam.exposure_s,
-            ev_from_angstrom(resolved.wavelength_angstrom) / 1000.0, resolved.bad_pixels,
+            self.photons, self.description.panels, readout, seed, number, rng, self.experiment.beam.exposure_s,
+            ev_from_angstrom(resolved.wavelength_angstrom) / 1000.0, resolved.bad_pixels, threads,
         )  # fmt: skip
 
     def frame(
@@ -122,6 +123,7 @@ class Image(Oriented, HoldsArrays):
         scale: float | None = None,
         adc_offset: float | None = None,
         seed: int | None = None,
+        threads: int | None = None,
     ) -> Frame:
         """Pixels and all that a file can tell of them, for any format that holds such pixels.
 
@@ -135,7 +137,7 @@ class Image(Oriented, HoldsArrays):
             Counts or gray levels for each photon; by default :attr:`int_scale` or :meth:`pgm_scale`.
         adc_offset : float, optional
             Count of no photons; that of the experiment's readout by default.
-        seed : int, optional
+        seed, threads : int, optional
             As in :meth:`noise`.
 
         Returns
@@ -157,7 +159,7 @@ class Image(Oriented, HoldsArrays):
         readout = self._readout(adc_offset)
         offset = readout.adc_offset or 0.0
         if content == "counted":
-            noise = self.noise(seed, readout.adc_offset)
+            noise = self.noise(seed, readout.adc_offset, threads)
             counts = self._by_panel(noise.counts)
             bad = None if noise.bad is None else self._by_panel(noise.bad)
             return Frame(

@@ -16,7 +16,6 @@ from .deviates import (
     NONE,
     ONE,
     SHARED_COUNTS,
-    by_rejection,
     hat,
     is_accepted,
     is_near,

@@ -13,6 +13,7 @@ from ..description import described
 from ..errors import InputFileError, NbnumbaWarning, UsageError
 from ..experiment import Background, Crystal, Experiment, StructureFactors, changed
 from ..experiment.presets import preset_of
+from ..experiment.quirks import generator_of
 from ..formats import registry
 from ..formats.files import check_writable
 from ..formats.frame import Description, Frame
@@ -81,7 +82,8 @@ def _detect(words: Words, command: Command) -> list[str]:
     readout, noise = description.readout, resolved.experiment.noise
     image_format.check(path, description, readout.adc_offset or 0.0, **registry.options_of(image_format, options))
     read = detected(
-        photons, description.panels, readout, description.seed, 0, "philox", description.exposure_s,
+        photons, description.panels, readout, description.seed, noise.frame, generator_of(resolved.experiment),
+        description.exposure_s,
         ev_from_angstrom(description.wavelength_angstrom) / 1000.0, resolved.bad_pixels, command.run.threads,
     )  # fmt: skip
     frame = Frame(

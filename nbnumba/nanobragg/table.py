@@ -358,6 +358,10 @@ OPTIONS: tuple[Option, ...] = (
     option("nonoise", OUTPUT, "no -noisefile, wherever that stands, and no noise in files of -o",
            sets={"no_noise": True}),
     option("seed", OUTPUT, "seed of the noise", "noise.seed", "n", default="drawn, and reported"),
+    option("frame", OUTPUT, "number of the image among those of one seed, each of which has noise of its own",
+           "noise.frame", "n"),
+    option("rng", OUTPUT, "who draws photon counts: each pixel's by its place (philox), or one pixel after another as "
+           "nanoBragg does (ran1)", "noise.rng", default="philox; ran1 in mode c"),
     option("pgmfile pgmimage", OUTPUT, "gray levels, PGM", "outputs.pgm_file"),
     option("pgmscale", OUTPUT, "gray levels per photon; 0: by the spread of the image", "outputs.pgm_scale", "x",
            default="0", convert=_none_for_zero),

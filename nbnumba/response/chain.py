@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..arrays import HoldsArrays
 from ..experiment import Readout
-from .counting import PhotonCounting
+from .counting import SerialCounting
 from .integers import Roi, bands, cut, nearest, truncated
 
 Photons = npt.NDArray[np.float32]
@@ -80,8 +80,8 @@ class NoiseImage(HoldsArrays):
     """Pixels that never count rightly; None: all do."""
 
 
-def photon_counts(photons: Photons, roi: Roi | None, seed: int, readout: Readout) -> NoiseImage:
-    """What the detector reads where photons are counted.
+def photon_counts(photons: Photons, roi: Roi | None, seed: int, readout: Readout, frame: int = 0) -> NoiseImage:
+    """What an ideal detector reads where photons are counted one pixel after another, as nanoBragg does.
 
     Parameters
     ----------
@@ -90,11 +90,13 @@ def photon_counts(photons: Photons, roi: Roi | None, seed: int, readout: Readout
     roi : tuple of 4 ints, optional
         First and last fast, first and last slow pixel, inclusive; None: the whole image.
     seed : int
-        The same seed and image give the same counts.
+        The same seed, frame and image give the same counts.
     readout : Readout
         How the detector reads counts.
+    frame : int
+        Number of the image among those that share a seed.
     """
-    counting = PhotonCounting(seed)
+    counting = SerialCounting(seed, frame)
     chain = Chain((counting, partial(offset, adc_offset=readout.adc_offset or 0.0)), truncated, np.uint16)
     counts, overloads = chain(photons, roi)
     return NoiseImage(counts, round(counting.photons), overloads)

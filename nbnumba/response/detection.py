@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..experiment import PointSpread, Readout
+from ..experiment import Generator, PointSpread, Readout
 from ..formats.frame import PanelGeometry
 from . import deviates, flaws, switching
 from .amplification import amplified, as_light, calibrated, counted, flickering, offset, pixels_flickering, rounded
 from .band import Band, Counting, Tally
 from .chain import NoiseImage, photon_counts
-from .counting import PhotonCounting
+from .counting import SerialCounting
 from .deadtime import DeadTime, counted_while_dead
 from .deviates import Window
 from .integers import bands, cut
@@ -29,7 +29,6 @@ from .psf import Edges, spread
 
 Photons = npt.NDArray[np.float32]
 Step = Callable[[Any, Band], Any]
-Rng = Literal["philox", "ran1"]
 INT32 = int(np.iinfo(np.int32).max)
 UINT16 = int(np.iinfo(np.uint16).max)
 
@@ -145,7 +144,7 @@ def detected(
     readout: Readout,
     seed: int,
     frame: int,
-    rng: Rng,
+    rng: Generator,
     exposure_s: float,
     photon_kev: float,
     listed: Sequence[npt.NDArray[np.int64]] = (),
@@ -179,13 +178,13 @@ def detected(
         At most so many, by default as many as this machine has cores; they change nothing but the time.
     """
     if readout.kind == "ideal" and rng == "ran1":
-        return photon_counts(photons, panels[0].roi if len(panels) == 1 else None, seed, readout)
+        return photon_counts(photons, panels[0].roi if len(panels) == 1 else None, seed, readout, frame)
     chain = chain_of(readout, exposure_s, photon_kev)
     counts, tally = np.zeros(photons.shape, chain.integers), Tally()
     bad = np.zeros(photons.shape, bool) if _has_flaws(readout) else None
     count: Counting = partial(deviates.poisson, seed=seed, frame=frame, threads=threads)
     if rng == "ran1":
-        serial = PhotonCounting(seed)
+        serial = SerialCounting(seed, frame)
         count = lambda expected, window: serial(expected.astype(np.float32, copy=False))  # noqa: E731
     first = row = 0
     for number, panel in enumerate(panels):
