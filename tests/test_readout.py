@@ -16,7 +16,7 @@ from nbnumba.errors import InputFileError
 from nbnumba.experiment.presets import PRESETS
 from nbnumba.formats.images.smv import read_smv
 from nbnumba.setup.inputs import read_inputs
-from nbnumba.setup.readout import HAS, USUAL
+from nbnumba.setup.readout import HAS, USUAL, with_readout
 from nbnumba.setup.resolve import resolve
 
 SMALL = "-cell 70 80 90 -default_F 1 -seed 1 -detpixels 20 -pixel 0.1"
@@ -45,8 +45,7 @@ def test_nothing_is_left_open(kind: str) -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_named_detector_has_a_read_out_that_can_be(name: str) -> None:
     preset = PRESETS[name].readout
-    line = f"-cell 70 80 90 -default_F 1 -seed 1 -N 5 -detector {name} -roi 0 9 0 9"
-    found = readout_of("", line)
+    found = with_readout(Experiment.from_args(["-detector", name])).readout
     for field, value in preset.items():
         assert getattr(found, field) == value
         assert value == USUAL[found.kind or "ideal"].get(field) or field in HAS[found.kind or "ideal"]
@@ -74,7 +73,7 @@ def test_a_taper_has_its_own_width() -> None:
         ("-gain 2", r"-gain 2: -readout ideal has no such thing; give -readout integrating or -readout switching, or"),
         ("-psf fibre", r"-psf fibre: -readout ideal has no such thing; give -readout counting or -readout integrating"),
         ("-readout counting -readnoise 3", r"-readnoise 3: -readout counting has no such thing; give -readout integr"),
-        ("-readout integrating -deadtime 100", r"-deadtime 100: -readout integrating has no such thing; give -readout c"),
+        ("-readout integrating -deadtime 100", r"-deadtime 100: -readout integrating has no such thing; give -readou"),
         ("-readout integrating -paralyzable", r"readout\.paralyzable: -readout integrating has no such thing"),
         ("-readout switching -bits 16", r"-bits 16: -readout switching has no such thing"),
         ("-readout counting -words raw", r"-words raw: -readout counting has no such thing; give -readout switching"),
@@ -89,9 +88,9 @@ def test_a_taper_has_its_own_width() -> None:
         ("-readout counting -flicker -0.1", r"-flicker -0\.1: must lie between 0 and 1"),
         ("-readout counting -badpix 2", r"-badpix 2: must lie between 0 and 1"),
         ("-readout counting -deadtime -1", r"-deadtime -1: must be 0 or more"),
-        ("-readout counting -deadtime 200 -exposure 1e-7", r"-deadtime 200: must be shorter than the exposure of 1e-07"),
-        ("-readout counting -count_cutoff 0", r"-count_cutoff 0: must be above 0"),
-        ("-readout counting -count_cutoff 10 -exposure 0.01", r"-count_cutoff 10: is less than a count in the exposure"),
+        ("-readout counting -deadtime 200 -exposure 1e-7", r"-deadtime 200: must be shorter than the exposure of 1e-"),
+        ("-readout counting -count_cutoff 0", r"-count_cutoff '0' is not a number in counts/s, above 0, or inf"),
+        ("-readout counting -count_cutoff 10 -exposure 0.01", r"-count_cutoff 10: is less than a count in the exp"),
         ("-readout counting -psf gauss", r"-psf gauss: its width is not known: give -psf_fwhm in µm"),
         ("-readout counting -psf gauss -psf_fwhm 0", r"-psf_fwhm 0: must be above 0"),
         ("-readout counting -psf_fwhm 30", r"-psf_fwhm 30 without -psf"),
