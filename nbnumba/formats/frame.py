@@ -255,6 +255,8 @@ class Frame(HoldsArrays):
     """How many pixels were cut to the largest integer."""
     saturation: float | None = None
     """The largest count to be trusted; None: there is no limit."""
+    underload: float = 0.0
+    """The smallest one; below 0 where ``adc_offset`` was subtracted."""
     bad: tuple[npt.NDArray[np.bool_], ...] | None = None
     """Which pixels of each panel never count rightly; None: all do."""
     reflections: PredictedReflections | None = None
