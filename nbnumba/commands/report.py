@@ -7,13 +7,16 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
-from ..experiment import Detector, Experiment, changed
+from ..experiment import Detector, Experiment, Readout, changed
+from ..experiment.field import declared
 from ..experiment.presets import preset_of
 from ..experiment.quirks import LABELS
 from ..formats.spectrum import Spectrum
 from ..image import Image
+from ..nanobragg.table import OPTION_OF
 from ..setup.lattice import Lattice
 from ..setup.panels import PlacedPanel
+from ..setup.readout import HAS, NOTHING
 from ..setup.resolve import Resolved
 from ..statistics import Statistics
 from ..structure_factors.table import FactorTable
@@ -28,6 +31,7 @@ def describe(resolved: Resolved, labels: Sequence[str], warnings: Sequence[str])
     sections: Sections = [
         ("Beam", _beam_lines(resolved)),
         ("Detector", _detector_lines(resolved)),
+        ("Read-out", _readout_lines(resolved.experiment.readout)),
         ("Crystal", _crystal_lines(resolved)),
         ("F", _factor_lines(resolved)),
         ("Sampling", _sampling_lines(resolved)),
@@ -186,6 +190,18 @@ def _spectrum_values(spectrum: Spectrum | None) -> dict[str, Any] | None:
         return None
     values = {"origin": spectrum.origin, "wavelengths": len(spectrum.weight)}
     return values | {"mean_ev": spectrum.mean_ev, "sd_ev": spectrum.sd_ev}
+
+
+def _readout_lines(readout: Readout) -> list[str]:
+    """Of another than the ideal one: what it does to photons, by options."""
+    kind = readout.kind or "ideal"
+    usual = {**NOTHING, "kind": kind, "bits": None, "adc_offset": None}
+    told = [
+        f"{OPTION_OF.get(f'readout.{name}', name)} {f'{value:g}' if isinstance(value, float) else value} {field.unit}"
+        for name, field in declared(Readout).items()
+        if name in HAS[kind] and (value := getattr(readout, name)) != usual[name]
+    ]
+    return [] if kind == "ideal" else [f"{kind}: {', '.join(map(str.rstrip, told))}"]
 
 
 def _detector_lines(resolved: Resolved) -> list[str]:
