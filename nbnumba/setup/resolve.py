@@ -66,6 +66,8 @@ class Resolved(HoldsArrays):
     """Those that are listed, as they lie in the beam."""
     added: np.ndarray | None
     """float32 (slow, fast): photons that are added to what is rendered, 0 where nothing is; None: none."""
+    has_found_mask: bool
+    """Whether the file that describes the detector says of some pixels that they are not measured."""
     labels: tuple[str, ...]
     """Which differences between the modes this experiment meets (docs/modes.md)."""
 
@@ -80,6 +82,11 @@ class Resolved(HoldsArrays):
         """Raise a UsageError where there are several: ``what`` is of one."""
         if self.lattices:
             raise UsageError(f"{what} of one lattice, and here are {1 + len(self.lattices)}: leave out -lattice")
+
+    def check_placed(self) -> None:
+        """Raise a UsageError where panels are listed."""
+        if not isinstance(self.panels[0], Geometry):
+            raise _too_many(len(self.panels))
 
     @property
     def geometry(self) -> Geometry:
@@ -96,6 +103,12 @@ class Resolved(HoldsArrays):
             return self.plans[0].detector.roi
         rows, columns = stack_shape(self.panels)
         return (0, columns - 1, 0, rows - 1)
+
+    @property
+    def pixels(self) -> int:
+        """How many there are in the regions of all panels."""
+        rois = (plan.detector.roi for plan in self.plans)
+        return sum((fast1 - fast0 + 1) * (slow1 - slow0 + 1) for fast0, fast1, slow0, slow1 in rois)
 
     @property
     def mask(self) -> np.ndarray | None:
@@ -124,8 +137,8 @@ class Resolved(HoldsArrays):
 
 def _too_many(panels: int) -> UsageError:
     return UsageError(
-        "predictions, maps, traces and the command's report are of a detector that is placed by its distance, beam "
-        f"centre and rotations, not of a list of panels (detector.panels, {panels} here)"
+        "traces, and a geometry by itself, are of a detector that its distance, beam centre and rotations place, "
+        f"not of a list of panels (detector.panels, {panels} here)"
     )
 
 
@@ -225,9 +238,11 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     )
     for one in several:
         warn_of_blind_spots(one.experiment, one.lattice, sources, plans)
-    added = added_photons(experiment, inputs, detectors, lab.beam, wavelength if spectrum is None else spectrum.mean_angstrom)
+    added = added_photons(
+        experiment, inputs, detectors, lab.beam, wavelength if spectrum is None else spectrum.mean_angstrom
+    )
     labels = labels_met(Case(given, experiment, inputs, lab, plan))
     return Resolved(
         experiment, panels, lattice, sources, scan, wavelength, photons, blocks, recommended, steps, dispersion,
-        table, plans, further, materials, added, labels,
+        table, plans, further, materials, added, found, labels,
     )  # fmt: skip
