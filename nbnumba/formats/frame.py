@@ -28,6 +28,7 @@ CONTENTS: dict[Content, str] = {
     "experiment": "beam, crystal, detector and scan, without pixels",
     "reflections": "where reflections are predicted, without pixels",
 }
+WITHOUT_PIXELS: tuple[Content, ...] = ("experiment", "reflections")
 ALONG_BEAM = 1e-6
 """An axis that is off the beam by less is along it."""
 
