@@ -16,6 +16,7 @@ from ..kernels.equations.vectors import rotated_about
 from ..units import radians_from_degrees
 from .dials import NXMX_SENSORS
 from .frame import CrystalTruth, Description, Frame, PanelGeometry
+from .hdf5 import bitshuffle_lz4
 from .nexus import axis, field, group, in_nexus, length_and_direction
 
 GAP, DEAD = 1 << 0, 1 << 1
@@ -156,8 +157,7 @@ def _write_mask(detector: Any, frame: Frame) -> None:
         mask[rows] = np.where(panel.measured, 0, GAP)
         if frame.bad is not None:
             mask[rows] |= np.where(frame.bad[number], DEAD, 0).astype(np.uint32)
-    detector.create_dataset("pixel_mask", data=mask, chunks=mask.shape, compression="gzip", compression_opts=1,
-                            shuffle=True)  # fmt: skip
+    detector.create_dataset("pixel_mask", data=mask, chunks=mask.shape, **bitshuffle_lz4())
     field(detector, "pixel_mask_applied", frame.pixels[0].dtype.kind in "iu")
 
 
