@@ -64,7 +64,7 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("crystal_mm", ("0.05", "0.1", "0.2"), "crystal.whole_size_mm", (0.05, 0.1, 0.2)),
     ("lattice", ("misset=1,-2,3",), "crystal.lattices", (FurtherLattice(misset_deg=(1.0, -2.0, 3.0)),)),
     ("lattice", ("mat=A.mat", "weight=0.5"), "crystal.lattices", (FurtherLattice(0.5, matrix_file="A.mat"),)),
-    ("img", ("a.img",), "detector.header_file", "a.img"),
+    ("img geom expt", ("a.img",), "detector.header_file", "a.img"),
     ("mask", ("m.img",), "detector.mask_file", "m.img"),
     ("pixel", ("0.2",), "detector.pixel_mm", 0.2),
     ("detector", ("pilatus-6m",), "detector.preset", "pilatus-6m"),

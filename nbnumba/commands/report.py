@@ -34,6 +34,7 @@ def describe(resolved: Resolved, labels: Sequence[str], warnings: Sequence[str])
     ]
     if resolved.lattices:
         sections = [*sections, ("Lattices", [*_lattice_lines(resolved)])]
+    sections = [*sections, ("Background", [*_background_lines(resolved)])]
     if labels:
         sections = [*sections, ("Modes", [f"{label}: {LABELS[label]}" for label in labels])]
     if warnings:
@@ -370,6 +371,27 @@ def _sampling_lines(resolved: Resolved) -> list[str]:
     return lines
 
 
+def _background_lines(resolved: Resolved) -> Iterator[str]:
+    """A line for each material in the beam, and for each file of photons that are added."""
+    for one in resolved.materials:
+        yield (
+            f"{one.name}: {one.path_mm:g} mm of {one.density_g_per_cm3:g} g/cm³, {one.molecules:.4g} molecules of "
+            f"{one.molar_mass_g_per_mol:g} g/mol in the beam"
+        )
+    background = resolved.experiment.background
+    files = [file for file in (background.image_file, background.profile_file) if file is not None]
+    if resolved.added is not None:
+        yield f"{' and '.join(files)}: {resolved.added.sum(dtype=float):.6g} photons are added"
+
+
+def _background_values(resolved: Resolved) -> dict[str, Any]:
+    materials = [one._asdict() for one in resolved.materials]
+    for one in materials:
+        del one["table"]
+    added = None if resolved.added is None else float(resolved.added.sum(dtype=float))
+    return {"materials": materials, "added_photons": added}
+
+
 def _resolved_values(resolved: Resolved) -> dict[str, Any]:
     geometry, lattice = resolved.geometry, resolved.lattice
     return {
@@ -386,6 +408,7 @@ def _resolved_values(resolved: Resolved) -> dict[str, Any]:
         "samples_per_pixel": resolved.steps,
         "fluence_per_m2": resolved.fluence_per_m2,
         "spot_scale": resolved.spot_scale,
+        "background": _background_values(resolved),
         "interpolate": bool(resolved.plan.factors.interpolate),
         "structure_factors": _provenance(resolved),
         "anomalous": _anomalous_values(resolved),

@@ -143,7 +143,7 @@ JUNGFRAU = {
     "readout": _readout(kind="switching", bits=14),
     "sources": ("sensor: pyFAI; 450 µm are in use, too", "bits: skopi (14, with three stages of gain)"),
 }
-PHOSPHOR = "sensor: pyFAI (40 µm of Gd2O2S, which absorbs 0.98 at 12.4 keV, too near its surface for layers to matter)"
+PHOSPHOR = "sensor: 40 µm of Gd2O2S (pyFAI), which absorbs 0.98 at 12.4 keV (xraylib), too near its surface for layers"
 SPREAD = "point spread: Holton, Nielsen & Frankel, J. Synchrotron Rad. 19, 2012, 1006 (g of 27 µm: FWHM 41.4)"
 GAIN = "gain: dxtbx, counts a photon, by its own words within 20 % at best"
 

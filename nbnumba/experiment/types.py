@@ -55,6 +55,7 @@ Shape = Literal["square", "round", "gauss", "tophat"]
 SensorMaterial = Literal["Si", "CdTe", "GaAs", "phosphor"]
 StolAxis = Literal["stol", "4stol", "Q"]
 ReadoutKind = Literal["ideal", "counting", "integrating", "switching"]
+Generator = Literal["philox", "ran1"]
 PointSpread = Literal["none", "gauss", "fibre"]
 
 

@@ -22,14 +22,16 @@ import numpy as np
 
 from ..errors import InputFileError, NbnumbaWarning
 from ..experiment import Panel
+from ..experiment.field import LARGEST
 from ..units import angstrom_from_ev
 from .files import Path, as_text
-from .found import Found, Pixels, detector_values
+from .found import Found, Pixels, all_measured, detector_values
 from .panel_overlap import overlaps_px
 
 BEAM, POLARIZATION = (0.0, 0.0, 1.0), (1.0, 0.0, 0.0)
 ODD_STEP = 0.01
 """By which a step's length may be off 1, or the cosine between both off 0, before it is said."""
+LONGEST_STEP = 1e6
 MOST_OVERLAP_PX = 3.0
 """That refinement of neighbours explains."""
 UNKNOWN_CLEN_MM = 1000.0
@@ -179,12 +181,12 @@ def _number(key: str, value: _Value) -> float:
 
 
 def _as_float(word: str) -> float | None:
-    """None for what is no finite number, Python's digit groups included."""
+    """None for what is no number of a size that one computes with, Python's digit groups included."""
     try:
         number = float(word) if word.isascii() and "_" not in word else math.nan
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= LARGEST else None
 
 
 def _in_units(key: str, value: _Value, units: Mapping[str, float], without: str | None) -> float | None:
@@ -253,6 +255,8 @@ def _vector(section: _Section, key: str) -> np.ndarray:
         raise value.error(f"{section.name}/{key} must be like +0.99x -0.01y +0.002z, not {value.text[:80]!r}")
     for sign, number, axis in (term.groups() for term in terms):
         vector["xyz".index(axis)] += float(f"{sign}{number or 1}")
+    if not np.abs(vector).max() <= LONGEST_STEP:
+        raise value.error(f"{section.name}/{key} is {value.text[:80]}: its length is some 1, in pixels")
     return vector
 
 
@@ -332,7 +336,7 @@ def _check_overlap(sections: list[_Section], panels: list[Panel]) -> None:
 
 def _mask(section: _Section, panel: Panel, geometry: _Geometry) -> Pixels | None:
     """False where a pixel is bad, by the panel's own keys or by a bad region; None where none is."""
-    good = np.ones((panel.slow_pixels or 0, panel.fast_pixels or 0), bool)
+    good = all_measured(geometry.path, panel)
     if section.is_set("no_index"):
         good[:] = False
     border = section.whole("mask_edge_pixels") if "mask_edge_pixels" in section.keys else 0

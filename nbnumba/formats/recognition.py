@@ -38,7 +38,7 @@ _BEGINNINGS: dict[bytes, tuple[str, str]] = {
     b"\xff\xd8\xff": ("a JPEG picture", _IMAGE),
     b"II*\0": ("a TIFF image (MarCCD and others)", _IMAGE),
     b"MM\0*": ("a TIFF image (MarCCD and others)", _IMAGE),
-    b"###CBF": ("a CBF image", _IMAGE),
+    b"###CBF": ("a CBF image", "-img reads it; -mask reads SMV images alone"),
     b"R-AXIS": ("an R-AXIS image", _IMAGE),
     b"P5\n": ("a PGM picture", _IMAGE),
     b"\x93NUMPY": ("an array of NumPy", "only `nbnumba compare` reads one"),

@@ -17,12 +17,13 @@ import numpy.typing as npt
 
 from ..arrays import HoldsArrays
 from ..experiment import Readout
-from .counting import PhotonCounting
+from .counting import SerialCounting
 from .integers import Roi, bands, cut, nearest, truncated
 
 Photons = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 ImageStep = Callable[[Photons], Photons]
+LARGEST = 65535
 PixelStep = Callable[[Any], Floats]
 Rounding = Callable[[Floats], npt.NDArray[np.floating]]
 
@@ -67,16 +68,20 @@ def offset(values: Floats, adc_offset: float) -> Floats:
 class NoiseImage(HoldsArrays):
     """Counts, and what was lost on the way to them."""
 
-    counts: npt.NDArray[np.uint16]
-    """Shape (slow, fast), offset included; 0 outside the region of interest."""
+    counts: npt.NDArray[Any]
+    """Shape (slow, fast), offset included; 0 where nothing is measured. uint16, or int32 where photons are counted."""
     photons: int
     """Sum of the photons drawn, offset excluded."""
     overloads: int
-    """Pixels cut to 65535."""
+    """Pixels cut to the largest count."""
+    saturation: float | None = LARGEST - 1.0
+    """The largest count to be trusted; None: counts do not tell."""
+    bad: npt.NDArray[np.bool_] | None = None
+    """Pixels that never count rightly; None: all do."""
 
 
-def photon_counts(photons: Photons, roi: Roi | None, seed: int, readout: Readout) -> NoiseImage:
-    """What the detector reads where photons are counted.
+def photon_counts(photons: Photons, roi: Roi | None, seed: int, readout: Readout, frame: int = 0) -> NoiseImage:
+    """What an ideal detector reads where photons are counted one pixel after another, as nanoBragg does.
 
     Parameters
     ----------
@@ -85,11 +90,13 @@ def photon_counts(photons: Photons, roi: Roi | None, seed: int, readout: Readout
     roi : tuple of 4 ints, optional
         First and last fast, first and last slow pixel, inclusive; None: the whole image.
     seed : int
-        The same seed and image give the same counts.
+        The same seed, frame and image give the same counts.
     readout : Readout
         How the detector reads counts.
+    frame : int
+        Number of the image among those that share a seed.
     """
-    counting = PhotonCounting(seed)
+    counting = SerialCounting(seed, frame)
     chain = Chain((counting, partial(offset, adc_offset=readout.adc_offset or 0.0)), truncated, np.uint16)
     counts, overloads = chain(photons, roi)
     return NoiseImage(counts, round(counting.photons), overloads)

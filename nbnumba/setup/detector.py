@@ -138,7 +138,8 @@ def sensor_of(detector: Detector, quirks: Quirks) -> Sensor:
         return Sensor()
     if depth is None:
         warnings.warn(
-            f"-detector_thick {thickness_um:g} without -detector_abs: the 1/e depth is taken to be the same",
+            f"-detector_thick {thickness_um:g} without -detector_abs: the 1/e depth is taken to be the same; "
+            "-detector_material would give it",
             NbnumbaWarning,
             stacklevel=4,
         )

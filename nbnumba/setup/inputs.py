@@ -16,6 +16,7 @@ from ..experiment.field import declared
 from ..experiment.quirks import Quirks
 from ..formats.added import read_added_image, read_profile
 from ..formats.amorphous import read_amorphous
+from ..formats.bad_pixels import read_bad_pixels
 from ..formats.dispersion import DispersionCurve, read_dispersion
 from ..formats.found import Found, read_found
 from ..formats.images.smv import SmvImage, header_value, read_smv
@@ -65,6 +66,8 @@ class Inputs(HoldsArrays):
     """Photons of each pixel (slow, fast), or of a file that does not tell its shape (pixels,)."""
     added_profile: np.ndarray | None = None
     """Two columns (n, 2): the axis of the file, photons per pixel."""
+    bad_pixels: np.ndarray | None = None
+    """Panel, fast, slow and what is wrong (n, 4)."""
     mask: SmvImage | None = None
     header: SmvImage | Found | None = None
 
@@ -107,6 +110,7 @@ def read_inputs(experiment: Experiment) -> Inputs:
         materials=tuple(read(_table_in, one.table_file) for one in background.materials or ()),
         added_image=read(_image_in, background.image_file),
         added_profile=read(read_profile, background.profile_file),
+        bad_pixels=read(read_bad_pixels, experiment.readout.bad_pixel_file),
         mask=read(read_smv, detector.mask_file) if mask is None else _without_header(mask),
         header=read(read_found, detector.header_file),
     )

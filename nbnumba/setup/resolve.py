@@ -32,7 +32,7 @@ from .mosaic import mosaic_rotations
 from .panels import PlacedPanel, check_panels, stack_shape, stacked
 from .preset import with_preset
 from .reach import edge_resolution, warn_of_blind_spots
-from .readout import check_readout, with_readout
+from .readout import check_readout, listed_bad_pixels, with_readout
 from .sampling import chosen_oversample, recommended_oversample, samples_of_a_pixel
 from .scan import PhiSampling, sample_phi
 from .sensor import with_sensor
@@ -68,8 +68,15 @@ class Resolved(HoldsArrays):
     """Those that are listed, as they lie in the beam."""
     added: np.ndarray | None
     """float32 (slow, fast): photons that are added to what is rendered, 0 where nothing is; None: none."""
+    bad_pixels: tuple[np.ndarray, ...]
+    """Listed ones of each panel: fast, slow and what is wrong (n, 3)."""
     labels: tuple[str, ...]
     """Which differences between the modes this experiment meets (docs/modes.md)."""
+
+    @property
+    def central_angstrom(self) -> float:
+        """Wavelength of the photons: the mean of a spectrum."""
+        return self.sources.central(self.wavelength_angstrom)
 
     @property
     def plan(self) -> Plan:
@@ -110,8 +117,7 @@ class Resolved(HoldsArrays):
     @property
     def edge_angstrom(self) -> float:
         """Smallest spacing whose scattering meets the detector, of the central wavelength and direction."""
-        spectrum, wavelength = self.sources.spectrum, self.wavelength_angstrom
-        central = wavelength if spectrum is None else spectrum.mean_angstrom
+        central = self.central_angstrom
         beam = np.array([self.panels[0].beam])
         return min(edge_resolution(plan.detector, beam, np.array([central])) for plan in self.plans)
 
@@ -204,6 +210,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     recommended = max(recommended_oversample(one, finest, panel, quirks) for one in lattices for panel in panels)
     oversample = chosen_oversample(sampling.oversample, recommended)
     photons, blocks = fluence(beam), spot_scale(crystal, beam, lattice)
+    photons, blocks = fluence(beam), spot_scale(crystal, beam, lattice)
     materials = materials_in_beam(experiment.background.materials, inputs.materials, beam)
     steps = samples_of_a_pixel(len(sources.weight), len(scan.phi_rad), len(domains), oversample)
     plan = Plan(
@@ -228,9 +235,9 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     )
     for one in several:
         warn_of_blind_spots(one.experiment, one.lattice, sources, plans)
-    added = added_photons(experiment, inputs, detectors, lab.beam, wavelength if spectrum is None else spectrum.mean_angstrom)
+    added = added_photons(experiment, inputs, detectors, lab.beam, sources.central(wavelength))
     labels = labels_met(Case(given, experiment, inputs, lab, plan))
     return Resolved(
         experiment, panels, lattice, sources, scan, wavelength, photons, blocks, recommended, steps, dispersion,
-        table, plans, further, materials, added, labels,
+        table, plans, further, materials, added, listed_bad_pixels(experiment.readout, inputs, panels), labels,
     )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Detector, Experiment, with_right_values
-from ..units import ev_from_angstrom
+from ..units import kev_from_angstrom
 
 TABULATED = ("Si", "CdTe", "GaAs")
 """Materials in the order of the table's columns; a phosphor absorbs too near its surface to be cut into layers."""
@@ -46,7 +46,7 @@ def with_sensor(experiment: Experiment, wavelength_angstrom: float) -> Experimen
                 stacklevel=3,
             )
         if thickness > 0.0 and depth is None:
-            depth = _depth_of(detector, ev_from_angstrom(wavelength_angstrom) / 1000.0)
+            depth = _depth_of(detector, kev_from_angstrom(wavelength_angstrom))
     if (thickness, depth) == (detector.thickness_um, detector.attenuation_depth_um):
         return experiment
     known = with_right_values(detector, thickness_um=thickness, attenuation_depth_um=depth)
