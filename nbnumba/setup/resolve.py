@@ -210,7 +210,6 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     recommended = max(recommended_oversample(one, finest, panel, quirks) for one in lattices for panel in panels)
     oversample = chosen_oversample(sampling.oversample, recommended)
     photons, blocks = fluence(beam), spot_scale(crystal, beam, lattice)
-    photons, blocks = fluence(beam), spot_scale(crystal, beam, lattice)
     materials = materials_in_beam(experiment.background.materials, inputs.materials, beam)
     steps = samples_of_a_pixel(len(sources.weight), len(scan.phi_rad), len(domains), oversample)
     plan = Plan(
