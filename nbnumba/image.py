@@ -163,7 +163,15 @@ class Image(Oriented, HoldsArrays):
             counts = self._by_panel(noise.counts)
             bad = None if noise.bad is None else self._by_panel(noise.bad)
             return Frame(
-                self.description, counts, content, 1.0, offset, noise.photons, noise.overloads, noise.saturation, bad
+                self.description,
+                counts,
+                content,
+                1.0,
+                offset,
+                noise.photons,
+                noise.overloads,
+                saturation=noise.saturation,
+                bad=bad,
             )
         if content == "scaled":
             scale = scale or self.int_scale
