@@ -14,14 +14,14 @@ from .choices import listed
 from .description import described, predicted_reflections
 from .errors import UsageError
 from .experiment import Experiment, Readout
-from .experiment.quirks import generator_of, quirks_of
+from .experiment.quirks import quirks_of
 from .formats import registry
 from .formats.files import Path
 from .formats.frame import CONTENTS, Content, Description, Frame
 from .formats.images.smv import HeaderStyle, SmvGeometry, smv_geometry
 from .prediction import Oriented
 from .response.chain import LARGEST, NoiseImage, gray_levels, scaled_counts
-from .response.detection import detected
+from .response.detection import detected, generator_of
 from .response.integers import auto_gray_scale, auto_scale
 from .setup.geometry import Geometry
 from .setup.panels import unstacked

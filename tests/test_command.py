@@ -215,9 +215,23 @@ def test_labels_of_what_the_modes_treat_differently_are_told(
         b"{\nHEADER_BYTES=512;\nSIZE1=16;\nSIZE2=16;\nDISTANCE=100;\nCLOSE_DISTANCE=99;\n}".ljust(512)
         + np.ones((SIZE, SIZE), "<u2").tobytes()
     )
+    run(f"{GOOD} {options} -mode {mode} -show -nonoise")
+    assert labels_in(capsys.readouterr().out) == labels
+
+
+def labels_in(said: str) -> list[str]:
+    told = [line.split() for line in said.split("\n")]
+    return [word.rstrip(":") for line in told for word in line[:2] if word.startswith("C-")]
+
+
+@pytest.mark.parametrize("mode", ["spec", "c"])
+@pytest.mark.parametrize(("options", "labels"), [("", ["C-21"]), ("-rng philox", []), ("-rng ran1", []),
+                                                 ("-nonoise", [])])  # fmt: skip
+def test_where_photons_are_counted_it_is_told_who_draws_them(
+    options: str, labels: list[str], mode: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(f"{GOOD} {options} -mode {mode} -show")
-    told = [line.split() for line in capsys.readouterr().out.split("\n")]
-    assert [word.rstrip(":") for line in told for word in line[:2] if word.startswith("C-")] == labels
+    assert labels_in(capsys.readouterr().out) == labels
 
 
 def test_printout_is_the_float_image(capsys: pytest.CaptureFixture[str]) -> None:
@@ -307,7 +321,7 @@ def test_image_is_saved_with_the_header_that_is_asked_for(header: Any) -> None:
 def test_report_tells_all_of_the_run() -> None:
     report = report_of(f"{GOOD} -twotheta 5 -lambda 1.2 -seed 3")
     assert report["experiment"]["beam"]["wavelength_angstrom"] == 1.2
-    assert list(report["labels"]) == ["C-4"]
+    assert list(report["labels"]) == ["C-4", "C-21"]
     assert report["statistics"]["maximum"] == photons().max()
     assert set(report["files"]) == IMAGES | {"report.json"} == files()
     assert report["versions"]["nbnumba"] == nbnumba.__version__

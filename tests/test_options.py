@@ -170,6 +170,8 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("scale", ("0",), "outputs.scale", None),
     ("adc adcoffset", ("-10",), "readout.adc_offset", -10.0),
     ("seed", ("-12",), "noise.seed", -12),
+    ("frame", ("3",), "noise.frame", 3),
+    ("rng", ("ran1",), "noise.rng", "ran1"),
     ("readout", ("counting",), "readout.kind", "counting"),
     ("gain", ("1.8",), "readout.gain", 1.8),
     ("readnoise", ("3",), "readout.read_noise", 3.0),

@@ -210,9 +210,10 @@ def try_all(chunk, mean, pixel, frame, key):
         a, b = hat(found)
         count, distance = proposed(found, a, b, u)
         write(chunk.total, i, count)
-        # Both are looked at, since a choice would have to be made for each pixel by itself.
+        # All are looked at, since a choice would have to be made for each pixel by itself.
         is_taken = is_squeezed(b, distance, v)
         is_taken |= is_near(count, found) & is_accepted(a, b, count, distance, v, log_of_ratio(count, found))
+        is_taken &= np.float64(mean[j]) < np.inf
         write(chunk.term, i, 1.0 if is_taken else 0.0)
 
 

@@ -13,13 +13,12 @@ from ..description import described
 from ..errors import InputFileError, NbnumbaWarning, UsageError
 from ..experiment import Background, Crystal, Experiment, StructureFactors, changed
 from ..experiment.presets import preset_of
-from ..experiment.quirks import generator_of
 from ..formats import registry
 from ..formats.files import check_writable
 from ..formats.frame import Description, Frame
 from ..nanobragg.command import Command
 from ..nanobragg.parse import parse
-from ..response.detection import detected
+from ..response.detection import detected, generator_of
 from ..seeds import fresh_seed
 from ..setup.inputs import read_inputs
 from ..setup.resolve import Resolved, resolve

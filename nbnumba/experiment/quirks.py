@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .experiment import Experiment
-    from .types import Generator, Mode
+    from .types import Mode
 
 
 def _known(label: str, words: str) -> Any:
@@ -125,11 +125,6 @@ def quirks_of(experiment: Experiment) -> Quirks:
     if experiment.noise.rng is not None:
         quirks = replace(quirks, counted_in_order=experiment.noise.rng == "ran1")
     return quirks
-
-
-def generator_of(experiment: Experiment) -> Generator:
-    """Who draws an experiment's photon counts."""
-    return "ran1" if quirks_of(experiment).counted_in_order else "philox"
 
 
 def labels_of(names: Iterable[str]) -> list[str]:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..experiment import Generator, PointSpread, Readout
+from ..experiment import Experiment, Generator, PointSpread, Readout
+from ..experiment.quirks import quirks_of
 from ..formats.frame import PanelGeometry
 from . import deviates, flaws, switching
 from .amplification import amplified, as_light, calibrated, counted, flickering, offset, pixels_flickering, rounded
@@ -136,6 +137,11 @@ def _dead_and_hot(readout: Readout, largest: float) -> Iterator[Step]:
 
 def _has_flaws(readout: Readout) -> bool:
     return bool(readout.bad_fraction) or readout.bad_pixel_file is not None
+
+
+def generator_of(experiment: Experiment) -> Generator:
+    """Who draws the photon counts of an experiment."""
+    return "ran1" if quirks_of(experiment).counted_in_order else "philox"
 
 
 def detected(
