@@ -246,6 +246,7 @@ class Image(Oriented, HoldsArrays):
     ) -> Frame:
         image_format = registry.named(format_name)
         options = registry.options_of(image_format, options)
+        registry.check_panels(image_format, content, len(self.panels))
         image_format.check(path, self.description, self._readout(adc_offset).adc_offset or 0.0, **options)
         return registry.write(image_format, path, self.frame(content, scale, adc_offset, seed), **options)
 

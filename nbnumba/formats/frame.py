@@ -28,6 +28,7 @@ CONTENTS: dict[Content, str] = {
     "experiment": "beam, crystal, detector and scan, without pixels",
     "reflections": "where reflections are predicted, without pixels",
 }
+WITHOUT_PIXELS: tuple[Content, ...] = ("experiment", "reflections")
 ALONG_BEAM = 1e-6
 """An axis that is off the beam by less is along it."""
 
@@ -255,12 +256,12 @@ class Frame(HoldsArrays):
     """How many pixels were cut to the largest integer."""
     saturation: float | None = None
     """The largest count to be trusted; None: there is no limit."""
-    underload: float = 0.0
-    """The smallest one; below 0 where ``adc_offset`` was subtracted."""
     bad: tuple[npt.NDArray[np.bool_], ...] | None = None
     """Which pixels of each panel never count rightly; None: all do."""
     reflections: PredictedReflections | None = None
     """Where they are predicted, of that content."""
+    underload: float = 0.0
+    """The smallest count to be trusted; below 0 where ``adc_offset`` was subtracted."""
 
     def with_unmeasured(self, value: float) -> Frame:
         """The same with a value in the pixels that were not measured.

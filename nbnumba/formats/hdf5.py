@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, BinaryIO, NamedTuple
 
 from ..errors import InputFileError, NbnumbaError, ResourceError
-from .files import Path, is_replaceable, read_bytes, replacing
+from .files import MOST_UNPACKED_BYTES, Path, is_replaceable, read_unpacked, replacing
+from .gemmi_files import as_file
 
 INSTALL = "pip install 'nbnumba[hdf5]'"
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_ALL_LOOKED_AT_BYTES = 16 << 20
+_MOST_SECONDS = 120.0
 VERSIONS = ("earliest", "v110")
 """Of the library: those that can read a file; readers of the field have some of 2017."""
 
@@ -141,6 +146,23 @@ class _Steadfast(io.RawIOBase):
             view[:] = file.read(len(view)).ljust(len(view), b"\0")
 
 
+# Reading ---------------------------------------------------------------------------------------------------------
+
+_LOOK = f"""
+import sys, h5py, hdf5plugin
+hdf5plugin.register("bshuf", force=True)
+def look(name, item):
+    dict(item.attrs)
+    if isinstance(item, h5py.Dataset) and item.shape:
+        row = item.size // item.shape[0] * item.dtype.itemsize if item.shape[0] else 0
+        if row <= {MOST_UNPACKED_BYTES}:
+            item[:1] if item.nbytes > {_ALL_LOOKED_AT_BYTES} else item[()]
+with h5py.File(sys.argv[1], "r") as file:
+    file.visititems(look)
+"""
+"""Reads a file once through, but for large arrays of which it reads the first row."""
+
+
 @contextmanager
 def reading_hdf5(path: Path, what: str) -> Iterator[Any]:
     """An HDF5 file to be read, as h5py has it; whatever is wrong with it in the block is an error of one line.
@@ -160,9 +182,12 @@ def reading_hdf5(path: Path, what: str) -> Iterator[Any]:
     """
     h5py, name = library(), os.fspath(path)
     try:
-        # A file by its name, since it may refer to others beside it.
-        with h5py.File(path if os.path.isfile(path) else io.BytesIO(read_bytes(path, what)), "r") as file:
-            yield file
+        # By its name, since it may refer to files beside it; but for one that is packed, and for pipes.
+        is_plain = os.path.isfile(path) and h5py.is_hdf5(path)
+        with nullcontext(name) if is_plain else as_file(name, read_unpacked(path, what)) as plain:
+            _refuse_deadly(name, plain)
+            with h5py.File(plain, "r") as file:
+                yield file
     except NbnumbaError:
         raise
     except MemoryError as error:
@@ -171,3 +196,30 @@ def reading_hdf5(path: Path, what: str) -> Iterator[Any]:
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputFileError(f"{name}: cannot be read as {what}: {reason:.200}") from error
+
+
+def _refuse_deadly(name: str, plain: str) -> None:
+    """Let another process read a file first: there are damaged ones that the library does not survive."""
+    try:
+        looked = subprocess.run([sys.executable, "-c", _LOOK, plain], stdin=subprocess.DEVNULL,
+                                capture_output=True, timeout=_MOST_SECONDS)  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise InputFileError(f"{name}: is damaged: the HDF5 library finds no end of it") from error
+    if looked.returncode < 0:
+        raise InputFileError(f"{name}: is damaged, such that the HDF5 library ends with signal {-looked.returncode}")
+    if looked.returncode > 0:
+        reason = (looked.stderr.decode(errors="replace").split("\n") or [""])[-2:][0]
+        raise InputFileError(f"{name}: is damaged: {reason:.200}")
+
+
+def content_of(dataset: Any) -> Any:
+    """All that a dataset holds.
+
+    Raises
+    ------
+    ValueError
+        That is more than 1 GiB: :func:`reading_hdf5` makes a line of it.
+    """
+    if dataset.size is None or dataset.size * dataset.dtype.itemsize > MOST_UNPACKED_BYTES:
+        raise ValueError(f"{dataset.name} is empty, or larger than {MOST_UNPACKED_BYTES >> 30} GiB")
+    return dataset[()]

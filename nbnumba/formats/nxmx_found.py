@@ -21,7 +21,7 @@ from ..kernels.equations.vectors import rotated_about
 from .dials import NXMX_SENSORS
 from .files import Path
 from .found import Found, Pixels, detector_values
-from .hdf5 import reading_hdf5
+from .hdf5 import content_of, reading_hdf5
 from .nexus import DXTBX_TO_NEXUS
 from .nxmx_reading import entry_of, of_class, text_of
 from .nxmx_tree import SURFACE_UM
@@ -91,7 +91,7 @@ def _one(parent: Any, nx_class: str, name: str) -> Any:
 
 def _bare(dataset: Any, name: str) -> Array:
     """All numbers of a field."""
-    values = np.atleast_1d(np.asarray(dataset[()], np.float64))
+    values = np.atleast_1d(np.asarray(content_of(dataset), np.float64))
     if values.size == 0 or not np.isfinite(values).all():
         raise InputFileError(f"{name}: {dataset.name} must have finite numbers")
     return values
@@ -212,7 +212,7 @@ def _masks(detector: Any, modules: Sequence[Any], name: str) -> Pixels | tuple[P
     mask = detector.get("pixel_mask")
     if mask is None or mask.ndim < 2:
         return None
-    good = np.asarray(mask[()]) == 0
+    good = np.asarray(content_of(mask)) == 0
     parts = []
     for module in modules:
         corner, size = _corner_and_size(module, name)
@@ -239,7 +239,7 @@ def _beam(beam: Any, name: str) -> dict[str, Any]:
     values = _numbers(wavelength, name).ravel() / MM_PER_ANGSTROM
     weights = beam.get("incident_wavelength_weights")
     if weights is not None and np.shape(weights) == values.shape:
-        values = np.array([np.average(values, weights=weights[()])])
+        values = np.array([np.average(values, weights=content_of(weights))])
     if weights is not None or "variant" in wavelength.attrs:
         warnings.warn(f"{name}: has a spectrum, of which the mean is taken", NbnumbaWarning, stacklevel=4)
     if not values[0] > 0.0:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..errors import InputFileError, NbnumbaWarning
 from .files import MOST_UNPACKED_BYTES, Path
-from .hdf5 import reading_hdf5
+from .hdf5 import content_of, reading_hdf5
 
 
 def read_nxmx(path: Path, shape: tuple[int, int] | None = None) -> npt.NDArray[Any]:
@@ -33,7 +33,7 @@ def read_nxmx(path: Path, shape: tuple[int, int] | None = None) -> npt.NDArray[A
         if data.ndim == 3 and len(data) > 1:
             said = f"{os.fspath(path)}: of its {len(data)} frames, the first is read"
             warnings.warn(said, NbnumbaWarning, stacklevel=3)
-        return np.asarray(data[0] if data.ndim == 3 else data[()])
+        return np.asarray(data[0] if data.ndim == 3 else content_of(data))
 
 
 def entry_of(file: Any, path: Path) -> Any:
@@ -46,7 +46,7 @@ def entry_of(file: Any, path: Path) -> Any:
 
 def text_of(dataset: Any) -> str:
     """The text of a field, however long its letters are told to be."""
-    value = np.asarray(dataset[()]).ravel()[:1].tolist()
+    value = np.asarray(content_of(dataset)).ravel()[:1].tolist()
     text = value[0] if value else ""
     return text.decode(errors="replace") if isinstance(text, bytes) else str(text)
 

@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UsageError
+from ..experiment import Readout
 from ..kernels.equations.vectors import rotated_about
 from ..units import radians_from_degrees
 from .dials import NXMX_SENSORS
 from .frame import CrystalTruth, Description, Frame, PanelGeometry
+from .hdf5 import bitshuffle_lz4
 from .nexus import axis, field, group, in_nexus, length_and_direction
 
 GAP, DEAD = 1 << 0, 1 << 1
@@ -58,12 +60,25 @@ def write_entry(file: Any, frame: Frame) -> Any:
     field(entry, "title", "simulated diffraction")
     name, _, version = description.program.partition(" ")
     field(entry, "program_name", name, version=version)
-    group(entry, "data", "NXdata", signal="data")
+    _write_gain(group(entry, "data", "NXdata", signal="data"), counts_per_photon(frame))
     field(group(entry, "source", "NXsource"), "name", "simulation", short_name="simulation")
     instrument = group(entry, "instrument", "NXinstrument")
     field(instrument, "name", description.program, short_name=name)
     _write_detector(instrument, frame)
     return entry
+
+
+def counts_per_photon(frame: Frame) -> float:
+    """What a photon counts on average."""
+    gain = frame.description.readout.gain if frame.content == "counted" else None
+    return frame.scale * (1.0 if gain is None else gain)
+
+
+def _write_gain(data: Any, gain: float) -> None:
+    if gain != 1.0:
+        # The name of the standard, and that which dxtbx reads a gain from.
+        for name in ("data_scaling_factor", "data_scale_factor"):
+            field(data, name, 1.0 / gain)
 
 
 def write_frames(entry: Any, frames: Sequence[Frame]) -> None:
@@ -104,6 +119,7 @@ def _write_detector(instrument: Any, frame: Frame) -> None:
     field(detector, "frame_time", description.exposure_s, units="s")
     _write_sensor(detector, description)
     _write_limits(detector, frame)
+    _write_deadtime(detector, description.readout)
     _write_mask(detector, frame)
     if len(panels) == 1:
         panel, (fast_mm, slow_mm) = panels[0], edges_mm(panels[0])
@@ -149,6 +165,12 @@ def _write_limits(detector: Any, frame: Frame) -> None:
         field(detector, "bit_depth_readout", 8 * kind.itemsize)
 
 
+def _write_deadtime(detector: Any, readout: Readout) -> None:
+    if readout.deadtime_ns:
+        field(detector, "dead_time", readout.deadtime_ns, units="ns")
+        field(detector, "countrate_correction_applied", bool(readout.rate_correction))
+
+
 def _write_mask(detector: Any, frame: Frame) -> None:
     panels = frame.description.panels
     mask = np.full(whole_shape(panels), GAP, np.uint32)
@@ -156,8 +178,7 @@ def _write_mask(detector: Any, frame: Frame) -> None:
         mask[rows] = np.where(panel.measured, 0, GAP)
         if frame.bad is not None:
             mask[rows] |= np.where(frame.bad[number], DEAD, 0).astype(np.uint32)
-    detector.create_dataset("pixel_mask", data=mask, chunks=mask.shape, compression="gzip", compression_opts=1,
-                            shuffle=True)  # fmt: skip
+    detector.create_dataset("pixel_mask", data=mask, chunks=mask.shape, **bitshuffle_lz4())
     field(detector, "pixel_mask_applied", frame.pixels[0].dtype.kind in "iu")
 
 
@@ -260,7 +281,7 @@ OF_FRAMES: dict[str, Callable[[Frame], Any]] = {
     "oscillation_deg": lambda frame: frame.description.oscillation_deg,
     "wavelength_angstrom": lambda frame: frame.description.mean_wavelength_angstrom,
     "fluence_per_m2": lambda frame: frame.description.fluence_per_m2,
-    "counts_per_photon": lambda frame: frame.scale,
+    "counts_per_photon": counts_per_photon,
     "count_of_no_photons": lambda frame: frame.adc_offset,
 }
 """Columns of the table of frames."""

@@ -153,7 +153,7 @@ def _check(path: Path, description: Description, adc_offset: float) -> None:
 
 FORMAT = Format(
     "NXmx",
-    (".nxs", ".nx.h5", ".h5"),
+    (".nxs", ".h5"),
     ("counted", "photons", "scaled"),
     _write,
     many_panels=True,
