@@ -103,8 +103,8 @@ class BackgroundPlan(NamedTuple):
     in_sum: int
     """1: added to the sum of samples and scaled with it, as the reference does."""
     stol_excess: np.ndarray
-    """(n,): at the fraction u of the way from a row to the next, F² has ``stol_excess`` · u(1 − u) besides the square of
-    the linear F: 0 of a single material, of the last row never used."""
+    """(n,): a fraction u of the way from a row to the next, F² is the square of the linear F and ``stol_excess`` ·
+    u(1 − u) besides; 0 of a single material, and of the last row not used."""
 
 
 class Plan(NamedTuple):

@@ -205,6 +205,7 @@ def examples() -> dict[str, bytes]:
         "spectra.npz": _arrays(energy_ev=np.arange(9480.0, 9520.0, 10.0), weight=np.ones((3, 4))),
         "spectrum": b"energy, photons\n9480,0.5\n9490,2\n9500,3.5\n9510,1\n",
         "curve": b"# s F\n0.0 2.5\n0.1 2.2\n0.3 1\n0.6 0.5\n",
+        "profile": b"# s photons\n0.0 2.5\n0.1 2.2\n0.3 1\n0.6 0.5\n",
         "dispersion": b"E(eV) f' f''\n11000 -1.5, 3.0\n11500 -1.2, 2.8\n12000 -1.0, 2.6 # last\n",
         "dump": dump,
         "pdb": ATOMS.encode(),
@@ -345,10 +346,12 @@ def damaged(rng: random.Random, content: bytes) -> bytes:
 FORMATS = {
     "hkl": "hkl", "mat": "mat", "dump": "dump", "sourcefile": "sources", "img": "img", "mask": "mask", "stol": "curve",
     "4stol": "curve", "Q": "curve", "pdb": "pdb", "spectrum": "spectrum", "anomalous": "dispersion",
-    "mtz": "mtz", "cif_sf": "sf_cif",
+    "mtz": "mtz", "cif_sf": "sf_cif", "background": "curve", "background_image": "npy", "background_profile": "profile",
+    "background_profile_px": "profile",
 }  # fmt: skip
 """What the input files of options are; of an option that is not listed, any example."""
 ALTERNATIVES = {
+    "npy": ("npy", "npz", "raw", "img"),
     "pdb": ("pdb", "cif"),
     "spectrum": ("spectrum", "spectra.npz"),
     "sf_cif": ("sf_cif", "fcf"),
@@ -358,10 +361,10 @@ ALTERNATIVES = {
 
 
 def _input_options() -> list[Any]:
-    from nbnumba.nanobragg.kinds import ELEMENT, FILE
+    from nbnumba.nanobragg.kinds import ELEMENT, FILE, MATERIAL
     from nbnumba.nanobragg.table import OPTIONS, OUTPUT
 
-    return [option for option in OPTIONS if option.kind in (FILE, ELEMENT) and option.group != OUTPUT]
+    return [option for option in OPTIONS if option.kind in (FILE, ELEMENT, MATERIAL) and option.group != OUTPUT]
 
 
 def of_files(rng: random.Random) -> Case:
@@ -379,6 +382,7 @@ def of_files(rng: random.Random) -> Case:
         name = f"{option.names[0]}.{'gz' if rng.random() < 0.05 else kind}"
         files[name] = damaged(rng, examples()[kind])
         args += [f"-{option.names[0]}", f"Fe={name}" if kind == "dispersion" else name]
+        args += ["0.1", "1", "18"] if option.names[0] == "background" else []
     if names == {"anomalous"}:
         files["model"] = examples()["pdb"]
         args += ["-pdb", "model", "-dmin", "6"]

@@ -153,7 +153,9 @@ def test_rings_are_where_they_are_known_to_be(name: str, ring_angstrom: float, w
     words = "-Xbeam 0 -Ybeam 0 -detpixels_f 1024 -detpixels_s 1 -pixel 0.1"
     image = simulate(experiment_of(f"-background {name} 0.05 {words}"), "cpu")
     spacing = image.resolution_map()[0]
-    rings = np.where((spacing > 2.0) & (spacing < 10.0), image.photons[0] / np.cos(np.arcsin(0.5 / spacing) * 2) ** 3, 0)
+    rings = np.where(
+        (spacing > 2.0) & (spacing < 10.0), image.photons[0] / np.cos(np.arcsin(0.5 / spacing) * 2) ** 3, 0
+    )
     assert spacing[np.argmax(rings)] == pytest.approx(ring_angstrom, abs=within)
 
 
@@ -349,7 +351,10 @@ def test_a_profile_by_radius_and_by_angle(tmp_path: Path) -> None:
     [
         (lambda f: np.save(f, np.zeros((16, 17))), r"has 17 x 16 pixels, the detector 16 x 16 \(fast x slow\)"),
         (lambda f: np.save(f, np.full((16, 16), np.nan)), "256 pixels are no number of photons, 0 or more; the first"),
-        (lambda f: np.save(f, -np.eye(16)), "16 pixels are no number of photons, 0 or more; the first, at slow 0, fast 0"),
+        (
+            lambda f: np.save(f, -np.eye(16)),
+            "16 pixels are no number of photons, 0 or more; the first, at slow 0, fast 0",
+        ),
         (lambda f: np.save(f, np.full((16, 16), 1e38)), "256 pixels are no number of photons"),
         (lambda f: np.save(f, np.zeros((2, 16, 16))), r"has shape \(2, 16, 16\)"),
         (lambda f: f.write(b"xyz"), "3 bytes are no float32 image"),
@@ -386,7 +391,9 @@ def test_float32_without_a_header_has_the_shape_of_the_detector(ramp: Path) -> N
     np.load(ramp).astype(np.float32).tofile(ramp.with_suffix(".bin"))
     words = "-detpixels_f 32 -detpixels_s 8 -pixel 2"
     expected = np.load(ramp).astype(np.float32).reshape(8, 32)
-    np.testing.assert_allclose(photons_of(f"{words} -background_image {ramp.with_suffix('.bin')}"), expected, atol=1e-12)
+    np.testing.assert_allclose(
+        photons_of(f"{words} -background_image {ramp.with_suffix('.bin')}"), expected, atol=1e-12
+    )
 
 
 # What is told ---------------------------------------------------------------------------------------------------------

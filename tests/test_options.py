@@ -157,7 +157,12 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("background", ("water", "0.05"), "background.materials", (Material("water", 0.05),)),
     ("background", ("ice", "0.05", "0.9"), "background.materials", (Material("ice", 0.05, 0.9),)),
     ("background", ("a.stol", "1", "0.9", "282"), "background.materials", (Material(None, 1.0, 0.9, 282.0, "a.stol"),)),
-    ("background", ("Q=oil", "1", "0.9", "282"), "background.materials", (Material(None, 1.0, 0.9, 282.0, "oil", "Q"),)),
+    (
+        "background",
+        ("Q=oil", "1", "0.9", "282"),
+        "background.materials",
+        (Material(None, 1.0, 0.9, 282.0, "oil", "Q"),),
+    ),
     ("background_image", ("f.npy",), "background.image_file", "f.npy"),
     ("background_profile background_profile_px", ("f.txt",), "background.profile_file", "f.txt"),
     ("background_profile", ("f.txt",), "background.profile_axis", "stol"),

@@ -7,8 +7,8 @@ from ..compile.equation import equation
 def amorphous_square(background, stol):
     """F and what F² is besides its square, at sin θ/λ (1/m).
 
-    F is linear between the table's rows, constant beyond them or without a table. Of several materials F² adds up, which
-    is a parabola between rows: one more than the square of a line, by what is 0 at both.
+    F is linear between the table's rows, constant beyond them or without a table. Of several materials F² adds up: it
+    is a parabola between rows, and more or less than the square of a line by one that is 0 at both.
     """
     count = background.stol.shape[0]
     if count == 0:
