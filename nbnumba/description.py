@@ -47,7 +47,7 @@ def described(resolved: Resolved) -> Description:
         oscillation_deg=scan.oscillation_deg,
         edge_angstrom=resolved.edge_angstrom,
         twotheta_axis=lab.twotheta_axis if isinstance(lab, Geometry) else lab.spindle,
-        sensor_material="",
+        sensor_material=detector.sensor_material or "",
         attenuation_per_mm=plan.detector.attenuation / MM,
         placed_by=_placing(resolved.experiment),
         program=f"nbnumba {__version__}",

@@ -257,6 +257,7 @@ def examples() -> dict[str, bytes]:
         "sources": b"-10 0 0 1 1.1e-10\n-10,0.01,0,2,1.2e-10\n-10 0 0.01 1 1.1e-10 # last\n",
         "spectra.npz": _arrays(energy_ev=np.arange(9480.0, 9520.0, 10.0), weight=np.ones((3, 4))),
         "spectrum": b"energy, photons\n9480,0.5\n9490,2\n9500,3.5\n9510,1\n",
+        "bad": b"# fast slow\n3 5 dead\n0, 4, 5, hot\n6 7 noisy\n1 1\n",
         "curve": b"# s F\n0.0 2.5\n0.1 2.2\n0.3 1\n0.6 0.5\n",
         "dispersion": b"E(eV) f' f''\n11000 -1.5, 3.0\n11500 -1.2, 2.8\n12000 -1.0, 2.6 # last\n",
         "dump": dump,
@@ -400,7 +401,7 @@ def damaged(rng: random.Random, content: bytes) -> bytes:
 FORMATS = {
     "hkl": "hkl", "mat": "mat", "dump": "dump", "sourcefile": "sources", "img": "img", "mask": "mask", "stol": "curve",
     "4stol": "curve", "Q": "curve", "pdb": "pdb", "spectrum": "spectrum", "anomalous": "dispersion",
-    "mtz": "mtz", "cif_sf": "sf_cif",
+    "mtz": "mtz", "cif_sf": "sf_cif", "badpix_file": "bad",
 }  # fmt: skip
 """What the input files of options are; of an option that is not listed, any example."""
 ALTERNATIVES = {
@@ -428,6 +429,7 @@ def of_files(rng: random.Random) -> Case:
     args += CRYSTAL if not names & {"mat", "pdb"} or rng.random() < 0.2 else ["-N", "3", "-default_F", "100"]
     args += ["-water", "10"] if names & {"stol", "4stol", "Q"} else []
     args += ["-dmin", "6"] if "pdb" in names else []
+    args += ["-readout", "counting"] if "badpix_file" in names else []
     args += ["-mode", "c"] if rng.random() < 0.2 else []
     for option in options:
         kind = FORMATS.get(option.names[0]) or rng.choice(sorted(examples()))

@@ -111,7 +111,8 @@ angles = st.fixed_dictionaries({f"rot{axis}_deg": grid(-25, 25) for axis in "xyz
 def test_any_cut_of_any_turned_detector_is_the_whole(
     fast: list[int], slow: list[int], detector: dict[str, Any], convention: str
 ) -> None:
-    experiment = whole_from(f"-{convention} -detpixels 16 -pixel 3 -oversample 1 -polar 0.5 -beamstop 7")
+    stop = "-beamstop 7 -beamstop_arm 4 33"
+    experiment = whole_from(f"-{convention} -detpixels 16 -pixel 3 -oversample 1 -polar 0.5 {stop}")
     experiment = changed(experiment, detector=detector)
     panels = resolved(cut(experiment, fast, slow))
     for backend in ("reference", "cpu"):

@@ -192,8 +192,16 @@ def write_cache(path: str, image: Image) -> None:
 class Writer:
     """Writes what is asked for of one image, or of one after the other."""
 
-    def __init__(self, asked: list[Asked], outputs: Outputs, images: int, phase: Phase, stack: ExitStack) -> None:
-        self._asked, self._outputs, self._phase = asked, outputs, phase
+    def __init__(
+        self,
+        asked: list[Asked],
+        outputs: Outputs,
+        images: int,
+        phase: Phase,
+        stack: ExitStack,
+        threads: int | None = None,
+    ) -> None:
+        self._asked, self._outputs, self._phase, self._threads = asked, outputs, phase, threads
         self._sinks = [
             stack.enter_context(sink_of(one.format, one.path, one.options)) if images > 1 else None for one in asked
         ]
@@ -208,7 +216,7 @@ class Writer:
         for one, frames_of_it in zip(self._asked, self._sinks, strict=True):
             with self._phase("noise" if one.content == "counted" else "write"):
                 if one.content not in frames:
-                    frames[one.content] = image.frame(one.content, scales.get(one.content))
+                    frames[one.content] = image.frame(one.content, scales.get(one.content), threads=self._threads)
             with self._phase("write"):
                 if frames_of_it is None:
                     write(one.format, one.path, frames[one.content], **one.options)

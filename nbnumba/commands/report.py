@@ -7,14 +7,17 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
-from ..experiment import Detector, Experiment, changed
+from ..experiment import Detector, Experiment, Readout, changed
+from ..experiment.field import declared
 from ..experiment.presets import preset_of
 from ..experiment.quirks import LABELS
 from ..formats.spectrum import Spectrum
 from ..image import Image
+from ..nanobragg.table import OPTION_OF
 from ..setup.geometry import Geometry
 from ..setup.lattice import Lattice
 from ..setup.panels import PlacedPanel, stack_shape
+from ..setup.readout import HAS, NOTHING
 from ..setup.resolve import Resolved
 from ..statistics import Statistics
 from ..structure_factors.table import FactorTable
@@ -31,12 +34,14 @@ def describe(resolved: Resolved, labels: Sequence[str], warnings: Sequence[str])
     sections: Sections = [
         ("Beam", _beam_lines(resolved)),
         ("Detector", _detector_lines(resolved)),
+        ("Read-out", _readout_lines(resolved.experiment.readout)),
         ("Crystal", _crystal_lines(resolved)),
         ("F", _factor_lines(resolved)),
         ("Sampling", _sampling_lines(resolved)),
     ]
     if resolved.lattices:
         sections = [*sections, ("Lattices", [*_lattice_lines(resolved)])]
+    sections = [*sections, ("Background", [*_background_lines(resolved)])]
     if labels:
         sections = [*sections, ("Modes", [f"{label}: {LABELS[label]}" for label in labels])]
     if warnings:
@@ -190,13 +195,26 @@ def _spectrum_values(spectrum: Spectrum | None) -> dict[str, Any] | None:
     return values | {"mean_ev": spectrum.mean_ev, "sd_ev": spectrum.sd_ev}
 
 
+def _readout_lines(readout: Readout) -> list[str]:
+    """Of another than the ideal one: what it does to photons, by options."""
+    kind = readout.kind or "ideal"
+    usual = {**NOTHING, "kind": kind, "bits": None, "adc_offset": None}
+    told = [
+        f"{OPTION_OF.get(f'readout.{name}', name)} {f'{value:g}' if isinstance(value, float) else value} {field.unit}"
+        for name, field in declared(Readout).items()
+        if name in HAS[kind] and (value := getattr(readout, name)) != usual[name]
+    ]
+    return [] if kind == "ideal" else [f"{kind}: {', '.join(map(str.rstrip, told))}"]
+
+
 def _detector_lines(resolved: Resolved) -> list[str]:
     detector, plan = resolved.experiment.detector, resolved.plans[0].detector
     g = resolved.panels[0]
     lines = _placed_lines(g, detector) if isinstance(g, Geometry) else [*_panel_lines(resolved)]
     if plan.layer_step > 0.0:
         lines.append(
-            f"{_count(plan.layers, 'sensor layer')} of {plan.layer_step * 1e6:g} µm, 1/e depth "
+            f"{_count(plan.layers, 'sensor layer')} of {plan.layer_step * 1e6:g} µm"
+            f"{' of ' + detector.sensor_material if detector.sensor_material else ''}, 1/e depth "
             f"{1e6 / plan.attenuation:g} µm"
         )
     masked = sum(int((one.detector.mask == 0).sum()) for one in resolved.plans)
@@ -249,20 +267,32 @@ def _panel_lines(resolved: Resolved) -> Iterator[str]:
 
 def _why_masked(resolved: Resolved) -> Iterator[str]:
     detector = resolved.experiment.detector
-    if _has_gaps(detector.preset, resolved.panels[0]):
-        yield f"gaps of {detector.preset}"
+    if blind := _blind_words(detector.preset, resolved.panels[0]):
+        yield blind
     if detector.mask_file or detector.mask or any(panel.mask for panel in detector.panels or ()):
         yield f"mask {detector.mask_file or 'in memory'}"
     if resolved.has_found_mask:
         yield f"bad pixels of {detector.header_file}"
     if detector.beamstop_mm:
-        yield f"beamstop of {detector.beamstop_mm:g} mm radius"
+        yield _beamstop_words(detector)
 
 
-def _has_gaps(preset: str | None, panel: PlacedPanel) -> bool:
-    """Whether a detector of this name and size has more than one module."""
-    size = (panel.fast_pixels, panel.slow_pixels)
-    return preset is not None and any(map(any, preset_of(preset).between_modules(*size)))
+def _blind_words(name: str | None, panel: PlacedPanel) -> str:
+    """What of a detector of this name and size counts nothing."""
+    if name is None:
+        return ""
+    preset = preset_of(name)
+    if preset.is_round:
+        return f"outside of {name}'s disc"
+    return f"gaps of {name}" if any(map(any, preset.blind_lines(panel.fast_pixels, panel.slow_pixels))) else ""
+
+
+def _beamstop_words(detector: Detector) -> str:
+    text = f"beamstop of {detector.beamstop_mm:g} mm radius"
+    if detector.beamstop_arm is None:
+        return text
+    width, angle = detector.beamstop_arm
+    return f"{text} with its arm of {width:g} mm at {angle:g} degrees from fast towards slow"
 
 
 def _crystal_lines(resolved: Resolved) -> list[str]:
@@ -397,6 +427,27 @@ def _sampling_lines(resolved: Resolved) -> list[str]:
     if resolved.experiment.background.water_um > 0.0:
         lines.append(f"{resolved.experiment.background.water_um:g} µm of amorphous material")
     return lines
+
+
+def _background_lines(resolved: Resolved) -> Iterator[str]:
+    """A line for each material in the beam, and for each file of photons that are added."""
+    for one in resolved.materials:
+        yield (
+            f"{one.name}: {one.path_mm:g} mm of {one.density_g_per_cm3:g} g/cm³, {one.molecules:.4g} molecules of "
+            f"{one.molar_mass_g_per_mol:g} g/mol in the beam"
+        )
+    background = resolved.experiment.background
+    files = [file for file in (background.image_file, background.profile_file) if file is not None]
+    if resolved.added is not None:
+        yield f"{' and '.join(files)}: {resolved.added.sum(dtype=float):.6g} photons are added"
+
+
+def _background_values(resolved: Resolved) -> dict[str, Any]:
+    materials = [one._asdict() for one in resolved.materials]
+    for one in materials:
+        del one["table"]
+    added = None if resolved.added is None else float(resolved.added.sum(dtype=float))
+    return {"materials": materials, "added_photons": added}
 
 
 def _resolved_values(resolved: Resolved) -> dict[str, Any]:

@@ -74,7 +74,8 @@ def run(command: Command) -> int:
             asked = asked_for(command.outputs, command.run.images, description)
             if not command.run.show:
                 check_outputs(command, asked, description)
-        labels = in_order([*resolved.labels, *command.labels, *_labels_of_header(description)])
+        met = [*_labels_of_header(description), *_labels_of_counts(asked, command)]
+        labels = in_order([*resolved.labels, *command.labels, *met])
         said = _show_warnings(caught, 0)
         if not command.run.quiet:
             say(describe(resolved, labels, [str(w.message) for w in caught]))
@@ -131,6 +132,11 @@ def _show_warnings(caught: list[warnings.WarningMessage], said: int) -> int:
     for warning in caught[said:]:
         _tell(f"warning: {warning.message}")
     return len(caught)
+
+
+def _labels_of_counts(asked: list[Asked], command: Command) -> list[str]:
+    is_counted = any(one.content == "counted" for one in asked)
+    return labels_of(["counted_in_order"]) if is_counted and command.experiment.noise.rng is None else []
 
 
 def _labels_of_header(description: Description) -> list[str]:
@@ -250,7 +256,7 @@ def _write(images: Iterator[tuple[Image, str]], command: Command, asked: list[As
     told: list[Told] = []
     backends: dict[str, None] = {}
     with ExitStack() as stack:
-        writer = Writer(asked, command.outputs, command.run.images, clock.phase, stack)
+        writer = Writer(asked, command.outputs, command.run.images, clock.phase, stack, command.run.threads)
         for image, backend in images:
             _check_photons(image.photons)
             if first is None:

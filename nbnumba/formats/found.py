@@ -15,6 +15,7 @@ from ..arrays import HoldsArrays
 from ..errors import InputFileError
 from ..experiment import Panel
 from .files import Path, read_unpacked
+from .hdf5 import SIGNATURE
 from .images.smv import SmvImage, smv_image
 
 Pixels = npt.NDArray[np.bool_]
@@ -67,7 +68,12 @@ def _is_expt(content: bytes) -> bool:
     return re.match(rb'\s*\{\s*"', content) is not None
 
 
-READERS = (Reader(_is_expt, "expt"), Reader(_is_geom, "geom"))
+READERS: tuple[Reader, ...] = (
+    Reader(lambda content: content.startswith(b"###CBF"), "cbf_found"),
+    Reader(_is_expt, "expt"),
+    Reader(_is_geom, "geom"),
+    Reader(lambda content: content.startswith(SIGNATURE), "nxmx_found"),
+)
 
 
 def read_found(path: Path) -> Found | SmvImage:

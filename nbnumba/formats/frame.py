@@ -260,6 +260,8 @@ class Frame(HoldsArrays):
     """Which pixels of each panel never count rightly; None: all do."""
     reflections: PredictedReflections | None = None
     """Where they are predicted, of that content."""
+    underload: float = 0.0
+    """The smallest count to be trusted; below 0 where ``adc_offset`` was subtracted."""
 
     def with_unmeasured(self, value: float) -> Frame:
         """The same with a value in the pixels that were not measured.

@@ -20,8 +20,8 @@ SMALLEST_COSINE = 1e-12
 STEEPEST_COSINE = 0.5
 """Of planes steeper to the beam, the distance along the beam says nothing of the pixels that they have."""
 OF_ALL_PANELS = (
-    "panels", "convention", "thickness_um", "attenuation_depth_um", "layers", "point_pixel", "beamstop_mm",
-    "header_file",
+    "panels", "convention", "sensor_material", "thickness_um", "attenuation_depth_um", "layers", "point_pixel",
+    "beamstop_mm", "beamstop_arm", "header_file",
 )  # fmt: skip
 """Fields of a detector that count beside its panels."""
 NEEDED = ("fast_pixels", "slow_pixels", "origin_mm", "fast_step_mm", "slow_step_mm")
