@@ -176,7 +176,7 @@ def _beam(node: _Node | None) -> tuple[dict[str, Any], dict[str, str]]:
     found: dict[str, Any] = {"direction": tuple((along + 0.0).tolist())}
     normal, fraction = node.get("polarization_normal"), node.get("polarization_fraction")
     if normal is not None and fraction is not None:
-        electric, share = np.cross(normal.vector(), along), fraction.number()
+        electric, share = np.cross(along, normal.vector()), fraction.number()
         if not 0.0 <= share <= 1.0:
             fraction.refuse(f"must lie between 0 and 1, not {share:g}")
         found["kahn_factor"] = 2.0 * share - 1.0
