@@ -248,6 +248,10 @@ def examples() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         write_dump(f"{folder}/dump", (-1, 1, -1, 1, -1, 1), np.ones((3, 3, 3)))
         dump = Path(folder, "dump").read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what DIALS does not read
+            image.save(f"{folder}/image.nxs")
+        nexus = Path(folder, "image.nxs").read_bytes()
     ramp = np.arange(64.0).reshape(8, 8)
     return {
         "hkl": _hkl(),
@@ -272,6 +276,7 @@ def examples() -> dict[str, bytes]:
         "crystfel": CRYSTFEL.encode(),
         "geom": GEOM.encode(),
         "expt": _expt(),
+        "nxs": nexus,
         "toml": experiment.to_toml().encode(),
         "npy": _array(ramp),
         "npz": _arrays(float=ramp.astype(np.float32), other=np.arange(3)),
@@ -407,7 +412,7 @@ FORMATS = {
 }  # fmt: skip
 """What the input files of options are; of an option that is not listed, any example."""
 ALTERNATIVES = {
-    "img": ("img", "geom", "expt"),
+    "img": ("img", "geom", "expt", "nxs"),
     "npy": ("npy", "npz", "raw", "img"),
     "pdb": ("pdb", "cif"),
     "spectrum": ("spectrum", "spectra.npz"),
@@ -482,7 +487,7 @@ def of_toml(rng: random.Random) -> Case:
 
 
 def of_compare(rng: random.Random) -> Case:
-    names = {"npy": "a.npy", "npz": "a.npz", "raw": "a.bin", "img": "a.img"}
+    names = {"npy": "a.npy", "npz": "a.npz", "raw": "a.bin", "img": "a.img", "nxs": "a.nxs"}
     kind = rng.choice(sorted(names))
     files = {names[kind]: damaged(rng, examples()[kind]), "good.npy": examples()["npy"]}
     return Case(("compare", "-out", ".", *rng.sample(sorted(files), 2)), files=files)
