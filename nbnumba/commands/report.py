@@ -7,13 +7,17 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
-from ..experiment import Experiment, changed
+from ..experiment import Detector, Experiment, Readout, changed
+from ..experiment.field import declared
 from ..experiment.presets import preset_of
 from ..experiment.quirks import LABELS
 from ..formats.spectrum import Spectrum
 from ..image import Image
+from ..nanobragg.table import OPTION_OF
+from ..setup.geometry import Geometry
 from ..setup.lattice import Lattice
-from ..setup.panels import PlacedPanel
+from ..setup.panels import PlacedPanel, stack_shape
+from ..setup.readout import HAS, NOTHING
 from ..setup.resolve import Resolved
 from ..statistics import Statistics
 from ..structure_factors.table import FactorTable
@@ -21,6 +25,8 @@ from ..units import RTD, ev_from_angstrom
 from ..version import __version__
 
 Sections = Sequence[tuple[str, Sequence[str]]]
+MOST_PANEL_LINES = 8
+"""In the report for people."""
 
 
 def describe(resolved: Resolved, labels: Sequence[str], warnings: Sequence[str]) -> str:
@@ -28,12 +34,14 @@ def describe(resolved: Resolved, labels: Sequence[str], warnings: Sequence[str])
     sections: Sections = [
         ("Beam", _beam_lines(resolved)),
         ("Detector", _detector_lines(resolved)),
+        ("Read-out", _readout_lines(resolved.experiment.readout)),
         ("Crystal", _crystal_lines(resolved)),
         ("F", _factor_lines(resolved)),
         ("Sampling", _sampling_lines(resolved)),
     ]
     if resolved.lattices:
         sections = [*sections, ("Lattices", [*_lattice_lines(resolved)])]
+    sections = [*sections, ("Background", [*_background_lines(resolved)])]
     if labels:
         sections = [*sections, ("Modes", [f"{label}: {LABELS[label]}" for label in labels])]
     if warnings:
@@ -187,11 +195,40 @@ def _spectrum_values(spectrum: Spectrum | None) -> dict[str, Any] | None:
     return values | {"mean_ev": spectrum.mean_ev, "sd_ev": spectrum.sd_ev}
 
 
+def _readout_lines(readout: Readout) -> list[str]:
+    """Of another than the ideal one: what it does to photons, by options."""
+    kind = readout.kind or "ideal"
+    usual = {**NOTHING, "kind": kind, "bits": None, "adc_offset": None}
+    told = [
+        f"{OPTION_OF.get(f'readout.{name}', name)} {f'{value:g}' if isinstance(value, float) else value} {field.unit}"
+        for name, field in declared(Readout).items()
+        if name in HAS[kind] and (value := getattr(readout, name)) != usual[name]
+    ]
+    return [] if kind == "ideal" else [f"{kind}: {', '.join(map(str.rstrip, told))}"]
+
+
 def _detector_lines(resolved: Resolved) -> list[str]:
-    g, plan = resolved.geometry, resolved.plan.detector
+    detector, plan = resolved.experiment.detector, resolved.plans[0].detector
+    g = resolved.panels[0]
+    lines = _placed_lines(g, detector) if isinstance(g, Geometry) else [*_panel_lines(resolved)]
+    if plan.layer_step > 0.0:
+        lines.append(
+            f"{_count(plan.layers, 'sensor layer')} of {plan.layer_step * 1e6:g} µm"
+            f"{' of ' + detector.sensor_material if detector.sensor_material else ''}, 1/e depth "
+            f"{1e6 / plan.attenuation:g} µm"
+        )
+    masked = sum(int((one.detector.mask == 0).sum()) for one in resolved.plans)
+    if any(one.detector.mask.size for one in resolved.plans):
+        lines.append(f"{' and '.join(_why_masked(resolved))}: {masked} pixels not rendered")
+    if detector.roi is not None:
+        lines.append("region fast {} to {}, slow {} to {}".format(*plan.roi))
+    return lines
+
+
+def _placed_lines(g: Geometry, detector: Detector) -> list[str]:
+    """Where a detector stands that a convention places."""
     x, y = g.xbeam_m * 1000.0, g.ybeam_m * 1000.0
-    detector = resolved.experiment.detector
-    lines = [
+    return [
         f"{detector.preset + ': ' if detector.preset else ''}{g.fast_pixels} x {g.slow_pixels} pixels (fast x slow) "
         f"of {g.pixel_m * 1000.0:g} mm, "
         f"{g.convention} convention, {g.pivot} pivot",
@@ -202,27 +239,60 @@ def _detector_lines(resolved: Resolved) -> list[str]:
         f"fast {_numbers(g.fast)}, slow {_numbers(g.slow)}, normal {_numbers(g.normal)}",
         f"outer corner of the first pixel (pix0) {' '.join(f'{v:.15g}' for v in g.origin_m)} m",
     ]
-    if plan.layer_step > 0.0:
-        lines.append(
-            f"{_count(plan.layers, 'sensor layer')} of {plan.layer_step * 1e6:g} µm, 1/e depth "
-            f"{1e6 / plan.attenuation:g} µm"
+
+
+def _panel_lines(resolved: Resolved) -> Iterator[str]:
+    """The panels of a list; of many the first ones."""
+    detector, panels = resolved.experiment.detector, resolved.panels
+    rows, columns = stack_shape(panels)
+    said = f", of {detector.header_file}" if detector.header_file else ""
+    yield (
+        f"{_count(len(panels), 'panel')} of {sum(panel.fast_pixels * panel.slow_pixels for panel in panels)} pixels, "
+        f"{detector.convention} convention{said}; one above the other in {columns} x {rows} (fast x slow)"
+    )
+    first = 0
+    for number, (panel, listed) in enumerate(zip(panels, detector.panels or (), strict=True)):
+        if number == MOST_PANEL_LINES:
+            yield f"and {len(panels) - number} more, which -report lists"
+            return
+        edges = sorted({f"{panel.pixel_m * math.hypot(*step) * 1000.0:.6g}" for step in (panel.fast, panel.slow)})
+        corner = _numbers([1000.0 * x for x in panel.origin_m])
+        yield (
+            f"{listed.name or number}: rows {first} to {first + panel.slow_pixels - 1}, {panel.fast_pixels} x "
+            f"{panel.slow_pixels} of {' x '.join(edges)} mm, corner {corner} mm, "
+            f"{panel.close_distance_m * 1000.0:g} mm to the nearest point"
         )
-    if plan.mask.size:
-        why = filter(None, (
-            f"gaps of {detector.preset}" if _has_gaps(detector.preset, g) else "",
-            f"mask {detector.mask_file or 'in memory'}" if detector.mask_file or detector.mask else "",
-            f"beamstop of {detector.beamstop_mm:g} mm radius" if detector.beamstop_mm else "",
-        ))  # fmt: skip
-        lines.append(f"{' and '.join(why)}: {int((plan.mask == 0).sum())} pixels not rendered")
-    if detector.roi is not None:
-        lines.append("region fast {} to {}, slow {} to {}".format(*plan.roi))
-    return lines
+        first += panel.slow_pixels
 
 
-def _has_gaps(preset: str | None, panel: PlacedPanel) -> bool:
-    """Whether a detector of this name and size has more than one module."""
-    size = (panel.fast_pixels, panel.slow_pixels)
-    return preset is not None and any(map(any, preset_of(preset).between_modules(*size)))
+def _why_masked(resolved: Resolved) -> Iterator[str]:
+    detector = resolved.experiment.detector
+    if blind := _blind_words(detector.preset, resolved.panels[0]):
+        yield blind
+    if detector.mask_file or detector.mask or any(panel.mask for panel in detector.panels or ()):
+        yield f"mask {detector.mask_file or 'in memory'}"
+    if resolved.has_found_mask:
+        yield f"bad pixels of {detector.header_file}"
+    if detector.beamstop_mm:
+        yield _beamstop_words(detector)
+
+
+def _blind_words(name: str | None, panel: PlacedPanel) -> str:
+    """What of a detector of this name and size counts nothing."""
+    if name is None:
+        return ""
+    preset = preset_of(name)
+    if preset.is_round:
+        return f"outside of {name}'s disc"
+    return f"gaps of {name}" if any(map(any, preset.blind_lines(panel.fast_pixels, panel.slow_pixels))) else ""
+
+
+def _beamstop_words(detector: Detector) -> str:
+    text = f"beamstop of {detector.beamstop_mm:g} mm radius"
+    if detector.beamstop_arm is None:
+        return text
+    width, angle = detector.beamstop_arm
+    return f"{text} with its arm of {width:g} mm at {angle:g} degrees from fast towards slow"
 
 
 def _crystal_lines(resolved: Resolved) -> list[str]:
@@ -242,7 +312,9 @@ def _factor_lines(resolved: Resolved) -> list[str]:
     factors = f"F = {table.outside:g} for every reflection"
     if table.values.size:
         factors = f"F of h {h0} to {h1}, k {k0} to {k1}, l {l0} to {l1}, else {table.outside:g}"
-    between = "interpolated between reflections" if resolved.plan.factors.interpolate else "of the nearest reflection"
+    between = (
+        "interpolated between reflections" if resolved.plans[0].factors.interpolate else "of the nearest reflection"
+    )
     given = resolved.experiment.structure_factors
     scaled = f", scaled by {given.scale_f:g}" if given.scale_f != 1.0 else ""
     scaled += f", B {given.b_add:+g} Å²" if given.b_add != 0.0 else ""
@@ -305,7 +377,7 @@ def _lattice_lines(resolved: Resolved) -> Iterator[str]:
 
 def _lattice_values(resolved: Resolved) -> list[dict[str, Any]]:
     """What there is in the image: every lattice, the crystal's own first."""
-    own = (resolved.experiment.crystal, resolved.lattice, 1.0, resolved.spot_scale, resolved.plan)
+    own = (resolved.experiment.crystal, resolved.lattice, 1.0, resolved.spot_scale, resolved.plans[0])
     further = ((one.crystal, one.lattice, one.weight, one.spot_scale, one.plans[0]) for one in resolved.lattices)
     return [
         {
@@ -342,7 +414,7 @@ def _drawn(resolved: Resolved) -> str:
 
 
 def _sampling_lines(resolved: Resolved) -> list[str]:
-    plan, scan = resolved.plan, resolved.scan
+    plan, scan = resolved.plans[0], resolved.scan
     domains = len(plan.crystal.domains)
     spread = resolved.experiment.crystal.mosaic_spread_deg or 0.0
     lines = [
@@ -357,10 +429,31 @@ def _sampling_lines(resolved: Resolved) -> list[str]:
     return lines
 
 
+def _background_lines(resolved: Resolved) -> Iterator[str]:
+    """A line for each material in the beam, and for each file of photons that are added."""
+    for one in resolved.materials:
+        yield (
+            f"{one.name}: {one.path_mm:g} mm of {one.density_g_per_cm3:g} g/cm³, {one.molecules:.4g} molecules of "
+            f"{one.molar_mass_g_per_mol:g} g/mol in the beam"
+        )
+    background = resolved.experiment.background
+    files = [file for file in (background.image_file, background.profile_file) if file is not None]
+    if resolved.added is not None:
+        yield f"{' and '.join(files)}: {resolved.added.sum(dtype=float):.6g} photons are added"
+
+
+def _background_values(resolved: Resolved) -> dict[str, Any]:
+    materials = [one._asdict() for one in resolved.materials]
+    for one in materials:
+        del one["table"]
+    added = None if resolved.added is None else float(resolved.added.sum(dtype=float))
+    return {"materials": materials, "added_photons": added}
+
+
 def _resolved_values(resolved: Resolved) -> dict[str, Any]:
-    geometry, lattice = resolved.geometry, resolved.lattice
+    lattice = resolved.lattice
     return {
-        "geometry": asdict(geometry) | {"orgx_px": geometry.orgx_px, "orgy_px": geometry.orgy_px},
+        **_geometry_values(resolved),
         "lattice": asdict(lattice) | {"cell": lattice.cell, "reciprocal_cell": lattice.reciprocal_cell},
         "lattices": _lattice_values(resolved),
         "sources": len(resolved.sources.weight),
@@ -368,17 +461,26 @@ def _resolved_values(resolved: Resolved) -> dict[str, Any]:
         "misset_deg": [angle * RTD for angle in lattice.misset_rad],
         "edge_angstrom": resolved.edge_angstrom,
         "phi_deg": [float(phi * RTD) for phi in resolved.scan.phi_rad],
-        "domains": len(resolved.plan.crystal.domains),
-        "oversample": resolved.plan.oversample,
+        "domains": len(resolved.plans[0].crystal.domains),
+        "oversample": resolved.plans[0].oversample,
         "samples_per_pixel": resolved.steps,
         "fluence_per_m2": resolved.fluence_per_m2,
         "spot_scale": resolved.spot_scale,
-        "interpolate": bool(resolved.plan.factors.interpolate),
+        "interpolate": bool(resolved.plans[0].factors.interpolate),
         "structure_factors": _provenance(resolved),
         "anomalous": _anomalous_values(resolved),
-        "layers": resolved.plan.detector.layers,
-        "layer_step_m": resolved.plan.detector.layer_step,
+        "layers": resolved.plans[0].detector.layers,
+        "layer_step_m": resolved.plans[0].detector.layer_step,
     }
+
+
+def _geometry_values(resolved: Resolved) -> dict[str, Any]:
+    """Where the detector stands, or each of its panels where they are listed."""
+    values = [asdict(panel) | {"orgx_px": panel.orgx_px, "orgy_px": panel.orgy_px} for panel in resolved.panels]
+    if isinstance(resolved.panels[0], Geometry):
+        return {"geometry": values[0]}
+    listed = resolved.experiment.detector.panels or ()
+    return {"panels": [{"name": panel.name} | one for panel, one in zip(listed, values, strict=True)]}
 
 
 def _provenance(resolved: Resolved) -> dict[str, Any] | None:

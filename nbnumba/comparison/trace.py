@@ -25,8 +25,8 @@ from ..kernels.equations.vectors import Vector, cross, dot, rotated_about, rotat
 from ..kernels.plan import CrystalPlan, Plan
 from ..kernels.walk import Pixel, Ray, Scene, layer_factor, photons_of, photons_of_sum, walk
 from ..render.job import render
-from ..setup.geometry import Geometry
 from ..setup.added import with_added
+from ..setup.geometry import Geometry
 from ..setup.resolve import Resolved
 from ..units import ELECTRON_RADIUS_SQR_M2, RTD
 

@@ -42,7 +42,7 @@ def read_added_image(path: Path) -> npt.NDArray[np.float32]:
         at = tuple(map(int, wrong[0]))
         where = "slow {}, fast {}".format(*at) if len(at) == 2 else f"number {at[0]}"
         raise InputFileError(
-            f"{name}: {len(wrong)} pixels are no number of photons, the first at {where} ({image[at]:g}): give 0 or more"
+            f"{name}: {len(wrong)} pixels are no number of photons, 0 or more; the first, at {where}, is {image[at]:g}"
         )
     return np.ascontiguousarray(image, np.float32)
 
@@ -65,7 +65,9 @@ def read_profile(path: Path) -> npt.NDArray[np.float64]:
     rows = table(path, text, {"abscissa": 0, "photons": 1}, "sin(theta)/lambda or radius, photons per pixel")
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
     if not len(rows):
-        raise InputFileError(f"{name}: no points; each line must be sin(theta)/lambda or a radius, and photons per pixel")
+        raise InputFileError(
+            f"{name}: no points; each line must be sin(theta)/lambda or a radius, and photons per pixel"
+        )
     wrong = rows[((rows < 0.0) | (rows > LARGEST)).any(axis=1)]
     if len(wrong):
         raise InputFileError(f"{name}: {wrong[0, 1]:g} photons at {wrong[0, 0]:g}: must both be 0 or more")

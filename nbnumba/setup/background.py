@@ -18,16 +18,16 @@ WATER_FACTOR = 2.57
 """Forward amplitude of a water molecule in electrons, as the reference has it."""
 WATER_MOLAR_MASS = 18.0
 STOL_PER_AXIS = {"stol": 1.0, "4stol": 0.25, "Q": 1.0 / (4.0 * math.pi)}
-PARTS = 16
-"""Into which the steps of tables are cut where F² add up: F is linear within a step."""
-MOST_ROWS = 1 << 14
-"""Of a table that is made of others; steps of more rows than that are not cut, and of a spectrum's left out."""
+MOST_ROWS = 1 << 13
+"""Of a table that is made of others. F² add up, and F is linear within a step: steps are cut into as many parts as this
+allows; of more rows, which tables have at many wavelengths, some are left out."""
 WIDE = 0.01
 """Spectra wider than this share of their mean wavelength scatter at each wavelength, others at that of the first
 source, as in nanoBragg."""
 
 Waves = tuple[np.ndarray, np.ndarray]
 """For some wavelengths, sin θ/λ over that of the first source, and the shares of the photons."""
+ONE_WAVE: Waves = (np.ones(1), np.ones(1))
 
 
 def background_plan(
@@ -75,11 +75,11 @@ def waves_of(sources: Sources) -> Waves:
     wavelengths, shares = wavelengths[shares > 0.0], shares[shares > 0.0]
     # To the last digits a spectrum of 1 % is no wider than that.
     if np.ptp(wavelengths) <= WIDE * (1.0 + 1e-9) * sources.mean_angstrom:
-        return np.ones(1), np.ones(1)
+        return ONE_WAVE
     return sources.wavelength_angstrom[0] / wavelengths, shares / shares.sum()
 
 
-def together(materials: Sequence[BackgroundPlan], waves: Waves = (np.ones(1), np.ones(1))) -> BackgroundPlan:
+def together(materials: Sequence[BackgroundPlan], waves: Waves = ONE_WAVE) -> BackgroundPlan:
     """The material whose intensity is that of all: scale · F(s)² = Σ_i scale_i Σ_k share_k · F_i(s · ratio_k)².
 
     s is sin θ/λ of the first source. A single one in the beam stays as it is, bit by bit, where there is one wavelength
@@ -117,7 +117,7 @@ def _rows(tables: Sequence[np.ndarray], ratios: np.ndarray) -> np.ndarray:
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int))]
     if not len(rows):
         return rows
-    parts = max(1, min(PARTS, most // len(rows)))
+    parts = max(1, most // len(rows))
     return np.interp(np.arange(parts * (len(rows) - 1) + 1) / parts, np.arange(len(rows)), rows)
 
 
