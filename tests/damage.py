@@ -412,12 +412,11 @@ FORMATS = {
 }  # fmt: skip
 """What the input files of options are; of an option that is not listed, any example."""
 ALTERNATIVES = {
-    "img": ("img", "geom", "expt"),
+    "img": ("img", "geom", "expt", "cbf"),
     "pdb": ("pdb", "cif"),
     "spectrum": ("spectrum", "spectra.npz"),
     "sf_cif": ("sf_cif", "fcf"),
     "hkl": ("hkl", "hkl", "mtz", "sf_cif", "fcf", "xds", "shelx", "crystfel"),
-    "img": ("img", "img", "cbf"),
 }
 """Formats that the option of one takes too."""
 
