@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from .arrays import HoldsArrays
 from .errors import NbnumbaWarning, UsageError
 from .experiment import Experiment, StructureFactors, changed
-from .kernels.choices import FLAT, MIXED_AXES, SQUARE
+from .kernels.choices import MIXED_AXES, SQUARE
 from .kernels.equations.lattice_factor import SPOTS
-from .kernels.equations.maps import map_scattering_vectors, mean_depths, rotate_rows
+from .kernels.equations.maps import map_scattering_vectors
 from .kernels.equations.vectors import Vector, rotated_about, unit
 from .kernels.plan import CrystalPlan, DetectorPlan
+from .rays import pixels_of_rays, rotated, turns_onto
 from .setup.factors import cell_of
 from .setup.inputs import read_factors, read_inputs
 from .setup.panels import stacked
@@ -275,7 +276,7 @@ def predicted(resolved: Resolved) -> Predictions:
     diffracting = _crossing if resolved.scan.oscillation_deg > 0.0 else _near_the_sphere
     parts = [diffracting(resolved, hkl, r) for hkl, r in _candidates(resolved)]
     spots = _Spots(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-    of_panels = [_pixels(detector, spots.direction) for detector in detectors]
+    of_panels = [pixels_of_rays(detector, spots.direction) for detector in detectors]
     inside = [
         np.flatnonzero(np.all((pixel >= 0.0) & (pixel < (detector.fast_pixels, detector.slow_pixels)), axis=1))
         for pixel, detector in zip(of_panels, detectors, strict=True)
@@ -369,14 +370,14 @@ def _crossing(resolved: Resolved, hkl: NDArray[np.int32], r: Array) -> _Spots:
         for angle in (resolved.scan.start_deg, resolved.scan.start_deg + resolved.scan.oscillation_deg)
     )
     found = []
-    for phi in _turns_onto(r, axis, s0, -0.5 * squared):
+    for phi in turns_onto(r, axis, s0, -0.5 * squared):
         phi = phi + 2.0 * np.pi * np.ceil((start - phi) / (2.0 * np.pi))
         while (rows := np.flatnonzero(phi < end)).size:
             found.append((rows, phi[rows]))
             phi = phi + 2.0 * np.pi
     rows = np.concatenate([np.zeros(0, np.intp), *(rows for rows, _ in found)])
     phi = np.concatenate([np.zeros(0), *(phi for _, phi in found)])
-    direction = (s0 + _rotated(r[rows], axis, phi)) * wavelength
+    direction = (s0 + rotated(r[rows], axis, phi)) * wavelength
     return _Spots(hkl[rows], direction, np.full(len(rows), wavelength), phi, 1.0 / np.sqrt(squared[rows]))
 
 
@@ -386,7 +387,7 @@ def _near_the_sphere(resolved: Resolved, hkl: NDArray[np.int32], r: Array) -> _S
     crystal, band = resolved.plans[0].crystal, resolved.sources.wavelength_angstrom
     mosaic, divergence = _mosaic_spread(resolved), _divergence(resolved)
     phi = radians_from_degrees(resolved.scan.start_deg)
-    r = _rotated(r, crystal.spindle, np.full(len(r), phi))
+    r = rotated(r, crystal.spindle, np.full(len(r), phi))
     stars = _stars_at(resolved, None)
     size = _size_spread(crystal, stars)
 
@@ -445,58 +446,3 @@ def _divergence(resolved: Resolved) -> float:
     incident, _ = central_beam(resolved)
     sines = np.linalg.norm(np.cross(resolved.sources.incident, incident), axis=1)
     return float(np.arcsin(min(1.0, sines.max())))
-
-
-# Where a ray meets the detector ----------------------------------------------------------------------------------
-
-
-def _pixels(detector: DetectorPlan, direction: Array) -> Array:
-    """Fast, slow (n, 2) in pixels from the outer corner of the first; NaN where a ray does not meet the surface."""
-    offsets = _flat_offsets if detector.surface == FLAT else _spherical_offsets
-    pixels: Array = offsets(detector, direction) / detector.pixel
-    return pixels
-
-
-def _flat_offsets(detector: DetectorPlan, direction: Array) -> Array:
-    """In m, at the depth of the sensor where the photons are stopped on the average."""
-    fast, slow, normal = (np.array(v) for v in (detector.fast, detector.slow, detector.normal))
-    depth = np.zeros(len(direction))
-    if detector.layer_step > 0.0:
-        mean_depths(detector, np.ascontiguousarray(direction), depth)
-    plane = np.outer(depth, normal) + detector.origin
-    across = np.cross(fast, slow)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ray = (plane @ across) / (direction @ across)
-        ray[~(ray > 0.0)] = np.nan
-        return (ray[:, np.newaxis] * direction - plane) @ np.linalg.pinv(np.array([fast, slow]))
-
-
-def _spherical_offsets(detector: DetectorPlan, direction: Array) -> Array:
-    """Arcs in m: the two turns of ``spherical_position`` undone, the last one first."""
-    with np.errstate(invalid="ignore"):
-        turns = _turns_onto(direction, detector.fast, np.array(detector.slow), np.dot(detector.slow, detector.beam))
-    turns = (turns + np.pi) % (2.0 * np.pi) - np.pi
-    slow_turn: Array = np.where(np.abs(turns[0]) < np.abs(turns[1]), turns[0], turns[1])
-    on_row = _rotated(direction, detector.fast, slow_turn)
-    fast_turn = np.arctan2(
-        np.cross(detector.beam, on_row) @ detector.slow,
-        on_row @ detector.beam - np.dot(detector.slow, detector.beam) * (on_row @ detector.slow),
-    )
-    radius = detector.distance * detector.handedness
-    return np.stack([detector.fbeam + radius * fast_turn, detector.sbeam + radius * slow_turn], axis=1)
-
-
-def _turns_onto(v: Array, axis: Vector, w: Array, value: Array | float) -> Array:
-    """Angles about an axis by which v (n, 3) comes to have ``value`` as its product with w: (2, n), NaN where none."""
-    constant = (v @ axis) * np.dot(w, axis)
-    cosine, sine = v @ w - constant, v @ np.cross(w, axis)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        half = np.arccos((value - constant) / np.hypot(cosine, sine))
-    middle = np.arctan2(sine, cosine)
-    return np.stack([middle - half, middle + half])
-
-
-def _rotated(vectors: Array, axis: Vector, angles: Array) -> Array:
-    rotated = np.empty((len(vectors), 3))
-    rotate_rows(np.ascontiguousarray(vectors), axis, angles, rotated)
-    return rotated

@@ -7,22 +7,18 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
-from ..experiment import Detector, Experiment, Readout, changed
-from ..experiment.field import declared
-from ..experiment.presets import preset_of
+from ..experiment import Experiment, changed
 from ..experiment.quirks import LABELS
 from ..formats.spectrum import Spectrum
 from ..image import Image
-from ..nanobragg.table import OPTION_OF
 from ..setup.geometry import Geometry
 from ..setup.lattice import Lattice
-from ..setup.panels import PlacedPanel, stack_shape
-from ..setup.readout import HAS, NOTHING
 from ..setup.resolve import Resolved
 from ..statistics import Statistics
 from ..structure_factors.table import FactorTable
 from ..units import RTD, ev_from_angstrom
 from ..version import __version__
+from .detector_report import count_of, detector_lines, numbers, readout_lines
 
 Sections = Sequence[tuple[str, Sequence[str]]]
 MOST_PANEL_LINES = 8
@@ -33,8 +29,8 @@ def describe(resolved: Resolved, labels: Sequence[str], warnings: Sequence[str])
     """The resolved experiment as a person reads it."""
     sections: Sections = [
         ("Beam", _beam_lines(resolved)),
-        ("Detector", _detector_lines(resolved)),
-        ("Read-out", _readout_lines(resolved.experiment.readout)),
+        ("Detector", detector_lines(resolved)),
+        ("Read-out", readout_lines(resolved.experiment.readout)),
         ("Crystal", _crystal_lines(resolved)),
         ("F", _factor_lines(resolved)),
         ("Sampling", _sampling_lines(resolved)),
@@ -155,14 +151,6 @@ def _aligned(sections: Sections) -> str:
     return text.rstrip("\n")
 
 
-def _numbers(values: Sequence[float]) -> str:
-    return " ".join(f"{value:.6g}" for value in values)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def _beam_lines(resolved: Resolved) -> list[str]:
     sources, beam = resolved.sources, resolved.experiment.beam
     wavelength = resolved.wavelength_angstrom
@@ -176,7 +164,7 @@ def _beam_lines(resolved: Resolved) -> list[str]:
     return [
         f"wavelength {wavelength:g} Å ({ev_from_angstrom(wavelength):.6g} eV), polarization {polarization}",
         f"fluence {resolved.fluence_per_m2:g} photons/m²",
-        _count(len(sources.weight), "source") + spread,
+        count_of(len(sources.weight), "source") + spread,
         *_spectrum_lines(sources.spectrum),
     ]
 
@@ -185,7 +173,7 @@ def _spectrum_lines(spectrum: Spectrum | None) -> list[str]:
     if spectrum is None:
         return []
     count, (mean, sd) = len(spectrum.weight), (spectrum.mean_ev, spectrum.sd_ev)
-    return [f"spectrum of {spectrum.origin}: {_count(count, 'wavelength')}, mean {mean:.8g} eV, sd {sd:.4g} eV"]
+    return [f"spectrum of {spectrum.origin}: {count_of(count, 'wavelength')}, mean {mean:.8g} eV, sd {sd:.4g} eV"]
 
 
 def _spectrum_values(spectrum: Spectrum | None) -> dict[str, Any] | None:
@@ -195,111 +183,11 @@ def _spectrum_values(spectrum: Spectrum | None) -> dict[str, Any] | None:
     return values | {"mean_ev": spectrum.mean_ev, "sd_ev": spectrum.sd_ev}
 
 
-def _readout_lines(readout: Readout) -> list[str]:
-    """Of another than the ideal one: what it does to photons, by options."""
-    kind = readout.kind or "ideal"
-    usual = {**NOTHING, "kind": kind, "bits": None, "adc_offset": None}
-    told = [
-        f"{OPTION_OF.get(f'readout.{name}', name)} {f'{value:g}' if isinstance(value, float) else value} {field.unit}"
-        for name, field in declared(Readout).items()
-        if name in HAS[kind] and (value := getattr(readout, name)) != usual[name]
-    ]
-    return [] if kind == "ideal" else [f"{kind}: {', '.join(map(str.rstrip, told))}"]
-
-
-def _detector_lines(resolved: Resolved) -> list[str]:
-    detector, plan = resolved.experiment.detector, resolved.plans[0].detector
-    g = resolved.panels[0]
-    lines = _placed_lines(g, detector) if isinstance(g, Geometry) else [*_panel_lines(resolved)]
-    if plan.layer_step > 0.0:
-        lines.append(
-            f"{_count(plan.layers, 'sensor layer')} of {plan.layer_step * 1e6:g} µm"
-            f"{' of ' + detector.sensor_material if detector.sensor_material else ''}, 1/e depth "
-            f"{1e6 / plan.attenuation:g} µm"
-        )
-    masked = sum(int((one.detector.mask == 0).sum()) for one in resolved.plans)
-    if any(one.detector.mask.size for one in resolved.plans):
-        lines.append(f"{' and '.join(_why_masked(resolved))}: {masked} pixels not rendered")
-    if detector.roi is not None:
-        lines.append("region fast {} to {}, slow {} to {}".format(*plan.roi))
-    return lines
-
-
-def _placed_lines(g: Geometry, detector: Detector) -> list[str]:
-    """Where a detector stands that a convention places."""
-    x, y = g.xbeam_m * 1000.0, g.ybeam_m * 1000.0
-    return [
-        f"{detector.preset + ': ' if detector.preset else ''}{g.fast_pixels} x {g.slow_pixels} pixels (fast x slow) "
-        f"of {g.pixel_m * 1000.0:g} mm, "
-        f"{g.convention} convention, {g.pivot} pivot",
-        f"distance {g.distance_m * 1000.0:g} mm along the beam, "
-        f"{g.close_distance_m * 1000.0:g} mm to the nearest point",
-        f"beam centre at fast {g.fbeam_m * 1000.0:g}, slow {g.sbeam_m * 1000.0:g} mm (Xbeam {x:g}, Ybeam {y:g}), "
-        f"ORGX {g.orgx_px:g}, ORGY {g.orgy_px:g}",
-        f"fast {_numbers(g.fast)}, slow {_numbers(g.slow)}, normal {_numbers(g.normal)}",
-        f"outer corner of the first pixel (pix0) {' '.join(f'{v:.15g}' for v in g.origin_m)} m",
-    ]
-
-
-def _panel_lines(resolved: Resolved) -> Iterator[str]:
-    """The panels of a list; of many the first ones."""
-    detector, panels = resolved.experiment.detector, resolved.panels
-    rows, columns = stack_shape(panels)
-    said = f", of {detector.header_file}" if detector.header_file else ""
-    yield (
-        f"{_count(len(panels), 'panel')} of {sum(panel.fast_pixels * panel.slow_pixels for panel in panels)} pixels, "
-        f"{detector.convention} convention{said}; one above the other in {columns} x {rows} (fast x slow)"
-    )
-    first = 0
-    for number, (panel, listed) in enumerate(zip(panels, detector.panels or (), strict=True)):
-        if number == MOST_PANEL_LINES:
-            yield f"and {len(panels) - number} more, which -report lists"
-            return
-        edges = sorted({f"{panel.pixel_m * math.hypot(*step) * 1000.0:.6g}" for step in (panel.fast, panel.slow)})
-        corner = _numbers([1000.0 * x for x in panel.origin_m])
-        yield (
-            f"{listed.name or number}: rows {first} to {first + panel.slow_pixels - 1}, {panel.fast_pixels} x "
-            f"{panel.slow_pixels} of {' x '.join(edges)} mm, corner {corner} mm, "
-            f"{panel.close_distance_m * 1000.0:g} mm to the nearest point"
-        )
-        first += panel.slow_pixels
-
-
-def _why_masked(resolved: Resolved) -> Iterator[str]:
-    detector = resolved.experiment.detector
-    if blind := _blind_words(detector.preset, resolved.panels[0]):
-        yield blind
-    if detector.mask_file or detector.mask or any(panel.mask for panel in detector.panels or ()):
-        yield f"mask {detector.mask_file or 'in memory'}"
-    if resolved.has_found_mask:
-        yield f"bad pixels of {detector.header_file}"
-    if detector.beamstop_mm:
-        yield _beamstop_words(detector)
-
-
-def _blind_words(name: str | None, panel: PlacedPanel) -> str:
-    """What of a detector of this name and size counts nothing."""
-    if name is None:
-        return ""
-    preset = preset_of(name)
-    if preset.is_round:
-        return f"outside of {name}'s disc"
-    return f"gaps of {name}" if any(map(any, preset.blind_lines(panel.fast_pixels, panel.slow_pixels))) else ""
-
-
-def _beamstop_words(detector: Detector) -> str:
-    text = f"beamstop of {detector.beamstop_mm:g} mm radius"
-    if detector.beamstop_arm is None:
-        return text
-    width, angle = detector.beamstop_arm
-    return f"{text} with its arm of {width:g} mm at {angle:g} degrees from fast towards slow"
-
-
 def _crystal_lines(resolved: Resolved) -> list[str]:
     lattice, crystal = resolved.lattice, resolved.experiment.crystal
     return [
-        f"cell {_numbers(lattice.cell)} (Å, degrees), volume {lattice.volume:.6g} Å³",
-        f"reciprocal cell {_numbers(lattice.reciprocal_cell)} (1/Å, degrees)",
+        f"cell {numbers(lattice.cell)} (Å, degrees), volume {lattice.volume:.6g} Å³",
+        f"reciprocal cell {numbers(lattice.reciprocal_cell)} (1/Å, degrees)",
         f"{_misset(lattice)}{_drawn(resolved)}",
         f"{' x '.join(map(str, lattice.cells))} unit cells, {crystal.shape}{_blocks(resolved)}",
     ]
@@ -369,9 +257,9 @@ def _lattice_lines(resolved: Resolved) -> Iterator[str]:
         spread = f" within {one.crystal.mosaic_spread_deg or 0.0:g} degrees" if domains > 1 else ""
         yield (
             f"weight {one.weight:g}, {' x '.join(map(str, one.lattice.cells))} unit cells, "
-            f"{_count(domains, 'mosaic domain')}{spread}, {one.spot_scale:.6g} blocks"
+            f"{count_of(domains, 'mosaic domain')}{spread}, {one.spot_scale:.6g} blocks"
         )
-        yield f"  cell {_numbers(one.lattice.cell)} (Å, degrees){f', matrix {file}' if file else ''}"
+        yield f"  cell {numbers(one.lattice.cell)} (Å, degrees){f', matrix {file}' if file else ''}"
         yield f"  {_misset(one.lattice)}"
 
 
@@ -418,11 +306,11 @@ def _sampling_lines(resolved: Resolved) -> list[str]:
     domains = len(plan.crystal.domains)
     spread = resolved.experiment.crystal.mosaic_spread_deg or 0.0
     lines = [
-        f"{_count(len(scan.phi_rad), 'φ step')} from {scan.start_deg:g} over {scan.oscillation_deg:g} degrees"
+        f"{count_of(len(scan.phi_rad), 'φ step')} from {scan.start_deg:g} over {scan.oscillation_deg:g} degrees"
         f"{', in the middle of each' if resolved.experiment.scan.phi_sampling == 'middle' else ''}, "
-        f"{_count(domains, 'mosaic domain')}{f' within {spread:g} degrees' if domains > 1 else ''}",
+        f"{count_of(domains, 'mosaic domain')}{f' within {spread:g} degrees' if domains > 1 else ''}",
         f"{plan.oversample} x {plan.oversample} sub-pixels ({resolved.recommended_oversample} would resolve every "
-        f"fringe), {_count(resolved.steps, 'sample')} a pixel",
+        f"fringe), {count_of(resolved.steps, 'sample')} a pixel",
     ]
     if resolved.experiment.background.water_um > 0.0:
         lines.append(f"{resolved.experiment.background.water_um:g} µm of amorphous material")
