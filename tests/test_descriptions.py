@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ import gemmi
 import numpy as np
 import pytest
 
-from nbnumba import Experiment, NbnumbaWarning, UsageError, simulate
+from nbnumba import Experiment, NbnumbaWarning, ResourceError, UsageError, simulate
 from nbnumba.formats import registry
-from nbnumba.formats.descriptions import expt
+from nbnumba.formats.descriptions import expt, refl
 from nbnumba.formats.matrix import read_matrix
 from nbnumba.formats.rectangles import rectangles_of
 from nbnumba.formats.sinks import sink
@@ -61,7 +62,7 @@ def rotated(vector: np.ndarray, axis: np.ndarray, degrees: float) -> np.ndarray:
 
 def test_every_format_without_pixels_is_tried_here() -> None:
     named = {one.name for one in registry.formats() if not {"experiment", "reflections"}.isdisjoint(one.holds)}
-    assert named == {"DIALS", "XPARM", "MOSFLM", "CSV"}
+    assert named == {"DIALS", "XPARM", "MOSFLM", "CSV", "DIALS reflections"}
 
 
 # DIALS -----------------------------------------------------------------------------------------------------------
@@ -345,7 +346,43 @@ def test_predicted_reflections_are_a_table(tmp_path: Path) -> None:
         assert float(row["wavelength_angstrom"]) == 0.97951
 
 
-def test_a_frame_without_reflections_is_no_table(tmp_path: Path) -> None:
+def test_dials_has_a_table_of_them(tmp_path: Path) -> None:
+    msgpack = pytest.importorskip("msgpack")
+    angles = [12.5, 13.0, 40.0]
+    with sink(tmp_path / "spots.refl") as frames:
+        for angle in angles:
+            frames.write(image_of(f"{LINE} -phi {angle}").frame("reflections"))
+    kind, version, table = msgpack.unpackb((tmp_path / "spots.refl").read_bytes(), strict_map_key=False)
+    assert (kind, version) == ("dials::af::reflection_table", 1)
+    shapes = {"miller_index": (-1, 3), "xyzcal.px": (-1, 3)}
+    columns = {}
+    for name, (told, numbers) in refl.COLUMNS.items():
+        assert table["data"][name][0] == told
+        assert table["data"][name][1][0] == table["nrows"]
+        columns[name] = np.frombuffer(table["data"][name][1][1], numbers).reshape(shapes.get(name, -1))
+    spots = [image_of(f"{LINE} -phi {angle}").frame("reflections").reflections for angle in angles]
+    assert all(one is not None for one in spots)
+    np.testing.assert_array_equal(columns["miller_index"], np.concatenate([one.hkl for one in spots if one]))
+    np.testing.assert_array_equal(columns["xyzcal.px"][:, :2], np.concatenate([one.pixel for one in spots if one]))
+    # Two images are of one experiment, the third of the next one.
+    counts = [len(one.hkl) for one in spots if one]
+    np.testing.assert_array_equal(columns["id"], np.repeat([0, 0, 1], counts))
+    phi = np.concatenate([one.phi_deg - angle for one, angle in zip(spots, angles, strict=True) if one])
+    np.testing.assert_allclose(columns["xyzcal.px"][:, 2], phi / 0.5, atol=1e-9)
+    assert set(columns["flags"].tolist()) == {1}
+
+
+def test_tables_of_dials_without_their_package_are_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "msgpack", None)
+    with pytest.raises(ResourceError, match=r"need a package that is not installed .*: pip install 'nbnumba\[dials\]'"):
+        image_of(LINE).save(tmp_path / "spots.refl")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["spots.csv", "spots.refl"])
+def test_a_frame_without_reflections_is_no_table(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="has no reflections"):
-        registry.named("CSV").write(tmp_path / "spots.csv", image_of(LINE).frame("experiment"))
+        registry.by_suffix(name).write(tmp_path / name, image_of(LINE).frame("experiment"))
     assert not list(tmp_path.iterdir())
