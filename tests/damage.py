@@ -240,6 +240,7 @@ def examples() -> dict[str, bytes]:
     import gemmi
 
     from nbnumba import Experiment, simulate
+    from nbnumba.formats import registry
     from nbnumba.formats.dump import write_dump
     from nbnumba.formats.images.smv import smv_header
 
@@ -252,12 +253,18 @@ def examples() -> dict[str, bytes]:
             warnings.simplefilter("ignore")  # of what DIALS does not read
             image.save(f"{folder}/image.nxs")
         nexus = Path(folder, "image.nxs").read_bytes()
+        for name in ("CBF", "TIFF"):
+            registry.write(registry.named(name), f"{folder}/{name}", image.frame("counted"))
+        cbf, tiff = (Path(folder, name).read_bytes() for name in ("CBF", "TIFF"))
     ramp = np.arange(64.0).reshape(8, 8)
     return {
         "hkl": _hkl(),
         "mat": MOSFLM.encode(),
         "img": _smv(HEADER),
         "mask": _smv("PIXEL_SIZE=0.1;\n"),
+        # Without the checksum, by which most damage would be told.
+        "cbf": re.sub(rb"Content-MD5.*\n", b"", cbf),
+        "tif": tiff,
         "sources": b"-10 0 0 1 1.1e-10\n-10,0.01,0,2,1.2e-10\n-10 0 0.01 1 1.1e-10 # last\n",
         "spectra.npz": _arrays(energy_ev=np.arange(9480.0, 9520.0, 10.0), weight=np.ones((3, 4))),
         "spectrum": b"energy, photons\n9480,0.5\n9490,2\n9500,3.5\n9510,1\n",
@@ -412,7 +419,7 @@ FORMATS = {
 }  # fmt: skip
 """What the input files of options are; of an option that is not listed, any example."""
 ALTERNATIVES = {
-    "img": ("img", "geom", "expt", "nxs"),
+    "img": ("img", "geom", "expt", "nxs", "cbf"),
     "npy": ("npy", "npz", "raw", "img"),
     "pdb": ("pdb", "cif"),
     "spectrum": ("spectrum", "spectra.npz"),
@@ -487,7 +494,9 @@ def of_toml(rng: random.Random) -> Case:
 
 
 def of_compare(rng: random.Random) -> Case:
-    names = {"npy": "a.npy", "npz": "a.npz", "raw": "a.bin", "img": "a.img", "nxs": "a.nxs"}
+    names = {
+        "npy": "a.npy", "npz": "a.npz", "raw": "a.bin", "img": "a.img", "nxs": "a.nxs", "cbf": "a.cbf", "tif": "a.tif",
+    }  # fmt: skip
     kind = rng.choice(sorted(names))
     files = {names[kind]: damaged(rng, examples()[kind]), "good.npy": examples()["npy"]}
     return Case(("compare", "-out", ".", *rng.sample(sorted(files), 2)), files=files)
