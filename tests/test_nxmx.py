@@ -142,6 +142,19 @@ def test_truth_is_told(tmp_path: Path) -> None:
         assert truth["frames/seed"][0] == 5
 
 
+def test_the_crystal_of_a_still_is_told_at_its_spindle_angle(tmp_path: Path) -> None:
+    """Readers have no spindle there."""
+    image = image_of("-phi 33 -misset 10 20 30")
+    image.save(tmp_path / "a.nxs")
+    description = image.description
+    turn = Rotation.from_rotvec(np.radians(33) * np.array(description.spindle)).as_matrix()
+    with h5py.File(tmp_path / "a.nxs") as file:
+        abc = file["entry/nbnumba/crystals/real_space_abc"][0]
+    np.testing.assert_allclose(
+        abc @ description.to_dxtbx @ turn @ description.crystals[0].a_matrix, np.eye(3), atol=1e-12
+    )
+
+
 # Where it all stands ---------------------------------------------------------------------------------------------
 
 PLACES = [

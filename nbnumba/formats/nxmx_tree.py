@@ -263,13 +263,19 @@ def _write_sample(entry: Any, descriptions: Sequence[Description]) -> None:
     field(sample, "name", "simulated crystal")
     phi = np.array([one.phi_deg for one in descriptions])
     width = np.array([one.oscillation_deg for one in descriptions])
-    turns = bool(np.any(width != 0.0) or np.any(phi != phi[0]))
+    turns = are_turned(descriptions)
     field(sample, "depends_on", OMEGA if turns else ".")
     if turns:
         axes = group(sample, "transformations", "NXtransformations")
         axis(axes, "omega", phi, "rotation", in_nexus(first.to_dxtbx, first.spindle), ".")
         field(axes, "omega_end", phi + width, units="deg")
         field(axes, "omega_increment_set", width, units="deg")
+
+
+def are_turned(descriptions: Sequence[Description]) -> bool:
+    """Whether frames are of a crystal that turns, in them or between them."""
+    phi = descriptions[0].phi_deg
+    return any(one.oscillation_deg != 0.0 or one.phi_deg != phi for one in descriptions)
 
 
 # The truth -------------------------------------------------------------------------------------------------------
@@ -312,9 +318,18 @@ def _write_truth(entry: Any, frames: Sequence[Frame]) -> None:
     field(table, "frame", np.array([row for row, _, _ in found], np.int64))
     for name, of_crystal in OF_CRYSTALS.items():
         field(table, name, np.array([of_crystal(one) for _, _, one in found]))
-    real_space = [np.linalg.inv(one.a_matrix) @ description.to_dxtbx.T for _, description, one in found]
-    field(table, "real_space_abc", np.array(real_space))
+    is_turned = are_turned([frame.description for frame in frames])
+    field(table, "real_space_abc", np.array([
+        _real_space(description, crystal, 0.0 if is_turned else description.phi_deg)
+        for _, description, crystal in found]))  # fmt: skip
     _write_texts(table, "space_group", [one.space_group for _, _, one in found])
+
+
+def _real_space(description: Description, crystal: CrystalTruth, phi_deg: float) -> npt.NDArray[np.float64]:
+    """Rows a, b, c in Å in the frame of DIALS at a spindle angle: that of stills, which for readers have no spindle."""
+    axes = np.linalg.inv(crystal.a_matrix).tolist()
+    turned = [rotated_about(axis, description.spindle, radians_from_degrees(phi_deg)) for axis in axes]
+    return np.array(turned) @ description.to_dxtbx.T
 
 
 def _write_texts(table: Any, name: str, texts: Sequence[str]) -> None:

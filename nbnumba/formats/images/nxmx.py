@@ -103,6 +103,8 @@ class _Series:
         if not self._frames:
             self._entry = write_entry(self._written.file, frame)
             self._data = _dataset(self._entry["data"], frame)
+            # The same pixels under a second name, where some readers look.
+            self._entry["instrument/detector/data"] = self._data
         else:
             _refuse_another(self._frames[0], frame)
         number = len(self._frames)
@@ -110,7 +112,9 @@ class _Series:
         for pixels, rows in zip(frame.pixels, panel_slices(frame.description.panels), strict=True):
             self._data[(number, *rows)] = pixels
         self._written.check()
-        self._frames.append(replace(frame, pixels=(), bad=None))
+        # Without arrays of pixels: there may be thousands of frames.
+        panels = (self._frames[0] if self._frames else frame).description.panels
+        self._frames.append(replace(frame, pixels=(), bad=None, description=replace(frame.description, panels=panels)))
 
     def finish(self) -> None:
         """Tell of all frames what there is to tell."""
