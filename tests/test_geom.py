@@ -287,6 +287,26 @@ def test_what_is_wrong_is_said_by_its_line(text: str, said: str, tmp_path: Path)
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"h k l\n1 2 3\n", r"is no SMV image, nor mini-CBF, NXmx, geometry of CrystFEL or experiment of DIALS$"),
+        (b"II*\0" + bytes(600), r"or experiment of DIALS; it is a TIFF image"),
+        (b"; a remark = none\nclen = 0.1\n", r"is no SMV image, nor mini-CBF"),
+        (b"{\nSIZE1=3;\n}", r"is no SMV image, which begins with {"),
+        (b"", r"is no SMV image, nor"),
+    ],
+)
+def test_what_describes_no_detector_is_said(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(InputFileError, match=said):
+        read_found(tmp_path / "x")
+    with pytest.raises(
+        InputFileError, match=r"cannot read the description of the detector \S+y: there is no such"
+    ):
+        read_found(tmp_path / "y")
+
+
 def test_panels_side_by_side_do_not_overlap(tmp_path: Path) -> None:
     """Nor do those of which one stands farther away, in the gap that the other leaves."""
     assert found_in(tmp_path, GOOD + SECOND.replace("corner_y = -8", "corner_y = 8")).values["detector"]["panels"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from ..experiment import Panel
 from .files import Path, read_unpacked
 from .hdf5 import SIGNATURE
 from .images.smv import SmvImage, smv_image
+from .recognition import binary_format
 
 Pixels = npt.NDArray[np.bool_]
 Vector = Sequence[float] | npt.NDArray[np.float64]
@@ -89,11 +91,17 @@ def read_found(path: Path) -> Found | SmvImage:
     InputFileError
         The file cannot be read, is of no known format, or not what its format promises.
     """
-    content = read_unpacked(path, "the SMV image")
+    content = read_unpacked(path, "the description of the detector")
     for reader in READERS:
         if reader.recognizes(content):
             found: Found = import_module(f"{__package__}.{reader.module}").found_in(path, content)
             return found
+    if not content.startswith(b"{"):
+        other = binary_format(content)
+        raise InputFileError(
+            f"{os.fspath(path)}: is no SMV image, nor mini-CBF, NXmx, geometry of CrystFEL or experiment of DIALS"
+            + (f"; it is {other[0]}" if other else "")
+        )
     return smv_image(path, content)
 
 

@@ -23,7 +23,7 @@ _CONVERT = "convert it to MTZ, as phenix.reflection_file_converter does, and giv
 _MERGE = "merge it, as pointless and aimless do, and give the MTZ as -mtz"
 _UNPACK = "unpack it first; only gzip is read packed"
 _MODEL = "give it as -pdb"
-_IMAGE = "-img and -mask read SMV images alone"
+_IMAGE = "of images, -img reads SMV, mini-CBF and NXmx, -mask SMV alone"
 
 _BEGINNINGS: dict[bytes, tuple[str, str]] = {
     b"\x89HDF\r\n\x1a\n": ("an HDF5 file", "-img and `nbnumba compare` read one that is NXmx"),

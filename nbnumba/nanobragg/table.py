@@ -189,8 +189,8 @@ OPTIONS: tuple[Option, ...] = (
     option("beam_profile", BEAM, "photons across the beam: even or Gaussian, for -crystal_mm", "beam.profile"),
 
     option("img geom expt", DETECTOR,
-           "what no option gives, from the header of an SMV image, a geometry of CrystFEL (.geom) or an experiment of "
-           "DIALS (.expt)", "detector.header_file"),
+           "what no option gives, from the header of an SMV image or mini-CBF, an NXmx file, a geometry of CrystFEL "
+           "(.geom) or an experiment of DIALS (.expt)", "detector.header_file"),
     option("mask", DETECTOR, "SMV image: pixels of value 0 are not rendered; its header counts like that of -img",
            "detector.mask_file"),
     option("detector", DETECTOR,
