@@ -47,7 +47,7 @@ def described(resolved: Resolved) -> Description:
         oscillation_deg=scan.oscillation_deg,
         edge_angstrom=resolved.edge_angstrom,
         twotheta_axis=lab.twotheta_axis if isinstance(lab, Geometry) else lab.spindle,
-        sensor_material="",
+        sensor_material=detector.sensor_material or "",
         attenuation_per_mm=plan.detector.attenuation / MM,
         placed_by=_placing(resolved.experiment),
         program=f"nbnumba {__version__}",
@@ -61,9 +61,8 @@ def predicted_reflections(resolved: Resolved) -> PredictedReflections:
     inside = np.all((index >= 0) & (index < table.values.shape[1:]), axis=1)
     f = np.full(len(found), table.outside)
     f[inside] = table.values[0][tuple(index[inside].T)]
-    panel = np.zeros(len(found), np.int64)
     return PredictedReflections(
-        found.hkl, panel, found.pixel, found.wavelength_angstrom, found.phi_deg, found.d_angstrom, f
+        found.hkl, found.panel, found.pixel, found.wavelength_angstrom, found.phi_deg, found.d_angstrom, f
     )
 
 

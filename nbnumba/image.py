@@ -20,13 +20,15 @@ from .formats.files import Path
 from .formats.frame import CONTENTS, Content, Description, Frame
 from .formats.images.smv import HeaderStyle, SmvGeometry, smv_geometry
 from .prediction import Oriented
-from .response.chain import NoiseImage, gray_levels, photon_counts, scaled_counts
+from .response.chain import LARGEST, NoiseImage, gray_levels, scaled_counts
+from .response.detection import detected, generator_of
 from .response.integers import auto_gray_scale, auto_scale
 from .setup.geometry import Geometry
 from .setup.panels import unstacked
 from .setup.reach import pixels_of_direct_beam
 from .setup.resolve import Resolved
 from .statistics import Statistics, image_statistics
+from .units import ev_from_angstrom
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,8 +91,8 @@ class Image(Oriented, HoldsArrays):
         """The scale that brings the largest pixel to 55000 (mode spec: the largest beside the direct beam's spot)."""
         return auto_scale(self.statistics_beside_beam.maximum)
 
-    def noise(self, seed: int | None = None, adc_offset: float | None = None) -> NoiseImage:
-        """The image as photons are counted: Poisson noise on the expected photons.
+    def noise(self, seed: int | None = None, adc_offset: float | None = None, threads: int | None = None) -> NoiseImage:
+        """The image as the detector of the experiment reads it (docs/detectors.md).
 
         Parameters
         ----------
@@ -98,15 +100,22 @@ class Image(Oriented, HoldsArrays):
             The same one gives the same counts; that of the experiment by default.
         adc_offset : float, optional
             Added to every count inside the region of interest; that of the experiment's readout by default.
+        threads : int, optional
+            At most so many, by default as many as this machine has cores; they change nothing but the time.
 
         Returns
         -------
         NoiseImage
-            Counts, uint16 (slow, fast), and how many photons and overloads are in them.
+            Counts, (slow, fast), and how many photons and overloads are in them.
         """
         if seed is None:
             seed = self.experiment.noise.seed or 0
-        return photon_counts(self.photons, self._roi, seed, self._readout(adc_offset))
+        readout, resolved = self._readout(adc_offset), self.resolved
+        number, rng = self.experiment.noise.frame, generator_of(self.experiment)
+        return detected(
+            self.photons, self.description.panels, readout, seed, number, rng, self.experiment.beam.exposure_s,
+            ev_from_angstrom(resolved.wavelength_angstrom) / 1000.0, resolved.bad_pixels, threads,
+        )  # fmt: skip
 
     def frame(
         self,
@@ -114,6 +123,7 @@ class Image(Oriented, HoldsArrays):
         scale: float | None = None,
         adc_offset: float | None = None,
         seed: int | None = None,
+        threads: int | None = None,
     ) -> Frame:
         """Pixels and all that a file can tell of them, for any format that holds such pixels.
 
@@ -127,7 +137,7 @@ class Image(Oriented, HoldsArrays):
             Counts or gray levels for each photon; by default :attr:`int_scale` or :meth:`pgm_scale`.
         adc_offset : float, optional
             Count of no photons; that of the experiment's readout by default.
-        seed : int, optional
+        seed, threads : int, optional
             As in :meth:`noise`.
 
         Returns
@@ -149,13 +159,24 @@ class Image(Oriented, HoldsArrays):
         readout = self._readout(adc_offset)
         offset = readout.adc_offset or 0.0
         if content == "counted":
-            noise = self.noise(seed, readout.adc_offset)
+            noise = self.noise(seed, readout.adc_offset, threads)
             counts = self._by_panel(noise.counts)
-            return Frame(self.description, counts, content, 1.0, offset, noise.photons, noise.overloads)
+            bad = None if noise.bad is None else self._by_panel(noise.bad)
+            return Frame(
+                self.description,
+                counts,
+                content,
+                1.0,
+                offset,
+                noise.photons,
+                noise.overloads,
+                noise.saturation,
+                bad=bad,
+            )
         if content == "scaled":
             scale = scale or self.int_scale
             counts = self._by_panel(scaled_counts(self.photons, self._roi, scale, readout))
-            return Frame(self.description, counts, content, scale, offset)
+            return Frame(self.description, counts, content, scale, offset, saturation=LARGEST - 1.0)
         if content == "gray":
             scale = scale or self.pgm_scale()
             levels = self._by_panel(gray_levels(self.photons, self._roi, scale))
@@ -225,6 +246,7 @@ class Image(Oriented, HoldsArrays):
     ) -> Frame:
         image_format = registry.named(format_name)
         options = registry.options_of(image_format, options)
+        registry.check_panels(image_format, content, len(self.panels))
         image_format.check(path, self.description, self._readout(adc_offset).adc_offset or 0.0, **options)
         return registry.write(image_format, path, self.frame(content, scale, adc_offset, seed), **options)
 

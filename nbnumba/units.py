@@ -62,3 +62,8 @@ def angstrom_from_ev(electronvolt: float) -> float:
 def ev_from_angstrom(angstrom: float) -> float:
     """Energy of a photon."""
     return EV_ANGSTROM / angstrom
+
+
+def kev_from_angstrom(angstrom: float) -> float:
+    """The same in keV."""
+    return ev_from_angstrom(angstrom) / 1000.0

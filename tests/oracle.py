@@ -677,7 +677,7 @@ class Sensor(NamedTuple):
 
 def sensor_layers(detector: Detector, mode: str) -> Sensor:
     """Sensor layers [C-20]."""
-    thickness, count, depth = detector.thickness_um * 1e-6, detector.layers, detector.attenuation_depth_um
+    thickness, count, depth = (detector.thickness_um or 0.0) * 1e-6, detector.layers, detector.attenuation_depth_um
     if thickness <= 0 or depth == 0 or depth == math.inf:
         return Sensor(1, 0.0, 0.0)
     mu = 1 / thickness if depth is None else 1 / (depth * 1e-6)

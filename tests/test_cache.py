@@ -20,7 +20,7 @@ from nbnumba.kernels.compile import cache, jit
 ROOT = Path(__file__).resolve().parent.parent
 GOOD = "-cell 70 80 90 -N 3 -default_F 100 -detpixels 16 -pixel 1 -backend cpu -quiet -seed 1"
 OUTPUTS = ("floatimage.bin", "intimage.img", "image.pgm", "noiseimage.img")
-STEMS = ("cpu.tables.make_tables", "counting.poisson.draw_counts", "cpu.render.render-")
+STEMS = ("cpu.tables.make_tables", "counting.draws.draw_poisson", "cpu.render.render-")
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs owners and permissions")
 
@@ -278,7 +278,7 @@ def own_copy(file: Path) -> Path:
 def test_command_tells_of_damage_and_renders(tmp_path: Path) -> None:
     expected, _ = rendered(tmp_path)
     kernels = linked_cache(tmp_path / "cache")
-    kept = list(kernels.glob("counting.poisson.draw_counts*"))
+    kept = list(kernels.glob("counting.draws.draw_poisson*"))
     assert kept
     for file in kept:
         flip(own_copy(file), random.Random(2))

@@ -147,7 +147,12 @@ def test_warnings_are_told_on_stderr_and_in_the_report(capsys: pytest.CaptureFix
         ("-samplesize 1e-4 -beamsize 5e-5", "sample z of 0.0001 mm is clipped to the beam, -beamsize 5e-05 mm"),
         ("-sample_x 1e-4 -beamsize 5e-5", ""),
         ("-roi 3 99 2 5", "-roi 3 99 2 5 reaches beyond the detector: clipped to 3 15 2 5"),
-        ("-detector_thick 50", "-detector_thick 50 without -detector_abs: the 1/e depth is taken to be the same"),
+        (
+            "-detector_thick 50",
+            "-detector_thick 50 without -detector_abs: the 1/e depth is taken to be the same; -detector_material would "
+            "give it",
+        ),
+        ("-detector_thick 50 -detector_material Si", ""),
         ("-mosaic_domains 3", "-mosaic_domains 3 without -mosaic: one domain"),
     ],
 )
@@ -215,9 +220,23 @@ def test_labels_of_what_the_modes_treat_differently_are_told(
         b"{\nHEADER_BYTES=512;\nSIZE1=16;\nSIZE2=16;\nDISTANCE=100;\nCLOSE_DISTANCE=99;\n}".ljust(512)
         + np.ones((SIZE, SIZE), "<u2").tobytes()
     )
+    run(f"{GOOD} {options} -mode {mode} -show -nonoise")
+    assert labels_in(capsys.readouterr().out) == labels
+
+
+def labels_in(said: str) -> list[str]:
+    told = [line.split() for line in said.split("\n")]
+    return [word.rstrip(":") for line in told for word in line[:2] if word.startswith("C-")]
+
+
+@pytest.mark.parametrize("mode", ["spec", "c"])
+@pytest.mark.parametrize(("options", "labels"), [("", ["C-21"]), ("-rng philox", []), ("-rng ran1", []),
+                                                 ("-nonoise", [])])  # fmt: skip
+def test_where_photons_are_counted_it_is_told_who_draws_them(
+    options: str, labels: list[str], mode: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(f"{GOOD} {options} -mode {mode} -show")
-    told = [line.split() for line in capsys.readouterr().out.split("\n")]
-    assert [word.rstrip(":") for line in told for word in line[:2] if word.startswith("C-")] == labels
+    assert labels_in(capsys.readouterr().out) == labels
 
 
 def test_printout_is_the_float_image(capsys: pytest.CaptureFixture[str]) -> None:
@@ -307,7 +326,7 @@ def test_image_is_saved_with_the_header_that_is_asked_for(header: Any) -> None:
 def test_report_tells_all_of_the_run() -> None:
     report = report_of(f"{GOOD} -twotheta 5 -lambda 1.2 -seed 3")
     assert report["experiment"]["beam"]["wavelength_angstrom"] == 1.2
-    assert list(report["labels"]) == ["C-4"]
+    assert list(report["labels"]) == ["C-4", "C-21"]
     assert report["statistics"]["maximum"] == photons().max()
     assert set(report["files"]) == IMAGES | {"report.json"} == files()
     assert report["versions"]["nbnumba"] == nbnumba.__version__

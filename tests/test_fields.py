@@ -30,7 +30,7 @@ def experiment_with(path: str, number: float) -> Experiment:
     """Every number of a field is this one."""
     noun, _, name = path.partition(".")
     for n in (number, int(number)):
-        tuples = (*((n,) * length for length in (3, 4, 6)), ((n,) * 3,) * 3, ((n,) * 5,))
+        tuples = (*((n,) * length for length in (2, 3, 4, 6)), ((n,) * 3,) * 3, ((n,) * 5,))
         for given in (n, *tuples, ((n, n),), ({"origin_mm": (n, n, n)},), ({"weight": n},), ({"path_mm": n},)):
             with suppress(UsageError):
                 return changed(Experiment(), **{noun: {name: given}})

@@ -11,8 +11,17 @@ import pytest
 
 import nbnumba
 from nbnumba.comparison.known_differences import PATTERNS
-from nbnumba.experiment import Experiment
-from nbnumba.experiment.quirks import LABELS, NANOBRAGG, PHYSICS, REPEATED_BY_NONE, Quirks, labels_of, quirks_of
+from nbnumba.experiment import Experiment, Noise
+from nbnumba.experiment.quirks import (
+    LABELS,
+    NANOBRAGG,
+    PHYSICS,
+    REPEATED_BY_NONE,
+    Quirks,
+    labels_of,
+    quirks_of,
+)
+from nbnumba.response.detection import generator_of
 from nbnumba.setup import labels
 
 ROOT = Path(__file__).parent.parent
@@ -61,8 +70,8 @@ def test_nobody_else_asks_for_the_mode() -> None:
 
 
 def test_labels_are_numbered_through() -> None:
-    assert list(LABELS) == [f"C-{number}" for number in range(1, 21)]
-    assert Counter(len(labels_of([name])) for name in LABELLED | REPEATED_BY_NONE.keys()) == {1: 20}
+    assert list(LABELS) == [f"C-{number}" for number in range(1, 22)]
+    assert Counter(len(labels_of([name])) for name in LABELLED | REPEATED_BY_NONE.keys()) == {1: 21}
 
 
 def test_labels_are_told_in_their_order_and_once() -> None:
@@ -77,7 +86,8 @@ def test_every_switch_is_read() -> None:
 
 def test_every_difference_is_asked_for_once_whether_it_matters() -> None:
     only_a_line_tells, only_a_header_tells = {"pivot_by_convention", "option_misread"}, {"header_overflows"}
-    asked = Counter([*labels.MATTERS, *only_a_line_tells, *only_a_header_tells])
+    only_files_tell = {"counted_in_order"}
+    asked = Counter([*labels.MATTERS, *only_a_line_tells, *only_a_header_tells, *only_files_tell])
     assert asked == Counter(LABELLED | REPEATED_BY_NONE.keys())
 
 
@@ -100,6 +110,18 @@ def test_carryover_switches_one_difference_alone(mode: str) -> None:
     assert {name for name, value in vars(switched).items() if value != own[name]} == {"phi_zero_keeps_cell"}
     assert switched.phi_zero_keeps_cell == others["phi_zero_keeps_cell"]
     assert quirks_of(Experiment(mode=mode, phi_carryover=mode)) == quirks_of(Experiment(mode=mode))
+
+
+@pytest.mark.parametrize("mode", ["spec", "c"])
+@pytest.mark.parametrize("rng", ["philox", "ran1"])
+def test_the_generator_switches_one_difference_alone(mode: str, rng: str) -> None:
+    own = vars(quirks_of(Experiment(mode=mode)))
+    switched = Experiment(mode=mode, noise=Noise(rng=rng))
+    is_other = own["counted_in_order"] != (rng == "ran1")
+    changed = {name for name, value in vars(quirks_of(switched)).items() if value != own[name]}
+    assert changed == ({"counted_in_order"} if is_other else set())
+    assert generator_of(switched) == rng
+    assert generator_of(Experiment(mode=mode)) == {"spec": "philox", "c": "ran1"}[mode]
 
 
 def test_every_difference_has_a_line_in_the_documents() -> None:

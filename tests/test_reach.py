@@ -182,6 +182,30 @@ def test_beamstop_is_a_disc_about_the_beam(lit: Any) -> None:
     assert stopped.statistics.pixels == 128 * 128 - behind.sum()
 
 
+@pytest.mark.parametrize("angle", [0.0, 90.0, -90.0, 180.0, 33.0])
+@pytest.mark.parametrize("options", ["", "-twotheta 25 -detector_rotx 10", "-xds -mode c"])
+def test_the_arm_of_a_beamstop_goes_from_its_disc_to_the_edge(angle: float, options: str) -> None:
+    line = f"{CRYSTAL} -detpixels_f 90 -detpixels_s 70 -pixel 0.5 -Xbeam 13.1 -Ybeam 19.7 {options} -beamstop 2"
+    disc = resolved(line).plan.detector.mask
+    found = resolved(f"{line} -beamstop_arm 1.3 {angle}")
+    beam = np.array(found.geometry.beam_center_px) * 0.5
+    fast, slow = np.meshgrid((np.arange(90) + 0.5) * 0.5 - beam[0], (np.arange(70) + 0.5) * 0.5 - beam[1])
+    # Turned back by the angle, the arm lies along fast.
+    turned = (fast + 1j * slow) * np.exp(-1j * math.radians(angle))
+    behind = (turned.real >= 0) & (np.abs(turned.imag) <= 0.65)
+    assert behind.sum() > 20
+    np.testing.assert_array_equal(found.plan.detector.mask, np.where(behind, 0, disc))
+    edges = {0.0: np.s_[:, -1], 90.0: np.s_[-1], -90.0: np.s_[0], 180.0: np.s_[:, 0]}
+    assert all(0 < (found.plan.detector.mask[edge] == 0).sum() < 4 for edge in [edges.get(angle)] if edge is not None)
+
+
+def test_an_arm_without_a_beamstop_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^-beamstop_arm 0.5 90 without -beamstop: give the radius of the disc"):
+        resolved(f"{CRYSTAL} -beamstop_arm 0.5 90")
+    with pytest.raises(UsageError, match=r"^-beamstop_arm 0: must be above 0"):
+        resolved(f"{CRYSTAL} -beamstop 2 -beamstop_arm 0 90")
+
+
 def test_scales_of_one_f_for_all_leave_nothing_out() -> None:
     image = simulate(Experiment.from_args(f"{CRYSTAL} -detpixels 16 -pixel 1".split()))
     assert image.int_scale == 55000.0 / image.statistics.maximum

@@ -15,6 +15,7 @@ from .philox import SHARED, Purpose, philox, uniform_of
 INVERTED_BELOW = 80.0
 """Where a Poisson deviate is found by the inverse of the distribution; from there on by rejection."""
 
+REACHED = 1.0 - 2.0**-42
 ALL_WHOLE = 2.0**52
 TWO_PI = 2.0 * math.pi
 NONE, ONE = np.uint64(0), np.uint64(1)
@@ -50,11 +51,17 @@ def poisson_at(mean, pixel, frame, key):
     return mean
 
 
+@inlined
+def reachable(u):
+    """u, or the largest that a sum of rounded P is sure to reach: one pixel in 4·10¹² would have asked for more."""
+    return min(u, REACHED)
+
+
 @equation
 def by_inversion(mean, u):
     """The smallest k with u ≤ P(0) + … + P(k)."""
     term = exp_minus(mean)
-    return searched_on(mean, u, 0.0, term, term)
+    return searched_on(mean, reachable(u), 0.0, term, term)
 
 
 @equation
@@ -63,58 +70,100 @@ def searched_on(mean, u, count, term, total):
     while u > total:
         count += 1.0
         term = product(term, product(mean, 1.0 / count))
-        before = total
-        total = before + term
-        if total == before:
-            # What is left is less than rounding has taken away.
-            break
+        total += term
     return count
 
 
 @equation
 def by_rejection(mean, pixel, frame, key):
     """Transformed rejection with squeeze (PTRS: Hörmann, Insurance: Mathematics and Economics 12 (1993), 39)."""
-    b = 0.931 + product(2.53, math.sqrt(mean))
-    a = -0.059 + product(0.02483, b)
-    inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
-    squeezed = 0.9277 - 3.6224 / (b - 2.0)
+    a, b = hat(mean)
     block = NONE
     while True:
         u, v = two_uniforms(pixel, frame, COUNTS, block, key)
         block += ONE
-        u -= 0.5
-        distance = 0.5 - abs(u)
-        count = floor(product(2.0 * a / distance + b, u) + (mean + 0.43))
-        if distance >= 0.07 and v <= squeezed:
+        count, distance = proposed(mean, a, b, u)
+        if is_squeezed(b, distance, v):
             return count
-        # A count below 16 is rarer than any u.
-        if count < 16.0 or (distance < 0.013 and v > distance):
-            continue
-        height = product(v, inverse_alpha) / (a / product(distance, distance) + b)
-        if log(product(product(height, height), product(TWO_PI, count))) <= -2.0 * log_of_ratio(count, mean):
+        if is_far(count, mean) and is_accepted(a, b, count, distance, v, log_of_far_ratio(count, mean)):
             return count
+        if is_near(count, mean) and is_accepted(a, b, count, distance, v, log_of_ratio(count, mean)):
+            return count
+
+
+@inlined
+def hat(mean):
+    """a and b of the table mountain hat that lies above the distribution."""
+    b = 0.931 + product(2.53, math.sqrt(mean))
+    return -0.059 + product(0.02483, b), b
+
+
+@inlined
+def proposed(mean, a, b, u):
+    """A count from under the hat, and how far u is from the nearer end of (0, 1)."""
+    distance = 0.5 - abs(u - 0.5)
+    return floor(product(2.0 * a / distance + b, u - 0.5) + (mean + 0.43)), distance
+
+
+@inlined
+def is_squeezed(b, distance, v):
+    """Whether it is taken without a look at its P, as most are: v ≤ 0.9277 − 3.6224/(b − 2)."""
+    return distance >= 0.07 and product(0.9277 - v, b - 2.0) >= 3.6224
+
+
+@inlined
+def is_accepted(a, b, count, distance, v, log_of_ratio):
+    """Whether its P is above v · (1.1239 + 1.1328/(b − 3.4)) / (a/distance² + b)."""
+    square = product(distance, distance)
+    above = product(product(v, product(1.1239, b - 3.4) + 1.1328), square)
+    height = above / product(a + product(b, square), b - 3.4)
+    return log(product(product(height, height), product(TWO_PI, count))) <= -2.0 * log_of_ratio
+
+
+@inlined
+def is_near(k, mean):
+    """Whether ln k/mean comes out of the series for ln √2 and less."""
+    return abs(k - mean) <= product(0.17, k + mean)
+
+
+@inlined
+def is_far(k, mean):
+    """The others that come; a k below 16 is rarer than any u."""
+    return k >= 16.0 and not is_near(k, mean)
+
+
+@inlined
+def log_of_ratio(k, mean):
+    """ln of 1/√(2πk) over P(k): the error of Stirling's formula, and what k lies beside the mean.
+
+    Loader, "Fast and accurate computation of binomial probabilities" (2000): without differences of large numbers.
+    """
+    f = (k - mean) / (k + mean)
+    s = product(f, f)
+    beside = product(k - mean, f) + product(product(product(2.0 * k, f), s), artanh_series(s))
+    return stirling_error(k) + beside
+
+
+@equation
+def log_of_far_ratio(k, mean):
+    """The same of a k that is not near the mean."""
+    return stirling_error(k) + (product(k, log(k / mean)) + (mean - k))
+
+
+@inlined
+def stirling_error(k):
+    """ln k! less Stirling's formula, k ≥ 16, to 1e-13."""
+    inverse = 1.0 / k
+    square = product(inverse, inverse)
+    series = 1 / 1260 - product(square, 1 / 1680)
+    series = 1 / 360 - product(square, series)
+    return product(inverse, 1 / 12 - product(square, series))
 
 
 @inlined
 def floor(x):
     """The whole number below, as a float64; from 2⁵² on there are no others."""
     return x if abs(x) > ALL_WHOLE else float(math.floor(x))
-
-
-@equation
-def log_of_ratio(k, mean):
-    """ln of 1/√(2πk) over P(k), k ≥ 16: the error of Stirling's formula, and what k lies beside the mean.
-
-    Loader, "Fast and accurate computation of binomial probabilities" (2000): without differences of large numbers.
-    """
-    square = product(k, k)
-    stirling = (1 / 12 - (1 / 360 - (1 / 1260 - 1 / 1680 / square) / square) / square) / k
-    f = (k - mean) / (k + mean)
-    if abs(f) > 0.17:
-        return stirling + (product(k, log(k / mean)) + (mean - k))
-    s = product(f, f)
-    beside = product(k - mean, f) + product(product(2.0 * k, product(f, s)), artanh_series(s))
-    return stirling + beside
 
 
 # Normal -----------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ QUANTUM = 2.0**-52
 @inlined
 def philox(pixel, frame, purpose, block, key):
     """Four words of a counter of four, under the two words of ``key``; all uint64."""
-    c0, c1, c2, c3 = pixel, frame, purpose, block
+    c0, c1, c2, c3 = pixel & WORD, frame & WORD, purpose & WORD, block & WORD
     k0, k1 = key & WORD, key >> HALF
     for _ in range(ROUNDS):
         first, second = MULTIPLIERS[0] * c0, MULTIPLIERS[1] * c2

@@ -21,11 +21,24 @@ from .nouns import (
     Scan,
     StructureFactors,
 )
-from .types import Cell, Convention, Mask, Matrix, Mode, Pivot, PointSpread, ReadoutKind, Shape, SourceRow, Vector
+from .types import (
+    Cell,
+    Convention,
+    Generator,
+    Mask,
+    Matrix,
+    Mode,
+    Pivot,
+    PointSpread,
+    ReadoutKind,
+    Shape,
+    SourceRow,
+    Vector,
+)
 
 __all__ = [
     "OWN_PIVOT", "Background", "Beam", "Cell", "Convention", "Crystal", "Detector", "Experiment", "FurtherLattice",
-    "Goniometer", "Mask", "Material", "Matrix", "Mode", "Noise", "Panel", "Pivot", "PointSpread", "Readout",
-    "ReadoutKind", "Sampling", "Scan", "Shape", "SourceRow", "StructureFactors", "Vector", "changed", "nouns",
-    "with_right_values",
+    "Generator", "Goniometer", "Mask", "Material", "Matrix", "Mode", "Noise", "Panel", "Pivot", "PointSpread",
+    "Readout", "ReadoutKind", "Sampling", "Scan", "Shape", "SourceRow", "StructureFactors", "Vector", "changed",
+    "nouns", "with_right_values",
 ]  # fmt: skip

@@ -5,7 +5,19 @@ from dataclasses import dataclass
 
 from .field import NOT_NEGATIVE, POSITIVE, field
 from .noun import Noun
-from .types import NOT_GIVEN, Array, Convention, GivenFile, GivenVector, Mask, Pivot, Taking, Values, as_mask
+from .types import (
+    NOT_GIVEN,
+    Array,
+    Convention,
+    GivenFile,
+    GivenVector,
+    Mask,
+    Pivot,
+    SensorMaterial,
+    Taking,
+    Values,
+    as_mask,
+)
 
 OWN_PIVOT: dict[Convention, Pivot] = {
     "mosflm": "beam",
@@ -117,13 +129,14 @@ class Detector(Noun):
     point_pixel: bool = False
     """Solid angle 1/R², without pixel size and obliquity."""
     attenuation_depth_um: float | None = field(None, NOT_NEGATIVE, slip=(1.0, math.inf), is_infinite=True)
-    """1/e depth of the sensor material; None: not given, inf: no absorption."""
-    thickness_um: float = field(0.0, NOT_NEGATIVE, slip=(1.0, 1e5))
-    """Of the sensor; 0: all photons are counted at its surface."""
+    """1/e depth of the sensor material; None: by the material and the wavelength, inf: no absorption."""
+    thickness_um: float | None = field(None, NOT_NEGATIVE, slip=(1.0, 1e5))
+    """Of the sensor; 0: all photons are counted at its surface; None: by the detector's name, else 0."""
     layers: int | None = field(None, POSITIVE)
     """Into which the sensor is cut along its depth; None: 2 where it absorbs, else 1."""
     header_file: GivenFile = NOT_GIVEN
-    """SMV image whose header describes the detector, beam and scan."""
+    """What describes detector, beam and scan where fields do not: an SMV image by its header, a geometry of CrystFEL,
+    an experiment of DIALS (with its crystal)."""
     mask_file: GivenFile = NOT_GIVEN
     """SMV image: pixels of value 0 are not rendered; its header counts too, before ``header_file``."""
     mask: Taking[Mask | None, Mask | Array | None] = field(NOT_GIVEN, in_place_of="mask_file")
@@ -135,8 +148,16 @@ class Detector(Noun):
     panels: Taking[tuple[Panel, ...] | None, Values[Panel] | None] = NOT_GIVEN
     """Flat pieces, each with a place, pixels, mask and region of its own, in place of all that says these here."""
     preset: str | None = None
-    """One that is known by its name (``nbnumba detectors``): pixels and their edge where neither fields nor files
-    say them, and gaps between modules, which are not rendered."""
+    """One that is known by its name (``nbnumba detectors``): pixels, their edge and the sensor where neither fields
+    nor files say them, and gaps between modules, which are not rendered."""
+    sensor_material: SensorMaterial | None = None
+    """What absorbs the photons, by which ``thickness_um`` and the wavelength give ``attenuation_depth_um`` where it is
+    not given (not in a phosphor); None: by the detector's name, else not known."""
+    beamstop_arm: Taking[tuple[float, float] | None, Values[float] | None] = field(
+        NOT_GIVEN, POSITIVE, unit="mm and deg", first=1
+    )
+    """Width of the arm that holds the beamstop, from its disc to the edge of the detector, and the arm's direction on
+    the detector: an angle from the fast axis towards the slow one."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mask", as_mask(self.mask))

@@ -16,6 +16,7 @@ from .types import (
     SINGLE,
     UNSIZED,
     UNTURNED,
+    Generator,
     GivenCell,
     GivenColours,
     GivenColumns,
@@ -36,6 +37,8 @@ from .types import (
 
 FRACTION = between(0, 1)
 SWANK = (Rule("be above 0", lambda x: x > 0), *at_most(1.0))
+LAST_FRAME = 2**32 - 1
+"""That a word of the generator can count."""
 MOST_DEGREES = 1e6
 """Far more than a mosaic spread can mean, far less than overflows a float32."""
 
@@ -435,8 +438,11 @@ class Noise(Noun):
 
     seed: int | None = None
     """None: drawn from the system's entropy; the run reports it."""
-    frame: int = field(0, NOT_NEGATIVE)
+    frame: int = field(0, NOT_NEGATIVE + at_most(LAST_FRAME))
     """Number of the image among those that share a seed, from 0: each has noise of its own."""
+    rng: Generator | None = None
+    """Who draws photon counts: ``philox`` makes those of a pixel of its place, frame and seed alone; ``ran1`` one after
+    another, as nanoBragg does, which makes all depend on those before. None: by the mode, ``philox`` in mode spec."""
 
 
 @dataclass(frozen=True)

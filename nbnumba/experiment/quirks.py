@@ -73,6 +73,9 @@ class Quirks:
     layers_overfill_sensor: bool = _known(
         "C-20", "sensor layers fill the thickness and each has its own fraction in mode spec, not in mode c"
     )
+    counted_in_order: bool = _known(
+        "C-21", "each pixel's photons are drawn by its place in mode spec, one pixel after another in mode c (-rng)"
+    )
 
     scaled_to_direct_beam: bool = _choice("integer and gray images are scaled to the direct beam's own spot too")
     rounding_adds_subpixel: bool = _choice("rounding decides on one more where a whole number of sub-pixels fits")
@@ -115,11 +118,13 @@ LABELS = {label: dict(_LABELLED.values())[label] for label in in_order(dict(_LAB
 
 
 def quirks_of(experiment: Experiment) -> Quirks:
-    """What an experiment's mode makes of it; ``phi_carryover`` may decide on C-9 otherwise."""
+    """What an experiment's mode makes of it; ``phi_carryover`` may decide on C-9 otherwise, ``noise.rng`` on C-21."""
     quirks = QUIRKS[experiment.mode]
-    if experiment.phi_carryover is None:
-        return quirks
-    return replace(quirks, phi_zero_keeps_cell=QUIRKS[experiment.phi_carryover].phi_zero_keeps_cell)
+    if experiment.phi_carryover is not None:
+        quirks = replace(quirks, phi_zero_keeps_cell=QUIRKS[experiment.phi_carryover].phi_zero_keeps_cell)
+    if experiment.noise.rng is not None:
+        quirks = replace(quirks, counted_in_order=experiment.noise.rng == "ran1")
+    return quirks
 
 
 def labels_of(names: Iterable[str]) -> list[str]:

@@ -52,8 +52,10 @@ Mode = Literal["spec", "c"]
 Convention = Literal["mosflm", "xds", "adxv", "denzo", "dials", "custom"]
 Pivot = Literal["beam", "sample"]
 Shape = Literal["square", "round", "gauss", "tophat"]
+SensorMaterial = Literal["Si", "CdTe", "GaAs", "phosphor"]
 StolAxis = Literal["stol", "4stol", "Q"]
 ReadoutKind = Literal["ideal", "counting", "integrating", "switching"]
+Generator = Literal["philox", "ran1"]
 PointSpread = Literal["none", "gauss", "fibre"]
 
 

@@ -100,8 +100,7 @@ def _keywords(frame: Frame, largest: int) -> Iterator[str]:
 def _corrected_deadtime_s(description: Description) -> float:
     """By which counts were corrected, as a PILATUS says it; 0: they were not."""
     readout = description.readout
-    corrected = getattr(readout, "rate_correction", False)
-    return (getattr(readout, "deadtime_ns", None) or 0.0) * 1e-9 if corrected else 0.0
+    return (readout.deadtime_ns or 0.0) * 1e-9 if readout.rate_correction else 0.0
 
 
 def _truth(description: Description) -> Iterator[str]:

@@ -52,7 +52,8 @@ def whole(least: int) -> Kind:
 
 def choice(*words: str, **aliases: str) -> Kind:
     """One of some words, in capitals or not."""
-    meanings = {word: word for word in words} | {alias.replace("_", "-"): word for alias, word in aliases.items()}
+    meanings = {word.lower(): word for word in words}
+    meanings |= {alias.replace("_", "-"): word for alias, word in aliases.items()}
 
     def read(word: str) -> str:
         if word.lower() not in meanings:

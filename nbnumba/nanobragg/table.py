@@ -188,11 +188,14 @@ OPTIONS: tuple[Option, ...] = (
            "size"),
     option("beam_profile", BEAM, "photons across the beam: even or Gaussian, for -crystal_mm", "beam.profile"),
 
-    option("img", DETECTOR, "SMV image whose header gives what no option does", "detector.header_file"),
+    option("img geom expt", DETECTOR,
+           "what no option gives, from the header of an SMV image, a geometry of CrystFEL (.geom) or an experiment of "
+           "DIALS (.expt)", "detector.header_file"),
     option("mask", DETECTOR, "SMV image: pixels of value 0 are not rendered; its header counts like that of -img",
            "detector.mask_file"),
     option("detector", DETECTOR,
-           "one that `nbnumba detectors` lists: its pixels and their edge where nothing else says them, and its gaps",
+           "one that `nbnumba detectors` lists: its gaps; its pixels, their edge and its sensor where nothing else "
+           "gives them",
            "detector.preset", "name", kind=NAME),
     option("pixel", DETECTOR, "edge of a pixel", "detector.pixel_mm", "size", default="0.1"),
     option("detpixels", DETECTOR, "number of pixels along fast and slow",
@@ -229,12 +232,18 @@ OPTIONS: tuple[Option, ...] = (
            sets={"detector.point_pixel": True}),
     option("beamstop", DETECTOR, "radius of a disc about the beam centre that stops all photons",
            "detector.beamstop_mm", "radius"),
+    option("beamstop_arm", DETECTOR,
+           "its arm: width, and direction as an angle from the fast axis towards the slow one (90: down, where the "
+           "first row is at the top)", "detector.beamstop_arm", "width angle"),
     option("roi", DETECTOR, "pixels to render: first and last along fast, then slow, from 0, inclusive",
            "detector.roi", "xmin xmax ymin ymax", default="all"),
     option("detector_abs detector_absorb detector_absorption", DETECTOR,
            "1/e depth of the sensor; inf or 0: no absorption", "detector.attenuation_depth_um", "depth",
-           default="inf, or -detector_thick"),
-    option("detector_thick", DETECTOR, "thickness of the sensor", "detector.thickness_um", "thickness"),
+           default="by -detector_material and the wavelength, else -detector_thick"),
+    option("detector_material", DETECTOR, "material of the sensor, which with the wavelength gives -detector_abs",
+           "detector.sensor_material", default="by -detector"),
+    option("detector_thick", DETECTOR, "thickness of the sensor", "detector.thickness_um", "thickness",
+           default="by -detector, else 0"),
     option("detector_thicksteps thicksteps", DETECTOR, "number of layers of the sensor", "detector.layers", "n",
            default="2 with -detector_thick, else 1"),
 
@@ -352,6 +361,10 @@ OPTIONS: tuple[Option, ...] = (
     option("nonoise", OUTPUT, "no -noisefile, wherever that stands, and no noise in files of -o",
            sets={"no_noise": True}),
     option("seed", OUTPUT, "seed of the noise", "noise.seed", "n", default="drawn, and reported"),
+    option("frame", OUTPUT, "number of the image among those of one seed, each of which has noise of its own",
+           "noise.frame", "n"),
+    option("rng", OUTPUT, "who draws photon counts: each pixel's by its place (philox), or one pixel after another as "
+           "nanoBragg does (ran1)", "noise.rng", default="philox; ran1 in mode c"),
     option("pgmfile pgmimage", OUTPUT, "gray levels, PGM", "outputs.pgm_file"),
     option("pgmscale", OUTPUT, "gray levels per photon; 0: by the spread of the image", "outputs.pgm_scale", "x",
            default="0", convert=_none_for_zero),

@@ -1,8 +1,8 @@
-"""From expected photons to the integers of a file: the steps of a detector, one after another.
+"""From expected photons to integers of which nothing depends on a detector: scaled, gray, or counted as nanoBragg does.
 
-A step is a function of an array. Those of the whole image come first, float32 to float32, for what takes neighbours
-into account; those of single pixels follow, which are given the region of interest in bands of rows, in raster order,
-as float64 (the first of them float32), so that copies stay small; at last values become integers.
+A step is a function of an array: it is given the region of interest in bands of rows, in raster order, as float64 (the
+first one float32), so that copies stay small; at last values become integers. What detectors read is in
+:mod:`nbnumba.response.detection`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy.typing as npt
 
 from ..arrays import HoldsArrays
 from ..experiment import Readout
-from .counting import PhotonCounting
+from .counting import SerialCounting
 from .integers import Roi, bands, cut, nearest, truncated
 
 Photons = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
-ImageStep = Callable[[Photons], Photons]
+LARGEST = 65535
 PixelStep = Callable[[Any], Floats]
 Rounding = Callable[[Floats], npt.NDArray[np.floating]]
 
@@ -36,18 +36,14 @@ class Chain:
     rounded: Rounding
     """At last, within the range of the integers."""
     integers: type[np.unsignedinteger[Any]]
-    of_image: tuple[ImageStep, ...] = ()
-    """Before those of pixels."""
 
     def __call__(self, photons: Photons, roi: Roi | None = None) -> tuple[npt.NDArray[Any], int]:
         """Integers (slow, fast), 0 outside the region, and how many pixels were cut to the largest."""
-        for step in self.of_image:
-            photons = step(photons)
         image, overloads = np.zeros(photons.shape, self.integers), 0
         for band in bands(photons.shape, roi):
             values: Any = photons[band]
-            for pixel_step in self.of_pixels:
-                values = pixel_step(values)
+            for step in self.of_pixels:
+                values = step(values)
             overloads += cut(values, float(np.iinfo(self.integers).max))
             image[band] = self.rounded(values)
         return image, overloads
@@ -67,16 +63,20 @@ def offset(values: Floats, adc_offset: float) -> Floats:
 class NoiseImage(HoldsArrays):
     """Counts, and what was lost on the way to them."""
 
-    counts: npt.NDArray[np.uint16]
-    """Shape (slow, fast), offset included; 0 outside the region of interest."""
+    counts: npt.NDArray[Any]
+    """Shape (slow, fast), offset included; 0 where nothing is measured. uint16, or int32 where photons are counted."""
     photons: int
     """Sum of the photons drawn, offset excluded."""
     overloads: int
-    """Pixels cut to 65535."""
+    """Pixels cut to the largest count."""
+    saturation: float | None = LARGEST - 1.0
+    """The largest count to be trusted; None: counts do not tell."""
+    bad: npt.NDArray[np.bool_] | None = None
+    """Pixels that never count rightly; None: all do."""
 
 
-def photon_counts(photons: Photons, roi: Roi | None, seed: int, readout: Readout) -> NoiseImage:
-    """What the detector reads where photons are counted.
+def photon_counts(photons: Photons, roi: Roi | None, seed: int, readout: Readout, frame: int = 0) -> NoiseImage:
+    """What an ideal detector reads where photons are counted one pixel after another, as nanoBragg does.
 
     Parameters
     ----------
@@ -85,11 +85,13 @@ def photon_counts(photons: Photons, roi: Roi | None, seed: int, readout: Readout
     roi : tuple of 4 ints, optional
         First and last fast, first and last slow pixel, inclusive; None: the whole image.
     seed : int
-        The same seed and image give the same counts.
+        The same seed, frame and image give the same counts.
     readout : Readout
         How the detector reads counts.
+    frame : int
+        Number of the image among those that share a seed.
     """
-    counting = PhotonCounting(seed)
+    counting = SerialCounting(seed, frame)
     chain = Chain((counting, partial(offset, adc_offset=readout.adc_offset or 0.0)), truncated, np.uint16)
     counts, overloads = chain(photons, roi)
     return NoiseImage(counts, round(counting.photons), overloads)

@@ -1,4 +1,4 @@
-"""Photons are counted: the step that draws a Poisson deviate for every pixel."""
+"""Photons are counted as nanoBragg counts them: a Poisson deviate for every pixel, one after another."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from numba import typeof
 from ..compiling import compiling
 from ..kernels.counting.poisson import draw_counts
 from ..kernels.counting.random import MODULUS, seeded
+from ..seeds import spawned_seed
 
 
-class PhotonCounting:
+class SerialCounting:
     """A step: expected photons to counts, drawn one after another from band to band.
 
     Parameters
     ----------
-    seed : int
-        The same seed and image give the same counts.
+    seed, frame : int
+        The same two and the same image give the same counts. Frame 0 has the seed itself, as nanoBragg's only one.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, frame: int = 0) -> None:
+        if frame:
+            seed = spawned_seed(seed, frame)
         # The generator has no more states than that.
         self._state = seeded(abs(seed) % MODULUS)
         self._spare = np.full(1, np.nan, np.float32)

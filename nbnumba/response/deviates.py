@@ -54,7 +54,7 @@ def poisson(
     """
     mean = np.ascontiguousarray(mean)
     out = np.empty(mean.shape)
-    _drawn(draw_poisson, (mean, *_place(window), np.uint64(frame), _key(seed)), out, threads)
+    _drawn(draw_poisson, (mean, *_place(window), np.uint64(frame), key_of(seed)), out, threads)
     return out
 
 
@@ -113,7 +113,7 @@ def _field(
 ) -> Floats:
     out = np.empty(shape)
     purposes = np.uint64(purpose + SHARED), np.uint64(block)
-    _drawn(draw, (*_place(window), np.uint64(frame), *purposes, _key(seed)), out, threads)
+    _drawn(draw, (*_place(window), np.uint64(frame), *purposes, key_of(seed)), out, threads)
     return out
 
 
@@ -121,7 +121,8 @@ def _place(window: Window) -> tuple[np.uint64, np.uint64]:
     return np.uint64(window.first), np.uint64(window.columns)
 
 
-def _key(seed: int) -> np.uint64:
+def key_of(seed: int) -> np.uint64:
+    """Of the generator, of all that a seed says."""
     return np.uint64(abs(seed) % 2**64)
 
 

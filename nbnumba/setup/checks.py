@@ -84,6 +84,11 @@ def check_experiment(experiment: Experiment) -> None:
     if is_nothing and not quirks_of(experiment).amorphous_ignored:
         raise UsageError("-water 0: must be above 0 beside -stol, -4stol or -Q: it is the material's thickness")
     detector = experiment.detector
+    if detector.beamstop_arm is not None and detector.beamstop_mm == 0:
+        raise UsageError(
+            f"-beamstop_arm {' '.join(f'{x:g}' for x in detector.beamstop_arm)} without -beamstop: give the radius of "
+            "the disc that it holds"
+        )
     rois = [("-roi", detector.roi), *(("roi of a panel,", panel.roi) for panel in detector.panels or ())]
     for name, roi in rois:
         if roi is not None and (roi[0] > roi[1] or roi[2] > roi[3]):

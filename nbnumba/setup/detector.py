@@ -9,16 +9,17 @@ import numpy as np
 
 from ..errors import InputFileError, NbnumbaWarning, UsageError
 from ..experiment import Detector, Experiment
-from ..experiment.presets import preset_of
 from ..experiment.quirks import Quirks
 from ..kernels.choices import FLAT, MIXED_AXES, SPHERE
 from ..kernels.equations.pixel import position
 from ..kernels.equations.vectors import dot
 from ..kernels.plan import DetectorPlan
-from ..units import metres_from_microns, metres_from_mm
+from ..units import metres_from_microns
+from .beamstop import hidden_pixels
 from .geometry import place_detector
 from .inputs import Inputs
-from .panels import PlacedPanel, listed_panels, pixels_within
+from .panels import PlacedPanel, listed_panels
+from .preset import beside_blind_pixels
 
 Roi = tuple[int, int, int, int]
 
@@ -47,11 +48,10 @@ def detector_plans(
 ) -> tuple[DetectorPlan, ...]:
     """What kernels take of each panel."""
     sensor = sensor_of(detector, quirks)
-    beamstop_m = metres_from_mm(detector.beamstop_mm)
     if detector.panels is None:
         found = _found_masks(inputs, panels)[0]
-        pixels = _beside_gaps(detector.preset, _both(_of_its_size(inputs, panels[0]), found), panels[0])
-        mask = _rendered(panels[0], pixels, beamstop_m)
+        pixels = beside_blind_pixels(detector.preset, _both(_of_its_size(inputs, panels[0]), found), panels[0])
+        mask = _rendered(panels[0], pixels, hidden_pixels(detector, panels[0], panels[0]))
         return (_plan(detector, sensor, panels[0], _roi("-roi", detector.roi, panels[0]), mask, quirks),)
     plans = []
     masks = _found_masks(inputs, panels)
@@ -61,7 +61,7 @@ def detector_plans(
         if pixels is not None and pixels.shape != (panel.slow_pixels, panel.fast_pixels):
             raise _wrong_size(UsageError, f"{name}.mask", pixels, panel)
         roi = _roi(f"{name}.roi", listed.roi, panel)
-        mask = _rendered(panel, _both(pixels, found), beamstop_m)
+        mask = _rendered(panel, _both(pixels, found), hidden_pixels(detector, panel, panels[0]))
         plans.append(_plan(detector, sensor, panel, roi, mask, quirks))
     return tuple(plans)
 
@@ -99,7 +99,7 @@ def _plan(
         mask=mask,
     )
     if sensor.layer_step_m > 0.0 and not quirks.may_face_away:
-        _check_sensor_faces_sample(plan, detector.thickness_um)
+        _check_sensor_faces_sample(plan, detector.thickness_um or 0.0)
     return plan
 
 
@@ -131,17 +131,19 @@ def rendered_pixels(detector: DetectorPlan) -> np.ndarray:
 
 def sensor_of(detector: Detector, quirks: Quirks) -> Sensor:
     """The sensor that a detector's fields describe."""
-    thickness = metres_from_microns(detector.thickness_um)
+    thickness_um = detector.thickness_um or 0.0
+    thickness = metres_from_microns(thickness_um)
     depth = detector.attenuation_depth_um
     if thickness <= 0.0 or (depth is not None and (depth == 0.0 or math.isinf(depth))):
         return Sensor()
     if depth is None:
         warnings.warn(
-            f"-detector_thick {detector.thickness_um:g} without -detector_abs: the 1/e depth is taken to be the same",
+            f"-detector_thick {thickness_um:g} without -detector_abs: the 1/e depth is taken to be the same; "
+            "-detector_material would give it",
             NbnumbaWarning,
             stacklevel=4,
         )
-        depth = detector.thickness_um
+        depth = thickness_um
     attenuation = 1.0 / metres_from_microns(depth)
     layers = detector.layers
     if layers is None:
@@ -171,29 +173,16 @@ def _roi(name: str, roi: Roi | None, panel: PlacedPanel) -> Roi:
     return clipped
 
 
-def _rendered(panel: PlacedPanel, pixels: np.ndarray | None, beamstop_m: float) -> np.ndarray:
-    """0 where a pixel is not rendered: by the mask's ``pixels``, or behind the disc of the beamstop."""
-    if pixels is None and beamstop_m <= 0.0:
+def _rendered(panel: PlacedPanel, pixels: np.ndarray | None, hidden: np.ndarray | None) -> np.ndarray:
+    """0 where a pixel is not rendered: by the mask's ``pixels``, or behind the beamstop."""
+    if pixels is None and hidden is None:
         return np.zeros((0, 0), np.uint8)
     mask = np.ones((panel.slow_pixels, panel.fast_pixels), np.uint8)
     if pixels is not None:
         mask[pixels == 0] = 0
-    if beamstop_m > 0.0:
-        mask[pixels_within(panel, beamstop_m)] = 0
+    if hidden is not None:
+        mask[hidden] = 0
     return mask
-
-
-def _beside_gaps(preset: str | None, pixels: np.ndarray | None, panel: PlacedPanel) -> np.ndarray | None:
-    """The pixels of the mask that is given, if any, with 0 between the modules of a detector."""
-    if preset is None:
-        return pixels
-    columns, rows = preset_of(preset).between_modules(panel.fast_pixels, panel.slow_pixels)
-    if not any(columns + rows):
-        return pixels
-    pixels = np.ones((panel.slow_pixels, panel.fast_pixels), np.uint8) if pixels is None else pixels.copy()
-    pixels[:, columns] = 0
-    pixels[rows, :] = 0
-    return pixels
 
 
 def _of_its_size(inputs: Inputs, panel: PlacedPanel) -> np.ndarray | None:

@@ -13,10 +13,10 @@ from ..arrays import HoldsArrays
 from ..errors import InputFileError, UsageError
 from ..experiment import Experiment, Mask, nouns, with_right_values
 from ..experiment.field import declared
-from ..experiment.presets import preset_of
 from ..experiment.quirks import Quirks
 from ..formats.added import read_added_image, read_profile
 from ..formats.amorphous import read_amorphous
+from ..formats.bad_pixels import read_bad_pixels
 from ..formats.dispersion import DispersionCurve, read_dispersion
 from ..formats.found import Found, read_found
 from ..formats.images.smv import SmvImage, header_value, read_smv
@@ -66,6 +66,8 @@ class Inputs(HoldsArrays):
     """Photons of each pixel (slow, fast), or of a file that does not tell its shape (pixels,)."""
     added_profile: np.ndarray | None = None
     """Two columns (n, 2): the axis of the file, photons per pixel."""
+    bad_pixels: np.ndarray | None = None
+    """Panel, fast, slow and what is wrong (n, 4)."""
     mask: SmvImage | None = None
     header: SmvImage | Found | None = None
 
@@ -108,6 +110,7 @@ def read_inputs(experiment: Experiment) -> Inputs:
         materials=tuple(read(_table_in, one.table_file) for one in background.materials or ()),
         added_image=read(_image_in, background.image_file),
         added_profile=read(read_profile, background.profile_file),
+        bad_pixels=read(read_bad_pixels, experiment.readout.bad_pixel_file),
         mask=read(read_smv, detector.mask_file) if mask is None else _without_header(mask),
         header=read(read_found, detector.header_file),
     )
@@ -157,21 +160,6 @@ def _with_size(experiment: Experiment, mask: Mask) -> Experiment:
     fast = mask.fast_pixels if detector.fast_pixels is None else detector.fast_pixels
     slow = mask.slow_pixels if detector.slow_pixels is None else detector.slow_pixels
     return replace(experiment, detector=replace(detector, fast_pixels=fast, slow_pixels=slow))
-
-
-def with_preset(experiment: Experiment) -> Experiment:
-    """The experiment with what neither it nor its files give taken from the detector that it names."""
-    detector = experiment.detector
-    if detector.preset is None:
-        return experiment
-    preset = preset_of(detector.preset)
-    given = {
-        "fast_pixels": detector.fast_size_mm if detector.fast_pixels is None else detector.fast_pixels,
-        "slow_pixels": detector.slow_size_mm if detector.slow_pixels is None else detector.slow_pixels,
-        "pixel_mm": detector.pixel_mm,
-    }
-    missing = {name: getattr(preset, name) for name, value in given.items() if value is None}
-    return with_right_values(experiment, detector=with_right_values(detector, **missing))
 
 
 def header_number(image: SmvImage, keyword: str, whole: bool) -> float | None:

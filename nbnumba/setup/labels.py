@@ -95,7 +95,7 @@ MATTERS: dict[str, Callable[[Case], bool]] = {
 """By the names of the switches in :mod:`nbnumba.experiment.quirks`.
 
 What a command line or a header's text alone tells is asked where these are known: the pivot and misread options in
-``nanobragg``, the header's length where images are made.
+``nanobragg``, the header's length and whether photons are counted where images are made.
 """
 
 

@@ -5,12 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from ..errors import UsageError
+import numpy as np
+
+from ..errors import InputFileError, UsageError
 from ..experiment import Beam, Experiment, Readout, ReadoutKind, with_right_values
 from ..experiment.presets import preset_of
 from ..kernels.equations.vectors import length
 from ..nanobragg.table import OPTION_OF
 from ..units import metres_from_microns, seconds_from_ns
+from .inputs import Inputs
 from .panels import PlacedPanel
 
 FIBRE_FWHM_UM = 41.4
@@ -94,7 +97,8 @@ def _option(name: str) -> str:
 
 def _not_of_kind(name: str, value: Any, kind: ReadoutKind) -> UsageError:
     having = " or ".join(f"-readout {one}" for one, names in HAS.items() if name in names)
-    said = _option(name) if isinstance(value, bool) else f"{_option(name)} {value}"
+    number = f"{value:g}" if isinstance(value, float) else value
+    said = _option(name) if isinstance(value, bool) else f"{_option(name)} {number}"
     return UsageError(f"{said}: -readout {kind} has no such thing; give {having}, or leave it out")
 
 
@@ -128,3 +132,24 @@ def check_readout(readout: Readout, beam: Beam, panels: Sequence[PlacedPanel]) -
         if metres_from_microns(width_um) > panel.pixel_m * min(edges):
             edge_mm = 1000.0 * panel.pixel_m * min(edges)
             raise UsageError(f"-psf_fwhm {width_um:g}: in µm, is wider than the detector of {edge_mm:g} mm")
+
+
+def listed_bad_pixels(readout: Readout, inputs: Inputs, panels: Sequence[PlacedPanel]) -> tuple[np.ndarray, ...]:
+    """Of each panel the bad pixels of the list: fast, slow and what is wrong (n, 3).
+
+    Raises
+    ------
+    InputFileError
+        A pixel that no panel has.
+    """
+    listed = inputs.bad_pixels
+    if listed is None:
+        return ()
+    sizes = np.array([(panel.fast_pixels, panel.slow_pixels) for panel in panels])
+    for panel, fast, slow in listed[:, :3].tolist():
+        if panel >= len(panels) or fast >= sizes[panel, 0] or slow >= sizes[panel, 1]:
+            raise InputFileError(
+                f"{readout.bad_pixel_file}: no such pixel: panel {panel}, fast {fast}, slow {slow}; the detector has "
+                f"{len(panels)} of up to {sizes[:, 0].max()} x {sizes[:, 1].max()} pixels (fast x slow), from 0 on"
+            )
+    return tuple(listed[listed[:, 0] == number, 1:] for number in range(len(panels)))

@@ -22,7 +22,7 @@ from .detector import detector_plans, place_panels, rendered_pixels
 from .factors import cell_of, dispersion_in, factor_table, factors_plan, is_interpolated, with_cell_of_factors
 from .geometry import Geometry
 from .input_checks import check_inputs
-from .inputs import Inputs, with_headers, with_preset
+from .inputs import Inputs, with_headers
 from .labels import Case, labels_met
 from .lattice import Lattice
 from .lattices import FurtherPlans, check_cells, check_lattices, further_plans, oriented_lattices, widest
@@ -30,10 +30,12 @@ from .materials import InBeam, check_materials, materials_in_beam
 from .memory import check_memory
 from .mosaic import mosaic_rotations
 from .panels import PlacedPanel, check_panels, stack_shape, stacked
+from .preset import with_preset
 from .reach import edge_resolution, warn_of_blind_spots
-from .readout import check_readout, with_readout
+from .readout import check_readout, listed_bad_pixels, with_readout
 from .sampling import chosen_oversample, recommended_oversample, samples_of_a_pixel
 from .scan import PhiSampling, sample_phi
+from .sensor import with_sensor
 from .sources import Sources
 from .spectrum import spectrum_of
 
@@ -66,6 +68,10 @@ class Resolved(HoldsArrays):
     """Those that are listed, as they lie in the beam."""
     added: np.ndarray | None
     """float32 (slow, fast): photons that are added to what is rendered, 0 where nothing is; None: none."""
+    bad_pixels: tuple[np.ndarray, ...]
+    """Listed ones of each panel: fast, slow and what is wrong (n, 3)."""
+    has_found_mask: bool
+    """Whether the file that describes the detector says of some pixels that they are not measured."""
     labels: tuple[str, ...]
     """Which differences between the modes this experiment meets (docs/modes.md)."""
 
@@ -86,6 +92,11 @@ class Resolved(HoldsArrays):
         if self.lattices:
             raise UsageError(f"{what} of one lattice, and here are {1 + len(self.lattices)}: leave out -lattice")
 
+    def check_placed(self) -> None:
+        """Raise a UsageError where panels are listed."""
+        if not isinstance(self.panels[0], Geometry):
+            raise _too_many(len(self.panels))
+
     @property
     def geometry(self) -> Geometry:
         """Where a detector stands whose panels are not listed."""
@@ -101,6 +112,12 @@ class Resolved(HoldsArrays):
             return self.plans[0].detector.roi
         rows, columns = stack_shape(self.panels)
         return (0, columns - 1, 0, rows - 1)
+
+    @property
+    def pixels(self) -> int:
+        """How many there are in the regions of all panels."""
+        rois = (plan.detector.roi for plan in self.plans)
+        return sum((fast1 - fast0 + 1) * (slow1 - slow0 + 1) for fast0, fast1, slow0, slow1 in rois)
 
     @property
     def mask(self) -> np.ndarray | None:
@@ -128,8 +145,8 @@ class Resolved(HoldsArrays):
 
 def _too_many(panels: int) -> UsageError:
     return UsageError(
-        "predictions, maps, traces and the command's report are of a detector that is placed by its distance, beam "
-        f"centre and rotations, not of a list of panels (detector.panels, {panels} here)"
+        "traces, and a geometry by itself, are of a detector that its distance, beam centre and rotations place, "
+        f"not of a list of panels (detector.panels, {panels} here)"
     )
 
 
@@ -193,6 +210,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     lattices = [one.lattice for one in several]
     lattice = lattices[0]
     sources = sources_of(experiment, inputs, lab, wavelength, spectrum, quirks)
+    experiment = with_sensor(experiment, sources.mean_angstrom)
     detectors = detector_plans(experiment.detector, panels, inputs, quirks)
     between = [is_interpolated(one.experiment, one.lattice, quirks) for one in several]
     check_cells(several, cell_of(inputs.factors), wavelength)
@@ -204,7 +222,6 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     finest = wavelength if spectrum is None else float(spectrum.wavelength_angstrom.min())
     recommended = max(recommended_oversample(one, finest, panel, quirks) for one in lattices for panel in panels)
     oversample = chosen_oversample(sampling.oversample, recommended)
-    photons, blocks = fluence(beam), spot_scale(crystal, beam, lattice)
     photons, blocks = fluence(beam), spot_scale(crystal, beam, lattice)
     materials = materials_in_beam(experiment.background.materials, inputs.materials, beam)
     steps = samples_of_a_pixel(len(sources.weight), len(scan.phi_rad), len(domains), oversample)
@@ -234,5 +251,5 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     labels = labels_met(Case(given, experiment, inputs, lab, plan))
     return Resolved(
         experiment, panels, lattice, sources, scan, wavelength, photons, blocks, recommended, steps, dispersion,
-        table, plans, further, materials, added, labels,
+        table, plans, further, materials, added, listed_bad_pixels(experiment.readout, inputs, panels), found, labels,
     )  # fmt: skip
