@@ -440,9 +440,9 @@ def of_files(rng: random.Random) -> Case:
         name = f"{option.names[0]}.{'gz' if rng.random() < 0.05 else kind}"
         files[name] = damaged(rng, examples()[kind])
         args += [f"-{option.names[0]}", f"Fe={name}" if kind == "dispersion" else name]
+        args += ["0.1", "1", "18"] if option.names[0] == "background" else []
     # Panels of a file have places and pixels of their own.
     args += [] if files.keys() & {"img.geom", "img.expt"} and rng.random() < 0.9 else DETECTOR
-        args += ["0.1", "1", "18"] if option.names[0] == "background" else []
     if names == {"anomalous"}:
         files["model"] = examples()["pdb"]
         args += ["-pdb", "model", "-dmin", "6"]
