@@ -240,6 +240,7 @@ def examples() -> dict[str, bytes]:
     import gemmi
 
     from nbnumba import Experiment, simulate
+    from nbnumba.formats import registry
     from nbnumba.formats.dump import write_dump
     from nbnumba.formats.images.smv import smv_header
 
@@ -248,12 +249,22 @@ def examples() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         write_dump(f"{folder}/dump", (-1, 1, -1, 1, -1, 1), np.ones((3, 3, 3)))
         dump = Path(folder, "dump").read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what DIALS does not read
+            image.save(f"{folder}/image.nxs")
+        nexus = Path(folder, "image.nxs").read_bytes()
+        for name in ("CBF", "TIFF"):
+            registry.write(registry.named(name), f"{folder}/{name}", image.frame("counted"))
+        cbf, tiff = (Path(folder, name).read_bytes() for name in ("CBF", "TIFF"))
     ramp = np.arange(64.0).reshape(8, 8)
     return {
         "hkl": _hkl(),
         "mat": MOSFLM.encode(),
         "img": _smv(HEADER),
         "mask": _smv("PIXEL_SIZE=0.1;\n"),
+        # Without the checksum, by which most damage would be told.
+        "cbf": re.sub(rb"Content-MD5.*\n", b"", cbf),
+        "tif": tiff,
         "sources": b"-10 0 0 1 1.1e-10\n-10,0.01,0,2,1.2e-10\n-10 0 0.01 1 1.1e-10 # last\n",
         "spectra.npz": _arrays(energy_ev=np.arange(9480.0, 9520.0, 10.0), weight=np.ones((3, 4))),
         "spectrum": b"energy, photons\n9480,0.5\n9490,2\n9500,3.5\n9510,1\n",
@@ -272,6 +283,7 @@ def examples() -> dict[str, bytes]:
         "crystfel": CRYSTFEL.encode(),
         "geom": GEOM.encode(),
         "expt": _expt(),
+        "nxs": nexus,
         "toml": experiment.to_toml().encode(),
         "npy": _array(ramp),
         "npz": _arrays(float=ramp.astype(np.float32), other=np.arange(3)),
@@ -402,13 +414,13 @@ def damaged(rng: random.Random, content: bytes) -> bytes:
 FORMATS = {
     "hkl": "hkl", "mat": "mat", "dump": "dump", "sourcefile": "sources", "img": "img", "mask": "mask", "stol": "curve",
     "4stol": "curve", "Q": "curve", "pdb": "pdb", "spectrum": "spectrum", "anomalous": "dispersion",
-    "mtz": "mtz", "cif_sf": "sf_cif", "badpix_file": "bad", "background": "curve", "background_image": "npy",
-    "background_profile": "profile", "background_profile_px": "profile",
+    "mtz": "mtz", "cif_sf": "sf_cif", "background": "curve", "background_image": "npy", "background_profile": "profile",
+    "background_profile_px": "profile", "badpix_file": "bad",
 }  # fmt: skip
 """What the input files of options are; of an option that is not listed, any example."""
 ALTERNATIVES = {
-    "img": ("img", "geom", "expt"),
-    "npy": ("npy", "npz", "raw", "mask"),
+    "img": ("img", "geom", "expt", "nxs", "cbf"),
+    "npy": ("npy", "npz", "raw", "img"),
     "pdb": ("pdb", "cif"),
     "spectrum": ("spectrum", "spectra.npz"),
     "sf_cif": ("sf_cif", "fcf"),
@@ -482,7 +494,9 @@ def of_toml(rng: random.Random) -> Case:
 
 
 def of_compare(rng: random.Random) -> Case:
-    names = {"npy": "a.npy", "npz": "a.npz", "raw": "a.bin", "img": "a.img"}
+    names = {
+        "npy": "a.npy", "npz": "a.npz", "raw": "a.bin", "img": "a.img", "nxs": "a.nxs", "cbf": "a.cbf", "tif": "a.tif",
+    }  # fmt: skip
     kind = rng.choice(sorted(names))
     files = {names[kind]: damaged(rng, examples()[kind]), "good.npy": examples()["npy"]}
     return Case(("compare", "-out", ".", *rng.sample(sorted(files), 2)), files=files)

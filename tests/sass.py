@@ -151,6 +151,15 @@ def linked(kernel: Any, types: Iterable[Any], capability: tuple[int, int] = HOPP
         return _Kernel(kernel.py_func, tuple(types), **kernel.targetoptions)._codelibrary.get_cubin().code
 
 
+def linked_text(kernel: Any, types: Iterable[Any], capability: tuple[int, int] = HOPPER) -> str:
+    """The same as PTX, after all that is done at link time."""
+    from numba.cuda.dispatcher import _Kernel
+
+    with card_of(capability):
+        library = _Kernel(kernel.py_func, tuple(types), **kernel.targetoptions)._codelibrary
+        return str(library.get_lto_ptx(cc=capability))
+
+
 @cache
 def code_of(variant: Variant, capability: tuple[int, int] = HOPPER) -> Code:
     """Machine code of a variant of ``render_pixels``, made once."""

@@ -1,14 +1,15 @@
-"""What a mini-CBF says of an experiment: as dxtbx takes it, fast along x, slow along −y, the beam along −z, spindle x."""
+"""What a mini-CBF says of an experiment: as dxtbx has it, fast along x, slow along −y, the beam along −z, spindle x."""
 
 from __future__ import annotations
 
 import os
 import re
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import InputFileError, NbnumbaWarning
 from ..experiment import Panel
+from .dials import SENSORS
 from .files import Path
 from .found import Found, detector_values
 from .images.cbf import CbfImage, cbf_image
@@ -44,7 +45,8 @@ class _Header:
 
     def given(self, name: str, keyword: str, within: Within) -> dict[str, float]:
         """A field of an experiment, where the header has a number for it."""
-        return {name: number for number in self.numbers(keyword, 1, within)}
+        found = self.numbers(keyword, 1, within)
+        return {name: found[0]} if found else {}
 
 
 class Within(NamedTuple):
@@ -60,6 +62,7 @@ _DISTANCE = Within("the distance in m, above 0", 1e-6, 1e6)
 _CENTRE = Within("the beam centre in pixels, (fast, slow)", -1e9, 1e9)
 _WAVELENGTH = Within("a wavelength in Å, above 0", 1e-6, 1e6)
 _SECONDS = Within("a time in s", 0.0, 1e9)
+_THICKNESS = Within("a thickness in m, above 0", 1e-9, 1.0)
 _ANGLE = Within("an angle in degrees", -1e6, 1e6)
 _ROTATION = Within("an angle in degrees, from 0 on", 0.0, 1e6)
 _FRACTION = Within("a fraction from 0 to 1", 0.0, 1.0)
@@ -96,7 +99,7 @@ def found_in(path: Path, content: bytes) -> Found:
     return Found(
         os.fspath(path),
         {
-            "detector": detector_values([_panel(header, fast_pixels, slow_pixels)], _BEAM),
+            "detector": detector_values([_panel(header, fast_pixels, slow_pixels)], _BEAM) | _sensor(header),
             "beam": {"direction": _BEAM, "polarization_axis": _FAST, **_beam(header)},
             "goniometer": {"spindle_axis": _FAST},
             "scan": {
@@ -119,6 +122,14 @@ def _panel(header: _Header, fast_pixels: int, slow_pixels: int) -> Panel:
         fast_step_mm=(fast, 0.0, 0.0),
         slow_step_mm=(0.0, -slow, 0.0),
     )
+
+
+def _sensor(header: _Header) -> dict[str, Any]:
+    """Material and thickness, where the header has a thickness."""
+    for symbol, word in SENSORS.items():
+        for metres in header.numbers(word, 1, _THICKNESS):
+            return {"sensor_material": symbol, "thickness_um": float(f"{metres * 1e6:.12g}")}
+    return {}
 
 
 def _beam(header: _Header) -> dict[str, float]:

@@ -190,7 +190,8 @@ def _other_beam(description: Description, where: str) -> Iterator[str]:
 
 def _unnumbered(path: Path | None) -> Iterator[str]:
     if path is not None and is_replaceable(path) and not re.search(r"[0-9](\.|$)", os.path.basename(path)):
-        yield f"{os.fspath(path)}: DIALS reads images with a number at the end of their name, as image_00001.img"
+        suffix = os.path.splitext(path)[1]
+        yield f"{os.fspath(path)}: DIALS reads images with a number at the end of their name, as image_00001{suffix}"
 
 
 def _polarization(description: Description, to_dxtbx: npt.NDArray[np.float64]) -> str | None:

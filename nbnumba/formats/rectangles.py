@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +15,13 @@ Rectangle = tuple[int, int, int, int]
 def rectangles_of(marked: npt.NDArray[np.bool_]) -> list[Rectangle]:
     """Rectangles that cover the marked pixels (slow, fast) and no others: first whole columns and rows, as gaps are."""
     slow_pixels, fast_pixels = marked.shape
-    columns, rows = marked.all(axis=0), marked.all(axis=1)
+    columns, rows = np.logical_and.reduce(marked, axis=0), np.logical_and.reduce(marked, axis=1)
     found = [(first, 0, last, slow_pixels) for first, last in _runs(columns)]
     found += [(0, first, fast_pixels, last) for first, last in _runs(rows)]
     rest = marked & ~columns & ~rows[:, np.newaxis]
     others = np.flatnonzero((rest[1:] != rest[:-1]).any(axis=1)) + 1
     edges = [0, *others.tolist(), slow_pixels]
-    for top, bottom in zip(edges, edges[1:], strict=False):
+    for top, bottom in pairwise(edges):
         found += [(first, top, last, bottom) for first, last in _runs(rest[top])]
     return found
 

@@ -24,13 +24,12 @@ from ..files import Path, replacing
 from ..frame import CrystalTruth, Description, Frame, PanelGeometry
 from ..rectangles import rectangles_of
 from ..registry import Format
+from ..scans import goes_on
 from ..space_groups import space_group_of
 
 Json = dict[str, Any]
 Array = npt.NDArray[np.float64]
 
-SAME_ANGLE_DEG = 1e-6
-"""By which a frame may begin beside the end of the one before it."""
 MOST_RECTANGLES = 2000
 """Of a panel: DIALS goes through all of them for each image."""
 _NO_LIMIT = 2**31 - 1
@@ -84,13 +83,9 @@ class _Experiments:
 
     def _scan(self, d: Description, models: list[Json]) -> Json | None:
         """The last scan, where this frame goes on with it."""
-        if self._last is None or self._last[1] != models or d.oscillation_deg == 0.0:
+        if self._last is None or self._last[1] != models or not goes_on(self._last[0].description, d):
             return None
-        scan = self.models["scan"][-1]
-        start, width = scan["oscillation"]
-        end = start + width * len(scan["epochs"])
-        goes_on = abs(d.phi_deg - end) < SAME_ANGLE_DEG and abs(d.oscillation_deg - width) < SAME_ANGLE_DEG
-        return scan if goes_on else None
+        return self.models["scan"][-1]
 
     def as_text(self) -> str:
         """All of them, as a file has it."""

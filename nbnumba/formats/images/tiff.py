@@ -25,7 +25,7 @@ _MODES = {"I;16": np.uint16, "I;16B": np.uint16, "I": np.int32, "F": np.float32,
 
 
 def read_tiff(path: Path) -> npt.NDArray[Any]:
-    """The pixels of a gray TIFF (slow, fast), of integers or floats, gzipped or not.
+    """The pixels of a gray TIFF (slow, fast), of integers or floats and not packed, but for gzip around all of it.
 
     Raises
     ------
@@ -39,12 +39,16 @@ def read_tiff(path: Path) -> npt.NDArray[Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             image = PIL.Image.open(io.BytesIO(content), formats=("TIFF",))
-            kind = _MODES.get(image.mode)
-            pixels = None if kind is None else np.array(image)
+            kind, packing = _MODES.get(image.mode), image.info.get("compression")
+            # What unpacks others says what is wrong with them on its own, on stderr.
+            pixels = np.array(image) if kind is not None and packing == "raw" else None
     except Exception as error:  # whatever a damaged file makes of the library
         raise InputFileError(f"{name}: cannot be read as TIFF: {str(error).splitlines()[0]:.200}") from error
-    if pixels is None or kind is None:
-        raise InputFileError(f"{name}: has pixels of the kind {image.mode}; must be gray, of integers or floats")
+    if pixels is None:
+        raise InputFileError(
+            f"{name}: has pixels of the kind {image.mode}, packed as {packing}; must be gray, of integers or floats, "
+            "and not packed"
+        )
     return pixels.astype(kind, copy=False)
 
 
