@@ -203,7 +203,7 @@ def test_beside_water_of_a_cube_and_in_mode_c() -> None:
     cube, air = photons_of(f"{words} -water 20"), photons_of(f"{words} -background air 20")
     np.testing.assert_allclose(photons_of(f"{words} -water 20 -background air 20"), cube + air, rtol=5e-7)
     np.testing.assert_allclose(photons_of(f"{words} -mode c -background air 20"), air, rtol=5e-7)
-    with pytest.raises(UsageError, match="^-water beside another background: mode c"):
+    with pytest.raises(UsageError, match=r"^-water beside another background: mode c"):
         photons_of(f"{words} -mode c -water 20 -background air 20")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,10 @@ def test_counts_are_photons_times_gain_and_offset() -> None:
     assert 0.2 < water.photons.mean() < 2.0
     water.save_noise("n.img", seed=1, adc_offset=7.0)
     assert main(f"profile n.img -lambda 1 -adc 7 -o p.txt -bins 10 {DETECTOR}".split()) == 0
-    at, found = np.loadtxt("p.txt").T
+    found = np.loadtxt("p.txt")[:, 1]
     stol = 0.5 / water.resolution_map()
     edges = np.linspace(stol.min(), stol.max(), 11)
-    for n, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for n, (low, high) in enumerate(pairwise(edges)):
         chosen = water.photons[(stol >= low) & (stol <= high)]
         assert abs(found[n] - chosen.mean()) < 4.0 * np.sqrt(chosen.mean() / chosen.size) + 1e-3
     halves = "-readout integrating -gain 2 -adc 7"

@@ -111,9 +111,10 @@ def _parser() -> Parser:
         prog="nbnumba profile",
         description="Write the radial background of IMAGE, robust against spots: two columns that -background_profile\n"
         "reads, or with -what F those of -background and -stol. Options are those of a simulation, which say where\n"
-        "the detector stands; an SMV image's own header gives what they do not. Pixels that -mask, -beamstop or the\n"
-        "gaps of -detector leave out are left out, and counts that mark some: below 0, or the largest there is. Whole numbers are counts:\n"
-        "-adc is subtracted, and they are divided by the -gain of the -readout; other numbers are photons.",
+        "the detector stands; what they do not, an image that -img could read says itself. Left out are pixels that\n"
+        "-mask, -roi, -beamstop or the gaps of -detector leave out, and counts that mark some: below 0, or the\n"
+        "largest there is. Whole numbers are counts: -adc is subtracted, and they are divided by the -gain of the\n"
+        "-readout; other numbers are photons.",
         usage="nbnumba profile IMAGE [OPTION ...] -o FILE [-what photons|F] [-by stol|px] [-bins n]",
         epilog="examples:\n  nbnumba profile water_001.img -adc 40 -o water.txt\n"
         "  nbnumba profile water_001.img -what F -background water 0.5 -flux 1e12 -beamsize 0.05 -o water.stol",

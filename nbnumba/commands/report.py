@@ -354,6 +354,7 @@ def _resolved_values(resolved: Resolved) -> dict[str, Any]:
         "samples_per_pixel": resolved.steps,
         "fluence_per_m2": resolved.fluence_per_m2,
         "spot_scale": resolved.spot_scale,
+        "background": _background_values(resolved),
         "interpolate": bool(resolved.plans[0].factors.interpolate),
         "structure_factors": _provenance(resolved),
         "anomalous": _anomalous_values(resolved),

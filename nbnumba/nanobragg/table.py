@@ -298,7 +298,7 @@ OPTIONS: tuple[Option, ...] = (
            sets={"background.amorphous_axis": "Q"}),
     option("background", BACKGROUND,
            "a material that the beam goes through: water, air, ice, nano-ice, or a file of F in electrons against "
-           "sin(theta)/lambda in 1/Å (4stol=file, Q=file: 4 and 4 pi times that), with path in mm, density in g/cm³ and "
+           "sin(theta)/lambda in 1/Å (4stol=file, Q=file: 4 and 4 pi times that); path in mm, density in g/cm³ and "
            "molar mass in g/mol, which a file needs",
            "background.materials", materials.SHOWN, kind=MATERIAL, default="none", convert=materials.material_of,
            words=materials.words_of, fewest=2, repeats=True),
