@@ -33,9 +33,11 @@ from .measure import (
     measure_wavelengths,
     peak_per_second,
 )
+from .noise import NoiseRate, measure_noise
 from .plot import save_bars
 from .series import measure_series
 
+NOISE = "noise"
 RESULTS = ROOT / "benchmarks" / "results"
 
 
@@ -51,6 +53,7 @@ class Report:
     scaling: dict[int, float]
     """Seconds by number of threads."""
     figures: list[Figure]
+    noise: list[NoiseRate]
 
     @property
     def title(self) -> str:
@@ -80,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    names = [*all_cases(), WAVELENGTHS.name]
+    names = [*all_cases(), WAVELENGTHS.name, NOISE]
     parser.add_argument("-quick", action="store_true", help="a part of each image, 2 rounds, nothing long")
     parser.add_argument("-only", nargs="+", metavar="NAME", choices=names, help="these cases and nothing else")
     parser.add_argument("-rounds", type=int, metavar="n", help="rounds (default: 5)")
@@ -93,7 +96,7 @@ def measure(only: Sequence[str] | None, rounds: int, quick: bool) -> Report:
     cases, program = all_cases(), os.environ.get("NB_C_BIN")
     # One thread for each program: the ratios are per thread.
     reference = words_of(f"env OMP_NUM_THREADS=1 {program}") if program else ()
-    results, scaling, figures = [], {}, []
+    results, scaling, figures, noise = [], {}, [], []
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
         folder = Path(name)
         factors = write_inputs(folder)
@@ -108,12 +111,15 @@ def measure(only: Sequence[str] | None, rounds: int, quick: bool) -> Report:
             scaling = measure_scaling(cases[SCALING_CASE], folder, rounds, quick)
             figures = measure_start(folder, rounds, cold=not quick) + measure_parts(folder, rounds)
             figures += measure_series(folder, rounds)
+        if not only or NOISE in only:
+            progress(NOISE)
+            noise = measure_noise(rounds)
         if not only or WAVELENGTHS.name in only:
             progress(WAVELENGTHS.name)
             figures += measure_wavelengths(WAVELENGTHS, folder, rounds, quick)
         if not only and not quick:
             figures.append(measure_memory(cases.get("pilatus", cases[LARGE_CASE]), folder))
-    return Report(about, rounds, quick, peaks, results, scaling, figures)
+    return Report(about, rounds, quick, peaks, results, scaling, figures, noise)
 
 
 def progress(what: str) -> None:
@@ -137,6 +143,10 @@ def markdown(report: Report) -> Iterator[str]:
         one = report.scaling[1]
         rows = [(str(n), f"{s:.3g}", f"{one / s:.2f}") for n, s in report.scaling.items()]
         yield from table(f"Threads: case {SCALING_CASE}, double", ("threads", "s", "speed-up"), rows)
+    if report.noise:
+        rows = [(f"{n.mean:g}", *map(shown, (n.by_place / 1e6, n.in_order / 1e6, n.ratio))) for n in report.noise]
+        head = ("mean", "by place (philox)", "in order (ran1)", "ratio")
+        yield from table("Counting photons: Mpixel in a second of a processor, one thread", head, rows)
     if report.figures:
         rows = [(figure.name, f"{figure.value:.3g}", figure.unit) for figure in report.figures]
         yield from table("Around the kernels", ("what", "figure", "unit"), rows)

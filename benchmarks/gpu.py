@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,12 +20,15 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 from nbnumba import simulate_many
 from nbnumba.choices import PRECISIONS, Precision
 from nbnumba.comparison.programs import OWN, RunnerError, run, words_of
 from nbnumba.errors import NbnumbaWarning
 from nbnumba.nanobragg.parse import parse
-from nbnumba.render.cuda import cards
+from nbnumba.render.cuda import cards, counting
+from nbnumba.response.deviates import Window
 from nbnumba.setup.resolve import Resolved
 from nbnumba.tolerances import BY_PRECISION
 
@@ -33,6 +37,7 @@ from .cases import LYSOZYME_HKL, Case, all_cases, write_inputs
 from .in_a_row import seconds_each, turning, whole_launches
 from .kernel_times import CardTime, launcher_of, time_queued
 from .measure import NO_EXTRAS, agreement_of, in_turn, resolved_of, steps_of
+from .noise import MEANS
 
 SPECTRA = Case(
     "spectra",
@@ -47,6 +52,8 @@ MANY = Case(
     "many", "", tuple("-cell 70 80 90 75 85 95 -default_F 100 -lambda 1 -distance 200 -detpixels 512 -N 10".split())
 )
 MANY_IMAGES = 500
+ROW = 4096
+COUNTED_PIXELS = ROW * ROW
 COMMAND_ROUNDS = 2
 """Of whole commands where there is nothing to hold them against: they are mostly the start of Python."""
 
@@ -120,6 +127,22 @@ def images_per_second(precision: Precision, count: int) -> float:
     return 1.0 / seconds_each(images, whole_launches(count))
 
 
+def counted_per_second(mean: float, rounds: int) -> float:
+    """Pixels whose photons the current card counts, as a median over launches; without the way to the host."""
+    cuda = cards.cuda_provider().cuda
+    photons = cuda.to_device(np.full(COUNTED_PIXELS, mean, np.float32))
+    counts = cuda.device_array(COUNTED_PIXELS, np.float64)
+    seconds = []
+    for frame in range(rounds + 1):
+        cuda.synchronize()
+        began = time.perf_counter()
+        counting.start(photons, counts, ROW, Window(0, ROW), 1, frame)
+        cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    # The first one compiles.
+    return COUNTED_PIXELS / median(seconds[1:])
+
+
 def measure(only: Sequence[str] | None, rounds: int, images: int, device: int) -> dict[str, object]:
     """All figures, or those of some cases alone."""
     rival = words_of(os.environ["NB_CUDA_BIN"]) if os.environ.get("NB_CUDA_BIN") else ()
@@ -136,7 +159,10 @@ def measure(only: Sequence[str] | None, rounds: int, images: int, device: int) -
             commands.append(measure_command(case, folder, rival, command_rounds, device))
     progress("many images")
     many = {precision: images_per_second(precision, images) for precision in PRECISIONS}
-    return {"structure_factors": factors, "kernels": kernels, "commands": commands, "images_per_second": many}
+    with cards.on(device):
+        counted = {f"{mean:g}": counted_per_second(mean, rounds) for mean in MEANS}
+    return {"structure_factors": factors, "kernels": kernels, "commands": commands, "images_per_second": many,
+            "counted_per_second": counted}  # fmt: skip
 
 
 def cases() -> Mapping[str, Case]:
@@ -184,6 +210,8 @@ def markdown(figures: Mapping[str, object]) -> Iterator[str]:
     yield from table("Whole commands", head, rows)
     rows = [(name, shown(value)) for name, value in figures["images_per_second"].items()]
     yield from table("Images of 512² in a row, all cards", ("precision", "images/s"), rows)
+    rows = [(mean, shown(pixels / 1e6)) for mean, pixels in figures["counted_per_second"].items()]
+    yield from table("Counting photons, 16 Mpixel on the card", ("mean", "Mpixel/s"), rows)
 
 
 def ratio(command: Command, precision: str) -> float | None:

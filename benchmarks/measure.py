@@ -35,7 +35,6 @@ from nbnumba.kernels.compile.jit import compiled
 from nbnumba.kernels.compile.memory import read_back, write
 from nbnumba.nanobragg.parse import parse
 from nbnumba.render.job import render
-from nbnumba.response.chain import photon_counts
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
 from nbnumba.tolerances import BY_PRECISION, Tolerance
@@ -330,13 +329,11 @@ def measure_start(folder: Path, rounds: int, cold: bool) -> list[Figure]:
 def measure_parts(folder: Path, rounds: int) -> list[Figure]:
     """Speed of what surrounds the kernels, one thread."""
     resolved = resolved_of(TINY_STILL.args, folder)
-    dim = np.full((1024, 1024), 0.5, np.float32)
     image = nbnumba.Image(resolved, np.tile(render(resolved, "cpu").photons, (8, 8)))
     path = folder / LYSOZYME_HKL
     reflections = len(read_hkl(path)[0])
     parts: dict[str, Callable[[], object]] = {
         "hkl": lambda: read_hkl(path),
-        "noise": lambda: photon_counts(dim, None, 1, nbnumba.Readout(40)),
         "smv": lambda: image.save_smv(str(folder / "parts.img"), scale=1.0),
     }
     with as_file(files("nbnumba") / "data" / "1hel.pdb") as coordinates:
@@ -344,14 +341,12 @@ def measure_parts(folder: Path, rounds: int) -> list[Figure]:
             from nbnumba.structure_factors.fcalc import structure_factors_from_coordinates
 
             parts["fcalc"] = lambda: structure_factors_from_coordinates(coordinates, 2.0, True, 0.35, 46.0)
-        photon_counts(dim[:1, :1], None, 1, nbnumba.Readout(40))
         times = in_turn({name: partial(seconds_per_call, work) for name, work in parts.items()}, rounds)
     median = {name: statistics.median(seconds) for name, seconds in times.items()}
     calculated = [Figure("F of lysozyme to 2 Å, with solvent", median["fcalc"], "s")] if "fcalc" in median else []
     return [
         Figure("reading h k l F from text", reflections / median["hkl"], "reflections/s"),
         *calculated,
-        Figure("counting photons, mean 0.5", dim.size / median["noise"], "pixels/s"),
         Figure("scaling and writing SMV, 2048²", image.photons.size / median["smv"], "pixels/s"),
     ]
 

@@ -170,7 +170,7 @@ class Image(Oriented, HoldsArrays):
                 offset,
                 noise.photons,
                 noise.overloads,
-                noise.saturation,
+                saturation=noise.saturation,
                 bad=bad,
             )
         if content == "scaled":

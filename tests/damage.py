@@ -252,6 +252,10 @@ def examples() -> dict[str, bytes]:
         for name in ("CBF", "TIFF"):
             registry.write(registry.named(name), f"{folder}/{name}", image.frame("counted"))
         cbf, tiff = (Path(folder, name).read_bytes() for name in ("CBF", "TIFF"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what DIALS does not read
+            image.save(f"{folder}/image.nxs")
+        nexus = Path(folder, "image.nxs").read_bytes()
     ramp = np.arange(64.0).reshape(8, 8)
     return {
         "hkl": _hkl(),
@@ -266,6 +270,7 @@ def examples() -> dict[str, bytes]:
         "spectrum": b"energy, photons\n9480,0.5\n9490,2\n9500,3.5\n9510,1\n",
         "bad": b"# fast slow\n3 5 dead\n0, 4, 5, hot\n6 7 noisy\n1 1\n",
         "curve": b"# s F\n0.0 2.5\n0.1 2.2\n0.3 1\n0.6 0.5\n",
+        "profile": b"# s photons\n0.0 2.5\n0.1 2.2\n0.3 1\n0.6 0.5\n",
         "dispersion": b"E(eV) f' f''\n11000 -1.5, 3.0\n11500 -1.2, 2.8\n12000 -1.0, 2.6 # last\n",
         "dump": dump,
         "pdb": ATOMS.encode(),
@@ -278,6 +283,7 @@ def examples() -> dict[str, bytes]:
         "crystfel": CRYSTFEL.encode(),
         "geom": GEOM.encode(),
         "expt": _expt(),
+        "nxs": nexus,
         "toml": experiment.to_toml().encode(),
         "npy": _array(ramp),
         "npz": _arrays(float=ramp.astype(np.float32), other=np.arange(3)),
@@ -408,11 +414,13 @@ def damaged(rng: random.Random, content: bytes) -> bytes:
 FORMATS = {
     "hkl": "hkl", "mat": "mat", "dump": "dump", "sourcefile": "sources", "img": "img", "mask": "mask", "stol": "curve",
     "4stol": "curve", "Q": "curve", "pdb": "pdb", "spectrum": "spectrum", "anomalous": "dispersion",
-    "mtz": "mtz", "cif_sf": "sf_cif", "badpix_file": "bad",
+    "mtz": "mtz", "cif_sf": "sf_cif", "background": "curve", "background_image": "npy", "background_profile": "profile",
+    "background_profile_px": "profile", "badpix_file": "bad",
 }  # fmt: skip
 """What the input files of options are; of an option that is not listed, any example."""
 ALTERNATIVES = {
-    "img": ("img", "geom", "expt", "cbf"),
+    "img": ("img", "geom", "expt", "nxs", "cbf"),
+    "npy": ("npy", "npz", "raw", "img", "cbf", "tif"),
     "pdb": ("pdb", "cif"),
     "spectrum": ("spectrum", "spectra.npz"),
     "sf_cif": ("sf_cif", "fcf"),
@@ -422,10 +430,10 @@ ALTERNATIVES = {
 
 
 def _input_options() -> list[Any]:
-    from nbnumba.nanobragg.kinds import ELEMENT, FILE
+    from nbnumba.nanobragg.kinds import ELEMENT, FILE, MATERIAL
     from nbnumba.nanobragg.table import OPTIONS, OUTPUT
 
-    return [option for option in OPTIONS if option.kind in (FILE, ELEMENT) and option.group != OUTPUT]
+    return [option for option in OPTIONS if option.kind in (FILE, ELEMENT, MATERIAL) and option.group != OUTPUT]
 
 
 def of_files(rng: random.Random) -> Case:
@@ -444,6 +452,7 @@ def of_files(rng: random.Random) -> Case:
         name = f"{option.names[0]}.{'gz' if rng.random() < 0.05 else kind}"
         files[name] = damaged(rng, examples()[kind])
         args += [f"-{option.names[0]}", f"Fe={name}" if kind == "dispersion" else name]
+        args += ["0.1", "1", "18"] if option.names[0] == "background" else []
     # Panels of a file have places and pixels of their own.
     args += [] if files.keys() & {"img.geom", "img.expt"} and rng.random() < 0.9 else DETECTOR
     if names == {"anomalous"}:
@@ -485,7 +494,8 @@ def of_toml(rng: random.Random) -> Case:
 
 
 def of_compare(rng: random.Random) -> Case:
-    names = {"npy": "a.npy", "npz": "a.npz", "raw": "a.bin", "img": "a.img", "cbf": "a.cbf", "tif": "a.tif"}
+    names = {"npy": "a.npy", "npz": "a.npz", "raw": "a.bin", "img": "a.img", "nxs": "a.nxs", "cbf": "a.cbf",
+             "tif": "a.tif"}  # fmt: skip
     kind = rng.choice(sorted(names))
     files = {names[kind]: damaged(rng, examples()[kind]), "good.npy": examples()["npy"]}
     return Case(("compare", "-out", ".", *rng.sample(sorted(files), 2)), files=files)

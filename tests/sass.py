@@ -113,7 +113,7 @@ def types_of(variant: Variant) -> tuple[Any, ...]:
         cuda_tables.orientation_rows(plan, arithmetic).ravel(),
         cuda_tables.padded_factors(plan, arithmetic),
         plan.detector.mask,
-        np.stack([plan.background.stol, plan.background.stol_factor]),
+        cuda_tables.amorphous_rows(plan.background),
     )
     photons, picture, outside = np.zeros(1), np.zeros(1, np.float32), np.zeros(1, np.int64)
     args = tables, 0, 1, 0, cuda_tables.ROWS, 1, photons, picture, outside, *choices_of(variant)
@@ -149,6 +149,15 @@ def linked(kernel: Any, types: Iterable[Any], capability: tuple[int, int] = HOPP
 
     with card_of(capability):
         return _Kernel(kernel.py_func, tuple(types), **kernel.targetoptions)._codelibrary.get_cubin().code
+
+
+def linked_text(kernel: Any, types: Iterable[Any], capability: tuple[int, int] = HOPPER) -> str:
+    """The same as PTX, after all that is done at link time."""
+    from numba.cuda.dispatcher import _Kernel
+
+    with card_of(capability):
+        library = _Kernel(kernel.py_func, tuple(types), **kernel.targetoptions)._codelibrary
+        return str(library.get_lto_ptx(cc=capability))
 
 
 @cache

@@ -332,3 +332,56 @@ def test_a_wavelength_that_is_missing_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match=r"e.expt: its experiment has no wavelength"):
         resolved(path)
     assert resolved(path, "-energy 12000").panels[0].beam == (0.0, 0.0, -1.0)
+
+
+# There and back ----------------------------------------------------------------------------------------------------
+
+TURNED = [
+    Panel("left", 12, 9, origin_mm=(-40, -30, 120), fast_step_mm=(1.5, 0.1, 0), slow_step_mm=(-0.1, 1.5, 0)),
+    Panel("right", 12, 9, origin_mm=(5, -28, 121), fast_step_mm=(1.5, 0, 0.1), slow_step_mm=(0, 1.2, 0)),
+]
+ROUND = "-cell 70 80 90 75 85 95 -misset 10 20 30 -default_F 100 -N 4 -lambda 1.3 -phi 12 -osc 0.7 -oversample 1"
+SIZE = "-polar 0.9 -detpixels_f 12 -detpixels_s 9 -pixel 2 "
+WAYS = {
+    "one": SIZE + "-twotheta 17 -detector_rotz 5 -detector_thick 450 -detector_abs 250",
+    "xds": SIZE + "-xds -ORGX 3 -ORGY 4",
+    "panels": "-polar -0.3 -adxv -detector_thick 400 -detector_material Si",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_written_is_read_again(way: str, tmp_path: Path) -> None:
+    """The same image in another laboratory, and from that the same file."""
+    experiment = Experiment.from_args([*ROUND.split(), *WAYS[way].split()])
+    if way == "panels":
+        experiment = replace(experiment, detector=replace(experiment.detector, panels=TURNED))
+    image = simulate(experiment, "cpu")
+    image.save(tmp_path / "a.expt")
+    again = Experiment.from_args([*"-default_F 100 -N 4 -oversample 1 -img".split(), str(tmp_path / "a.expt")])
+    found = simulate(again, "cpu")
+    assert image.photons.max() > 0
+    np.testing.assert_allclose(found.photons, image.photons, rtol=1e-5, atol=1e-6 * image.photons.max())
+    assert [p.name for p in found.experiment.detector.panels or ()] == [
+        p.name for p in experiment.detector.panels or ()
+    ]
+
+    found.save(tmp_path / "b.expt")
+    one, two = (json.loads((tmp_path / name).read_text()) for name in ("a.expt", "b.expt"))
+    for model in ("beam", "detector", "goniometer", "scan", "crystal"):
+        assert_same(one[model], two[model], model)
+
+
+def assert_same(one: Any, two: Any, place: str) -> None:
+    """Numbers to 1e-12 of mm, Å and directions; all else as it is."""
+    if isinstance(one, dict):
+        assert one.keys() == two.keys(), place
+        for key in one:
+            assert_same(one[key], two[key], f"{place}.{key}")
+    elif isinstance(one, list):
+        assert len(one) == len(two), place
+        for number, (a, b) in enumerate(zip(one, two, strict=True)):
+            assert_same(a, b, f"{place}[{number}]")
+    elif isinstance(one, float):
+        assert two == pytest.approx(one, rel=1e-12, abs=1e-12), place
+    else:
+        assert one == two, place

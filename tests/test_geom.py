@@ -176,6 +176,13 @@ def test_an_image_s_experiment_gives_it_again(tmp_path: Path) -> None:
     assert 0 < image.statistics.pixels < 2 * 20 * 16
 
 
+def test_counts_for_each_photon_are_those_of_a_read_out_that_has_them(tmp_path: Path) -> None:
+    path = written(tmp_path, TOP + "adu_per_photon = 42\n" + ONE)
+    assert resolved(path).experiment.readout.gain == 1.0
+    assert resolved(path, "-readout integrating").experiment.readout.gain == 42.0
+    assert resolved(path, "-readout integrating -gain 2").experiment.readout.gain == 2.0
+
+
 # Bad regions -----------------------------------------------------------------------------------------------------
 
 

@@ -15,9 +15,10 @@ from channels import with_channels
 
 from nbnumba.choices import PRECISIONS
 from nbnumba.experiment import Experiment, Panel, changed
-from nbnumba.render.cuda import cards, images
+from nbnumba.render.cuda import cards, counting, images
 from nbnumba.render.cuda.launches import Batch, Piece
 from nbnumba.render.job import render
+from nbnumba.response.deviates import Window, poisson
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
 from nbnumba.simulation import simulate, simulate_many
@@ -136,6 +137,14 @@ def test_many_images_are_those_of_one_at_a_time() -> None:
     many = [photons for photons, _ in images.render_many(resolved.plan for resolved in series)]
     for resolved, photons in zip(series, many, strict=True):
         assert photons.tobytes() == render(resolved, "cuda").photons.tobytes()
+
+
+@pytest.mark.parametrize("largest", [1.0, 1e4, 1e9])
+def test_a_card_counts_the_photons_that_the_cpu_counts(largest: float) -> None:
+    """All of four million, with their places and seeds."""
+    means = np.geomspace(1e-3, largest, 1 << 22).reshape(1 << 11, 1 << 11).astype(np.float32)
+    place = Window(2**31 + 1, (1 << 11) + 5), 2**45 + 3, 7
+    np.testing.assert_array_equal(counting.poisson(means, *place), poisson(means, *place))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -14,6 +14,7 @@ from models import mtz_of
 
 from nbnumba import (
     Experiment,
+    Image,
     InputFileError,
     NbnumbaError,
     NbnumbaWarning,

@@ -191,6 +191,21 @@ print(len(list(simulate_many(series, "cuda", "mixed"))))
     assert not {"cuMemAlloc", "cuMemHostAlloc", "cuMemcpyHtoD"} & {*between}
 
 
+def test_photons_are_counted_in_one_launch_of_a_thread_a_pixel(machine: Machine, tmp_path: Path) -> None:
+    program = """
+import numpy as np
+from nbnumba.render.cuda import counting
+from nbnumba.response.deviates import Window
+print(*counting.poisson(np.ones((50, 70)), Window(5, 900), 3, 4).shape)
+"""
+    run = machine.good(program, tmp_path)
+    assert run.out.split() == ["50", "70"]
+    (launch,) = run.named("cuLaunchKernel")
+    assert "count_photons" in launch.said["kernel"]
+    assert launch.numbers("grid")[0] * launch.numbers("block")[0] >= 50 * 70
+    assert sum(call.number("bytes") for call in run.named("cuMemcpyDtoH", "cuMemcpyDtoHAsync")) == 8 * 50 * 70
+
+
 def test_single_images_find_the_memory_of_the_one_before(machine: Machine, tmp_path: Path) -> None:
     program = """
 for n in range(4):

@@ -357,7 +357,7 @@ def test_what_takes_one_panel_says_so(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"not of a list of panels \(detector.panels, 2 here\)"):
             call()
     for name in ("a.img", "a.png", "a.pgm", "a.npy"):
-        with pytest.raises(UsageError, match=r" holds one panel, and the image has 2: give it as \.bin \(float32\)"):
+        with pytest.raises(UsageError, match=r" holds one panel, and the image has 2: give it as .*\.bin \(float32\)"):
             image.save(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
     assert image._repr_png_() is None
@@ -442,7 +442,7 @@ def test_the_command_tells_and_writes_several_panels(
     line = "-experiment p.toml -floatfile a.bin -report r.json -printout"
     assert main(line.split()) == 0
     said, warned = capsys.readouterr()
-    assert "intimage.img, image.pgm, noiseimage.img: not written, since each holds one panel" in warned
+    assert "intimage.img, image.pgm, noiseimage.img: not written, since each holds one panel of square pixels" in warned
     assert "4 panels of 480 pixels, mosflm convention; one above the other in 16 x 40 (fast x slow)" in said
     assert "fast 16, slow 0: rows 5 to 9, 8 x 5 of 2 mm, corner" in said
     assert behind > 0
@@ -461,6 +461,15 @@ def test_the_command_tells_and_writes_several_panels(
     assert report["resolved"]["panels"][1]["origin_m"] == pytest.approx(image.resolved.panels[1].origin_m)
     assert report["statistics"]["pixels"] == 480 - behind
     assert "geometry" not in report["resolved"]
+
+
+def test_of_oblong_pixels_no_smv_image_is_written_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    panel = changed(whole_from("-oversample 1"), detector={"distance_mm": None, "panels": ANYWHERE[:1]})
+    Path("p.toml").write_text(panel.to_toml())
+    assert main(["-experiment", "p.toml"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["floatimage.bin", "p.toml"]
+    assert main(["-experiment", "p.toml", "-intfile", "a.img"]) == 2
 
 
 def test_of_many_panels_the_report_lists_the_first(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 from nbnumba.cli import main
 from nbnumba.commands import simulate as batch
 from nbnumba.formats.images.smv import read_smv
-from nbnumba.response.chain import photon_counts, scaled_counts
+from nbnumba.response.chain import scaled_counts
+from nbnumba.response.detection import detected
 
 CELL = (71.0, 82.0, 93.0, 77.0, 85.0, 101.0)
 CELLS = (3, 4, 5)
@@ -198,7 +199,12 @@ def test_counts(told: tuple[list[str], dict[str, Any]]) -> None:
     counts = read_smv("intimage.img").pixels
     assert counts.max() == 55012
     assert np.abs(counts - (photons * scale + offset))[inside].max() < 0.5 + 55000e-6
-    counted = read_smv("noiseimage.img").pixels.astype(int)[inside] - 12
+    read = read_smv("noiseimage.img").pixels.astype(int)
+    # Masked pixels are not read: they are 0, without the offset.
+    measured = read > 0
+    assert (measured <= inside).all()
+    assert (inside & ~measured).sum() == (inside & (mask() == 0)).sum()
+    counted = read[measured] - 12
     assert f"{counted.sum()} photons counted with -seed 7, 0 overloads" in lines
     assert Path("image.pgm").read_bytes().splitlines()[2] == b"# pixels scaled by 31"
 
@@ -231,7 +237,7 @@ def test_seconds_are_those_of_each_phase(capsys: pytest.CaptureFixture[str], mon
     monkeypatch.setattr(batch, "resolve", lasting(1.0, batch.resolve))
     monkeypatch.setattr(batch, "render", lasting(2.0, batch.render, compiling=0.5))
     monkeypatch.setattr("nbnumba.image.scaled_counts", lasting(4.0, scaled_counts))
-    monkeypatch.setattr("nbnumba.image.photon_counts", lasting(8.0, photon_counts))
+    monkeypatch.setattr("nbnumba.image.detected", lasting(8.0, detected))
     assert main(shlex.split(LINE)) == 0
     seconds = json.loads(Path("report.json").read_text())["seconds"]
     expected = {"setup": 1.0, "compile": 0.5, "render": 2.0, "noise": 8.0, "write": 4.0, "total": 15.5}

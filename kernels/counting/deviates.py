@@ -39,22 +39,20 @@ def uniform_at(pixel, frame, purpose, block, key):
 # Poisson ----------------------------------------------------------------------------------------------------------
 
 
-@equation
-def poisson_at(mean, pixel, frame, key):
-    """Photons counted in a pixel where ``mean`` are expected, a float64; infinite or no number where that is."""
-    if mean < INVERTED_BELOW:
-        if mean <= 0.0:
-            return 0.0
-        return by_inversion(mean, uniform_at(pixel, frame, SHARED_COUNTS, NONE, key))
-    if mean < math.inf:
-        return by_rejection(mean, pixel, frame, key)
-    return mean
-
-
 @inlined
 def reachable(u):
     """u, or the largest that a sum of rounded P is sure to reach: one pixel in 4·10¹² would have asked for more."""
     return min(u, REACHED)
+
+
+@equation
+def searched_on(mean, u, count, term, total):
+    """The smallest k with u ≤ P(0) + … + P(k), from ``count`` on, whose P is ``term``; ``total``: that sum up to it."""
+    while u > total:
+        count += 1.0
+        term = product(term, product(mean, 1.0 / count))
+        total += term
+    return count
 
 
 @equation
@@ -64,31 +62,10 @@ def by_inversion(mean, u):
     return searched_on(mean, reachable(u), 0.0, term, term)
 
 
-@equation
-def searched_on(mean, u, count, term, total):
-    """The same where the search has come to ``count``, whose P is ``term``, up to which P is ``total`` in all."""
-    while u > total:
-        count += 1.0
-        term = product(term, product(mean, 1.0 / count))
-        total += term
-    return count
-
-
-@equation
-def by_rejection(mean, pixel, frame, key):
-    """Transformed rejection with squeeze (PTRS: Hörmann, Insurance: Mathematics and Economics 12 (1993), 39)."""
-    a, b = hat(mean)
-    block = NONE
-    while True:
-        u, v = two_uniforms(pixel, frame, COUNTS, block, key)
-        block += ONE
-        count, distance = proposed(mean, a, b, u)
-        if is_squeezed(b, distance, v):
-            return count
-        if is_far(count, mean) and is_accepted(a, b, count, distance, v, log_of_far_ratio(count, mean)):
-            return count
-        if is_near(count, mean) and is_accepted(a, b, count, distance, v, log_of_ratio(count, mean)):
-            return count
+@inlined
+def floor(x):
+    """The whole number below, as a float64; from 2⁵² on there are no others."""
+    return x if abs(x) > ALL_WHOLE else float(math.floor(x))
 
 
 @inlined
@@ -133,6 +110,16 @@ def is_far(k, mean):
 
 
 @inlined
+def stirling_error(k):
+    """ln k! less Stirling's formula, k ≥ 16, to 1e-13."""
+    inverse = 1.0 / k
+    square = product(inverse, inverse)
+    series = 1 / 1260 - product(square, 1 / 1680)
+    series = 1 / 360 - product(square, series)
+    return product(inverse, 1 / 12 - product(square, series))
+
+
+@inlined
 def log_of_ratio(k, mean):
     """ln of 1/√(2πk) over P(k): the error of Stirling's formula, and what k lies beside the mean.
 
@@ -150,20 +137,33 @@ def log_of_far_ratio(k, mean):
     return stirling_error(k) + (product(k, log(k / mean)) + (mean - k))
 
 
-@inlined
-def stirling_error(k):
-    """ln k! less Stirling's formula, k ≥ 16, to 1e-13."""
-    inverse = 1.0 / k
-    square = product(inverse, inverse)
-    series = 1 / 1260 - product(square, 1 / 1680)
-    series = 1 / 360 - product(square, series)
-    return product(inverse, 1 / 12 - product(square, series))
+@equation
+def by_rejection(mean, pixel, frame, key):
+    """Transformed rejection with squeeze (PTRS: Hörmann, Insurance: Mathematics and Economics 12 (1993), 39)."""
+    a, b = hat(mean)
+    block = NONE
+    while True:
+        u, v = two_uniforms(pixel, frame, COUNTS, block, key)
+        block += ONE
+        count, distance = proposed(mean, a, b, u)
+        if is_squeezed(b, distance, v):
+            return count
+        if is_far(count, mean) and is_accepted(a, b, count, distance, v, log_of_far_ratio(count, mean)):
+            return count
+        if is_near(count, mean) and is_accepted(a, b, count, distance, v, log_of_ratio(count, mean)):
+            return count
 
 
-@inlined
-def floor(x):
-    """The whole number below, as a float64; from 2⁵² on there are no others."""
-    return x if abs(x) > ALL_WHOLE else float(math.floor(x))
+@equation
+def poisson_at(mean, pixel, frame, key):
+    """Photons counted in a pixel where ``mean`` are expected, a float64; infinite or no number where that is."""
+    if mean < INVERTED_BELOW:
+        if mean <= 0.0:
+            return 0.0
+        return by_inversion(mean, uniform_at(pixel, frame, SHARED_COUNTS, NONE, key))
+    if mean < math.inf:
+        return by_rejection(mean, pixel, frame, key)
+    return mean
 
 
 # Normal -----------------------------------------------------------------------------------------------------------

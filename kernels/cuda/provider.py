@@ -20,6 +20,7 @@ from llvmlite import ir
 from numba.core.target_extension import target_override
 
 from ..choices import shape_without_branch
+from ..compile import rounding
 from ..compile.cache import CACHE_FOLDER, Kept
 from ..compile.equation import EQUATIONS
 from . import bits
@@ -99,6 +100,18 @@ if not is_simulator:
     @overload(bits.fused, target="cuda")
     def _fused(x, y, z):
         return lambda x, y, z: libdevice.fmaf_rn(x, y, z)
+
+    @overload(rounding.product, target="cuda")
+    def _product(x, y):
+        return lambda x, y: libdevice.dmul_rn(x, y)
+
+    @overload(rounding.parts, target="cuda")
+    def _parts(x):
+        return rounding.parts
+
+    @overload(rounding.times_power_of_two, target="cuda")
+    def _times_power_of_two(value, shifted):
+        return rounding.times_power_of_two
 
     @overload(bits.wrapped, target="cuda")
     def _wrapped(i):

@@ -73,10 +73,11 @@ class Asked(NamedTuple):
         return numbered(self.path, 1) if images > 1 and not is_of_all(self.format) else self.path
 
 
-def asked_for(outputs: Outputs, images: int, panels: int) -> list[Asked]:
+def asked_for(outputs: Outputs, images: int, description: Description) -> list[Asked]:
     """Every file that is asked for, in the order in which they are written.
 
-    Of several panels, those that are written where nobody asks are left out where they hold but one.
+    Of several panels, or one whose pixels are no squares, those that are written where nobody asks are left out where
+    they hold but one.
 
     Raises
     ------
@@ -94,7 +95,7 @@ def asked_for(outputs: Outputs, images: int, panels: int) -> list[Asked]:
         for option, path, content, otherwise in named
         if path is not None
     ]
-    if panels > 1:
+    if len(description.panels) > 1 or not description.panels[0].has_one_edge:
         asked = _without_unasked(asked, outputs)
     for path in outputs.files or ():
         image_format = by_suffix(path)
@@ -111,7 +112,7 @@ def _without_unasked(asked: list[Named], outputs: Outputs) -> list[Named]:
     left_out = [path for _, path, _, image_format in asked if path in usual and not image_format.many_panels]
     if left_out:
         warnings.warn(
-            f"{', '.join(left_out)}: not written, since each holds one panel; -o gives files of other formats",
+            f"{', '.join(left_out)}: not written, since each holds one panel of square pixels; -o writes other formats",
             NbnumbaWarning,
             stacklevel=3,
         )

@@ -112,7 +112,7 @@ def _parser() -> Parser:
         description="Write the radial background of IMAGE, robust against spots: two columns that -background_profile\n"
         "reads, or with -what F those of -background and -stol. Options are those of a simulation, which say where\n"
         "the detector stands; an SMV image's own header gives what they do not. Pixels that -mask, -beamstop or the\n"
-        "gaps of -detector leave out are left out, and counts below 0, which mark some. Whole numbers are counts:\n"
+        "gaps of -detector leave out are left out, and counts that mark some: below 0, or the largest there is. Whole numbers are counts:\n"
         "-adc is subtracted, and they are divided by the -gain of the -readout; other numbers are photons.",
         usage="nbnumba profile IMAGE [OPTION ...] -o FILE [-what photons|F] [-by stol|px] [-bins n]",
         epilog="examples:\n  nbnumba profile water_001.img -adc 40 -o water.txt\n"
@@ -168,7 +168,8 @@ def _photons(pixels: np.ndarray, resolved: Resolved) -> tuple[np.ndarray, str]:
     if pixels.dtype.kind in OF_COUNTS:
         readout = resolved.experiment.readout
         offset, gain = readout.adc_offset or 0.0, readout.gain or 1.0
-        measured &= pixels >= 0
+        # Gaps and overloads: below 0 or, where there is no such number, the largest one.
+        measured &= (pixels >= 0) & ((pixels.dtype.kind == "i") | (pixels < np.iinfo(pixels.dtype).max))
         photons, made_of = (photons - offset) / gain, f"counts less {offset:g} (-adc) over {gain:g} (-gain)"
     measured &= np.isfinite(photons)
     if not measured.any():

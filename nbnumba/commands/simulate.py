@@ -71,7 +71,7 @@ def run(command: Command) -> int:
             resolved = resolve(experiment, read_inputs(experiment), seed=fresh_seed())
             _check_pixels(command, resolved)
             description = described(resolved)
-            asked = asked_for(command.outputs, command.run.images, len(resolved.panels))
+            asked = asked_for(command.outputs, command.run.images, description)
             if not command.run.show:
                 check_outputs(command, asked, description)
         met = [*_labels_of_header(description), *_labels_of_counts(asked, command)]

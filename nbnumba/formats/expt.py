@@ -13,7 +13,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from ..errors import InputFileError, NbnumbaWarning
 from ..experiment import Panel
 from ..experiment.field import LARGEST
+from ..experiment.types import SensorMaterial
 from .files import Path, as_text
 from .found import Found, Pixels, all_measured, detector_values
 
@@ -129,6 +130,7 @@ def found_in(path: Path, content: bytes) -> Found:
     values: dict[str, dict[str, Any]] = {"beam": {"direction": along, **beam}, "detector": detector}
     if axis is not None:
         values["goniometer"] = {"spindle_axis": tuple((setting @ axis).tolist())}
+    values["readout"] = _readout(models["detector"])
     values["scan"] = _scan(models["scan"])
     values["crystal"] = _crystal(models["crystal"], setting @ fixed)
     is_whole = all(mask is None for mask in masks)
@@ -174,7 +176,7 @@ def _beam(node: _Node | None) -> tuple[dict[str, Any], dict[str, str]]:
     found: dict[str, Any] = {"direction": tuple((along + 0.0).tolist())}
     normal, fraction = node.get("polarization_normal"), node.get("polarization_fraction")
     if normal is not None and fraction is not None:
-        electric, share = np.cross(normal.vector(), along), fraction.number()
+        electric, share = np.cross(along, normal.vector()), fraction.number()
         if not 0.0 <= share <= 1.0:
             fraction.refuse(f"must lie between 0 and 1, not {share:g}")
         found["kahn_factor"] = 2.0 * share - 1.0
@@ -250,18 +252,32 @@ def _mask(node: _Node, panel: Panel) -> Pixels | None:
     return good
 
 
-def _sensor(detector: _Node) -> dict[str, float]:
-    """Thickness and 1/e depth of the sensor, where both are known."""
+def _sensor(detector: _Node) -> dict[str, Any]:
+    """What the sensor is of, its thickness, and its 1/e depth where that is told."""
     sensors = []
     for node in detector["panels"].items():
-        values = [0.0 if one is None else one.number() for one in (node.get("thickness"), node.get("mu"))]
-        sensors.append(tuple(values))
-    thickness_mm, attenuation_per_mm = sensors[0]
+        thickness, attenuation = (0.0 if one is None else one.number() for one in map(node.get, ("thickness", "mu")))
+        material = node.get("material")
+        sensors.append((thickness, attenuation, "" if material is None else str(material.value)))
+    thickness, attenuation, material_name = sensors[0]
     if len(set(sensors)) > 1:
         _warn(f"{detector.path}: its panels have several sensors, of which all are taken to have the first")
-    if thickness_mm <= 0.0 or attenuation_per_mm <= 0.0:
-        return {}
-    return {"thickness_um": 1000.0 * thickness_mm, "attenuation_depth_um": 1000.0 / attenuation_per_mm}
+    found: dict[str, Any] = {"sensor_material": material_name} if material_name in get_args(SensorMaterial) else {}
+    if thickness > 0.0 and (attenuation > 0.0 or found):
+        found["thickness_um"] = 1000.0 * thickness
+    if thickness > 0.0 and attenuation > 0.0:
+        found["attenuation_depth_um"] = 1000.0 / attenuation
+    return found
+
+
+def _readout(detector: _Node) -> dict[str, float]:
+    """Counts for a photon and without one, where they are not 1 and 0, which is what dxtbx writes of all."""
+    node, found = detector["panels"][0], {}
+    for key, name, nothing in (("gain", "gain", 1.0), ("pedestal", "adc_offset", 0.0)):
+        value = node.get(key)
+        if value is not None and value.number() != nothing:
+            found[name] = value.number()
+    return found
 
 
 def _goniometer(node: _Node | None) -> tuple[Array, Array, Array | None]:

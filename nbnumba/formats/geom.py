@@ -121,13 +121,14 @@ def found_in(path: Path, content: bytes) -> Found:
     _check_overlap(sections, panels)
     detector = detector_values(panels, BEAM)
     masks = tuple(_mask(section, panel, geometry) for section, panel in zip(sections, panels, strict=True))
-    is_listed = "panels" in detector
+    first, is_listed = sections[0], "panels" in detector
+    gain = {"gain": first.number("adu_per_photon")} if "adu_per_photon" in first.keys else {}
     if needs and not is_listed:
         del detector["distance_mm"]
     return Found(
         geometry.path,
         {"detector": detector, "beam": {"direction": BEAM, "polarization_axis": POLARIZATION, **wavelength},
-         "goniometer": {"spindle_axis": POLARIZATION}},
+         "goniometer": {"spindle_axis": POLARIZATION}, "readout": gain},
         None if all(mask is None for mask in masks) else masks,
         (panels[0].origin_mm or BEAM)[2] if is_listed else None,
         {**needs, **needs_wavelength},

@@ -54,7 +54,7 @@ def poisson(
     """
     mean = np.ascontiguousarray(mean)
     out = np.empty(mean.shape)
-    _drawn(draw_poisson, (mean, *_place(window), np.uint64(frame), key_of(seed)), out, threads)
+    _drawn(draw_poisson, (mean, *numbers_of(window, seed, frame)), out, threads)
     return out
 
 
@@ -113,12 +113,14 @@ def _field(
 ) -> Floats:
     out = np.empty(shape)
     purposes = np.uint64(purpose + SHARED), np.uint64(block)
-    _drawn(draw, (*_place(window), np.uint64(frame), *purposes, key_of(seed)), out, threads)
+    first, columns, number, key = numbers_of(window, seed, frame)
+    _drawn(draw, (first, columns, number, *purposes, key), out, threads)
     return out
 
 
-def _place(window: Window) -> tuple[np.uint64, np.uint64]:
-    return np.uint64(window.first), np.uint64(window.columns)
+def numbers_of(window: Window, seed: int, frame: int) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+    """What kernels take: number of the first pixel, pixels in a whole row, number of the image, key."""
+    return np.uint64(window.first), np.uint64(window.columns), np.uint64(frame), key_of(seed)
 
 
 def key_of(seed: int) -> np.uint64:

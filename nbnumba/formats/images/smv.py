@@ -231,7 +231,7 @@ def _fitted(frame: Frame, header: HeaderStyle) -> Frame:
 
 def _check(path: Path, description: Description, adc_offset: float, header: HeaderStyle) -> None:
     if not description.panels[0].has_one_edge:
-        raise UsageError("SMV has square pixels alone, and those of the panel are oblong or oblique")
+        raise UsageError(f"{os.fspath(path)}: SMV has square pixels alone, and these are oblong or oblique")
     if header == "dials":
         check_for_dials(description, adc_offset, path)
 
