@@ -420,7 +420,7 @@ FORMATS = {
 """What the input files of options are; of an option that is not listed, any example."""
 ALTERNATIVES = {
     "img": ("img", "geom", "expt", "nxs", "cbf"),
-    "npy": ("npy", "npz", "raw", "img"),
+    "npy": ("npy", "npz", "raw", "img", "cbf", "tif"),
     "pdb": ("pdb", "cif"),
     "spectrum": ("spectrum", "spectra.npz"),
     "sf_cif": ("sf_cif", "fcf"),
@@ -494,9 +494,8 @@ def of_toml(rng: random.Random) -> Case:
 
 
 def of_compare(rng: random.Random) -> Case:
-    names = {
-        "npy": "a.npy", "npz": "a.npz", "raw": "a.bin", "img": "a.img", "nxs": "a.nxs", "cbf": "a.cbf", "tif": "a.tif",
-    }  # fmt: skip
+    names = {"npy": "a.npy", "npz": "a.npz", "raw": "a.bin", "img": "a.img", "nxs": "a.nxs", "cbf": "a.cbf",
+             "tif": "a.tif"}  # fmt: skip
     kind = rng.choice(sorted(names))
     files = {names[kind]: damaged(rng, examples()[kind]), "good.npy": examples()["npy"]}
     return Case(("compare", "-out", ".", *rng.sample(sorted(files), 2)), files=files)

@@ -343,6 +343,7 @@ def test_predicted_reflections_are_a_table(tmp_path: Path) -> None:
         assert float(row["F"]) == 100
         assert row["panel"] == "0"
         assert 12.5 <= float(row["phi_deg"]) <= 13.5
+        assert int(row["image"]) == (1 if float(row["phi_deg"]) < 13.0 else 2)
         assert float(row["wavelength_angstrom"]) == 0.97951
 
 
@@ -367,7 +368,8 @@ def test_dials_has_a_table_of_them(tmp_path: Path) -> None:
     # Two images are of one experiment, the third of the next one.
     counts = [len(one.hkl) for one in spots if one]
     np.testing.assert_array_equal(columns["id"], np.repeat([0, 0, 1], counts))
-    phi = np.concatenate([one.phi_deg - angle for one, angle in zip(spots, angles, strict=True) if one])
+    starts = [12.5, 12.5, 40.0]
+    phi = np.concatenate([one.phi_deg - start for one, start in zip(spots, starts, strict=True) if one])
     np.testing.assert_allclose(columns["xyzcal.px"][:, 2], phi / 0.5, atol=1e-9)
     assert set(columns["flags"].tolist()) == {1}
 

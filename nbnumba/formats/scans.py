@@ -14,3 +14,23 @@ def goes_on(last: Description, description: Description) -> bool:
         return False
     gap = description.phi_deg - (last.phi_deg + last.oscillation_deg)
     return max(abs(gap), abs(description.oscillation_deg - last.oscillation_deg)) < SAME_ANGLE_DEG
+
+
+class Numbering:
+    """Numbers of images: a frame that goes on with the one before has the next, any other its own."""
+
+    def __init__(self) -> None:
+        self._last: Description | None = None
+        self.number = 0
+        """Of the last frame's image."""
+        self.scans = 0
+        """How many scans or stills there were."""
+
+    def take(self, description: Description) -> None:
+        """Take the next frame."""
+        if self._last is not None and goes_on(self._last, description):
+            self.number += 1
+        else:
+            self.number = description.image_number
+            self.scans += 1
+        self._last = description

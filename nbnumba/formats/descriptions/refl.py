@@ -16,7 +16,7 @@ from ...errors import ResourceError, UsageError
 from ..files import Path, replacing
 from ..frame import Description, Frame, PredictedReflections
 from ..registry import Format
-from ..scans import goes_on
+from ..scans import Numbering
 
 COLUMNS = {
     "miller_index": ("cctbx::miller::index<>", "<i4"),
@@ -49,24 +49,22 @@ class _Table:
 
     def __init__(self) -> None:
         self._parts: list[dict[str, npt.NDArray[np.generic]]] = []
-        self._last: Description | None = None
-        self._experiment = 0
-        """The number among those of the ``.expt``."""
+        self._numbering = Numbering()
 
     def write(self, frame: Frame) -> None:
         """Take the reflections of the next one."""
         d, found = frame.description, frame.reflections
         if found is None:
             raise UsageError("the frame has no reflections: ask for the content 'reflections'")
-        if self._last is not None and not goes_on(self._last, d):
-            self._experiment += len(d.crystals)
-        self._last = d
+        self._numbering.take(d)
+        # In the .expt, each scan has an experiment for each lattice.
+        experiment = (self._numbering.scans - 1) * len(d.crystals)
         count = len(found.hkl)
         self._parts.append({
             "miller_index": found.hkl,
-            "id": np.full(count, self._experiment),
+            "id": np.full(count, experiment),
             "panel": found.panel,
-            "xyzcal.px": np.column_stack([found.pixel, _frame_numbers(d, found)]),
+            "xyzcal.px": np.column_stack([found.pixel, _frame_numbers(d, found, self._numbering.number)]),
             "d": found.d_angstrom,
             "wavelength": found.wavelength_angstrom,
             "F": found.f,
@@ -85,11 +83,11 @@ class _Table:
         return packed
 
 
-def _frame_numbers(d: Description, found: PredictedReflections) -> npt.NDArray[np.float64]:
+def _frame_numbers(d: Description, found: PredictedReflections, number: int) -> npt.NDArray[np.float64]:
     """When each diffracts, in images from the beginning of the first; 0 in a still."""
     if d.oscillation_deg == 0.0:
         return np.zeros(len(found.hkl))
-    return d.image_number - 1 + (found.phi_deg - d.phi_deg) / d.oscillation_deg
+    return number - 1 + (found.phi_deg - d.phi_deg) / d.oscillation_deg
 
 
 def _check(path: Path, description: Description, adc_offset: float) -> None:

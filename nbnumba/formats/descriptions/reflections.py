@@ -10,14 +10,15 @@ from ...errors import UsageError
 from ..files import Path, replacing
 from ..frame import Frame
 from ..registry import Format
+from ..scans import Numbering
 
 COLUMNS = ("h", "k", "l", "panel", "fast_px", "slow_px", "phi_deg", "image", "d_angstrom", "wavelength_angstrom", "F")
 """Pixels count from the outer corner of the panel's first one, panels from 0; images are numbered from 1 on."""
 
 
-def rows_of(frame: Frame) -> Iterator[str]:
-    """The rows of an image's reflections."""
-    found, image = frame.reflections, frame.description.image_number
+def rows_of(frame: Frame, image: int) -> Iterator[str]:
+    """The rows of the reflections of an image of that number."""
+    found = frame.reflections
     if found is None:
         raise UsageError("the frame has no reflections: ask for the content 'reflections'")
     columns = (found.panel, *found.pixel.T, found.phi_deg, found.d_angstrom, found.wavelength_angstrom, found.f)
@@ -31,12 +32,13 @@ class _Table:
     """A file that takes rows of one image after another."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        self._file, self._numbering = file, Numbering()
         file.write((",".join(COLUMNS) + "\n").encode())
 
     def write(self, frame: Frame) -> None:
         """Take the reflections of the next one."""
-        self._file.write("".join(rows_of(frame)).encode())
+        self._numbering.take(frame.description)
+        self._file.write("".join(rows_of(frame, self._numbering.number)).encode())
 
 
 @contextmanager
