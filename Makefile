@@ -3,6 +3,7 @@
 #   make test    the tests that take seconds; make slow: the others
 #   make lint    style and types
 #   make bench   speed, on this machine
+#   make test-dials  what DIALS makes of our files, where python3-dials or another DIALS_PYTHON has it
 #   make test-gpu, make bench-gpu, make first-light: on its graphics card; without a network, by a Python that has all
 #                that is needed: make first-light NO_INSTALL=1 PYTHON=python3
 #   make docs    docs/options.md, docs/api.md and the man page, build/man/nbnumba.1
@@ -27,7 +28,7 @@ tools_on_card = $(tools)
 endif
 sources = pyproject.toml setup.cfg nbnumba/version.py
 
-.PHONY: demo test slow lint bench bench-gpu test-gpu first-light docs install clean
+.PHONY: demo test slow lint bench test-dials bench-gpu test-gpu first-light docs install clean
 
 demo: $(editable)
 	$(bin)/nbnumba demo
@@ -45,6 +46,9 @@ lint: $(tools)
 
 bench: $(tools)
 	$(bin)/python -m benchmarks
+
+test-dials: $(tools)
+	$(bin)/python -m pytest -q -rs -m dials tests/test_dials.py
 
 bench-gpu: $(tools_on_card)
 	$(python_on_card) -m benchmarks.gpu

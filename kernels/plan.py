@@ -93,7 +93,7 @@ class FactorsPlan(NamedTuple):
 
 
 class BackgroundPlan(NamedTuple):
-    """Amorphous material: intensity is ``scale`` · F², F constant or from a table over sin θ/λ."""
+    """Amorphous materials: intensity is ``scale`` · F², F constant or from a table over sin θ/λ."""
 
     scale: float
     form_factor: float
@@ -102,6 +102,9 @@ class BackgroundPlan(NamedTuple):
     stol_factor: np.ndarray
     in_sum: int
     """1: added to the sum of samples and scaled with it, as the reference does."""
+    stol_excess: np.ndarray
+    """(n,): a fraction u of the way from a row to the next, F² is the square of the linear F and ``stol_excess`` ·
+    u(1 − u) besides; 0 of a single material, and of the last row not used."""
 
 
 class Plan(NamedTuple):

@@ -61,9 +61,8 @@ def predicted_reflections(resolved: Resolved) -> PredictedReflections:
     inside = np.all((index >= 0) & (index < table.values.shape[1:]), axis=1)
     f = np.full(len(found), table.outside)
     f[inside] = table.values[0][tuple(index[inside].T)]
-    panel = np.zeros(len(found), np.int64)
     return PredictedReflections(
-        found.hkl, panel, found.pixel, found.wavelength_angstrom, found.phi_deg, found.d_angstrom, f
+        found.hkl, found.panel, found.pixel, found.wavelength_angstrom, found.phi_deg, found.d_angstrom, f
     )
 
 

@@ -21,7 +21,7 @@ from .formats.frame import CONTENTS, Content, Description, Frame
 from .formats.images.smv import HeaderStyle, SmvGeometry, smv_geometry
 from .prediction import Oriented
 from .response.chain import LARGEST, NoiseImage, gray_levels, scaled_counts
-from .response.detection import detected, generator_of
+from .response.detection import chain_of, detected, generator_of
 from .response.integers import auto_gray_scale, auto_scale
 from .setup.geometry import Geometry
 from .setup.panels import unstacked
@@ -153,7 +153,7 @@ class Image(Oriented, HoldsArrays):
         if content not in CONTENTS:
             raise UsageError(f"content {content!r}: give {listed(tuple(CONTENTS))}")
         if content == "experiment":
-            return Frame(self.description, (), content)
+            return Frame(self.description, (), content, saturation=self._saturation)
         if content == "reflections":
             return Frame(self.description, (), content, reflections=predicted_reflections(self.resolved))
         readout = self._readout(adc_offset)
@@ -163,7 +163,15 @@ class Image(Oriented, HoldsArrays):
             counts = self._by_panel(noise.counts)
             bad = None if noise.bad is None else self._by_panel(noise.bad)
             return Frame(
-                self.description, counts, content, 1.0, offset, noise.photons, noise.overloads, noise.saturation, bad
+                self.description,
+                counts,
+                content,
+                1.0,
+                offset,
+                noise.photons,
+                noise.overloads,
+                saturation=noise.saturation,
+                bad=bad,
             )
         if content == "scaled":
             scale = scale or self.int_scale
@@ -174,6 +182,12 @@ class Image(Oriented, HoldsArrays):
             levels = self._by_panel(gray_levels(self.photons, self._roi, scale))
             return Frame(self.description, levels, content, scale)
         return Frame(self.description, self.panels, content)
+
+    @property
+    def _saturation(self) -> float | None:
+        """The largest count to be trusted that the detector makes."""
+        kev = ev_from_angstrom(self.resolved.wavelength_angstrom) / 1000.0
+        return chain_of(self.experiment.readout, self.experiment.beam.exposure_s, kev).saturation
 
     def _readout(self, adc_offset: float | None) -> Readout:
         readout = self.experiment.readout
@@ -238,6 +252,7 @@ class Image(Oriented, HoldsArrays):
     ) -> Frame:
         image_format = registry.named(format_name)
         options = registry.options_of(image_format, options)
+        registry.check_panels(image_format, content, len(self.panels))
         image_format.check(path, self.description, self._readout(adc_offset).adc_offset or 0.0, **options)
         return registry.write(image_format, path, self.frame(content, scale, adc_offset, seed), **options)
 

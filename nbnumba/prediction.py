@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from .arrays import HoldsArrays
 from .errors import NbnumbaWarning, UsageError
 from .experiment import Experiment, StructureFactors, changed
-from .kernels.choices import FLAT, MIXED_AXES, SQUARE
+from .kernels.choices import MIXED_AXES, SQUARE
 from .kernels.equations.lattice_factor import SPOTS
-from .kernels.equations.maps import map_scattering_vectors, mean_depths, rotate_rows
+from .kernels.equations.maps import map_scattering_vectors
 from .kernels.equations.vectors import Vector, rotated_about, unit
 from .kernels.plan import CrystalPlan, DetectorPlan
+from .rays import pixels_of_rays, rotated, turns_onto
 from .setup.factors import cell_of
 from .setup.inputs import read_factors, read_inputs
+from .setup.panels import stacked
 from .setup.reach import edge_resolution
 from .setup.resolve import Resolved, resolve
 from .units import ANGSTROM_PER_METRE, METRES_PER_ANGSTROM, RTD, radians_from_degrees
@@ -72,7 +74,8 @@ class Oriented:
         -------
         float64 array, shape (slow, fast, 3)
             Fractional h, k, l at each pixel's centre on the sensor's surface, for the first domain, and for the mean
-            direction and wavelength of the sources.
+            direction and wavelength of the sources. Of several panels, one above the other as in an image, NaN
+            beside narrow ones.
         """
         return _hkl_map(self.resolved, phi_deg)
 
@@ -83,7 +86,7 @@ class Oriented:
         -------
         float64 array, shape (slow, fast)
             d in Å at each pixel's centre, for the mean direction and wavelength of the sources; infinite where the
-            direct beam falls.
+            direct beam falls. Several panels as in :meth:`hkl_map`.
         """
         with np.errstate(divide="ignore"):
             spacing: Array = ANGSTROM_PER_METRE / np.linalg.norm(_map_of_q(self.resolved), axis=2)
@@ -99,13 +102,15 @@ class Predictions(Oriented, HoldsArrays):
     hkl: NDArray[np.int32]
     """Miller indices (n, 3)."""
     pixel: Array
-    """Fast, slow in pixels (n, 2) from the outer corner of the first pixel, whose centre is (0.5, 0.5)."""
+    """Fast, slow in pixels (n, 2) from the outer corner of the panel's first pixel, whose centre is (0.5, 0.5)."""
     wavelength_angstrom: Array
     """At which each diffracts (n,)."""
     phi_deg: Array
     """Spindle angle at which each diffracts (n,)."""
     d_angstrom: Array
     """Spacing of its planes (n,)."""
+    panel: NDArray[np.int64]
+    """Number of the panel that each meets (n,), from 0; one that meets several is a row for each."""
 
     def __len__(self) -> int:
         return len(self.hkl)
@@ -253,28 +258,38 @@ def _hkl_map(resolved: Resolved, phi_deg: float | None) -> Array:
 
 
 def _map_of_q(resolved: Resolved) -> Array:
-    """q in 1/m (slow, fast, 3) at the centre of every pixel."""
-    detector, (incident, wavelength) = resolved.plan.detector, central_beam(resolved)
-    fast = np.arange(0.5, detector.fast_pixels, dtype=np.float64) * detector.pixel
-    slow = np.arange(0.5, detector.slow_pixels, dtype=np.float64) * detector.pixel
-    return _scattering_vectors(detector, fast, slow, incident, wavelength)
+    """q in 1/m (slow, fast, 3) at the centre of every pixel; NaN where an image of several panels has none."""
+    incident, wavelength = central_beam(resolved)
+    maps = []
+    for detector in (plan.detector for plan in resolved.plans):
+        fast = np.arange(0.5, detector.fast_pixels, dtype=np.float64) * detector.pixel
+        slow = np.arange(0.5, detector.slow_pixels, dtype=np.float64) * detector.pixel
+        maps.append(_scattering_vectors(detector, fast, slow, incident, wavelength))
+    return stacked(maps, np.nan)
 
 
 def predicted(resolved: Resolved) -> Predictions:
     """As :func:`predict`, of an experiment in SI."""
-    detector = resolved.plan.detector
-    if detector.surface == MIXED_AXES:
+    detectors = [plan.detector for plan in resolved.plans]
+    if detectors[0].surface == MIXED_AXES:
         raise UsageError("-curved_det: nothing is predicted for the curved detector of mode c (C-6); use -mode spec")
     diffracting = _crossing if resolved.scan.oscillation_deg > 0.0 else _near_the_sphere
     parts = [diffracting(resolved, hkl, r) for hkl, r in _candidates(resolved)]
     spots = _Spots(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-    pixel = _pixels(detector, spots.direction)
-    inside = np.all((pixel >= 0.0) & (pixel < (detector.fast_pixels, detector.slow_pixels)), axis=1)
-    rows = np.flatnonzero(inside)
-    rows = rows[np.argsort(spots.phi[rows], kind="stable")]
+    of_panels = [pixels_of_rays(detector, spots.direction) for detector in detectors]
+    inside = [
+        np.flatnonzero(np.all((pixel >= 0.0) & (pixel < (detector.fast_pixels, detector.slow_pixels)), axis=1))
+        for pixel, detector in zip(of_panels, detectors, strict=True)
+    ]
+    rows = np.concatenate(inside)
+    panel = np.repeat(np.arange(len(detectors)), [len(found) for found in inside])
+    pixel = np.concatenate([pixel[found] for pixel, found in zip(of_panels, inside, strict=True)])
+    order = np.lexsort((panel, rows, spots.phi[rows]))
+    rows = rows[order]
     return Predictions(
-        resolved, spots.hkl[rows], pixel[rows], spots.wavelength[rows], spots.phi[rows] * RTD, spots.d[rows]
-    )
+        resolved, spots.hkl[rows], pixel[order], spots.wavelength[rows], spots.phi[rows] * RTD, spots.d[rows],
+        panel[order],
+    )  # fmt: skip
 
 
 # Which reflections diffract --------------------------------------------------------------------------------------
@@ -311,13 +326,13 @@ def _candidates(resolved: Resolved) -> Iterator[tuple[NDArray[np.int32], Array]]
 def _slack(resolved: Resolved, stars: Array, reach: float) -> tuple[Array, float, float, float, float]:
     """Beam in the frame of φ = 0, longest and shortest wavelength, distance in Å⁻¹ and as a fraction of |r|."""
     incident, wavelength = central_beam(resolved)
-    scan, axis = resolved.scan, resolved.plan.crystal.spindle
+    scan, axis = resolved.scan, resolved.plans[0].crystal.spindle
     middle = radians_from_degrees(scan.start_deg + scan.oscillation_deg / 2.0)
     seen = np.array(rotated_about(incident, axis, -middle))
     if scan.oscillation_deg > 0.0:
         return seen, wavelength, wavelength, 1e-9, radians_from_degrees(scan.oscillation_deg) / 2.0
     band = resolved.sources.wavelength_angstrom
-    size = 2.0 * float(np.sqrt(np.trace(_size_spread(resolved.plan.crystal, stars))))
+    size = 2.0 * float(np.sqrt(np.trace(_size_spread(resolved.plans[0].crystal, stars))))
     spread = _mosaic_spread(resolved) + _divergence(resolved)
     fixed = size * (1.0 + band.max() * (size + spread * reach))
     return seen, band.max(), band.min(), fixed + 1e-9, spread * (1.0 + band.max() * spread * reach)
@@ -328,9 +343,10 @@ def _farthest(resolved: Resolved) -> float:
     dmin = resolved.experiment.sampling.dmin_angstrom
     incident, _ = central_beam(resolved)
     shortest = float(resolved.sources.wavelength_angstrom.min())
-    reach = MARGIN / edge_resolution(resolved.plan.detector, np.array([incident]), np.array([shortest]))
+    edges = [edge_resolution(plan.detector, np.array([incident]), np.array([shortest])) for plan in resolved.plans]
+    reach = MARGIN / min(edges)
     if resolved.scan.oscillation_deg == 0.0:
-        size = _size_spread(resolved.plan.crystal, _stars_at(resolved, 0.0))
+        size = _size_spread(resolved.plans[0].crystal, _stars_at(resolved, 0.0))
         reach += 2.0 * float(np.sqrt(np.trace(size))) + _divergence(resolved) / shortest
     return min(reach, 2.0 / shortest, 1.0 / dmin if dmin else np.inf)
 
@@ -346,7 +362,7 @@ def _scattering_vectors(
 def _crossing(resolved: Resolved, hkl: NDArray[np.int32], r: Array) -> _Spots:
     """Reflections that cross the Ewald sphere during the scan, at each φ where they do: s0·r(φ) = −r²/2."""
     incident, wavelength = central_beam(resolved)
-    axis = resolved.plan.crystal.spindle
+    axis = resolved.plans[0].crystal.spindle
     s0 = np.array(incident) / wavelength
     squared = np.einsum("ij,ij->i", r, r)
     start, end = (
@@ -354,24 +370,24 @@ def _crossing(resolved: Resolved, hkl: NDArray[np.int32], r: Array) -> _Spots:
         for angle in (resolved.scan.start_deg, resolved.scan.start_deg + resolved.scan.oscillation_deg)
     )
     found = []
-    for phi in _turns_onto(r, axis, s0, -0.5 * squared):
+    for phi in turns_onto(r, axis, s0, -0.5 * squared):
         phi = phi + 2.0 * np.pi * np.ceil((start - phi) / (2.0 * np.pi))
         while (rows := np.flatnonzero(phi < end)).size:
             found.append((rows, phi[rows]))
             phi = phi + 2.0 * np.pi
     rows = np.concatenate([np.zeros(0, np.intp), *(rows for rows, _ in found)])
     phi = np.concatenate([np.zeros(0), *(phi for _, phi in found)])
-    direction = (s0 + _rotated(r[rows], axis, phi)) * wavelength
+    direction = (s0 + rotated(r[rows], axis, phi)) * wavelength
     return _Spots(hkl[rows], direction, np.full(len(rows), wavelength), phi, 1.0 / np.sqrt(squared[rows]))
 
 
 def _near_the_sphere(resolved: Resolved, hkl: NDArray[np.int32], r: Array) -> _Spots:
     """Reflections that a still shows: see :func:`predict`."""
     incident, _ = central_beam(resolved)
-    crystal, band = resolved.plan.crystal, resolved.sources.wavelength_angstrom
+    crystal, band = resolved.plans[0].crystal, resolved.sources.wavelength_angstrom
     mosaic, divergence = _mosaic_spread(resolved), _divergence(resolved)
     phi = radians_from_degrees(resolved.scan.start_deg)
-    r = _rotated(r, crystal.spindle, np.full(len(r), phi))
+    r = rotated(r, crystal.spindle, np.full(len(r), phi))
     stars = _stars_at(resolved, None)
     size = _size_spread(crystal, stars)
 
@@ -420,7 +436,7 @@ def _reach_along(crystal: CrystalPlan, stars: Array, size: Array, n: Array) -> A
 
 def _mosaic_spread(resolved: Resolved) -> float:
     """Largest turn of a domain, radians."""
-    if len(resolved.plan.crystal.domains) == 1:
+    if len(resolved.plans[0].crystal.domains) == 1:
         return 0.0
     return radians_from_degrees(resolved.experiment.crystal.mosaic_spread_deg or 0.0)
 
@@ -430,58 +446,3 @@ def _divergence(resolved: Resolved) -> float:
     incident, _ = central_beam(resolved)
     sines = np.linalg.norm(np.cross(resolved.sources.incident, incident), axis=1)
     return float(np.arcsin(min(1.0, sines.max())))
-
-
-# Where a ray meets the detector ----------------------------------------------------------------------------------
-
-
-def _pixels(detector: DetectorPlan, direction: Array) -> Array:
-    """Fast, slow (n, 2) in pixels from the outer corner of the first; NaN where a ray does not meet the surface."""
-    offsets = _flat_offsets if detector.surface == FLAT else _spherical_offsets
-    pixels: Array = offsets(detector, direction) / detector.pixel
-    return pixels
-
-
-def _flat_offsets(detector: DetectorPlan, direction: Array) -> Array:
-    """In m, at the depth of the sensor where the photons are stopped on the average."""
-    fast, slow, normal = (np.array(v) for v in (detector.fast, detector.slow, detector.normal))
-    depth = np.zeros(len(direction))
-    if detector.layer_step > 0.0:
-        mean_depths(detector, np.ascontiguousarray(direction), depth)
-    plane = np.outer(depth, normal) + detector.origin
-    across = np.cross(fast, slow)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ray = (plane @ across) / (direction @ across)
-        ray[~(ray > 0.0)] = np.nan
-        return (ray[:, np.newaxis] * direction - plane) @ np.linalg.pinv(np.array([fast, slow]))
-
-
-def _spherical_offsets(detector: DetectorPlan, direction: Array) -> Array:
-    """Arcs in m: the two turns of ``spherical_position`` undone, the last one first."""
-    with np.errstate(invalid="ignore"):
-        turns = _turns_onto(direction, detector.fast, np.array(detector.slow), np.dot(detector.slow, detector.beam))
-    turns = (turns + np.pi) % (2.0 * np.pi) - np.pi
-    slow_turn: Array = np.where(np.abs(turns[0]) < np.abs(turns[1]), turns[0], turns[1])
-    on_row = _rotated(direction, detector.fast, slow_turn)
-    fast_turn = np.arctan2(
-        np.cross(detector.beam, on_row) @ detector.slow,
-        on_row @ detector.beam - np.dot(detector.slow, detector.beam) * (on_row @ detector.slow),
-    )
-    radius = detector.distance * detector.handedness
-    return np.stack([detector.fbeam + radius * fast_turn, detector.sbeam + radius * slow_turn], axis=1)
-
-
-def _turns_onto(v: Array, axis: Vector, w: Array, value: Array | float) -> Array:
-    """Angles about an axis by which v (n, 3) comes to have ``value`` as its product with w: (2, n), NaN where none."""
-    constant = (v @ axis) * np.dot(w, axis)
-    cosine, sine = v @ w - constant, v @ np.cross(w, axis)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        half = np.arccos((value - constant) / np.hypot(cosine, sine))
-    middle = np.arctan2(sine, cosine)
-    return np.stack([middle - half, middle + half])
-
-
-def _rotated(vectors: Array, axis: Vector, angles: Array) -> Array:
-    rotated = np.empty((len(vectors), 3))
-    rotate_rows(np.ascontiguousarray(vectors), axis, angles, rotated)
-    return rotated

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from .response.integers import Roi, bands
+
+SIGMA_OF_MAD = 1.4826
+"""Standard deviation of a Gaussian over the median distance from its median."""
+FARTHEST = 4.0
+"""Standard deviations from the median of what counts for a radial profile."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,56 @@ def image_statistics(
 def _squares_about(center: float, values: npt.NDArray[np.float32]) -> float:
     deviations = values.astype(np.float64) - center
     return float(np.sum(deviations * deviations))
+
+
+def radial_profile(
+    at: npt.NDArray[np.float64], values: npt.NDArray[np.float64], bins: int, by_mean: bool = False
+) -> npt.NDArray[np.float64]:
+    """What most of an image's pixels have at each radius, whatever spots lie on it.
+
+    Parameters
+    ----------
+    at : ndarray of float64
+        Radius of each pixel, or what grows with it.
+    values : ndarray of float64, of the same shape
+        NaN where a pixel does not count.
+    bins : int
+        Of equal width, from the smallest radius to the largest; those without pixels are left out.
+    by_mean : bool
+        Take the mean of those that are kept, not the median: that of few counts is a whole number and says little.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 2)
+        Radius and value of each bin, both by median or both by mean of the pixels that are kept.
+
+    Notes
+    -----
+    Left out, three times over, is what lies farther from the median than ``FARTHEST`` times σ = 1.4826
+    median|x − median|, which is that of a Gaussian; of counts σ is √(median + 1) at the least, since in many a bin most
+    are 0.
+    """
+    good = np.isfinite(values)
+    at, values = at[good], values[good]
+    edges = np.linspace(at.min(), at.max(), bins + 1)
+    bin_of = np.clip(np.searchsorted(edges, at, side="right") - 1, 0, bins - 1)
+    order = np.argsort(bin_of, kind="stable")
+    ends = np.cumsum(np.bincount(bin_of, minlength=bins)).tolist()
+    parts = [order[first:last] for first, last in pairwise([0, *ends]) if last > first]
+    middle = np.mean if by_mean else np.median
+    kept = [part[_like_most(values[part], by_mean)] for part in parts]
+    return np.array([[middle(at[part]), middle(values[part])] for part in kept])
+
+
+def _like_most(values: npt.NDArray[np.float64], counted: bool) -> npt.NDArray[np.bool_]:
+    kept = np.ones(len(values), bool)
+    for _ in range(3):
+        median = np.median(values[kept])
+        sigma = SIGMA_OF_MAD * np.median(np.abs(values[kept] - median))
+        if counted:
+            sigma = max(sigma, math.sqrt(max(median, 0.0) + 1.0))
+        kept = np.abs(values - median) <= FARTHEST * sigma
+    return kept
 
 
 def _brightest(photons: npt.NDArray[np.float32], band: tuple[slice, slice]) -> tuple[int, int]:

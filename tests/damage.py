@@ -147,6 +147,37 @@ Symmetry: mmm
    1    1    2      25.00        -       2.00       9
 End of reflections
 """
+GEOM = """\
+; two panels
+photon_energy = 9000 eV
+clen = 50 mm
+coffset = 0.001
+res = 10000
+min_fs = 0
+max_fs = 7.0
+a/min_ss = 0
+a/max_ss = 3
+a/corner_x = -4
+a/corner_y = -4.5
+a/fs = +0.9999x -0.01y
+a/ss = 0.01x +0.9999y
+b/min_ss = 4
+b/max_ss = 7
+b/corner_x = -4.1
+b/corner_y = 0.25
+b/fs = x
+b/ss = y +0.001z
+b/mask_edge_pixels = 1
+bad_one/min_x = -2
+bad_one/max_x = 2
+bad_one/min_y = -1
+bad_one/max_y = 1
+bad_two/panel = b
+bad_two/min_fs = 2
+bad_two/max_fs = 3
+bad_two/min_ss = 5
+bad_two/max_ss = 6
+"""
 FCF = """\
 data_shelx
 _cell_length_a 31
@@ -168,6 +199,28 @@ _refln_F_squared_calc
 0 1 0 ?
 1 2 3 4.5
 """
+
+
+def _expt() -> bytes:
+    """As dxtbx writes it, of a panel in a group and one beside it, and a goniometer of two axes."""
+    panels = [
+        {"name": name, "fast_axis": [1.0, 0.0, 0.0], "slow_axis": [0.0, -1.0, 0.0], "origin": [-0.4, y, -50.0],
+         "image_size": [8, 4], "pixel_size": [0.1, 0.1], "thickness": 0.3, "mu": 4.0, "mask": [[0, 0, 2, 2]]}
+        for name, y in (("a", 0.4), ("b", -0.1))
+    ]  # fmt: skip
+    group = {"fast_axis": [1, 0, 0], "slow_axis": [0, 1, 0], "origin": [0, 0, 0.5], "children": [{"panel": 0}]}
+    return json.dumps({
+        "__id__": "ExperimentList",
+        "experiment": [{"beam": 0, "detector": 0, "goniometer": 0, "scan": 0, "crystal": 0}],
+        "beam": [{"direction": [0.0, 0.0, 1.0], "wavelength": 1.1, "polarization_normal": [0.0, 1.0, 0.0],
+                  "polarization_fraction": 0.9}],
+        "detector": [{"panels": panels, "hierarchy": group}],
+        "goniometer": [{"axes": [[1, 0, 0], [0, 1, 0]], "angles": [10.0, 0.0], "names": ["p", "o"], "scan_axis": 1}],
+        "scan": [{"image_range": [1, 1], "oscillation": [3.0, 0.5]}],
+        "crystal": [{"real_space_a": [31, 0, 0], "real_space_b": [0, 35, 1], "real_space_c": [0, 0, 41]}],
+    }, indent=1).encode()  # fmt: skip
+
+
 SUITE_CASE = {"name": "a", "args": [*CRYSTAL, *DETECTOR, *QUICK], "tags": ["geometry"], "modes": ["spec", "c"]}
 
 
@@ -187,6 +240,7 @@ def examples() -> dict[str, bytes]:
     import gemmi
 
     from nbnumba import Experiment, simulate
+    from nbnumba.formats import registry
     from nbnumba.formats.dump import write_dump
     from nbnumba.formats.images.smv import smv_header
 
@@ -195,17 +249,28 @@ def examples() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         write_dump(f"{folder}/dump", (-1, 1, -1, 1, -1, 1), np.ones((3, 3, 3)))
         dump = Path(folder, "dump").read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what DIALS does not read
+            image.save(f"{folder}/image.nxs")
+        nexus = Path(folder, "image.nxs").read_bytes()
+        for name in ("CBF", "TIFF"):
+            registry.write(registry.named(name), f"{folder}/{name}", image.frame("counted"))
+        cbf, tiff = (Path(folder, name).read_bytes() for name in ("CBF", "TIFF"))
     ramp = np.arange(64.0).reshape(8, 8)
     return {
         "hkl": _hkl(),
         "mat": MOSFLM.encode(),
         "img": _smv(HEADER),
         "mask": _smv("PIXEL_SIZE=0.1;\n"),
+        # Without the checksum, by which most damage would be told.
+        "cbf": re.sub(rb"Content-MD5.*\n", b"", cbf),
+        "tif": tiff,
         "sources": b"-10 0 0 1 1.1e-10\n-10,0.01,0,2,1.2e-10\n-10 0 0.01 1 1.1e-10 # last\n",
         "spectra.npz": _arrays(energy_ev=np.arange(9480.0, 9520.0, 10.0), weight=np.ones((3, 4))),
         "spectrum": b"energy, photons\n9480,0.5\n9490,2\n9500,3.5\n9510,1\n",
         "bad": b"# fast slow\n3 5 dead\n0, 4, 5, hot\n6 7 noisy\n1 1\n",
         "curve": b"# s F\n0.0 2.5\n0.1 2.2\n0.3 1\n0.6 0.5\n",
+        "profile": b"# s photons\n0.0 2.5\n0.1 2.2\n0.3 1\n0.6 0.5\n",
         "dispersion": b"E(eV) f' f''\n11000 -1.5, 3.0\n11500 -1.2, 2.8\n12000 -1.0, 2.6 # last\n",
         "dump": dump,
         "pdb": ATOMS.encode(),
@@ -216,6 +281,9 @@ def examples() -> dict[str, bytes]:
         "xds": XDS_ASCII.encode(),
         "shelx": SHELX.encode(),
         "crystfel": CRYSTFEL.encode(),
+        "geom": GEOM.encode(),
+        "expt": _expt(),
+        "nxs": nexus,
         "toml": experiment.to_toml().encode(),
         "npy": _array(ramp),
         "npz": _arrays(float=ramp.astype(np.float32), other=np.arange(3)),
@@ -346,10 +414,13 @@ def damaged(rng: random.Random, content: bytes) -> bytes:
 FORMATS = {
     "hkl": "hkl", "mat": "mat", "dump": "dump", "sourcefile": "sources", "img": "img", "mask": "mask", "stol": "curve",
     "4stol": "curve", "Q": "curve", "pdb": "pdb", "spectrum": "spectrum", "anomalous": "dispersion",
-    "mtz": "mtz", "cif_sf": "sf_cif", "badpix_file": "bad",
+    "mtz": "mtz", "cif_sf": "sf_cif", "background": "curve", "background_image": "npy", "background_profile": "profile",
+    "background_profile_px": "profile", "badpix_file": "bad",
 }  # fmt: skip
 """What the input files of options are; of an option that is not listed, any example."""
 ALTERNATIVES = {
+    "img": ("img", "geom", "expt", "nxs", "cbf"),
+    "npy": ("npy", "npz", "raw", "img"),
     "pdb": ("pdb", "cif"),
     "spectrum": ("spectrum", "spectra.npz"),
     "sf_cif": ("sf_cif", "fcf"),
@@ -359,15 +430,15 @@ ALTERNATIVES = {
 
 
 def _input_options() -> list[Any]:
-    from nbnumba.nanobragg.kinds import ELEMENT, FILE
+    from nbnumba.nanobragg.kinds import ELEMENT, FILE, MATERIAL
     from nbnumba.nanobragg.table import OPTIONS, OUTPUT
 
-    return [option for option in OPTIONS if option.kind in (FILE, ELEMENT) and option.group != OUTPUT]
+    return [option for option in OPTIONS if option.kind in (FILE, ELEMENT, MATERIAL) and option.group != OUTPUT]
 
 
 def of_files(rng: random.Random) -> Case:
     """A good command line one or two of whose files are damaged."""
-    files, args = {}, [*QUICK, "-nonoise", *DETECTOR]
+    files, args = {}, [*QUICK, "-nonoise"]
     options = rng.sample(_input_options(), rng.choice((1, 1, 1, 2)))
     names = {option.names[0] for option in options}
     args += CRYSTAL if not names & {"mat", "pdb"} or rng.random() < 0.2 else ["-N", "3", "-default_F", "100"]
@@ -381,6 +452,9 @@ def of_files(rng: random.Random) -> Case:
         name = f"{option.names[0]}.{'gz' if rng.random() < 0.05 else kind}"
         files[name] = damaged(rng, examples()[kind])
         args += [f"-{option.names[0]}", f"Fe={name}" if kind == "dispersion" else name]
+        args += ["0.1", "1", "18"] if option.names[0] == "background" else []
+    # Panels of a file have places and pixels of their own.
+    args += [] if files.keys() & {"img.geom", "img.expt"} and rng.random() < 0.9 else DETECTOR
     if names == {"anomalous"}:
         files["model"] = examples()["pdb"]
         args += ["-pdb", "model", "-dmin", "6"]
@@ -420,7 +494,9 @@ def of_toml(rng: random.Random) -> Case:
 
 
 def of_compare(rng: random.Random) -> Case:
-    names = {"npy": "a.npy", "npz": "a.npz", "raw": "a.bin", "img": "a.img"}
+    names = {
+        "npy": "a.npy", "npz": "a.npz", "raw": "a.bin", "img": "a.img", "nxs": "a.nxs", "cbf": "a.cbf", "tif": "a.tif",
+    }  # fmt: skip
     kind = rng.choice(sorted(names))
     files = {names[kind]: damaged(rng, examples()[kind]), "good.npy": examples()["npy"]}
     return Case(("compare", "-out", ".", *rng.sample(sorted(files), 2)), files=files)

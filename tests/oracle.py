@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
+import nbnumba
 from nbnumba.experiment import Beam, Crystal, Detector, Experiment, Scan
 
 RTD = 180.0 * (1.0 / math.pi)
@@ -725,16 +726,46 @@ def spot_scale(experiment: Experiment, lattice: Lattice) -> float:
     return float(along * met * 1e21 / (np.prod(lattice.cells) * abs(np.linalg.det(lattice.real))))
 
 
-def background(experiment: Experiment, folder: Path, stol: Array) -> Array:
-    """Water: I_bg = F²·r_e²·fluence·W³·1e6·Avogadro/18, F = 2.57 or from the amorphous table [C-13]."""
-    water, factor = experiment.background, np.full(len(stol), 2.57)
-    if water.amorphous_file is not None and experiment.mode == "spec":
-        rows = np.loadtxt(folder / water.amorphous_file, ndmin=2)
+MATERIALS = {"water": (1.0, 18.015), "air": (0.0012, 28.96), "ice": (0.92, 18.015), "nano-ice": (0.93, 18.015)}
+"""g/cm³ and g/mol."""
+TABLES = Path(nbnumba.__file__).parent / "data"
+
+
+def background(experiment: Experiment, folder: Path, waves: list[tuple[float, float]], sine: Array) -> Array:
+    """I_bg = Σ F²·r_e²·fluence·molecules over materials; of F² the mean over wavelengths, each with its share.
+
+    Water has W³·1e6·Avogadro/18 molecules, F = 2.57 or from the amorphous table [C-13]; a material those of its path
+    times beamsize².
+    """
+    said, total = experiment.background, np.zeros(len(sine))
+
+    def intensity(path: Path, axis: str) -> Array:
+        rows = np.loadtxt(path, ndmin=2)
         rows = rows[np.argsort(rows[:, 0])]
-        per_stol = {"stol": 1.0, "4stol": 4.0, "Q": 4 * math.pi}[water.amorphous_axis]
-        factor = np.interp(stol, rows[:, 0] / per_stol, rows[:, 1])
-    molecules = (water.water_um * 1e-6) ** 3 * 1e6 * AVOGADRO / 18
-    return factor**2 * ELECTRON_RADIUS_SQR * fluence_per_m2(experiment.beam) * molecules
+        per_stol = {"stol": 1.0, "4stol": 4.0, "Q": 4 * math.pi}[axis]
+        return sum(share * np.interp(sine / wave, rows[:, 0] / per_stol, rows[:, 1]) ** 2 for wave, share in waves)
+
+    molecules = (said.water_um * 1e-6) ** 3 * 1e6 * AVOGADRO / 18
+    if said.amorphous_file is not None and experiment.mode == "spec":
+        total += molecules * intensity(folder / said.amorphous_file, said.amorphous_axis)
+    else:
+        total += molecules * 2.57**2
+    for material in said.materials or ():
+        known = MATERIALS.get(material.name or "", (0.0, 0.0))
+        density, mass = material.density_g_per_cm3 or known[0], material.molar_mass_g_per_mol or known[1]
+        volume_cm3 = material.path_mm * experiment.beam.size_mm**2 / 1000
+        path = folder / material.table_file if material.table_file else TABLES / f"{material.name}.stol"
+        total += AVOGADRO * density * volume_cm3 / mass * intensity(path, material.axis)
+    return total * ELECTRON_RADIUS_SQR * fluence_per_m2(experiment.beam)
+
+
+def background_waves(sources: list[Source]) -> list[tuple[float, float]]:
+    """Wavelengths and shares of the photons: all of a spectrum that is wider than 1 %, else the first source's."""
+    shining = [source for source in sources if source.weight > 0]
+    waves, weights = (np.array([getattr(source, name) for source in shining]) for name in ("wavelength", "weight"))
+    if waves.max() - waves.min() <= 0.01 * (1 + 1e-9) * (waves * weights).sum() / weights.sum():
+        return [(sources[0].wavelength, 1.0)]
+    return list(zip(waves, weights / weights.sum(), strict=True))
 
 
 def pixel_values(experiment: Experiment, folder: Path, g: Geometry, fast_index: Array, slow_index: Array) -> Array:
@@ -785,8 +816,8 @@ def pixel_values(experiment: Experiment, folder: Path, g: Geometry, fast_index: 
         polar = np.where(has_polar, polar, polarization(experiment.beam, g, sources[0].direction, first_d))
     elif not experiment.beam.polarization_correction:
         polar = np.ones(pixels)
-    first_q = (first_d - sources[0].direction) / sources[0].wavelength
-    water = background(experiment, folder, np.linalg.norm(first_q, axis=1) / 2)
+    sine = np.linalg.norm(first_d - sources[0].direction, axis=1) / 2
+    water = background(experiment, folder, background_waves(sources), sine)
     scale, blocks = ELECTRON_RADIUS_SQR * fluence_per_m2(experiment.beam) / steps, spot_scale(experiment, lattice)
     if not spec:
         return scale * polar * first_omega * captured * (water + blocks * total)  # [C-12], [C-20]

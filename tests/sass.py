@@ -113,7 +113,7 @@ def types_of(variant: Variant) -> tuple[Any, ...]:
         cuda_tables.orientation_rows(plan, arithmetic).ravel(),
         cuda_tables.padded_factors(plan, arithmetic),
         plan.detector.mask,
-        np.stack([plan.background.stol, plan.background.stol_factor]),
+        cuda_tables.amorphous_rows(plan.background),
     )
     photons, picture, outside = np.zeros(1), np.zeros(1, np.float32), np.zeros(1, np.int64)
     args = tables, 0, 1, 0, cuda_tables.ROWS, 1, photons, picture, outside, *choices_of(variant)

@@ -72,6 +72,7 @@ BEYOND_GOLDEN = {
     "round, interpolated": ("interpolate", "-round_xtal -N 3 -interpolate"),
     "interpolated, outside the table": ("interpolate_out_of_range", "-mode spec"),
     "amorphous table": ("spec_water", "-stol {stol}"),
+    "materials": ("spec_water", "-background water 0.02 -background nano-ice 0.01"),
 }
 
 

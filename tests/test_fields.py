@@ -31,7 +31,7 @@ def experiment_with(path: str, number: float) -> Experiment:
     noun, _, name = path.partition(".")
     for n in (number, int(number)):
         tuples = (*((n,) * length for length in (2, 3, 4, 6)), ((n,) * 3,) * 3, ((n,) * 5,))
-        for given in (n, *tuples, ((n, n),), ({"origin_mm": (n, n, n)},), ({"weight": n},)):
+        for given in (n, *tuples, ((n, n),), ({"origin_mm": (n, n, n)},), ({"weight": n},), ({"path_mm": n},)):
             with suppress(UsageError):
                 return changed(Experiment(), **{noun: {name: given}})
     raise AssertionError(f"{path} takes no number")

@@ -33,6 +33,13 @@ def image() -> Image:
     return Image(resolve(Experiment.from_args(LINE.split()), Inputs()), photons)
 
 
+def by_h5py(path: Path) -> np.ndarray:
+    pytest.importorskip("hdf5plugin")
+    with pytest.importorskip("h5py").File(path) as file:
+        (pixels,) = file["entry/data/data"]
+        return pixels
+
+
 def by_fabio(path: Path) -> np.ndarray:
     return pytest.importorskip("fabio").open(path).data
 
@@ -47,16 +54,24 @@ def by_eye(path: Path) -> np.ndarray:
 
 READERS: dict[str, Callable[[Path], np.ndarray]] = {
     "SMV": by_fabio,
+    "NXmx": by_h5py,
     "PGM": lambda path: np.asarray(PIL.Image.open(path)),
     "NumPy": np.load,
     "float32": lambda path: np.fromfile(path, np.float32).reshape(20, 30),
     "PNG": by_eye,
+    "CBF": by_fabio,
+    "TIFF": by_fabio,
 }
+WITHOUT_PIXELS = {"experiment", "reflections"}
+"""What these hold is read in tests/test_descriptions.py."""
 
 
+@pytest.mark.filterwarnings("ignore:.*DIALS does not read the polarization")
 @pytest.mark.parametrize(
-    ("name", "content"), [(one.name, content) for one in FORMATS.values() for content in one.holds]
+    ("name", "content"),
+    [(one.name, content) for one in FORMATS.values() for content in one.holds if content not in WITHOUT_PIXELS],
 )
+@pytest.mark.filterwarnings("ignore:mini-CBF")
 def test_a_reader_of_the_field_reads_what_is_written(tmp_path: Path, image: Image, name: str, content: Content) -> None:
     path = tmp_path / f"image_1{FORMATS[name].suffixes[0]}"
     frame = image.save(path, content)
@@ -73,6 +88,8 @@ def test_a_reader_of_the_field_reads_what_is_written(tmp_path: Path, image: Imag
         "counted": image.noise(5, 12.0).counts,
         "gray": np.floor(image.photons * frame.scale),
     }[content]
+    if content in ("scaled", "counted"):
+        expected = expected + (frame.adc_offset - 12.0)
     np.testing.assert_allclose(pixels, expected, rtol=0, atol=1 if content in ("scaled", "gray") else 0)
     np.testing.assert_array_equal(pixels, frame.pixels[0])
     if FORMATS[name].read is not None:
@@ -99,7 +116,7 @@ def test_an_unknown_suffix_is_told_those_that_are_known(tmp_path: Path, image: I
             save(tmp_path / name)
         said = str(caught.value)
         assert said.startswith(f"{tmp_path / name}: no format has this suffix; known are ")
-        assert all(f"{one.suffixes[0]} ({one.name})" in said for one in FORMATS.values())
+        assert all(f"{' '.join(one.suffixes)} ({one.name})" in said for one in FORMATS.values())
         assert "\n" not in said
     assert not list(tmp_path.iterdir())
 
@@ -287,3 +304,79 @@ def test_the_command_writes_by_the_suffix_where_the_format_holds_it(
     for text in ("photons.img  photons, float32", "ints.npy  NumPy without noise", "+ 12 in ints.npy",
                  "counts.txt  listing as photons are counted"):  # fmt: skip
         assert text in said
+
+
+# Marks and limits ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["TIFF", "CBF"])
+def test_integers_of_detectors_that_count_have_gaps_and_bad_pixels(tmp_path: Path, image: Image, name: str) -> None:
+    frame = of_region(image).frame("counted")
+    counts = frame.pixels[0].astype(np.int32)
+    counts[5, 6] = 100_000
+    bad = np.zeros((20, 30), bool)
+    bad[[4, 15], 10] = True
+    path = tmp_path / f"image_1{FORMATS[name].suffixes[0]}"
+    registry.write(FORMATS[name], path, replace(frame, pixels=(counts,), bad=(bad,)))
+    expected = np.where(resolved_region(), np.where(bad, -2, counts), -1)
+    np.testing.assert_array_equal(by_fabio(path), expected)
+    np.testing.assert_array_equal(registry.read(path), expected)
+
+
+def test_floats_of_tiff_are_no_number_where_nothing_was_measured(tmp_path: Path, image: Image) -> None:
+    image = of_region(image)
+    image.save(tmp_path / "image.tif", "photons")
+    expected = np.where(resolved_region(), image.photons, np.nan)
+    np.testing.assert_array_equal(registry.read(tmp_path / "image.tif"), expected)
+    image.save(tmp_path / "image.tiff", "counted")
+    np.testing.assert_array_equal(registry.read(tmp_path / "image.tiff"), image.frame("counted").pixels[0])
+
+
+def of_region(image: Image) -> Image:
+    resolved = resolve(Experiment.from_args(f"{LINE} -roi 3 20 2 9 -polar 0.99".split()), Inputs())
+    return Image(resolved, np.where(resolved_region(), image.photons, np.float32(0.0)))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint32, np.int32, np.int64])
+def test_integers_of_any_type_are_written(tmp_path: Path, image: Image, kind: type[np.integer]) -> None:
+    frame = image.frame("counted")
+    frame = replace(frame, pixels=(frame.pixels[0].astype(kind),))
+    for name in ("NumPy", "TIFF", "CBF"):
+        path = tmp_path / f"image_1{FORMATS[name].suffixes[0]}"
+        registry.write(FORMATS[name], path, frame)
+        np.testing.assert_array_equal(registry.read(path), frame.pixels[0])
+    assert np.load(tmp_path / "image_1.npy").dtype == kind
+
+
+@pytest.mark.parametrize(("header", "mark"), [("c", 0), ("dials", 65535)])
+def test_counts_beyond_16_bits_are_cut_in_smv(tmp_path: Path, image: Image, header: str, mark: int) -> None:
+    frame = of_region(image).frame("counted")
+    counts = frame.pixels[0].astype(np.int32)
+    counts[~resolved_region()] = 0
+    counts[5, [6, 7, 8]] = [65535, 65536, 2**31 - 1]
+    written = registry.write(FORMATS["SMV"], tmp_path / "a_1.img", replace(frame, pixels=(counts,)), header=header)
+    expected = np.where(resolved_region(), np.minimum(counts, 65535), mark)
+    np.testing.assert_array_equal(read_smv(tmp_path / "a_1.img").pixels, expected)
+    assert (written.overloads, written.pixels[0].dtype) == ((frame.overloads or 0) + 2, np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"II*\0", "cannot be read as TIFF"),
+        (b"II*\0\x08\0\0\0\0\0\0\0", "cannot be read as TIFF"),
+        ("RGB", "has pixels of the kind RGB, packed as raw; must be gray"),
+        ("packed", "has pixels of the kind I;16, packed as tiff_lzw; must be gray, .* not packed"),
+    ],
+)
+def test_what_is_no_tiff_of_ours_is_told_in_a_line(tmp_path: Path, content: bytes | str, said: str) -> None:
+    path = tmp_path / "a.tif"
+    if content == "RGB":
+        PIL.Image.new("RGB", (4, 4)).save(path)
+    elif content == "packed":
+        PIL.Image.fromarray(np.zeros((4, 4), np.uint16)).save(path, compression="tiff_lzw")
+    else:
+        path.write_bytes(content)  # type: ignore[arg-type]
+    with pytest.raises(InputFileError, match=f"a.tif: {said}") as caught:
+        registry.read(path)
+    assert "\n" not in str(caught.value)

@@ -14,13 +14,14 @@ import pytest
 from channels import with_channels
 
 from nbnumba.choices import PRECISIONS
-from nbnumba.experiment import Experiment
+from nbnumba.experiment import Experiment, Panel, changed
 from nbnumba.render.cuda import cards, counting, images
 from nbnumba.render.cuda.launches import Batch, Piece
 from nbnumba.render.job import render
 from nbnumba.response.deviates import Window, poisson
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
+from nbnumba.simulation import simulate, simulate_many
 from nbnumba.tolerances import BY_PRECISION
 
 pytestmark = pytest.mark.gpu
@@ -99,6 +100,21 @@ def test_lattices_add_up(precision: str) -> None:
     line = [*CRYSTAL, "-N", "5", "-detpixels", "128", "-pixel", "0.8", "-oversample", "1", "-water", "5"]
     resolved = resolved_from([*line, "-spot_scale", "3", "-lattice", "misset=40,50,60", "weight=0.5", "cells=8,9,10"])
     assert_close(render(resolved, "cuda", precision).photons, render(resolved, "cpu").photons, precision)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_panels_one_after_the_other(precision: str) -> None:
+    """Oblong and oblique pixels too; in a series they stand between images that go in a row."""
+    panels = [
+        Panel("", 64, 48, (100, 3 * y - 5, -3), (0, 0.01 * y, 0.1), (0.02 * y, 0.12, 0)) for y in range(4)
+    ]  # fmt: skip
+    line = [*CRYSTAL, "-N", "10", "-oversample", "1", "-polar", "0.9"]
+    several = changed(Experiment.from_args(line), detector={"panels": panels})
+    single = changed(several, detector={"panels": panels[:1]})
+    images_of = list(simulate_many([single, several, single], "cuda", precision))
+    assert_close(images_of[1].photons, simulate(several, "cpu").photons, precision)
+    assert_close(images_of[0].photons, images_of[1].panels[0], precision)
+    assert images_of[0].photons.tobytes() == images_of[2].photons.tobytes()
 
 
 def test_large_image_is_cut_into_launches(monkeypatch: pytest.MonkeyPatch) -> None:

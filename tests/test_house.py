@@ -209,7 +209,8 @@ def test_what_holds_arrays_is_equal_to_itself_alone_and_shown_briefly() -> None:
     assert repr(image) == f"Image(40 x 30 pixels, brightest {brightest} photons, 0.98 Å)"
     assert repr(image.resolved) == "Resolved(40 x 30 pixels, 0.98 Å, 9 samples a pixel)"
     noise = image.noise()
-    assert repr(noise) == f"NoiseImage(counts=uint16 (30, 40), photons={noise.photons}, overloads={noise.overloads})"
+    counted = f"photons={noise.photons}, overloads={noise.overloads}, saturation=65534, bad=None"
+    assert repr(noise) == f"NoiseImage(counts=uint16 (30, 40), {counted})"
     assert repr(image.resolved.scan) == "PhiSampling(start_deg=0.0, oscillation_deg=0.0, phi_rad=float64 (1,))"
     assert len(repr(read_inputs(image.experiment))) < 200
     assert image == image

@@ -14,6 +14,7 @@ from models import mtz_of
 
 from nbnumba import (
     Experiment,
+    Image,
     InputFileError,
     NbnumbaError,
     NbnumbaWarning,
@@ -23,7 +24,7 @@ from nbnumba import (
     simulate,
     simulate_many,
 )
-from nbnumba.commands.report import as_json, describe
+from nbnumba.commands.report import Finished, Told, as_json, describe
 from nbnumba.kernels.equations.vectors import rotated_xyz
 from nbnumba.nanobragg.parse import parse
 from nbnumba.setup.inputs import read_inputs
@@ -295,9 +296,13 @@ def test_a_matrix_of_direct_axes_is_refused() -> None:
     resolved(changed(direct, mode="c"))
 
 
+def finished(image: Image) -> Finished:
+    return Finished(image, (Told(0.0, image.statistics, None, None),), "cpu", {}, ())
+
+
 def test_a_report_says_that_its_mask_is_in_memory(mask: np.ndarray) -> None:
     image = simulate(changed(OBLIQUE, detector={"mask": mask}), backend="cpu")
-    told = as_json(image, (), (), "cpu", {}, {})["experiment"]["detector"]
+    told = as_json(finished(image), (), (), {})["experiment"]["detector"]
     assert told["mask"] == f"in memory, {FAST} x {SLOW} pixels (fast x slow)"
     assert told["fast_pixels"] == FAST
 
@@ -473,5 +478,5 @@ def test_reflections_in_memory_have_no_text_but_a_report(tmp_path: Path) -> None
         with pytest.raises(UsageError, match=r"structure_factors\.reflections"):
             text()
     image = simulate(experiment, backend="cpu")
-    values = as_json(image, (), (), "cpu", {"total": 0.0}, {})
+    values = as_json(finished(image), (), (), {"total": 0.0})
     assert values["experiment"]["structure_factors"]["reflections"] == "in memory, 3 reflections"

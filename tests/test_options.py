@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbnumba.errors import NbnumbaWarning, UsageError
-from nbnumba.experiment import Background, Beam, Detector, Experiment, FurtherLattice, changed
+from nbnumba.experiment import Background, Beam, Detector, Experiment, FurtherLattice, Material, changed
 from nbnumba.nanobragg.command import Command, Outputs, Run
 from nbnumba.nanobragg.help import help_text, parser
 from nbnumba.nanobragg.kinds import FILE, INTEGER
@@ -64,7 +64,7 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("crystal_mm", ("0.05", "0.1", "0.2"), "crystal.whole_size_mm", (0.05, 0.1, 0.2)),
     ("lattice", ("misset=1,-2,3",), "crystal.lattices", (FurtherLattice(misset_deg=(1.0, -2.0, 3.0)),)),
     ("lattice", ("mat=A.mat", "weight=0.5"), "crystal.lattices", (FurtherLattice(0.5, matrix_file="A.mat"),)),
-    ("img", ("a.img",), "detector.header_file", "a.img"),
+    ("img geom expt", ("a.img",), "detector.header_file", "a.img"),
     ("mask", ("m.img",), "detector.mask_file", "m.img"),
     ("pixel", ("0.2",), "detector.pixel_mm", 0.2),
     ("detector", ("pilatus-6m",), "detector.preset", "pilatus-6m"),
@@ -158,6 +158,19 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("stol 4stol Q", ("f.stol",), "background.amorphous_file", "f.stol"),
     ("4stol", ("f.stol",), "background.amorphous_axis", "4stol"),
     ("Q", ("f.stol",), "background.amorphous_axis", "Q"),
+    ("background", ("water", "0.05"), "background.materials", (Material("water", 0.05),)),
+    ("background", ("ice", "0.05", "0.9"), "background.materials", (Material("ice", 0.05, 0.9),)),
+    ("background", ("a.stol", "1", "0.9", "282"), "background.materials", (Material(None, 1.0, 0.9, 282.0, "a.stol"),)),
+    (
+        "background",
+        ("Q=oil", "1", "0.9", "282"),
+        "background.materials",
+        (Material(None, 1.0, 0.9, 282.0, "oil", "Q"),),
+    ),
+    ("background_image", ("f.npy",), "background.image_file", "f.npy"),
+    ("background_profile background_profile_px", ("f.txt",), "background.profile_file", "f.txt"),
+    ("background_profile", ("f.txt",), "background.profile_axis", "stol"),
+    ("background_profile_px", ("f.txt",), "background.profile_axis", "px"),
     ("floatfile floatimage", ("f.bin",), "outputs.float_file", "f.bin"),
     ("intfile intimage", ("i.img",), "outputs.int_file", "i.img"),
     ("pgmfile pgmimage", ("p.pgm",), "outputs.pgm_file", "p.pgm"),

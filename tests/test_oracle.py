@@ -147,6 +147,29 @@ def test_amorphous_background(experiment: Experiment, rows: Any, axis: str, tmp_
     check(changed(experiment, background=background))
 
 
+NAMED = st.sampled_from(["water", "air", "ice", "nano-ice"]).map(lambda name: {"name": name})
+AMOUNTS = st.fixed_dictionaries({"path_mm": st.sampled_from([1e-9, 3e-9])})
+
+
+@search
+@given(
+    experiment=experiments("spec"),
+    rows=amorphous_rows(),
+    axis=st.sampled_from(["stol", "4stol", "Q"]),
+    named=st.lists(st.tuples(NAMED, AMOUNTS), min_size=1, max_size=2),
+    dispersion=st.sampled_from([None, 0.9, 5.0]),
+)
+def test_materials(
+    experiment: Experiment, rows: Any, axis: str, named: Any, dispersion: float | None, tmp_path: Path
+) -> None:
+    """At each wavelength of a wide spectrum."""
+    file = {"table_file": written(tmp_path / "f.txt", rows), "axis": axis, "path_mm": 2e-9}
+    own = {**file, "density_g_per_cm3": 0.9, "molar_mass_g_per_mol": 282.0}
+    materials = [own, *(name | amount for name, amount in named)]
+    beam = {} if dispersion is None else {"dispersion_percent": dispersion, "dispersion_steps": 3}
+    check(changed(experiment, background={"materials": materials}, beam=beam))
+
+
 # What the oracle leaves out ----------------------------------------------------------------------------------------
 
 SWEEP = Experiment(

@@ -700,7 +700,7 @@ def test_list_of_crystfel_that_cannot_be(old: str, new: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("content", "kind", "said"),
     [
-        (b"\x89HDF\r\n\x1a\n" + bytes(90), "any", "is an HDF5 file, not the reflection file: nothing in it is read"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(90), "any", "is an HDF5 file, not the reflection file: -img"),
         (b"    1\n -987\n  10.0 10.0\n", "any", "is a merged SCALEPACK file, not the reflection file: convert it to"),
         (b"INDE 1 2 3 FOBS= 12.3\n", "any", "is a reflection file of CNS, not the reflection file: convert it to MTZ"),
         (b"CRYST1   20.0\n", "any", "is a PDB file, not the reflection file: give it as -pdb"),

@@ -115,7 +115,8 @@ def weight_of(scene, source):
 def amorphous_of(scene, stol):
     """Photons per steradian from amorphous material at sin θ/λ."""
     image, table = scene.background, scene.own.tables.amorphous
-    return background_intensity(BackgroundPlan(image.scale, image.form_factor, table[0], table[1], image.in_sum), stol)
+    plan = BackgroundPlan(image.scale, image.form_factor, table[0], table[1], image.in_sum, table[2])
+    return background_intensity(plan, stol)
 
 
 @device_function

@@ -99,7 +99,7 @@ class Tables(NamedTuple):
     mask: np.ndarray
     """uint8 (slow, fast), 0 where a pixel is not rendered; (0, 0) without one."""
     amorphous: np.ndarray
-    """sin θ/λ and F of amorphous material (2, n), as in BackgroundPlan."""
+    """sin θ/λ, F and excess of amorphous material (3, n), as in BackgroundPlan."""
 
 
 def choice(code):
@@ -155,6 +155,11 @@ def _triangle(crystal):
     axes = np.array([crystal.a_star, crystal.b_star, crystal.c_star]).T * math.prod(map(float, crystal.cells))
     _, triangle = np.linalg.qr(axes)
     return tuple(triangle[np.triu_indices(3)])
+
+
+def amorphous_rows(background):
+    """The table of amorphous material."""
+    return np.stack([background.stol, background.stol_factor, background.stol_excess])
 
 
 def source_rows(plan):

@@ -1,9 +1,10 @@
 """Equations over arrays, for what is told about an image beside its photons."""
 
 from ..compile.jit import compiled
-from .pixel import capture_fraction, position
+from .pixel import capture_fraction, position, solid_angle
+from .polarization import polarization_factor
 from .scattering import scattering_vector
-from .vectors import rotated_about, unit
+from .vectors import length, rotated_about, scaled, unit
 
 
 @compiled()
@@ -15,6 +16,28 @@ def map_scattering_vectors(detector, fast, slow, incident, wavelength, q):
             vector = scattering_vector(unit(point), incident, wavelength)
             for axis in range(3):
                 q[row, column, axis] = vector[axis]
+
+
+@compiled()
+def map_photons_per_intensity(plan, fast, slow, photons):
+    """Ω · polarization · fraction captured where ``fast`` and ``slow`` (m) cross, into ``photons`` (slow, fast).
+
+    What makes photons of the first source's intensity per steradian, as background materials have it.
+    """
+    detector, first = plan.detector, plan.sources.incident[0]
+    incident = (first[0], first[1], first[2])
+    for row in range(slow.shape[0]):
+        for column in range(fast.shape[0]):
+            point = position(detector, fast[column], slow[row], 0.0)
+            distance = length(point)
+            direction = scaled(point, 1.0 / distance)
+            factor = solid_angle(detector, distance)
+            if plan.polarization_correction:
+                factor *= polarization_factor(plan.kahn, incident, direction, plan.polarization_axis)
+            captured = 0.0
+            for layer in range(detector.layers):
+                captured += capture_fraction(detector, layer, direction)
+            photons[row, column] = factor * captured
 
 
 @compiled()

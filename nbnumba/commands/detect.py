@@ -87,7 +87,7 @@ def _detect(words: Words, command: Command) -> list[str]:
     )  # fmt: skip
     frame = Frame(
         description, (read.counts,), "counted", 1.0, readout.adc_offset or 0.0, read.photons, read.overloads,
-        read.saturation, None if read.bad is None else (read.bad,),
+        saturation=read.saturation, bad=None if read.bad is None else (read.bad,),
     )  # fmt: skip
     registry.write(image_format, path, frame, **options)
     rows, columns = read.counts.shape

@@ -16,8 +16,8 @@ def input_files(command: Command) -> Iterator[str]:
     """The files that a command names to be read; the cache of structure factors, which may be written, is none."""
     if command.experiment_file is not None:
         yield command.experiment_file
-    crystal = command.experiment.crystal
-    for noun in (*vars(command.experiment).values(), *(crystal.lattices or ())):
+    lattices, materials = command.experiment.crystal.lattices, command.experiment.background.materials
+    for noun in (*vars(command.experiment).values(), *(lattices or ()), *(materials or ())):
         for name, path in vars(noun).items() if is_dataclass(noun) else ():
             if name.endswith("_file") and name != "dump_file" and path is not None:
                 yield path

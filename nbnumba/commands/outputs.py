@@ -12,12 +12,14 @@ from ..experiment.quirks import quirks_of
 from ..formats.dump import write_dump
 from ..formats.files import check_writable, is_replaceable
 from ..formats.frame import Content, Description, Frame
-from ..formats.registry import Format, by_suffix, holding, options_of, write
+from ..formats.registry import Format, by_suffix, check_panels, holding, options_of, write
 from ..formats.sinks import has_number, is_of_all, number_of_digits, numbered, sink_of
 from ..image import Image
 from ..nanobragg.command import Command, Outputs
 from .inputs import DUMP, input_files
 
+Named = tuple[str, str, Content, Format]
+"""An option, its path, what it holds, and as what."""
 Phase = Callable[[str], AbstractContextManager[None]]
 """Counts the time of a block as that of a phase of the run."""
 
@@ -71,13 +73,21 @@ class Asked(NamedTuple):
         return numbered(self.path, 1) if images > 1 and not is_of_all(self.format) else self.path
 
 
-def asked_for(outputs: Outputs, images: int) -> list[Asked]:
+def asked_for(outputs: Outputs, images: int, description: Description) -> list[Asked]:
     """Every file that is asked for, in the order in which they are written.
+
+    Of several panels, or one whose pixels are no squares, those that are written where nobody asks are left out where
+    they hold but one.
 
     Raises
     ------
     UsageError
         A suffix of -o that names no format.
+
+    Warns
+    -----
+    NbnumbaWarning
+        Some are left out.
     """
     named = [(one.option, getattr(outputs, one.field), one.content, one.otherwise) for one in OUTPUTS]
     asked = [
@@ -85,6 +95,8 @@ def asked_for(outputs: Outputs, images: int) -> list[Asked]:
         for option, path, content, otherwise in named
         if path is not None
     ]
+    if len(description.panels) > 1 or not description.panels[0].has_one_edge:
+        asked = _without_unasked(asked, outputs)
     for path in outputs.files or ():
         image_format = by_suffix(path)
         asked.append(("-o", path, _content(image_format, outputs.counted), image_format))
@@ -92,6 +104,19 @@ def asked_for(outputs: Outputs, images: int) -> list[Asked]:
         Asked(option, _template(path, one, images), content, one, _options(outputs, one))
         for option, path, content, one in asked
     ]
+
+
+def _without_unasked(asked: list[Named], outputs: Outputs) -> list[Named]:
+    """Without the files that nobody named and that cannot hold several panels."""
+    usual = set(vars(Outputs()).values()) & {getattr(outputs, one.field) for one in OUTPUTS}
+    left_out = [path for _, path, _, image_format in asked if path in usual and not image_format.many_panels]
+    if left_out:
+        warnings.warn(
+            f"{', '.join(left_out)}: not written, since each holds one panel of square pixels; -o writes other formats",
+            NbnumbaWarning,
+            stacklevel=3,
+        )
+    return [one for one in asked if one[1] not in left_out]
 
 
 def _content(image_format: Format, counted: bool) -> Content:
@@ -133,6 +158,7 @@ def check_outputs(command: Command, asked: list[Asked], description: Description
             raise UsageError(f"{other} and {option} are both {path}: give each a file of its own")
         options[os.path.realpath(path)] = option
     for one in asked:
+        check_panels(one.format, one.content, len(description.panels))
         one.format.check(one.first(images), description, description.readout.adc_offset or 0.0, **one.options)
 
 

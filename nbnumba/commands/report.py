@@ -7,33 +7,37 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
-from ..experiment import Detector, Experiment, changed
-from ..experiment.presets import preset_of
+from ..experiment import Experiment, changed
 from ..experiment.quirks import LABELS
 from ..formats.spectrum import Spectrum
 from ..image import Image
+from ..setup.geometry import Geometry
 from ..setup.lattice import Lattice
-from ..setup.panels import PlacedPanel
 from ..setup.resolve import Resolved
 from ..statistics import Statistics
 from ..structure_factors.table import FactorTable
 from ..units import RTD, ev_from_angstrom
 from ..version import __version__
+from .detector_report import count_of, detector_lines, numbers, readout_lines
 
 Sections = Sequence[tuple[str, Sequence[str]]]
+MOST_PANEL_LINES = 8
+"""In the report for people."""
 
 
 def describe(resolved: Resolved, labels: Sequence[str], warnings: Sequence[str]) -> str:
     """The resolved experiment as a person reads it."""
     sections: Sections = [
         ("Beam", _beam_lines(resolved)),
-        ("Detector", _detector_lines(resolved)),
+        ("Detector", detector_lines(resolved)),
+        ("Read-out", readout_lines(resolved.experiment.readout)),
         ("Crystal", _crystal_lines(resolved)),
         ("F", _factor_lines(resolved)),
         ("Sampling", _sampling_lines(resolved)),
     ]
     if resolved.lattices:
         sections = [*sections, ("Lattices", [*_lattice_lines(resolved)])]
+    sections = [*sections, ("Background", [*_background_lines(resolved)])]
     if labels:
         sections = [*sections, ("Modes", [f"{label}: {LABELS[label]}" for label in labels])]
     if warnings:
@@ -147,14 +151,6 @@ def _aligned(sections: Sections) -> str:
     return text.rstrip("\n")
 
 
-def _numbers(values: Sequence[float]) -> str:
-    return " ".join(f"{value:.6g}" for value in values)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def _beam_lines(resolved: Resolved) -> list[str]:
     sources, beam = resolved.sources, resolved.experiment.beam
     wavelength = resolved.wavelength_angstrom
@@ -168,7 +164,7 @@ def _beam_lines(resolved: Resolved) -> list[str]:
     return [
         f"wavelength {wavelength:g} Å ({ev_from_angstrom(wavelength):.6g} eV), polarization {polarization}",
         f"fluence {resolved.fluence_per_m2:g} photons/m²",
-        _count(len(sources.weight), "source") + spread,
+        count_of(len(sources.weight), "source") + spread,
         *_spectrum_lines(sources.spectrum),
     ]
 
@@ -177,7 +173,7 @@ def _spectrum_lines(spectrum: Spectrum | None) -> list[str]:
     if spectrum is None:
         return []
     count, (mean, sd) = len(spectrum.weight), (spectrum.mean_ev, spectrum.sd_ev)
-    return [f"spectrum of {spectrum.origin}: {_count(count, 'wavelength')}, mean {mean:.8g} eV, sd {sd:.4g} eV"]
+    return [f"spectrum of {spectrum.origin}: {count_of(count, 'wavelength')}, mean {mean:.8g} eV, sd {sd:.4g} eV"]
 
 
 def _spectrum_values(spectrum: Spectrum | None) -> dict[str, Any] | None:
@@ -187,62 +183,11 @@ def _spectrum_values(spectrum: Spectrum | None) -> dict[str, Any] | None:
     return values | {"mean_ev": spectrum.mean_ev, "sd_ev": spectrum.sd_ev}
 
 
-def _detector_lines(resolved: Resolved) -> list[str]:
-    g, plan = resolved.geometry, resolved.plan.detector
-    x, y = g.xbeam_m * 1000.0, g.ybeam_m * 1000.0
-    detector = resolved.experiment.detector
-    lines = [
-        f"{detector.preset + ': ' if detector.preset else ''}{g.fast_pixels} x {g.slow_pixels} pixels (fast x slow) "
-        f"of {g.pixel_m * 1000.0:g} mm, "
-        f"{g.convention} convention, {g.pivot} pivot",
-        f"distance {g.distance_m * 1000.0:g} mm along the beam, "
-        f"{g.close_distance_m * 1000.0:g} mm to the nearest point",
-        f"beam centre at fast {g.fbeam_m * 1000.0:g}, slow {g.sbeam_m * 1000.0:g} mm (Xbeam {x:g}, Ybeam {y:g}), "
-        f"ORGX {g.orgx_px:g}, ORGY {g.orgy_px:g}",
-        f"fast {_numbers(g.fast)}, slow {_numbers(g.slow)}, normal {_numbers(g.normal)}",
-        f"outer corner of the first pixel (pix0) {' '.join(f'{v:.15g}' for v in g.origin_m)} m",
-    ]
-    if plan.layer_step > 0.0:
-        lines.append(
-            f"{_count(plan.layers, 'sensor layer')} of {plan.layer_step * 1e6:g} µm"
-            f"{' of ' + detector.sensor_material if detector.sensor_material else ''}, 1/e depth "
-            f"{1e6 / plan.attenuation:g} µm"
-        )
-    if plan.mask.size:
-        why = filter(None, (
-            _blind_words(detector.preset, g),
-            f"mask {detector.mask_file or 'in memory'}" if detector.mask_file or detector.mask else "",
-            _beamstop_words(detector) if detector.beamstop_mm else "",
-        ))  # fmt: skip
-        lines.append(f"{' and '.join(why)}: {int((plan.mask == 0).sum())} pixels not rendered")
-    if detector.roi is not None:
-        lines.append("region fast {} to {}, slow {} to {}".format(*plan.roi))
-    return lines
-
-
-def _blind_words(name: str | None, panel: PlacedPanel) -> str:
-    """What of a detector of this name and size counts nothing."""
-    if name is None:
-        return ""
-    preset = preset_of(name)
-    if preset.is_round:
-        return f"outside of {name}'s disc"
-    return f"gaps of {name}" if any(map(any, preset.blind_lines(panel.fast_pixels, panel.slow_pixels))) else ""
-
-
-def _beamstop_words(detector: Detector) -> str:
-    text = f"beamstop of {detector.beamstop_mm:g} mm radius"
-    if detector.beamstop_arm is None:
-        return text
-    width, angle = detector.beamstop_arm
-    return f"{text} with its arm of {width:g} mm at {angle:g} degrees from fast towards slow"
-
-
 def _crystal_lines(resolved: Resolved) -> list[str]:
     lattice, crystal = resolved.lattice, resolved.experiment.crystal
     return [
-        f"cell {_numbers(lattice.cell)} (Å, degrees), volume {lattice.volume:.6g} Å³",
-        f"reciprocal cell {_numbers(lattice.reciprocal_cell)} (1/Å, degrees)",
+        f"cell {numbers(lattice.cell)} (Å, degrees), volume {lattice.volume:.6g} Å³",
+        f"reciprocal cell {numbers(lattice.reciprocal_cell)} (1/Å, degrees)",
         f"{_misset(lattice)}{_drawn(resolved)}",
         f"{' x '.join(map(str, lattice.cells))} unit cells, {crystal.shape}{_blocks(resolved)}",
     ]
@@ -255,7 +200,9 @@ def _factor_lines(resolved: Resolved) -> list[str]:
     factors = f"F = {table.outside:g} for every reflection"
     if table.values.size:
         factors = f"F of h {h0} to {h1}, k {k0} to {k1}, l {l0} to {l1}, else {table.outside:g}"
-    between = "interpolated between reflections" if resolved.plan.factors.interpolate else "of the nearest reflection"
+    between = (
+        "interpolated between reflections" if resolved.plans[0].factors.interpolate else "of the nearest reflection"
+    )
     given = resolved.experiment.structure_factors
     scaled = f", scaled by {given.scale_f:g}" if given.scale_f != 1.0 else ""
     scaled += f", B {given.b_add:+g} Å²" if given.b_add != 0.0 else ""
@@ -310,15 +257,15 @@ def _lattice_lines(resolved: Resolved) -> Iterator[str]:
         spread = f" within {one.crystal.mosaic_spread_deg or 0.0:g} degrees" if domains > 1 else ""
         yield (
             f"weight {one.weight:g}, {' x '.join(map(str, one.lattice.cells))} unit cells, "
-            f"{_count(domains, 'mosaic domain')}{spread}, {one.spot_scale:.6g} blocks"
+            f"{count_of(domains, 'mosaic domain')}{spread}, {one.spot_scale:.6g} blocks"
         )
-        yield f"  cell {_numbers(one.lattice.cell)} (Å, degrees){f', matrix {file}' if file else ''}"
+        yield f"  cell {numbers(one.lattice.cell)} (Å, degrees){f', matrix {file}' if file else ''}"
         yield f"  {_misset(one.lattice)}"
 
 
 def _lattice_values(resolved: Resolved) -> list[dict[str, Any]]:
     """What there is in the image: every lattice, the crystal's own first."""
-    own = (resolved.experiment.crystal, resolved.lattice, 1.0, resolved.spot_scale, resolved.plan)
+    own = (resolved.experiment.crystal, resolved.lattice, 1.0, resolved.spot_scale, resolved.plans[0])
     further = ((one.crystal, one.lattice, one.weight, one.spot_scale, one.plans[0]) for one in resolved.lattices)
     return [
         {
@@ -355,25 +302,46 @@ def _drawn(resolved: Resolved) -> str:
 
 
 def _sampling_lines(resolved: Resolved) -> list[str]:
-    plan, scan = resolved.plan, resolved.scan
+    plan, scan = resolved.plans[0], resolved.scan
     domains = len(plan.crystal.domains)
     spread = resolved.experiment.crystal.mosaic_spread_deg or 0.0
     lines = [
-        f"{_count(len(scan.phi_rad), 'φ step')} from {scan.start_deg:g} over {scan.oscillation_deg:g} degrees"
+        f"{count_of(len(scan.phi_rad), 'φ step')} from {scan.start_deg:g} over {scan.oscillation_deg:g} degrees"
         f"{', in the middle of each' if resolved.experiment.scan.phi_sampling == 'middle' else ''}, "
-        f"{_count(domains, 'mosaic domain')}{f' within {spread:g} degrees' if domains > 1 else ''}",
+        f"{count_of(domains, 'mosaic domain')}{f' within {spread:g} degrees' if domains > 1 else ''}",
         f"{plan.oversample} x {plan.oversample} sub-pixels ({resolved.recommended_oversample} would resolve every "
-        f"fringe), {_count(resolved.steps, 'sample')} a pixel",
+        f"fringe), {count_of(resolved.steps, 'sample')} a pixel",
     ]
     if resolved.experiment.background.water_um > 0.0:
         lines.append(f"{resolved.experiment.background.water_um:g} µm of amorphous material")
     return lines
 
 
+def _background_lines(resolved: Resolved) -> Iterator[str]:
+    """A line for each material in the beam, and for each file of photons that are added."""
+    for one in resolved.materials:
+        yield (
+            f"{one.name}: {one.path_mm:g} mm of {one.density_g_per_cm3:g} g/cm³, {one.molecules:.4g} molecules of "
+            f"{one.molar_mass_g_per_mol:g} g/mol in the beam"
+        )
+    background = resolved.experiment.background
+    files = [file for file in (background.image_file, background.profile_file) if file is not None]
+    if resolved.added is not None:
+        yield f"{' and '.join(files)}: {resolved.added.sum(dtype=float):.6g} photons are added"
+
+
+def _background_values(resolved: Resolved) -> dict[str, Any]:
+    materials = [one._asdict() for one in resolved.materials]
+    for one in materials:
+        del one["table"]
+    added = None if resolved.added is None else float(resolved.added.sum(dtype=float))
+    return {"materials": materials, "added_photons": added}
+
+
 def _resolved_values(resolved: Resolved) -> dict[str, Any]:
-    geometry, lattice = resolved.geometry, resolved.lattice
+    lattice = resolved.lattice
     return {
-        "geometry": asdict(geometry) | {"orgx_px": geometry.orgx_px, "orgy_px": geometry.orgy_px},
+        **_geometry_values(resolved),
         "lattice": asdict(lattice) | {"cell": lattice.cell, "reciprocal_cell": lattice.reciprocal_cell},
         "lattices": _lattice_values(resolved),
         "sources": len(resolved.sources.weight),
@@ -381,17 +349,26 @@ def _resolved_values(resolved: Resolved) -> dict[str, Any]:
         "misset_deg": [angle * RTD for angle in lattice.misset_rad],
         "edge_angstrom": resolved.edge_angstrom,
         "phi_deg": [float(phi * RTD) for phi in resolved.scan.phi_rad],
-        "domains": len(resolved.plan.crystal.domains),
-        "oversample": resolved.plan.oversample,
+        "domains": len(resolved.plans[0].crystal.domains),
+        "oversample": resolved.plans[0].oversample,
         "samples_per_pixel": resolved.steps,
         "fluence_per_m2": resolved.fluence_per_m2,
         "spot_scale": resolved.spot_scale,
-        "interpolate": bool(resolved.plan.factors.interpolate),
+        "interpolate": bool(resolved.plans[0].factors.interpolate),
         "structure_factors": _provenance(resolved),
         "anomalous": _anomalous_values(resolved),
-        "layers": resolved.plan.detector.layers,
-        "layer_step_m": resolved.plan.detector.layer_step,
+        "layers": resolved.plans[0].detector.layers,
+        "layer_step_m": resolved.plans[0].detector.layer_step,
     }
+
+
+def _geometry_values(resolved: Resolved) -> dict[str, Any]:
+    """Where the detector stands, or each of its panels where they are listed."""
+    values = [asdict(panel) | {"orgx_px": panel.orgx_px, "orgy_px": panel.orgy_px} for panel in resolved.panels]
+    if isinstance(resolved.panels[0], Geometry):
+        return {"geometry": values[0]}
+    listed = resolved.experiment.detector.panels or ()
+    return {"panels": [{"name": panel.name} | one for panel, one in zip(listed, values, strict=True)]}
 
 
 def _provenance(resolved: Resolved) -> dict[str, Any] | None:

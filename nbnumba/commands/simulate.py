@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from ..nanobragg.command import Command, Outputs, Run
 from ..render.job import Progress, Rendering, render
 from ..seeds import fresh_seed
 from ..setup.inputs import read_inputs
+from ..setup.panels import stack_shape
 from ..setup.resolve import Resolved, resolve
 from .inputs import with_cached_factors
 from .outputs import Asked, Writer, asked_for, cache_to_write, check_outputs, write_cache
@@ -69,7 +71,7 @@ def run(command: Command) -> int:
             resolved = resolve(experiment, read_inputs(experiment), seed=fresh_seed())
             _check_pixels(command, resolved)
             description = described(resolved)
-            asked = asked_for(command.outputs, command.run.images)
+            asked = asked_for(command.outputs, command.run.images, description)
             if not command.run.show:
                 check_outputs(command, asked, description)
         met = [*_labels_of_header(description), *_labels_of_counts(asked, command)]
@@ -138,27 +140,31 @@ def _labels_of_counts(asked: list[Asked], command: Command) -> list[str]:
 
 
 def _labels_of_header(description: Description) -> list[str]:
+    if len(description.panels) > 1:  # which no such header describes
+        return []
     header = smv_header(smv_geometry(description))
     return labels_of(["header_overflows"]) if len(header) >= HEADER_BYTES else []
 
 
 def _check_pixels(command: Command, resolved: Resolved) -> None:
     """Say before the work that a pixel to be told about is not there."""
-    detector, printed, traced = resolved.plan.detector, command.outputs.print_pixels, command.run.trace_pixel
+    printed, traced = command.outputs.print_pixels, command.run.trace_pixel
     if command.run.images > 1 and (printed is not None or traced is not None):
         option = "-trace_pixel" if printed is None else "-printout"
         raise UsageError(f"{option} is of one image, and -images {command.run.images} asks for several")
     if traced is not None:
         resolved.check_single_lattice("-trace_pixel: a trace is")
+        resolved.check_placed()
+    slow_pixels, fast_pixels = stack_shape(resolved.panels)
     fast_first = {
         "-printout_pixel": None if printed == "all" else printed,
         "-trace_pixel": traced and traced[::-1],
     }
     for option, pixel in fast_first.items():
-        if pixel is not None and not (pixel[0] < detector.fast_pixels and pixel[1] < detector.slow_pixels):
+        if pixel is not None and not (pixel[0] < fast_pixels and pixel[1] < slow_pixels):
             raise UsageError(
                 f"{option}: fast {pixel[0]}, slow {pixel[1]} lies outside the detector: "
-                f"fast 0 to {detector.fast_pixels - 1}, slow 0 to {detector.slow_pixels - 1} are there"
+                f"fast 0 to {fast_pixels - 1}, slow 0 to {slow_pixels - 1} are there"
             )
 
 
@@ -202,8 +208,7 @@ def _images(resolved: Resolved, command: Command, clock: Clock) -> Iterator[tupl
 
 
 def _render(resolved: Resolved, command: Command) -> Rendering:
-    fast0, fast1, slow0, slow1 = resolved.roi
-    with _bar(command, (fast1 - fast0 + 1) * (slow1 - slow0 + 1), "px") as bar:
+    with _bar(command, resolved.pixels, "px") as bar:
         return _render_on(resolved, command.run, lambda done: bar.update(done - bar.n) and None)
 
 
@@ -279,14 +284,17 @@ def _write_report(path: str, report: dict[str, Any]) -> None:
 
 
 def _pixel_lines(image: Image, outputs: Outputs) -> Iterator[str]:
-    """-printout: fast, slow and photons, of one pixel or of all that are rendered."""
-    fast0, fast1, slow0, slow1 = image.resolved.plan.detector.roi
-    if outputs.print_pixels is None:
+    """-printout: fast, slow and photons, of one pixel or of all in the region; panels as they are stacked."""
+    printed = outputs.print_pixels
+    if printed is None:
         return
-    if outputs.print_pixels != "all":
-        fast, slow = outputs.print_pixels
-        fast0 = fast1 = fast
-        slow0 = slow1 = slow
-    for slow in range(slow0, slow1 + 1):
-        for fast in range(fast0, fast1 + 1):
-            yield f"{fast:4d} {slow:4d} : {float(image.photons[slow, fast]):.9g}"
+    if printed != "all":
+        regions = [(0, (printed[0], printed[0], printed[1], printed[1]))]
+    else:
+        detectors = [plan.detector for plan in image.resolved.plans]
+        above = accumulate((detector.slow_pixels for detector in detectors), initial=0)
+        regions = [(first, detector.roi) for first, detector in zip(above, detectors, strict=False)]
+    for first, (fast0, fast1, slow0, slow1) in regions:
+        for slow in range(first + slow0, first + slow1 + 1):
+            for fast in range(fast0, fast1 + 1):
+                yield f"{fast:4d} {slow:4d} : {float(image.photons[slow, fast]):.9g}"

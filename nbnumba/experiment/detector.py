@@ -135,7 +135,8 @@ class Detector(Noun):
     layers: int | None = field(None, POSITIVE)
     """Into which the sensor is cut along its depth; None: 2 where it absorbs, else 1."""
     header_file: GivenFile = NOT_GIVEN
-    """SMV image whose header describes the detector, beam and scan."""
+    """What describes detector, beam and scan where fields do not: an SMV image by its header, a geometry of CrystFEL,
+    an experiment of DIALS (with its crystal)."""
     mask_file: GivenFile = NOT_GIVEN
     """SMV image: pixels of value 0 are not rendered; its header counts too, before ``header_file``."""
     mask: Taking[Mask | None, Mask | Array | None] = field(NOT_GIVEN, in_place_of="mask_file")

@@ -405,7 +405,8 @@ class Background(Noun):
     amorphous_axis: StolAxis = "stol"
     """sin θ/λ, 4 sin θ/λ or 4π sin θ/λ."""
     materials: Taking[tuple[Material, ...] | None, Values[Material] | None] = NOT_GIVEN
-    """What else the beam goes through: as many molecules as lie in its area, that of ``beam.size_mm``, along the path."""
+    """What else the beam goes through; the molecules of each are those in the path times the beam's area,
+    ``beam.size_mm``²."""
     image_file: GivenFile = NOT_GIVEN
     """Photons of each pixel, which are added to the expectation: an image of the same size, or float32 without a
     header."""

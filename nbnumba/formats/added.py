@@ -42,7 +42,7 @@ def read_added_image(path: Path) -> npt.NDArray[np.float32]:
         at = tuple(map(int, wrong[0]))
         where = "slow {}, fast {}".format(*at) if len(at) == 2 else f"number {at[0]}"
         raise InputFileError(
-            f"{name}: {len(wrong)} pixels are no number of photons, the first at {where} ({image[at]:g}): give 0 or more"
+            f"{name}: {len(wrong)} pixels are no number of photons, 0 or more; the first, at {where}, is {image[at]:g}"
         )
     return np.ascontiguousarray(image, np.float32)
 

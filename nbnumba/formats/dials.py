@@ -12,10 +12,11 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import NbnumbaWarning, UsageError
 from .files import Path, is_replaceable
-from .frame import Description, PanelGeometry, Vector
+from .frame import Description, Vector
 
 ROUNDING = 1e-6
 """A direction that is off by less moves no spot by a hundredth of a pixel."""
@@ -27,6 +28,8 @@ MASKED = 65535
 """Beyond what dxtbx trusts, whatever the offset above 0."""
 SENSORS = {"Si": "Silicon", "CdTe": "CdTe"}
 """What a mini-CBF can say of a sensor, by its material."""
+NXMX_SENSORS = ("Si", "CdTe", "GaAs")
+"""Those that DIALS takes from NXmx; others end it."""
 
 
 def check_for_dials(description: Description, adc_offset: float = 40.0, path: Path | None = None) -> None:
@@ -91,6 +94,17 @@ def check_mini_cbf(path: Path, description: Description, adc_offset: float) -> N
     _warn([*_left_out_of_cbf(description, adc_offset), *_unnumbered(path)])
 
 
+def check_nxmx(description: Description) -> None:
+    """Warn of what DIALS does not read from NXmx.
+
+    Warns
+    -----
+    NbnumbaWarning
+        Polarization, sensor, the beam's direction or panels will not be what DIALS takes them for.
+    """
+    _warn(list(_left_out_of_nxmx(description)))
+
+
 def _warn(texts: list[str]) -> None:
     for text in texts:
         # One place for all callers: a warning that several files have in common is then said once.
@@ -121,7 +135,7 @@ def _left_out_of_smv(description: Description, adc_offset: float) -> Iterator[st
             f"-header dials: an SMV header does not say that the sensor is {panel.thickness_um:g} µm thick: "
             "give dials.import geometry.detector.panel.thickness, material and parallax_correction"
         )
-    polarization = _polarization(description, panel)
+    polarization = _polarization(description, _axes_of_image(description))
     if polarization is not None:
         yield f"-header dials: an SMV header does not say the polarization: {polarization}"
     if adc_offset <= 0.0 and not panel.is_whole:
@@ -140,11 +154,28 @@ def _left_out_of_cbf(description: Description, adc_offset: float) -> Iterator[st
             f"of {' or '.join(SENSORS)}: name a detector, or give dials.import geometry.detector.panel.thickness, "
             "material and parallax_correction"
         )
-    polarization = _polarization(description, panel)
+    polarization = _polarization(description, _axes_of_image(description))
     if polarization is not None:
         yield f"mini-CBF: DIALS does not read the polarization from it: {polarization}"
     if adc_offset != 0.0:
         yield f"mini-CBF: readers take the offset of {adc_offset:g} counts for photons: give -adc 0"
+
+
+def _left_out_of_nxmx(description: Description) -> Iterator[str]:
+    panel, material = description.panels[0], description.sensor_material
+    tilt = float(np.linalg.norm(np.cross(description.mean_direction, description.beam)))
+    if tilt > SMALLEST_TILT:
+        yield f"NXmx: has the beam along its axis, while the mean of the sources is tilted by {tilt * 1000.0:.3g} mrad"
+    if panel.thickness_um > 0.0 and material not in NXMX_SENSORS:
+        yield (
+            f"NXmx: DIALS knows sensors of {', '.join(NXMX_SENSORS)}: for one of {material or 'an unknown material'}, "
+            f"{panel.thickness_um:g} µm thick, it corrects for no parallax"
+        )
+    polarization = _polarization(description, description.to_dxtbx)
+    if polarization is not None:
+        yield f"NXmx: DIALS does not read the polarization from it: {polarization}"
+    if any(abs(np.dot(one.fast, one.slow)) > ROUNDING for one in description.panels):
+        yield "NXmx: DIALS reads rectangular pixels alone, and those of a panel are oblique"
 
 
 def _other_beam(description: Description, where: str) -> Iterator[str]:
@@ -159,26 +190,32 @@ def _other_beam(description: Description, where: str) -> Iterator[str]:
 
 def _unnumbered(path: Path | None) -> Iterator[str]:
     if path is not None and is_replaceable(path) and not re.search(r"[0-9](\.|$)", os.path.basename(path)):
-        yield f"{os.fspath(path)}: DIALS reads images with a number at the end of their name, as image_00001.img"
+        suffix = os.path.splitext(path)[1]
+        yield f"{os.fspath(path)}: DIALS reads images with a number at the end of their name, as image_00001{suffix}"
 
 
-def _polarization(description: Description, panel: PanelGeometry) -> str | None:
-    """What to tell DIALS, where it takes the polarization for another."""
+def _polarization(description: Description, to_dxtbx: npt.NDArray[np.float64]) -> str | None:
+    """What to tell DIALS, where it takes the polarization for another than ours in its frame."""
     fraction, axis = description.polarization_fraction, description.polarization
     if fraction is None:
         return "DIALS will correct for one that is not there (-nopolar)"
-    along_fast = np.linalg.norm(np.cross(axis, panel.fast)) < ROUNDING
-    if along_fast and abs(fraction - DIALS_POLARIZATION) < 0.01:
+    along_x = np.linalg.norm(np.cross(axis, to_dxtbx[0])) < ROUNDING
+    if along_x and abs(fraction - DIALS_POLARIZATION) < 0.01:
         return None
     told = f"give dials.import geometry.beam.polarization_fraction={fraction:g}"
-    if along_fast or fraction == 0.5:
+    if along_x or fraction == 0.5:
         return told
-    normal = in_dxtbx_frame(description, np.cross(axis, description.beam))
+    normal = to_dxtbx @ np.cross(axis, description.beam)
     return f"{told} geometry.beam.polarization_normal={','.join(f'{x + 0.0:.6g}' for x in normal)}"
 
 
 def in_dxtbx_frame(description: Description, vector: np.ndarray | Vector) -> Vector:
     """A vector of the laboratory in the axes that dxtbx gives to the image."""
+    x, y, z = (_axes_of_image(description) @ vector).tolist()
+    return x, y, z
+
+
+def _axes_of_image(description: Description) -> npt.NDArray[np.float64]:
+    """The frame of dxtbx where a header says nothing of it: x along fast, y against slow, z against the beam."""
     panel = description.panels[0]
-    x, y, z = np.array([panel.fast, panel.slow, description.beam]) @ vector
-    return (float(x), -float(y), -float(z))
+    return np.array([panel.fast, np.negative(panel.slow), np.negative(description.beam)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -11,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import HoldsArrays
+from ..errors import InputFileError
 from ..experiment import Panel
 from .files import Path, read_unpacked
+from .hdf5 import SIGNATURE
 from .images.smv import SmvImage, smv_image
 
 Pixels = npt.NDArray[np.bool_]
@@ -20,6 +23,8 @@ Vector = Sequence[float] | npt.NDArray[np.float64]
 
 EXACT = 1e-9
 """Edges and angles of pixels that are off by less are rounded: over 10 000 pixels of 0.1 mm that makes 1 nm."""
+MOST_PIXELS = 1 << 28
+"""Of a panel: ten times the largest that there is."""
 LEAST_COSINE = 0.01
 """Between the beam and a detector's normal: of one that stands along the beam no distance along it is told."""
 
@@ -50,7 +55,25 @@ class Reader(NamedTuple):
     """Beside this one; its ``found_in(path, content)`` makes the :class:`Found`."""
 
 
-READERS: tuple[Reader, ...] = ()
+_GEOM = re.compile(rb"^[ \t]*[^\s;=/#{]+/(?:corner_[xy]|[fs]s|m(?:in|ax)_[fs]s)[ \t]*=", re.MULTILINE)
+
+
+def _is_geom(content: bytes) -> bool:
+    """Whether a line places a panel."""
+    return b"\0" not in content and _GEOM.search(content) is not None
+
+
+def _is_expt(content: bytes) -> bool:
+    """Whether it begins as JSON does; SMV images have no quotes there."""
+    return re.match(rb'\s*\{\s*"', content) is not None
+
+
+READERS: tuple[Reader, ...] = (
+    Reader(lambda content: content.startswith(b"###CBF"), "cbf_found"),
+    Reader(_is_expt, "expt"),
+    Reader(_is_geom, "geom"),
+    Reader(lambda content: content.startswith(SIGNATURE), "nxmx_found"),
+)
 
 
 def read_found(path: Path) -> Found | SmvImage:
@@ -72,6 +95,16 @@ def read_found(path: Path) -> Found | SmvImage:
             found: Found = import_module(f"{__package__}.{reader.module}").found_in(path, content)
             return found
     return smv_image(path, content)
+
+
+def all_measured(path: str, panel: Panel) -> Pixels:
+    """A mask that leaves no pixel out; an InputFileError for a panel that is larger than any."""
+    shape = (panel.slow_pixels or 0, panel.fast_pixels or 0)
+    if shape[0] * shape[1] > MOST_PIXELS:
+        raise InputFileError(
+            f"{path}: panel {panel.name!r} has {shape[1]} x {shape[0]} pixels (fast x slow), more than {MOST_PIXELS}"
+        )
+    return np.ones(shape, bool)
 
 
 def detector_values(panels: Sequence[Panel], beam: Vector) -> dict[str, Any]:

@@ -28,6 +28,7 @@ CONTENTS: dict[Content, str] = {
     "experiment": "beam, crystal, detector and scan, without pixels",
     "reflections": "where reflections are predicted, without pixels",
 }
+WITHOUT_PIXELS: tuple[Content, ...] = ("experiment", "reflections")
 ALONG_BEAM = 1e-6
 """An axis that is off the beam by less is along it."""
 
@@ -259,6 +260,8 @@ class Frame(HoldsArrays):
     """Which pixels of each panel never count rightly; None: all do."""
     reflections: PredictedReflections | None = None
     """Where they are predicted, of that content."""
+    underload: float = 0.0
+    """The smallest count to be trusted; below 0 where ``adc_offset`` was subtracted."""
 
     def with_unmeasured(self, value: float) -> Frame:
         """The same with a value in the pixels that were not measured.

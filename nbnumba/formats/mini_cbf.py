@@ -1,8 +1,8 @@
-"""The text that a mini-CBF has for people and programs: comment lines of a keyword and its value, as a PILATUS writes it.
+"""The header of a mini-CBF: comment lines of a keyword and its value, as a PILATUS writes them.
 
 ``PILATUS_1.2`` is the convention of images that have the size of a PILATUS, whose modules and gaps readers then know;
-``GENERIC_MINI``, which dxtbx reads too, that of all others. Distances are in m, the beam centre in pixels from the outer
-corner of the first one.
+``GENERIC_MINI``, which dxtbx reads too, that of all others. Distances are in m, the beam centre is in pixels from the
+outer corner of the first one.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def header_of(frame: Frame, largest: int) -> tuple[str, list[str]]:
     modules = modules_of_pilatus(panel.fast_pixels, panel.slow_pixels)
     is_pilatus = modules is not None and abs(panel.pixel_mm - _PIXEL_MM) < 1e-6 and panel.has_one_edge
     if is_pilatus and modules is not None:
-        family = description.detector_name.upper().partition("-")[0]
+        family = " ".join(description.detector_name.upper().split("-")[:-1])
         family = family if family.startswith("PILATUS") else "PILATUS"
         detector = f"{family} {_NAMES.get(modules, f'{modules[0]} x {modules[1]} modules')}"
     else:
@@ -100,8 +100,7 @@ def _keywords(frame: Frame, largest: int) -> Iterator[str]:
 def _corrected_deadtime_s(description: Description) -> float:
     """By which counts were corrected, as a PILATUS says it; 0: they were not."""
     readout = description.readout
-    corrected = getattr(readout, "rate_correction", False)
-    return (getattr(readout, "deadtime_ns", None) or 0.0) * 1e-9 if corrected else 0.0
+    return (readout.deadtime_ns or 0.0) * 1e-9 if readout.rate_correction else 0.0
 
 
 def _truth(description: Description) -> Iterator[str]:

@@ -26,7 +26,7 @@ _MODEL = "give it as -pdb"
 _IMAGE = "-img and -mask read SMV images alone"
 
 _BEGINNINGS: dict[bytes, tuple[str, str]] = {
-    b"\x89HDF\r\n\x1a\n": ("an HDF5 file", "nothing in it is read"),
+    b"\x89HDF\r\n\x1a\n": ("an HDF5 file", "-img and `nbnumba compare` read one that is NXmx"),
     b"PK\x03\x04": ("a zip archive", _UNPACK),
     b"PK\x05\x06": ("an empty zip archive", _UNPACK),
     b"BZh": ("packed by bzip2", _UNPACK),
@@ -38,7 +38,7 @@ _BEGINNINGS: dict[bytes, tuple[str, str]] = {
     b"\xff\xd8\xff": ("a JPEG picture", _IMAGE),
     b"II*\0": ("a TIFF image (MarCCD and others)", _IMAGE),
     b"MM\0*": ("a TIFF image (MarCCD and others)", _IMAGE),
-    b"###CBF": ("a CBF image", _IMAGE),
+    b"###CBF": ("a CBF image", "-img reads it; -mask reads SMV images alone"),
     b"R-AXIS": ("an R-AXIS image", _IMAGE),
     b"P5\n": ("a PGM picture", _IMAGE),
     b"\x93NUMPY": ("an array of NumPy", "only `nbnumba compare` reads one"),

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from ..errors import InputFileError, UsageError
 from . import descriptions, images
 from .files import Path, read_bytes
-from .frame import CONTENTS, Content, Description, Frame, Frames
+from .frame import CONTENTS, WITHOUT_PIXELS, Content, Description, Frame, Frames
 
 Shape = tuple[int, int]
 Reader = Callable[[Path, Shape | None], npt.NDArray[Any]]
@@ -136,6 +136,13 @@ def options_of(image_format: Format, options: Mapping[str, str]) -> dict[str, st
     return {name: options.get(name, words[0]) for name, words in image_format.options.items()}
 
 
+def check_panels(image_format: Format, content: Content, panels: int) -> None:
+    """Raise a UsageError where a file of the format cannot hold the pixels of as many; one without pixels can."""
+    if panels > 1 and not image_format.many_panels and content not in WITHOUT_PIXELS:
+        many = ", ".join(f"{' '.join(one.suffixes)} ({one.name})" for one in formats() if one.many_panels)
+        raise UsageError(f"{image_format.name} holds one panel, and the image has {panels}: give it as {many}")
+
+
 def write(image_format: Format, path: Any, frame: Frame, **options: str) -> Frame:
     """Write one frame, and return it as the file has it.
 
@@ -148,11 +155,7 @@ def write(image_format: Format, path: Any, frame: Frame, **options: str) -> Fram
     """
     options = options_of(image_format, options)
     content_of(image_format, frame.content)
-    if len(frame.pixels) > 1 and not image_format.many_panels:
-        many = ", ".join(f"{' '.join(one.suffixes)} ({one.name})" for one in formats() if one.many_panels)
-        raise UsageError(
-            f"{image_format.name} holds one panel, and the image has {len(frame.pixels)}: give it as {many}"
-        )
+    check_panels(image_format, frame.content, len(frame.pixels))
     fitted = image_format.fitted(frame, **options)
     image_format.write(path, fitted, **options)
     return fitted

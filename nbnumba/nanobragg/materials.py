@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, get_args
 
 from ..errors import UsageError
 from ..experiment import Material
@@ -24,13 +24,17 @@ def material_of(words: Sequence[str]) -> Material:
 
     The first is a name or a file: one with a dot, a slash, or ``stol=``, ``4stol=`` or ``Q=`` before it.
     """
-    numbers = {name: _number(name, words[0], word) for name, word in zip(NUMBERS, words[1:], strict=False)}
+    given: dict[str, Any] = {
+        name: _number(name, words[0], word) for name, word in zip(NUMBERS, words[1:], strict=False)
+    }
     axis, equals, file = words[0].partition("=")
     if equals and axis in AXES and file:
-        return Material(table_file=file, axis=axis, **numbers)
-    if is_file(words[0]):
-        return Material(table_file=words[0], **numbers)
-    return Material(words[0], **numbers)
+        given |= {"table_file": file, "axis": axis}
+    elif is_file(words[0]):
+        given["table_file"] = words[0]
+    else:
+        given["name"] = words[0]
+    return Material(**given)
 
 
 def is_file(word: str) -> bool:

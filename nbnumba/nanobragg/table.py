@@ -188,7 +188,9 @@ OPTIONS: tuple[Option, ...] = (
            "size"),
     option("beam_profile", BEAM, "photons across the beam: even or Gaussian, for -crystal_mm", "beam.profile"),
 
-    option("img", DETECTOR, "SMV image whose header gives what no option does", "detector.header_file"),
+    option("img geom expt", DETECTOR,
+           "what no option gives, from the header of an SMV image, a geometry of CrystFEL (.geom) or an experiment of "
+           "DIALS (.expt)", "detector.header_file"),
     option("mask", DETECTOR, "SMV image: pixels of value 0 are not rendered; its header counts like that of -img",
            "detector.mask_file"),
     option("detector", DETECTOR,
@@ -238,7 +240,8 @@ OPTIONS: tuple[Option, ...] = (
     option("detector_abs detector_absorb detector_absorption", DETECTOR,
            "1/e depth of the sensor; inf or 0: no absorption", "detector.attenuation_depth_um", "depth",
            default="by -detector_material and the wavelength, else -detector_thick"),
-    option("detector_material", DETECTOR, "of the sensor", "detector.sensor_material", default="by -detector"),
+    option("detector_material", DETECTOR, "material of the sensor, which with the wavelength gives -detector_abs",
+           "detector.sensor_material", default="by -detector"),
     option("detector_thick", DETECTOR, "thickness of the sensor", "detector.thickness_um", "thickness",
            default="by -detector, else 0"),
     option("detector_thicksteps thicksteps", DETECTOR, "number of layers of the sensor", "detector.layers", "n",
@@ -295,12 +298,12 @@ OPTIONS: tuple[Option, ...] = (
            sets={"background.amorphous_axis": "Q"}),
     option("background", BACKGROUND,
            "a material that the beam goes through: water, air, ice, nano-ice, or a file of F in electrons against "
-           "sin(theta)/lambda in 1/Å (4stol=file or Q=file against its multiples), with path in mm, density in g/cm³ and "
+           "sin(theta)/lambda in 1/Å (4stol=file, Q=file: 4 and 4 pi times that), with path in mm, density in g/cm³ and "
            "molar mass in g/mol, which a file needs",
            "background.materials", materials.SHOWN, kind=MATERIAL, default="none", convert=materials.material_of,
            words=materials.words_of, fewest=2, repeats=True),
     option("background_image", BACKGROUND,
-           "image of photons that are added to each pixel: of the same size, in any format, or float32 without a header",
+           "photons that are added to each pixel: an image of the same size in any format, or float32 without a header",
            "background.image_file"),
     option("background_profile", BACKGROUND,
            "photons per pixel, which are added, against sin(theta)/lambda in 1/Å, as `nbnumba profile` writes them",

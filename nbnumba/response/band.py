@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import HoldsArrays
 from . import deviates
 from .deviates import Purpose, Window
 
@@ -31,8 +32,8 @@ class Tally:
         self.photons += total if np.isfinite(total) else float(counts[np.isfinite(counts)].sum())
 
 
-@dataclass(frozen=True, eq=False)
-class Band:
+@dataclass(frozen=True, eq=False, repr=False)
+class Band(HoldsArrays):
     """Rows of a panel, with what steps need to know of them beside their values."""
 
     window: Window
@@ -42,7 +43,7 @@ class Band:
     count: Counting
     tally: Tally
     threads: int | None = None
-    flaws: npt.NDArray[np.int8] | None = field(default=None)
+    flaws: npt.NDArray[np.int8] | None = None
     """What is wrong with each pixel, of :mod:`nbnumba.response.flaws`; None: nothing."""
 
     def normals(self, shape: tuple[int, int], purpose: Purpose) -> Floats:

@@ -1,8 +1,8 @@
-"""From expected photons to the integers of a file: the steps of a detector, one after another.
+"""From expected photons to integers of which nothing depends on a detector: scaled, gray, or counted as nanoBragg does.
 
-A step is a function of an array. Those of the whole image come first, float32 to float32, for what takes neighbours
-into account; those of single pixels follow, which are given the region of interest in bands of rows, in raster order,
-as float64 (the first of them float32), so that copies stay small; at last values become integers.
+A step is a function of an array: it is given the region of interest in bands of rows, in raster order, as float64 (the
+first one float32), so that copies stay small; at last values become integers. What detectors read is in
+:mod:`nbnumba.response.detection`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from .integers import Roi, bands, cut, nearest, truncated
 
 Photons = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
-ImageStep = Callable[[Photons], Photons]
 LARGEST = 65535
 PixelStep = Callable[[Any], Floats]
 Rounding = Callable[[Floats], npt.NDArray[np.floating]]
@@ -37,18 +36,14 @@ class Chain:
     rounded: Rounding
     """At last, within the range of the integers."""
     integers: type[np.unsignedinteger[Any]]
-    of_image: tuple[ImageStep, ...] = ()
-    """Before those of pixels."""
 
     def __call__(self, photons: Photons, roi: Roi | None = None) -> tuple[npt.NDArray[Any], int]:
         """Integers (slow, fast), 0 outside the region, and how many pixels were cut to the largest."""
-        for step in self.of_image:
-            photons = step(photons)
         image, overloads = np.zeros(photons.shape, self.integers), 0
         for band in bands(photons.shape, roi):
             values: Any = photons[band]
-            for pixel_step in self.of_pixels:
-                values = pixel_step(values)
+            for step in self.of_pixels:
+                values = step(values)
             overloads += cut(values, float(np.iinfo(self.integers).max))
             image[band] = self.rounded(values)
         return image, overloads

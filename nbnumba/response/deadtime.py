@@ -21,7 +21,7 @@ from ..compiling import compiling
 from ..kernels.counting.arrivals import record_arrivals
 from .amplification import Values, counted
 from .band import Band, Floats
-from .deviates import Purpose, _key
+from .deviates import Purpose, key_of
 
 PLAIN_BELOW = 0.005
 """Of x, below which the variance is that of Poisson but for 1 %."""
@@ -88,7 +88,7 @@ def _recorded(expected: Floats, chosen: npt.NDArray[np.bool_], band: Band, dead:
 
 def _arrivals(expected: Floats, numbers: npt.NDArray[np.uint64], band: Band, dead: DeadTime) -> Floats:
     out = np.empty(expected.shape)
-    place = np.uint64(band.frame), _key(band.seed)
+    place = np.uint64(band.frame), key_of(band.seed)
     args = (expected, numbers, dead.fraction, dead.paralyzable, *place, out)
     compiling(lambda: record_arrivals.compile(tuple(map(numba.typeof, args))))
     record_arrivals(*args)

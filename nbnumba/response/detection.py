@@ -35,7 +35,7 @@ UINT16 = int(np.iinfo(np.uint16).max)
 
 
 @dataclass(frozen=True)
-class Chain:
+class DetectorChain:
     """Steps in their order, and the integers at their end."""
 
     before: tuple[Step, ...]
@@ -50,7 +50,7 @@ class Chain:
     """The largest count to be trusted; None: no count can be told from others."""
 
 
-def chain_of(readout: Readout, exposure_s: float, photon_kev: float) -> Chain:
+def chain_of(readout: Readout, exposure_s: float, photon_kev: float) -> DetectorChain:
     """The steps of a read-out from which nothing is left open.
 
     Parameters
@@ -66,10 +66,10 @@ def chain_of(readout: Readout, exposure_s: float, photon_kev: float) -> Chain:
     if readout.kind == "switching":
         return _switching(readout, photon_kev)
     steps: tuple[Step, ...] = (counted, partial(offset, adc_offset=readout.adc_offset or 0.0))
-    return Chain((), steps, UINT16, np.uint16, saturation=UINT16 - 1)
+    return DetectorChain((), steps, UINT16, np.uint16, saturation=UINT16 - 1)
 
 
-def _counting(readout: Readout, exposure_s: float) -> Chain:
+def _counting(readout: Readout, exposure_s: float) -> DetectorChain:
     """Photons are lost or moved before they are counted; a counter adds no noise of its own."""
     dead_s = (readout.deadtime_ns or 0.0) * 1e-9
     count: Step = counted
@@ -82,10 +82,10 @@ def _counting(readout: Readout, exposure_s: float) -> Chain:
     last = partial(offset, adc_offset=readout.adc_offset or 0.0)
     after: tuple[Step, ...] = (count, *_noisy(readout), last, *_dead_and_hot(readout, largest))
     before = (*_flickers(readout), *_calibration(readout))
-    return Chain(before, after, largest, np.int32, readout.psf or "none", largest - 1)
+    return DetectorChain(before, after, largest, np.int32, readout.psf or "none", largest - 1)
 
 
-def _integrating(readout: Readout) -> Chain:
+def _integrating(readout: Readout) -> DetectorChain:
     """Photons are stopped, and their light is spread, collected and converted."""
     light = (partial(as_light, swank=readout.swank),) if readout.swank not in (None, 1.0) else ()
     largest = float(2 ** (readout.bits or 16) - 1)
@@ -97,20 +97,20 @@ def _integrating(readout: Readout) -> Chain:
     )
     before: tuple[Step, ...] = (*_flickers(readout), counted, *light, *_calibration(readout))
     after: tuple[Step, ...] = (*_noisy(readout), converter, rounded, *_dead_and_hot(readout, largest))
-    return Chain(before, after, largest, np.uint16, readout.psf or "none", largest - 1)
+    return DetectorChain(before, after, largest, np.uint16, readout.psf or "none", largest - 1)
 
 
-def _switching(readout: Readout, photon_kev: float) -> Chain:
+def _switching(readout: Readout, photon_kev: float) -> DetectorChain:
     """The charge of photons decides which amplifier's number is read."""
     words = partial(switching.as_words, photon_kev=photon_kev)
     steps: tuple[Step, ...] = (*_flickers(readout), counted, *_calibration(readout), *_noisy(readout), words)
     if readout.words == "raw":
-        return Chain((), (*steps, *_dead_and_hot(readout, UINT16)), UINT16, np.uint16)
+        return DetectorChain((), (*steps, *_dead_and_hot(readout, UINT16)), UINT16, np.uint16)
     gain, zero = readout.gain or 1.0, readout.adc_offset or 0.0
     back = partial(switching.converted, photon_kev=photon_kev, gain=gain, adc_offset=zero)
     largest = min(float(np.floor(switching.MOST_KEV / photon_kev * gain + zero)), INT32)
     steps = (*steps, back, rounded, *_dead_and_hot(readout, largest))
-    return Chain((), steps, largest, np.int32, saturation=largest - 1)
+    return DetectorChain((), steps, largest, np.int32, saturation=largest - 1)
 
 
 def _flickers(readout: Readout) -> Iterator[Step]:
@@ -217,7 +217,7 @@ def _flaws_of(
 
 
 def _detect(
-    chain: Chain,
+    chain: DetectorChain,
     photons: Photons,
     panel: PanelGeometry,
     first: int,

@@ -120,10 +120,11 @@ def _field(
 
 def numbers_of(window: Window, seed: int, frame: int) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     """What kernels take: number of the first pixel, pixels in a whole row, number of the image, key."""
-    return np.uint64(window.first), np.uint64(window.columns), np.uint64(frame), _key(seed)
+    return np.uint64(window.first), np.uint64(window.columns), np.uint64(frame), key_of(seed)
 
 
-def _key(seed: int) -> np.uint64:
+def key_of(seed: int) -> np.uint64:
+    """Of the generator, of all that a seed says."""
     return np.uint64(abs(seed) % 2**64)
 
 

@@ -1,12 +1,14 @@
 """Photons that are added to each pixel's expectation once it is rendered: those of an image and of a radial profile."""
 
+from typing import Any
+
 import numpy as np
 
 from ..errors import InputFileError, UsageError
 from ..experiment import Experiment
-from ..kernels.equations.maps import map_scattering_vectors
+from ..kernels.equations.maps import map_photons_per_intensity, map_scattering_vectors
 from ..kernels.equations.vectors import Vector
-from ..kernels.plan import DetectorPlan
+from ..kernels.plan import DetectorPlan, Plan
 from ..units import ANGSTROM_PER_METRE, METRES_PER_ANGSTROM
 from .detector import rendered_pixels
 from .inputs import Inputs
@@ -55,8 +57,8 @@ def added_photons(
     return np.where(rendered, photons, 0.0).astype(np.float32)
 
 
-def with_added(photons: np.ndarray, added: np.ndarray | None) -> np.ndarray:
-    """The image of which so many photons are the crystal's and its materials'."""
+def with_added(photons: Any, added: Any) -> Any:
+    """float32 photons, of a pixel or an image (slow, fast), with those that are added to them; None: none are."""
     if added is None:
         return photons
     # What float32 cannot hold is infinite, as in any image.
@@ -85,10 +87,19 @@ def radius_px(detector: DetectorPlan) -> np.ndarray:
     """Pixels from the centre of each (slow, fast) to where the beam meets its panel."""
     if not np.isfinite(detector.distance):
         raise UsageError(
-            "-background_profile_px on a panel that the beam does not meet: give -background_profile, by sin(theta)/lambda"
+            "-background_profile_px: there is a panel that the beam does not meet: give -background_profile, by "
+            "sin(theta)/lambda"
         )
     fast, slow = _centres(detector)
     return np.hypot(fast - detector.fbeam, (slow - detector.sbeam)[:, np.newaxis]) / detector.pixel
+
+
+def photons_per_square(plan: Plan) -> np.ndarray:
+    """Photons in each pixel (slow, fast) of a background material, over its F²."""
+    fast, slow = _centres(plan.detector)
+    photons = np.empty((len(slow), len(fast)))
+    map_photons_per_intensity(plan, fast, slow, photons)
+    return plan.background.scale * photons
 
 
 def _centres(detector: DetectorPlan) -> tuple[np.ndarray, np.ndarray]:

@@ -18,16 +18,15 @@ WATER_FACTOR = 2.57
 """Forward amplitude of a water molecule in electrons, as the reference has it."""
 WATER_MOLAR_MASS = 18.0
 STOL_PER_AXIS = {"stol": 1.0, "4stol": 0.25, "Q": 1.0 / (4.0 * math.pi)}
-PARTS = 16
-"""Into which the steps of tables are cut where F² add up: F is linear within a step."""
-MOST_ROWS = 1 << 14
-"""Of a table that is made of others; steps of more rows than that are not cut, and of a spectrum's left out."""
+MOST_ROWS = 1 << 13
+"""Of a table that is made of others at many wavelengths; of more some are left out, unless as many are of tables."""
 WIDE = 0.01
 """Spectra wider than this share of their mean wavelength scatter at each wavelength, others at that of the first
 source, as in nanoBragg."""
 
 Waves = tuple[np.ndarray, np.ndarray]
 """For some wavelengths, sin θ/λ over that of the first source, and the shares of the photons."""
+ONE_WAVE: Waves = (np.ones(1), np.ones(1))
 
 
 def background_plan(
@@ -54,13 +53,14 @@ def water(experiment: Experiment, inputs: Inputs, fluence: float, quirks: Quirks
     if inputs.amorphous is not None and not quirks.amorphous_ignored:
         stol, factor = _columns(inputs.amorphous, background.amorphous_axis)
     scale = ELECTRON_RADIUS_SQR_M2 * fluence * molecules
-    return BackgroundPlan(scale, WATER_FACTOR, stol, factor, int(quirks.water_scaled_twice))
+    return BackgroundPlan(scale, WATER_FACTOR, stol, factor, int(quirks.water_scaled_twice), np.zeros(len(stol)))
 
 
 def _plan(material: InBeam, fluence: float) -> BackgroundPlan:
     """Molecules of a material times their cross-section."""
     scale = ELECTRON_RADIUS_SQR_M2 * fluence * material.molecules
-    return BackgroundPlan(scale, 0.0, *_columns(material.table, material.axis), 0)
+    stol, factor = _columns(material.table, material.axis)
+    return BackgroundPlan(scale, 0.0, stol, factor, 0, np.zeros(len(stol)))
 
 
 def _columns(table: np.ndarray, axis: str) -> tuple[np.ndarray, np.ndarray]:
@@ -75,11 +75,11 @@ def waves_of(sources: Sources) -> Waves:
     wavelengths, shares = wavelengths[shares > 0.0], shares[shares > 0.0]
     # To the last digits a spectrum of 1 % is no wider than that.
     if np.ptp(wavelengths) <= WIDE * (1.0 + 1e-9) * sources.mean_angstrom:
-        return np.ones(1), np.ones(1)
+        return ONE_WAVE
     return sources.wavelength_angstrom[0] / wavelengths, shares / shares.sum()
 
 
-def together(materials: Sequence[BackgroundPlan], waves: Waves = (np.ones(1), np.ones(1))) -> BackgroundPlan:
+def together(materials: Sequence[BackgroundPlan], waves: Waves = ONE_WAVE) -> BackgroundPlan:
     """The material whose intensity is that of all: scale · F(s)² = Σ_i scale_i Σ_k share_k · F_i(s · ratio_k)².
 
     s is sin θ/λ of the first source. A single one in the beam stays as it is, bit by bit, where there is one wavelength
@@ -98,31 +98,33 @@ def together(materials: Sequence[BackgroundPlan], waves: Waves = (np.ones(1), np
     scale = sum(material.scale for material in present)
     stol = _rows([material.stol for material in present], waves[0])
 
-    def factor(stol: np.ndarray) -> np.ndarray:
+    def square(stol: np.ndarray) -> np.ndarray:
         total = np.zeros(len(stol))
         for material in present:
             for ratio, share in zip(*waves, strict=True):
-                total += material.scale * share * _factor(material, stol * ratio) ** 2
-        return np.sqrt(total / scale)
+                total += material.scale / scale * share * _factor(material, stol * ratio) ** 2
+        return total
 
-    return BackgroundPlan(scale, float(factor(np.zeros(1))[0]), stol, factor(stol), 0)
+    factor, excess = np.sqrt(square(stol)), np.zeros(len(stol))
+    # The parabola through F² at both rows and half-way between them: of no less than 0 anywhere.
+    left, right = factor[:-1], factor[1:]
+    half_way = square((stol[:-1] + stol[1:]) / 2.0)
+    excess[:-1] = np.maximum(4.0 * half_way - (left + right) ** 2, -4.0 * left * right)
+    return BackgroundPlan(scale, float(np.sqrt(square(np.zeros(1)))[0]), stol, factor, 0, excess)
 
 
 def _rows(tables: Sequence[np.ndarray], ratios: np.ndarray) -> np.ndarray:
-    """Where F² of tables at all wavelengths has its corners, and points between these."""
+    """Where F² of tables at all wavelengths has its corners: between these it is a parabola."""
     rows = np.unique(np.concatenate(tables))
-    most = max(MOST_ROWS, len(rows))
-    if len(ratios) > 1:
-        rows = np.unique(rows[:, np.newaxis] / ratios)
-        rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int))]
-    if not len(rows):
+    if len(ratios) == 1:
         return rows
-    parts = max(1, min(PARTS, most // len(rows)))
-    return np.interp(np.arange(parts * (len(rows) - 1) + 1) / parts, np.arange(len(rows)), rows)
+    most = max(MOST_ROWS, len(rows))
+    rows = np.unique(rows[:, np.newaxis] / ratios)
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int))]
 
 
 def _factor(material: BackgroundPlan, stol: np.ndarray) -> np.ndarray:
-    """F of a material as :func:`nbnumba.kernels.equations.background.amorphous_factor`, of many sin θ/λ."""
+    """F of a material as :func:`nbnumba.kernels.equations.background.amorphous_square`, of many sin θ/λ."""
     if len(material.stol) == 0:
         return np.full(len(stol), material.form_factor)
     return np.interp(stol, material.stol, material.stol_factor)

@@ -18,6 +18,9 @@ from .spectrum import has_spectrum
 ORIENTED_BY = ("cell", "matrix_file", "a_matrix", "u_matrix")
 """Fields of a crystal of which any one makes the crystal the experiment's own."""
 
+WITH_GAIN = ("integrating", "switching")
+"""Kinds of read-out to which a file's counts per photon mean something."""
+
 
 def with_found(experiment: Experiment, found: Found) -> Experiment:
     """The experiment with what is not given in it taken from a file.
@@ -62,11 +65,15 @@ def _is_given(experiment: Experiment, path: str) -> bool:
 def _missing(experiment: Experiment, noun: str, told: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a file's values that the experiment does not give."""
     own, declarations = getattr(experiment, noun), declared(nouns()[noun])
-    is_oriented = noun == "crystal" and any(getattr(own, name) is not None for name in ORIENTED_BY)
+    left_out: tuple[str, ...] = ()
+    if noun == "crystal" and any(getattr(own, name) is not None for name in ORIENTED_BY):
+        left_out = ORIENTED_BY
+    if noun == "readout" and own.kind not in WITH_GAIN:
+        left_out = ("gain",)
     return {
         name: value
         for name, value in told.items()
-        if getattr(own, name) == declarations[name].default and not (is_oriented and name in ORIENTED_BY)
+        if getattr(own, name) == declarations[name].default and name not in left_out
     }
 
 

@@ -66,8 +66,8 @@ class Inputs(HoldsArrays):
     """Photons of each pixel (slow, fast), or of a file that does not tell its shape (pixels,)."""
     added_profile: np.ndarray | None = None
     """Two columns (n, 2): the axis of the file, photons per pixel."""
-    bad_pixels: np.ndarray | None = None
-    """Panel, fast, slow and what is wrong (n, 4)."""
+    bad: np.ndarray | None = None
+    """Pixels that never count rightly: panel, fast, slow and what is wrong (n, 4)."""
     mask: SmvImage | None = None
     header: SmvImage | Found | None = None
 
@@ -110,7 +110,7 @@ def read_inputs(experiment: Experiment) -> Inputs:
         materials=tuple(read(_table_in, one.table_file) for one in background.materials or ()),
         added_image=read(_image_in, background.image_file),
         added_profile=read(read_profile, background.profile_file),
-        bad_pixels=read(read_bad_pixels, experiment.readout.bad_pixel_file),
+        bad=read(read_bad_pixels, experiment.readout.bad_pixel_file),
         mask=read(read_smv, detector.mask_file) if mask is None else _without_header(mask),
         header=read(read_found, detector.header_file),
     )

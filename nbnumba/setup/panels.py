@@ -239,13 +239,16 @@ def stack_shape(panels: Sequence[Any]) -> tuple[int, int]:
     return sum(panel.slow_pixels for panel in panels), max(panel.fast_pixels for panel in panels)
 
 
-def stacked(images: Sequence[np.ndarray]) -> np.ndarray:
-    """Images one above the other in order, each from column 0 on, and 0 beside narrow ones; a single one as it is."""
+def stacked(images: Sequence[np.ndarray], beside: float = 0.0) -> np.ndarray:
+    """Images (slow, fast, …) one above the other in order, each from column 0 on; a single one as it is.
+
+    What stands ``beside`` narrow ones is 0 or as it is given.
+    """
     if len(images) == 1:
         return images[0]
     rows, columns = sum(len(image) for image in images), max(image.shape[1] for image in images)
-    stack = np.zeros((rows, columns), images[0].dtype)
-    for view, image in zip(unstacked(stack, [image.shape for image in images]), images, strict=True):
+    stack = np.full((rows, columns, *images[0].shape[2:]), beside, images[0].dtype)
+    for view, image in zip(unstacked(stack, [image.shape[:2] for image in images]), images, strict=True):
         view[...] = image
     return stack
 

@@ -142,7 +142,7 @@ def listed_bad_pixels(readout: Readout, inputs: Inputs, panels: Sequence[PlacedP
     InputFileError
         A pixel that no panel has.
     """
-    listed = inputs.bad_pixels
+    listed = inputs.bad
     if listed is None:
         return ()
     sizes = np.array([(panel.fast_pixels, panel.slow_pixels) for panel in panels])

@@ -70,8 +70,15 @@ class Resolved(HoldsArrays):
     """float32 (slow, fast): photons that are added to what is rendered, 0 where nothing is; None: none."""
     bad_pixels: tuple[np.ndarray, ...]
     """Listed ones of each panel: fast, slow and what is wrong (n, 3)."""
+    has_found_mask: bool
+    """Whether the file that describes the detector says of some pixels that they are not measured."""
     labels: tuple[str, ...]
     """Which differences between the modes this experiment meets (docs/modes.md)."""
+
+    @property
+    def central_angstrom(self) -> float:
+        """Wavelength of the photons: the mean of a spectrum."""
+        return self.sources.central(self.wavelength_angstrom)
 
     @property
     def plan(self) -> Plan:
@@ -84,6 +91,11 @@ class Resolved(HoldsArrays):
         """Raise a UsageError where there are several: ``what`` is of one."""
         if self.lattices:
             raise UsageError(f"{what} of one lattice, and here are {1 + len(self.lattices)}: leave out -lattice")
+
+    def check_placed(self) -> None:
+        """Raise a UsageError where panels are listed."""
+        if not isinstance(self.panels[0], Geometry):
+            raise _too_many(len(self.panels))
 
     @property
     def geometry(self) -> Geometry:
@@ -102,6 +114,12 @@ class Resolved(HoldsArrays):
         return (0, columns - 1, 0, rows - 1)
 
     @property
+    def pixels(self) -> int:
+        """How many there are in the regions of all panels."""
+        rois = (plan.detector.roi for plan in self.plans)
+        return sum((fast1 - fast0 + 1) * (slow1 - slow0 + 1) for fast0, fast1, slow0, slow1 in rois)
+
+    @property
     def mask(self) -> np.ndarray | None:
         """0 where a pixel of the image is not rendered (slow, fast), other than outside its one panel's region."""
         detectors = [plan.detector for plan in self.plans]
@@ -112,8 +130,7 @@ class Resolved(HoldsArrays):
     @property
     def edge_angstrom(self) -> float:
         """Smallest spacing whose scattering meets the detector, of the central wavelength and direction."""
-        spectrum, wavelength = self.sources.spectrum, self.wavelength_angstrom
-        central = wavelength if spectrum is None else spectrum.mean_angstrom
+        central = self.central_angstrom
         beam = np.array([self.panels[0].beam])
         return min(edge_resolution(plan.detector, beam, np.array([central])) for plan in self.plans)
 
@@ -128,8 +145,8 @@ class Resolved(HoldsArrays):
 
 def _too_many(panels: int) -> UsageError:
     return UsageError(
-        "predictions, maps, traces and the command's report are of a detector that is placed by its distance, beam "
-        f"centre and rotations, not of a list of panels (detector.panels, {panels} here)"
+        "traces, and a geometry by itself, are of a detector that its distance, beam centre and rotations place, "
+        f"not of a list of panels (detector.panels, {panels} here)"
     )
 
 
@@ -230,11 +247,9 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     )
     for one in several:
         warn_of_blind_spots(one.experiment, one.lattice, sources, plans)
-    added = added_photons(
-        experiment, inputs, detectors, lab.beam, wavelength if spectrum is None else spectrum.mean_angstrom
-    )
+    added = added_photons(experiment, inputs, detectors, lab.beam, sources.central(wavelength))
     labels = labels_met(Case(given, experiment, inputs, lab, plan))
     return Resolved(
         experiment, panels, lattice, sources, scan, wavelength, photons, blocks, recommended, steps, dispersion,
-        table, plans, further, materials, added, listed_bad_pixels(experiment.readout, inputs, panels), labels,
+        table, plans, further, materials, added, listed_bad_pixels(experiment.readout, inputs, panels), found, labels,
     )  # fmt: skip

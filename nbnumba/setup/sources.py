@@ -42,6 +42,10 @@ class Sources(HoldsArrays):
         """Mean wavelength of the photons."""
         return float(np.average(self.wavelength_angstrom, weights=self.weight))
 
+    def central(self, otherwise: float) -> float:
+        """Mean wavelength of a spectrum in Å, else another one."""
+        return otherwise if self.spectrum is None else self.spectrum.mean_angstrom
+
     def wavelengths(self) -> tuple[np.ndarray, np.ndarray]:
         """The different ones in Å, ascending, and which of them each source has."""
         different, number = np.unique(self.wavelength_angstrom, return_inverse=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..experiment import Detector, Experiment, Vector, changed
+from ..experiment import Background, Detector, Experiment, Vector, changed
 from ..experiment.quirks import quirks_of
 from ..kernels.equations.vectors import rotated_xyz
 from ..setup.inputs import read_inputs
@@ -116,7 +116,7 @@ def seen_from_the_front(experiment: Experiment) -> Experiment:
 
 def without_water(experiment: Experiment) -> Experiment:
     """Without background."""
-    return changed(experiment, background={"water_um": 0.0, "amorphous_file": None})
+    return replace(experiment, background=Background())
 
 
 def counted(experiment: Experiment) -> dict[str, Any]:

@@ -25,7 +25,7 @@ GAP, BAD = -1, -2
 """Pixels that were not measured, and those that never count rightly: what a PILATUS has there."""
 LARGEST = 2**31 - 3
 """Of a pixel: beside a bad one, what is larger would take a difference of 64 bits, which not all readers know."""
-_MAGIC = b"###CBF"
+MAGIC = b"###CBF"
 _SECTION = b"--CIF-BINARY-FORMAT-SECTION--"
 _STARTER = b"\x0c\x1a\x04\xd5"
 _PADDING = 4095
@@ -58,8 +58,13 @@ def read_cbf(path: Path) -> CbfImage:
     InputFileError
         The file cannot be read, is no CBF with pixels compressed by byte offsets, ends early, or is damaged.
     """
-    name, content = os.fspath(path), read_unpacked(path, "the CBF image")
-    if not content.startswith(_MAGIC):
+    return cbf_image(path, read_unpacked(path, "the CBF image"))
+
+
+def cbf_image(path: Path, content: bytes) -> CbfImage:
+    """As :func:`read_cbf`, of what was read already; ``path`` is for errors."""
+    name = os.fspath(path)
+    if not content.startswith(MAGIC):
         found = binary_format(content)
         raise InputFileError(f"{name}: is no CBF, which begins with ###CBF" + (f"; it is {found[0]}" if found else ""))
     section = content.find(_SECTION, 0, _LONGEST_HEADER_BYTES)
@@ -162,6 +167,6 @@ FORMAT = Format(
     _write,
     fitted=_fitted,
     check=check_mini_cbf,
-    recognizes=lambda name, content: content.startswith(_MAGIC) or name.endswith(".cbf.gz"),
+    recognizes=lambda name, content: content.startswith(MAGIC) or name.endswith(".cbf.gz"),
     read=lambda path, shape: read_cbf(path).pixels,
 )

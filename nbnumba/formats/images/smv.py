@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -21,6 +21,7 @@ from ..registry import Format
 HeaderStyle = Literal["c", "dials"]
 
 _BLOCK_BYTES = 512
+_LARGEST = 65535
 _LONGEST_HEADER_BYTES = 1 << 20
 _BYTE_ORDERS = {"little_endian": "<u2", "big_endian": ">u2"}
 _TYPES = dict.fromkeys(("unsigned_short", "unsigned_short_int", "uint16"), "u2")
@@ -219,12 +220,18 @@ def _write(path: Path, frame: Frame, header: HeaderStyle) -> None:
 
 
 def _fitted(frame: Frame, header: HeaderStyle) -> Frame:
+    """Cut to 16 bits, where a detector counts further; and marked for DIALS."""
+    pixels = frame.pixels[0]
+    if pixels.dtype != np.uint16:
+        cut = int(np.count_nonzero(pixels > _LARGEST))
+        clipped = np.clip(pixels, 0, _LARGEST).astype(np.uint16)
+        frame = replace(frame, pixels=(clipped,), overloads=(frame.overloads or 0) + cut)
     return frame.with_unmeasured(MASKED) if header == "dials" else frame
 
 
 def _check(path: Path, description: Description, adc_offset: float, header: HeaderStyle) -> None:
     if not description.panels[0].has_one_edge:
-        raise UsageError("SMV has square pixels alone, and those of the panel are oblong or oblique")
+        raise UsageError(f"{os.fspath(path)}: SMV has square pixels alone, and these are oblong or oblique")
     if header == "dials":
         check_for_dials(description, adc_offset, path)
 

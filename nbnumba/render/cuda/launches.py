@@ -132,7 +132,7 @@ class Batch:
             cells=place.put("cells", np.concatenate(cells).ravel()),
             factors=place.factors.on_card,
             mask=place.put("mask", plan.detector.mask),
-            amorphous=place.put("amorphous", np.stack([plan.background.stol, plan.background.stol_factor])),
+            amorphous=place.put("amorphous", cuda_tables.amorphous_rows(plan.background)),
         )
         band = min(self.stop - self.first, self.capacity)
         several = self.parts > 1

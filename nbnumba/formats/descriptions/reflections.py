@@ -1,0 +1,53 @@
+"""Predicted reflections as comma-separated values, a row for each that meets the detector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from ...errors import UsageError
+from ..files import Path, replacing
+from ..frame import Frame
+from ..registry import Format
+
+COLUMNS = ("h", "k", "l", "panel", "fast_px", "slow_px", "phi_deg", "image", "d_angstrom", "wavelength_angstrom", "F")
+"""Pixels count from the outer corner of the panel's first one, panels from 0; images are numbered from 1 on."""
+
+
+def rows_of(frame: Frame) -> Iterator[str]:
+    """The rows of an image's reflections."""
+    found, image = frame.reflections, frame.description.image_number
+    if found is None:
+        raise UsageError("the frame has no reflections: ask for the content 'reflections'")
+    columns = (found.panel, *found.pixel.T, found.phi_deg, found.d_angstrom, found.wavelength_angstrom, found.f)
+    for (h, k, l), panel, fast, slow, phi, d, wavelength, f in zip(
+        found.hkl.tolist(), *(column.tolist() for column in columns), strict=True
+    ):
+        yield f"{h},{k},{l},{panel},{fast:.4f},{slow:.4f},{phi:.6f},{image},{d:.6f},{wavelength:.8f},{f:.7g}\n"
+
+
+class _Table:
+    """A file that takes rows of one image after another."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        file.write((",".join(COLUMNS) + "\n").encode())
+
+    def write(self, frame: Frame) -> None:
+        """Take the reflections of the next one."""
+        self._file.write("".join(rows_of(frame)).encode())
+
+
+@contextmanager
+def _sink(path: Path) -> Iterator[_Table]:
+    with replacing(path) as file:
+        yield _Table(file)
+
+
+def _write(path: Path, frame: Frame) -> None:
+    with _sink(path) as table:
+        table.write(frame)
+
+
+FORMAT = Format("CSV", (".csv",), ("reflections",), _write, sink=_sink)

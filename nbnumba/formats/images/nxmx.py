@@ -1,0 +1,165 @@
+"""NXmx: one HDF5 file for a frame or a series, as synchrotrons and free-electron lasers write them.
+
+Pixels lie in ``/entry/data/data`` (frame, slow, fast), panels one above the other; a chunk is a panel of a frame,
+packed by bitshuffle and LZ4. No reader knows a count of no photons: it is subtracted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...errors import UsageError
+from ..dials import check_nxmx
+from ..files import Path
+from ..frame import Description, Frame
+from ..hdf5 import SIGNATURE, Written, bitshuffle_lz4, library, replacing_hdf5
+from ..nxmx_reading import read_nxmx
+from ..nxmx_tree import panel_slices, whole_shape, write_entry, write_frames
+from ..registry import Format, content_of
+
+
+def _fitted(frame: Frame) -> Frame:
+    """Without the count of no photons, and with marks in integer pixels that were not measured."""
+    kind = frame.pixels[0].dtype
+    if kind.kind == "f":
+        return frame
+    largest = frame.saturation
+    if largest is None and kind.itemsize <= np.dtype(np.uint16).itemsize:
+        # What was cut to the largest integer is no count.
+        largest = np.iinfo(kind).max - 1
+    offset = round(frame.adc_offset)
+    if offset:
+        frame = replace(
+            frame,
+            pixels=tuple(pixels.astype(np.int32) - np.int32(offset) for pixels in frame.pixels),
+            adc_offset=frame.adc_offset - offset,
+            underload=-offset,
+        )
+    frame = replace(frame, saturation=None if largest is None else largest - offset)
+    return frame.with_unmeasured(_mark(frame)) if _has_gaps(frame.description) else frame
+
+
+def _has_gaps(description: Description) -> bool:
+    return not all(panel.is_whole for panel in description.panels)
+
+
+def _mark(frame: Frame) -> int:
+    """A value that no count has."""
+    kind = frame.pixels[0].dtype
+    return int(np.iinfo(kind).max) if kind.kind == "u" else int(np.ceil(frame.underload)) - 1
+
+
+def _write(path: Path, frame: Frame) -> None:
+    with replacing_hdf5(path) as written:
+        series = _Series(written)
+        series.append(frame)
+        series.finish()
+
+
+@contextmanager
+def _sink(path: Path) -> Iterator[_Sink]:
+    with ExitStack() as files:
+        sink = _Sink(path, files)
+        yield sink
+        sink.finish()
+
+
+class _Sink:
+    """A file that begins with its first frame."""
+
+    def __init__(self, path: Path, files: ExitStack) -> None:
+        self._path, self._files = path, files
+        self._series: _Series | None = None
+
+    def write(self, frame: Frame) -> None:
+        content_of(FORMAT, frame.content)
+        frame = _fitted(frame)
+        if self._series is None:
+            _check(self._path, frame.description, frame.adc_offset)
+            self._series = _Series(self._files.enter_context(replacing_hdf5(self._path)))
+        self._series.append(frame)
+
+    def finish(self) -> None:
+        if self._series is not None:
+            self._series.finish()
+
+
+class _Series:
+    """Frames, packed and written as they come; what is told of them follows at the end."""
+
+    def __init__(self, written: Written) -> None:
+        self._written = written
+        self._frames: list[Frame] = []
+        self._entry: Any = None
+        self._data: Any = None
+
+    def append(self, frame: Frame) -> None:
+        """Take the next frame, as :func:`_fitted` leaves it."""
+        if not self._frames:
+            self._entry = write_entry(self._written.file, frame)
+            self._data = _dataset(self._entry["data"], frame)
+        else:
+            _refuse_another(self._frames[0], frame)
+        number = len(self._frames)
+        self._data.resize(number + 1, axis=0)
+        for pixels, rows in zip(frame.pixels, panel_slices(frame.description.panels), strict=True):
+            self._data[(number, *rows)] = pixels
+        self._written.check()
+        self._frames.append(replace(frame, pixels=(), bad=None))
+
+    def finish(self) -> None:
+        """Tell of all frames what there is to tell."""
+        write_frames(self._entry, self._frames)
+
+
+def _dataset(group: Any, frame: Frame) -> Any:
+    """Of no frame yet; a chunk is a panel where all are alike, else a frame."""
+    panels, kind = frame.description.panels, frame.pixels[0].dtype
+    whole = whole_shape(panels)
+    sizes = {(panel.slow_pixels, panel.fast_pixels) for panel in panels}
+    chunk = sizes.pop() if len(sizes) == 1 else whole
+    return group.create_dataset("data", (0, *whole), kind, maxshape=(None, *whole), chunks=(1, *chunk),
+                                fillvalue=_mark(frame) if kind.kind in "iu" else 0, **bitshuffle_lz4())  # fmt: skip
+
+
+def _refuse_another(first: Frame, frame: Frame) -> None:
+    """A file has one detector and one kind of pixels."""
+    if frame.content != first.content:
+        raise UsageError(f"content {frame.content!r}: the frames before it in the same NXmx file are {first.content}")
+    if _placement(frame.description) != _placement(first.description):
+        raise UsageError("the frames of an NXmx file have one detector, beam and spindle: give this one another file")
+
+
+def _placement(description: Description) -> tuple[object, ...]:
+    panels = description.panels
+    return (
+        tuple((panel.fast_pixels, panel.slow_pixels, panel.pixel_mm) for panel in panels),
+        tuple((panel.origin_mm, panel.fast, panel.slow) for panel in panels),
+        (description.beam, description.spindle, description.polarization, description.polarization_fraction),
+    )
+
+
+def _check(path: Path, description: Description, adc_offset: float) -> None:
+    library()
+    if any(panel.curved for panel in description.panels):
+        raise UsageError("NXmx has flat detectors alone (here: -curved_det)")
+    check_nxmx(description)
+
+
+FORMAT = Format(
+    "NXmx",
+    (".nxs", ".h5"),
+    ("counted", "photons", "scaled"),
+    _write,
+    many_panels=True,
+    fitted=_fitted,
+    check=_check,
+    recognizes=lambda name, content: content.startswith(SIGNATURE),
+    read=read_nxmx,
+    sink=_sink,
+)
