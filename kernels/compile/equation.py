@@ -13,6 +13,8 @@ from numba.extending import register_jitable
 Equation = TypeVar("Equation", bound=Callable[..., Any])
 
 EQUATIONS: list[Callable[..., Any]] = []
+MERGED = {"error_model": "numpy", "_nrt": False, "forceinline": True}
+"""Options of what is :func:`merged`."""
 
 
 def equation(function: Equation) -> Equation:
@@ -28,3 +30,12 @@ def inlined(function: Equation) -> Equation:
     """Let compiled code hold a copy of ``function``, under the caller's floating-point rules: for innermost loops."""
     EQUATIONS.append(function)
     return register_jitable(inline="always", error_model="numpy")(function)
+
+
+def merged(function: Equation) -> Equation:
+    """As :func:`equation`, for functions of a few lines: what the compiler makes of them is put into their callers.
+
+    It then vectorizes their loops, as what is :func:`inlined`, but compiles many of them in a fraction of the time.
+    """
+    EQUATIONS.append(function)
+    return register_jitable(**MERGED)(function)

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-from .equation import inlined
+from .equation import MERGED, merged
 from .polynomials import LN_2, LOG2_E, ROUND_TO_WHOLE
 from .polynomials import times_power_of_two as _times_power_of_two
 
@@ -27,7 +27,7 @@ def product(x, y):
     return x * y
 
 
-@overload(product, target="cpu", inline="always")
+@overload(product, target="cpu", jit_options=MERGED)
 def _compiled_product(x, y):
     return lambda x, y: x * y
 
@@ -54,7 +54,7 @@ def _parts(typing_context, x):
     return types.UniTuple(types.float64, 2)(types.float64), codegen
 
 
-@overload(parts, target="cpu", inline="always")
+@overload(parts, target="cpu", jit_options=MERGED)
 def _compiled_parts(x):
     return lambda x: _parts(x)
 
@@ -64,12 +64,12 @@ def times_power_of_two(value, shifted):
     return math.ldexp(value, int(shifted - ROUND_TO_WHOLE))
 
 
-@overload(times_power_of_two, target="cpu", inline="always")
+@overload(times_power_of_two, target="cpu", jit_options=MERGED)
 def _compiled_times_power_of_two(value, shifted):
     return lambda value, shifted: _times_power_of_two(value, shifted)
 
 
-@inlined
+@merged
 def artanh_series(s):
     """(artanh f / f − 1) / s of s = f², |f| ≤ 0.172."""
     series = 1 / 23
@@ -85,7 +85,7 @@ def artanh_series(s):
     return 1 / 3 + product(s, series)
 
 
-@inlined
+@merged
 def log(x):
     """ln x of a positive x that is not denormal, to 3e-16 of it or, near 1, of x − 1."""
     mantissa, exponent = parts(x)
@@ -94,7 +94,7 @@ def log(x):
     return product(exponent, LN_2) + (2.0 * f + product(product(2.0 * f, s), artanh_series(s)))
 
 
-@inlined
+@merged
 def exp_minus(x):
     """exp(−x) for 0 ≤ x ≤ 128, to 4e-16 of it."""
     shifted = product(x, -LOG2_E) + ROUND_TO_WHOLE
@@ -115,7 +115,7 @@ def exp_minus(x):
     return times_power_of_two(1.0 + product(r, series), shifted)
 
 
-@inlined
+@merged
 def sin_half_turns(x):
     """sin πx for |x| ≤ ½, to 2e-16; with the coefficients of ``polynomials.py``."""
     s = product(x, x)

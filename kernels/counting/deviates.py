@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from ..compile.equation import equation, inlined
+from ..compile.equation import equation, merged
 from ..compile.rounding import artanh_series, exp_minus, log, product, sin_half_turns
 from .philox import SHARED, Purpose, philox, uniform_of
 
@@ -22,7 +22,7 @@ NONE, ONE = np.uint64(0), np.uint64(1)
 COUNTS, SHARED_COUNTS = np.uint64(Purpose.POISSON), np.uint64(Purpose.POISSON + SHARED)
 
 
-@inlined
+@merged
 def two_uniforms(pair, frame, purpose, block, key):
     """Deviates in (0, 1) of the pixels 2·pair and 2·pair + 1."""
     a, b, c, d = philox(pair, frame, purpose, block, key)
@@ -39,7 +39,7 @@ def uniform_at(pixel, frame, purpose, block, key):
 # Poisson ----------------------------------------------------------------------------------------------------------
 
 
-@inlined
+@merged
 def reachable(u):
     """u, or the largest that a sum of rounded P is sure to reach: one pixel in 4·10¹² would have asked for more."""
     return min(u, REACHED)
@@ -62,33 +62,33 @@ def by_inversion(mean, u):
     return searched_on(mean, reachable(u), 0.0, term, term)
 
 
-@inlined
+@merged
 def floor(x):
     """The whole number below, as a float64; from 2⁵² on there are no others."""
     return x if abs(x) > ALL_WHOLE else float(math.floor(x))
 
 
-@inlined
+@merged
 def hat(mean):
     """a and b of the table mountain hat that lies above the distribution."""
     b = 0.931 + product(2.53, math.sqrt(mean))
     return -0.059 + product(0.02483, b), b
 
 
-@inlined
+@merged
 def proposed(mean, a, b, u):
     """A count from under the hat, and how far u is from the nearer end of (0, 1)."""
     distance = 0.5 - abs(u - 0.5)
     return floor(product(2.0 * a / distance + b, u - 0.5) + (mean + 0.43)), distance
 
 
-@inlined
+@merged
 def is_squeezed(b, distance, v):
     """Whether it is taken without a look at its P, as most are: v ≤ 0.9277 − 3.6224/(b − 2)."""
     return distance >= 0.07 and product(0.9277 - v, b - 2.0) >= 3.6224
 
 
-@inlined
+@merged
 def is_accepted(a, b, count, distance, v, log_of_ratio):
     """Whether its P is above v · (1.1239 + 1.1328/(b − 3.4)) / (a/distance² + b)."""
     square = product(distance, distance)
@@ -97,19 +97,19 @@ def is_accepted(a, b, count, distance, v, log_of_ratio):
     return log(product(product(height, height), product(TWO_PI, count))) <= -2.0 * log_of_ratio
 
 
-@inlined
+@merged
 def is_near(k, mean):
     """Whether ln k/mean comes out of the series for ln √2 and less."""
     return abs(k - mean) <= product(0.17, k + mean)
 
 
-@inlined
+@merged
 def is_far(k, mean):
     """The others that come; a k below 16 is rarer than any u."""
     return k >= 16.0 and not is_near(k, mean)
 
 
-@inlined
+@merged
 def stirling_error(k):
     """ln k! less Stirling's formula, k ≥ 16, to 1e-13."""
     inverse = 1.0 / k
@@ -119,7 +119,7 @@ def stirling_error(k):
     return product(inverse, 1 / 12 - product(square, series))
 
 
-@inlined
+@merged
 def log_of_ratio(k, mean):
     """ln of 1/√(2πk) over P(k): the error of Stirling's formula, and what k lies beside the mean.
 
@@ -169,7 +169,7 @@ def poisson_at(mean, pixel, frame, key):
 # Normal -----------------------------------------------------------------------------------------------------------
 
 
-@inlined
+@merged
 def two_normals(u, v):
     """Two independent normal deviates of two uniform ones (Box & Muller, Ann. Math. Stat. 29 (1958), 610)."""
     radius = math.sqrt(-2.0 * log(u))

@@ -11,7 +11,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from ..compile.equation import inlined
+from ..compile.equation import merged
 
 
 class Purpose(IntEnum):
@@ -45,7 +45,7 @@ LOW_PLACES, DROPPED = np.uint64(20), np.uint64(12)
 QUANTUM = 2.0**-52
 
 
-@inlined
+@merged
 def philox(pixel, frame, purpose, block, key):
     """Four words of a counter of four, under the two words of ``key``; all uint64."""
     c0, c1, c2, c3 = pixel & WORD, frame & WORD, purpose & WORD, block & WORD
@@ -57,7 +57,7 @@ def philox(pixel, frame, purpose, block, key):
     return c0, c1, c2, c3
 
 
-@inlined
+@merged
 def uniform_of(high, low):
     """(n + ½)·2⁻⁵² of the first 52 bits of two words: 0 < u < 1, and u and 1 − u are as likely."""
     return (np.float64((high << LOW_PLACES) | (low >> DROPPED)) + 0.5) * QUANTUM
