@@ -301,9 +301,7 @@ def test_what_describes_no_detector_is_said(content: bytes, said: str, tmp_path:
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(InputFileError, match=said):
         read_found(tmp_path / "x")
-    with pytest.raises(
-        InputFileError, match=r"cannot read the description of the detector \S+y: there is no such"
-    ):
+    with pytest.raises(InputFileError, match=r"cannot read the description of the detector \S+y: there is no such"):
         read_found(tmp_path / "y")
 
 
