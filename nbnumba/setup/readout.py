@@ -91,6 +91,14 @@ def _of_preset(experiment: Experiment) -> Mapping[str, Any]:
     return {} if name is None else preset_of(name).readout
 
 
+_SWITCHES = {
+    ("paralyzable", True): "-paralyzable",
+    ("paralyzable", False): "-nonparalyzable",
+    ("rate_correction", True): "-rate_correction",
+    ("rate_correction", False): "-norate_correction",
+}
+
+
 def _option(name: str) -> str:
     return OPTION_OF.get(f"readout.{name}", f"readout.{name}")
 
@@ -98,7 +106,7 @@ def _option(name: str) -> str:
 def _not_of_kind(name: str, value: Any, kind: ReadoutKind) -> UsageError:
     having = " or ".join(f"-readout {one}" for one, names in HAS.items() if name in names)
     number = f"{value:g}" if isinstance(value, float) else value
-    said = _option(name) if isinstance(value, bool) else f"{_option(name)} {number}"
+    said = _SWITCHES.get((name, value)) or f"{_option(name)} {number}"
     return UsageError(f"{said}: -readout {kind} has no such thing; give {having}, or leave it out")
 
 
