@@ -147,7 +147,8 @@ def test_what_cannot_be_a_rotation_is_said(options: str, said: str, capsys: pyte
 def test_no_image_of_a_rotation_is_written_over_what_is_read(capsys: pytest.CaptureFixture[str]) -> None:
     run("-o a_00002.img -quiet")
     before = Path("a_00002.img").read_bytes()
-    assert "-o a_00002.img would be written over a file" in failure("-img a_00002.img -images 2 -osc 1 -o a.img", capsys)
+    said = failure("-img a_00002.img -images 2 -osc 1 -o a.img", capsys)
+    assert "-o a_00002.img would be written over a file" in said
     assert Path("a_00002.img").read_bytes() == before
     assert os.listdir() == ["a_00002.img"]
 

@@ -73,9 +73,7 @@ def _check_meant(command: Command) -> None:
     usual, run = Outputs(), command.run
     images = [name for name in vars(usual) if name.endswith("_file") or name in ("files", "counted", "print_pixels")]
     if run.images > 1 or run.show or any(getattr(command.outputs, name) != getattr(usual, name) for name in images):
-        raise UsageError(
-            "one image is written, by -o: leave out other files, a second -o, -nonoise, -nopgm, -images, -show, -printout"
-        )
+        raise UsageError("one image is written, by -o: leave out other files, -nonoise, -images, -show and -printout")
 
 
 def _detect(words: Words, command: Command) -> list[str]:
