@@ -14,6 +14,7 @@ from nbnumba import Experiment, Image, Readout, UsageError, changed
 from nbnumba.cli import main
 from nbnumba.errors import InputFileError
 from nbnumba.experiment.presets import PRESETS
+from nbnumba.formats import registry
 from nbnumba.formats.images.smv import read_smv
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.readout import HAS, USUAL, with_readout
@@ -253,3 +254,12 @@ def test_files_are_told_of_no_crystal_that_nobody_knows(photons: np.ndarray, mon
     assert description.experiment.crystal == Experiment().crystal
     assert description.panels[0].distance_mm == pytest.approx(123)
     assert (description.readout.kind, frames[0].saturation) == ("counting", 2**20 - 2)
+
+
+@pytest.mark.filterwarnings("ignore:(NXmx|mini-CBF|.*DIALS reads)")
+@pytest.mark.usefixtures("photons")
+@pytest.mark.parametrize("suffix", [".nxs", ".cbf", ".tif", ".img", ".npy"])
+def test_every_format_takes_an_image_of_no_known_crystal(suffix: str) -> None:
+    assert detect(f"photons.npy -o counts_1{suffix} -seed 4 -adc 0") == 0
+    counts = registry.read(Path(f"counts_1{suffix}"), None)
+    np.testing.assert_array_equal(counts, image_of(np.load("photons.npy"), "-seed 4 -adc 0").noise().counts)

@@ -313,8 +313,10 @@ def _write_truth(entry: Any, frames: Sequence[Frame]) -> None:
     for name, value in OF_FRAMES.items():
         field(table, name, np.array([value(frame) for frame in frames]))
     _write_texts(table, "experiment", [frame.description.truth for frame in frames])
-    table = group(truth, "crystals", "NXcollection")
     found = [(row, frame.description, one) for row, frame in enumerate(frames) for one in frame.description.crystals]
+    if not found:  # where an image is detected whose crystal nobody knows
+        return
+    table = group(truth, "crystals", "NXcollection")
     field(table, "frame", np.array([row for row, _, _ in found], np.int64))
     for name, of_crystal in OF_CRYSTALS.items():
         field(table, name, np.array([of_crystal(one) for _, _, one in found]))
