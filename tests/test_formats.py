@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from nbnumba import Experiment, InputFileError, UsageError, cli
+from nbnumba import Experiment, InputFileError, NbnumbaWarning, UsageError, cli
 from nbnumba.formats import images, registry
 from nbnumba.formats.frame import CONTENTS, Content, Frame
 from nbnumba.formats.images.smv import read_smv
@@ -354,7 +354,8 @@ def test_counts_beyond_16_bits_are_cut_in_smv(tmp_path: Path, image: Image, head
     counts = frame.pixels[0].astype(np.int32)
     counts[~resolved_region()] = 0
     counts[5, [6, 7, 8]] = [65535, 65536, 2**31 - 1]
-    written = registry.write(FORMATS["SMV"], tmp_path / "a_1.img", replace(frame, pixels=(counts,)), header=header)
+    with pytest.warns(NbnumbaWarning, match="SMV holds counts up to 65535, to which pixels of more are cut"):
+        written = registry.write(FORMATS["SMV"], tmp_path / "a_1.img", replace(frame, pixels=(counts,)), header=header)
     expected = np.where(resolved_region(), np.minimum(counts, 65535), mark)
     np.testing.assert_array_equal(read_smv(tmp_path / "a_1.img").pixels, expected)
     assert (written.overloads, written.pixels[0].dtype) == ((frame.overloads or 0) + 2, np.uint16)

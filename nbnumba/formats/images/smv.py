@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...arrays import HoldsArrays
-from ...errors import InputFileError, UsageError
+from ...errors import InputFileError, NbnumbaWarning, UsageError
 from ..dials import MASKED, check_for_dials
 from ..files import Path, read_unpacked, replacing
 from ..frame import Description, Frame
@@ -224,6 +225,9 @@ def _fitted(frame: Frame, header: HeaderStyle) -> Frame:
     pixels = frame.pixels[0]
     if pixels.dtype != np.uint16:
         cut = int(np.count_nonzero(pixels > _LARGEST))
+        if cut:
+            text = f"SMV holds counts up to {_LARGEST}, to which pixels of more are cut: .nxs, .cbf and .tif hold them"
+            warnings.warn(text, NbnumbaWarning, stacklevel=2)
         clipped = np.clip(pixels, 0, _LARGEST).astype(np.uint16)
         frame = replace(frame, pixels=(clipped,), overloads=(frame.overloads or 0) + cut)
     return frame.with_unmeasured(MASKED) if header == "dials" else frame
