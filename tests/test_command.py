@@ -149,8 +149,8 @@ def test_warnings_are_told_on_stderr_and_in_the_report(capsys: pytest.CaptureFix
         ("-roi 3 99 2 5", "-roi 3 99 2 5 reaches beyond the detector: clipped to 3 15 2 5"),
         (
             "-detector_thick 50",
-            "-detector_thick 50 without -detector_abs: the 1/e depth is taken to be the same; -detector_material would "
-            "give it",
+            "-detector_thick 50 without -detector_abs: the 1/e depth is taken to be the same; -detector_material "
+            "Si, CdTe or GaAs would give it",
         ),
         ("-detector_thick 50 -detector_material Si", ""),
         ("-mosaic_domains 3", "-mosaic_domains 3 without -mosaic: one domain"),
