@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -210,3 +211,17 @@ def test_the_demo_turned_by_ten_degrees_gives_its_crystal_back(tmp_path: Path) -
     reflections, correlation = found["whole"]
     assert reflections > 2000
     assert correlation >= 0.995
+
+
+@pytest.mark.skipif(shutil.which("dials.find_spots") is None, reason="the commands of DIALS are not on PATH")
+@pytest.mark.parametrize("images", ["image_#####.cbf", "images.nxs"])
+def test_an_experiment_leads_dials_to_its_images(tmp_path: Path, images: str) -> None:
+    model = str(files("nbnumba") / "data" / "1hel.pdb")
+    args = ["-pdb", model, *shlex.split(OPTIONS), "-detector", "pilatus-100k", "-quiet"]
+    args += ["-oversample", "1", "-images", "3", "-o", str(tmp_path / images), "-o", str(tmp_path / "run.expt")]
+    assert main(args) == 0
+    command = ["dials.find_spots", "run.expt", "nproc=1"]
+    said = subprocess.run(command, cwd=tmp_path, env=WITHOUT_OURS, check=True, capture_output=True, text=True).stdout
+    found = re.search(r"(\d+) spots found on 3 images", said)
+    assert found is not None
+    assert int(found[1]) > 50
