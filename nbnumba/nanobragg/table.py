@@ -311,7 +311,7 @@ OPTIONS: tuple[Option, ...] = (
     option("background_profile_px", BACKGROUND, "the same against pixels from the beam centre",
            "background.profile_file", sets={"background.profile_axis": "px"}),
 
-    option("readout", READOUT, "what the detector makes of photons in -noisefile", "readout.kind",
+    option("readout", READOUT, "what the detector makes of photons in -noisefile and -o", "readout.kind",
            default="ideal, or by -detector"),
     option("gain", READOUT, "counts for each photon", "readout.gain", "x", default="1; by -detector"),
     option("readnoise", READOUT, "rms of what the read-out adds", "readout.read_noise", "x", default=BY_READOUT),
