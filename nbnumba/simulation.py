@@ -6,6 +6,7 @@ from typing import Any, Literal
 from .choices import BackendName, Device, Precision
 from .errors import NbnumbaError, UsageError
 from .experiment import Experiment, changed
+from .experiment.field import MOST_STEPS
 from .image import Image
 from .render.backends import How, check_whole, is_all, is_whole
 from .render.job import Progress, check_progress, render
@@ -163,23 +164,25 @@ def rotation_series(experiment: Experiment, images: int) -> list[Experiment]:
     """
     check_whole("images", images, 1)
     _check_experiment("rotation_series", experiment)
-    return turned_on(resolve(experiment, read_inputs(experiment), seed=fresh_seed()), images)
+    return list(turned_on(resolve(experiment, read_inputs(experiment), seed=fresh_seed()), images))
 
 
-def turned_on(resolved: Resolved, images: int) -> list[Experiment]:
-    """As :func:`rotation_series`, of an experiment in SI."""
+def turned_on(resolved: Resolved, images: int) -> Iterator[Experiment]:
+    """As :func:`rotation_series`, of an experiment in SI; one after the other, but refused at once."""
     first, scan = resolved.experiment, resolved.scan
+    if images > MOST_STEPS:
+        raise UsageError(f"-images {images}: must be at most {MOST_STEPS}")
     if images > 1 and scan.oscillation_deg == 0.0:
         raise UsageError(f"-images {images} without -osc: all images would be of one orientation; give -osc")
     frame = first.noise.frame
-    return [
+    return (
         changed(
             first,
             scan={"phi_deg": scan.start_deg + number * scan.oscillation_deg},
             noise={"frame": frame + number},
         )
         for number in range(images)
-    ]
+    )
 
 
 def _prepared_in_turn(experiments: Iterable[Experiment], seed: int) -> Iterator[Prepared]:

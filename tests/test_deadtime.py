@@ -131,6 +131,14 @@ def test_no_rate_is_too_high(paralyzable: bool) -> None:
                 assert counts.max() <= 1.0 / fraction + 1.0
 
 
+def test_a_paralyzable_pixel_at_its_peak_is_corrected_to_a_photon_a_dead_time() -> None:
+    """More counts than it has on average at any rate are those of the rate at which it has most."""
+    dead = DeadTime(0.02, paralyzable=True, corrected=True)
+    assert dead.correct(np.array([18.0])) < 50.0
+    np.testing.assert_allclose(dead.correct(np.array([18.5, 19.0, 1e9])), 50.0, rtol=1e-6)
+    assert counted(30.0, dead).max() == 50.0
+
+
 def test_arrivals_are_the_same_compiled_and_not() -> None:
     kernel = deadtime.record_arrivals
     expected, pixels = np.array([0.5, 30.0, 80.0]), np.array([4, 7, 2**31], np.uint64)

@@ -131,6 +131,9 @@ def test_steps_between_samples_stay_as_they_are() -> None:
         ("-images 2 -osc 1 -o a.img -printout", "-printout is of one image, and -images 2 asks for several"),
         ("-images 0 -osc 1 -o a.img", "-images '0' is not a whole number, 1 or more"),
         ("-images 2 -osc 1 -o /nowhere/a.img", "/nowhere/a_00001.img: "),
+        ("-images 99999999999 -osc 1 -o a.nxs", "-images 99999999999: must be at most 10000000"),
+        ("-images 3 -osc 1 -o a_#.img -report a_3.img", "-report and -o are both a_3.img: give each a file of its"),
+        ("-images 12 -osc 1 -o a_#.img -o a_##.img", "-o and -o are both a_10.img: give each a file of its own"),
     ],
 )
 def test_what_cannot_be_a_rotation_is_said(options: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,6 +142,15 @@ def test_what_cannot_be_a_rotation_is_said(options: str, said: str, capsys: pyte
     assert said in error
     assert not end
     assert not os.listdir()
+
+
+def test_no_image_of_a_rotation_is_written_over_what_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    run("-o a_00002.img -quiet")
+    before = Path("a_00002.img").read_bytes()
+    said = failure("-img a_00002.img -images 2 -osc 1 -o a.img", capsys)
+    assert "-o a_00002.img would be written over a file" in said
+    assert Path("a_00002.img").read_bytes() == before
+    assert os.listdir() == ["a_00002.img"]
 
 
 def test_an_image_count_that_is_none_is_refused_in_python() -> None:

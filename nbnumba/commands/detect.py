@@ -16,7 +16,7 @@ from ..experiment.presets import preset_of
 from ..formats import registry
 from ..formats.files import check_writable
 from ..formats.frame import Description, Frame
-from ..nanobragg.command import Command
+from ..nanobragg.command import Command, Outputs
 from ..nanobragg.parse import parse
 from ..response.detection import detected, generator_of
 from ..seeds import fresh_seed
@@ -45,6 +45,7 @@ def main(argv: list[str]) -> int:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("module", NbnumbaWarning)
         command = parse(words.options)
+        _check_meant(command)
         said = _detect(words, command)
         for warning in caught:
             print(f"nbnumba detect: warning: {warning.message}", file=sys.stderr)
@@ -65,6 +66,14 @@ def _words(argv: list[str]) -> Words:
     if not others or others[0].startswith("-"):
         parser.error("the image of the photons comes first")
     return Words(others[0], argv[where + 1], others[1:])
+
+
+def _check_meant(command: Command) -> None:
+    """Refuse what asks for more than the one file of counts."""
+    usual, run = Outputs(), command.run
+    images = [name for name in vars(usual) if name.endswith("_file") or name in ("files", "counted", "print_pixels")]
+    if run.images > 1 or run.show or any(getattr(command.outputs, name) != getattr(usual, name) for name in images):
+        raise UsageError("one image is written, by -o: leave out other files, -nonoise, -images, -show and -printout")
 
 
 def _detect(words: Words, command: Command) -> list[str]:

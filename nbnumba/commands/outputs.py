@@ -166,14 +166,39 @@ def check_outputs(command: Command, asked: list[Asked], description: Description
             continue
         check_writable(path)
         if os.path.realpath(path) in inputs and is_replaceable(path):
-            raise UsageError(f"{option} {path} would be written over a file that the run reads: give another name")
+            raise _over_input(option, path)
         other = options.get(os.path.realpath(path))
         if other is not None and is_replaceable(path):
-            raise UsageError(f"{other} and {option} are both {path}: give each a file of its own")
+            raise _both(other, option, path)
         options[os.path.realpath(path)] = option
+    _check_numbers(asked, images, inputs, options)
     for one in asked:
         check_panels(one.format, one.content, len(description.panels))
         one.format.check(one.first(images), description, description.readout.adc_offset or 0.0, **one.options)
+
+
+def _over_input(option: str, path: str) -> UsageError:
+    return UsageError(f"{option} {path} would be written over a file that the run reads: give another name")
+
+
+def _both(other: str, option: str, path: str) -> UsageError:
+    return UsageError(f"{other} and {option} are both {path}: give each a file of its own")
+
+
+def _check_numbers(asked: list[Asked], images: int, inputs: set[str], options: dict[str, str]) -> None:
+    """The same of the images that follow the first one; ``options``: those that write a file, which is added."""
+    for one in asked:
+        if one.first(images) == one.path:
+            continue
+        folder = os.path.realpath(os.path.dirname(one.path))
+        for number in range(2, images + 1):
+            path = numbered(one.path, number)
+            real = os.path.join(folder, os.path.basename(path))
+            if real in inputs:
+                raise _over_input(one.option, path)
+            if real in options:
+                raise _both(options[real], one.option, path)
+            options[real] = one.option
 
 
 def cache_to_write(experiment: Experiment) -> str | None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..description import described
 from ..errors import NbnumbaError, NbnumbaWarning, UsageError
+from ..experiment import Experiment
 from ..experiment.quirks import in_order, labels_of
 from ..formats.files import replacing, together
 from ..formats.frame import Content, Description, Frame
@@ -70,6 +71,7 @@ def run(command: Command) -> int:
             experiment = with_cached_factors(command.experiment)
             resolved = resolve(experiment, read_inputs(experiment), seed=fresh_seed())
             _check_pixels(command, resolved)
+            turned = _turned(resolved, command.run.images)
             description = described(resolved)
             asked = asked_for(command.outputs, command.run.images, description)
             if not command.run.show:
@@ -81,7 +83,7 @@ def run(command: Command) -> int:
             say(describe(resolved, labels, [str(w.message) for w in caught]))
         if command.run.show:
             return 0
-        images = _images(resolved, command, clock)
+        images = _images(resolved, turned, command, clock)
         with nullcontext() if command.run.images > 1 else together():
             run_of = _write(images, command, asked, clock)
             if command.outputs.report_file is not None:
@@ -181,24 +183,34 @@ def _check_photons(photons: np.ndarray) -> None:
         )
 
 
-def _images(resolved: Resolved, command: Command, clock: Clock) -> Iterator[tuple[Image, str]]:
+def _turned(resolved: Resolved, images: int) -> Iterator[Experiment]:
+    """The images of a series, which is refused where it cannot be."""
+    if images == 1:
+        return iter(())
+    # Which looks for cards, and takes longer to import than a small image.
+    from ..simulation import turned_on
+
+    return turned_on(resolved, images)
+
+
+def _images(
+    resolved: Resolved, turned: Iterator[Experiment], command: Command, clock: Clock
+) -> Iterator[tuple[Image, str]]:
     """What is rendered, image by image, and by whom."""
     if command.run.images == 1:
         with clock.phase("render"):
             rendering = _render(resolved, command)
         yield Image(resolved, rendering.photons), rendering.backend
         return
-    # Which look for cards, and take longer to import than a small image.
     from ..render.backends import How
     from ..render.series import render_series
-    from ..simulation import turned_on
 
-    settings, experiments = command.run, turned_on(resolved, command.run.images)
-    prepared = (resolve(experiment, read_inputs(experiment)) for experiment in experiments)
+    settings = command.run
+    prepared = (resolve(experiment, read_inputs(experiment)) for experiment in turned)
     how = How(settings.backend, settings.precision, settings.threads, settings.device)
     frames = render_series(prepared, how, "all" if settings.device == "all" else [settings.device])
     with _bar(command, settings.images, "image") as bar, _without_blas():
-        for _ in experiments:
+        for _ in range(settings.images):
             with clock.phase("render"):
                 frame = next(frames)
             if isinstance(frame, NbnumbaError):

@@ -42,7 +42,10 @@ def _pixel(row: Row) -> list[int]:
     kind = NAMES.get(last.lower())
     if kind is None:
         kind, numbers = DEAD, row.fields
-    values = [row.as_float("a pixel's number", number) for number in numbers]
+    try:
+        values = [row.as_float("a pixel's number", number) for number in numbers]
+    except InputFileError:
+        values = []  # also of a word that says what is wrong, and is none of the three
     if len(values) not in (2, 3) or any(value != int(value) or not 0 <= value < _MOST for value in values):
         raise row.error(f"no pixel; {_ROW}")
     return [*[0] * (3 - len(values)), *map(int, values), kind]

@@ -27,16 +27,16 @@ examples:
     nbnumba -mode c -cell 70 80 90 -N 5 -default_F 100
 
 other commands (each with -h):
-  nbnumba demo      lysozyme as a beamline would see it, and a picture
-  nbnumba compare   two programs on one command line, or two images
-  nbnumba fuzz      random command lines on which two programs disagree
-  nbnumba devices   GPUs that can be used, and what is missing
-  nbnumba detectors  detectors that -detector knows by name
-  nbnumba detect    what a detector reads of an image of photons
-  nbnumba profile   the radial background of a measured image
-  nbnumba hkl        structure factors of any file as a list of h k l F, all of P 1
-  nbnumba golden    suites of golden images: record and check
-  nbnumba trace     every intermediate value of single pixels
+  nbnumba demo        lysozyme as a beamline would see it, and a picture
+  nbnumba detectors   detectors that -detector knows by name
+  nbnumba detect      what a detector reads of an image of photons
+  nbnumba profile     the radial background of a measured image
+  nbnumba hkl         structure factors of any file as a list of h k l F, all of P 1
+  nbnumba compare     two programs on one command line, or two images
+  nbnumba fuzz        random command lines on which two programs disagree
+  nbnumba devices     GPUs that can be used, and what is missing
+  nbnumba golden      suites of golden images: record and check
+  nbnumba trace       every intermediate value of single pixels
   nbnumba trace-diff  where two such traces begin to differ
 
 {exit_statuses(DIFFERS, RECORDED)}

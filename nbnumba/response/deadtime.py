@@ -29,6 +29,8 @@ NORMAL_FROM = 100.0
 """Recorded on average; of fewer, photons are taken one by one."""
 MOST_ARRIVALS = 10_000.0
 """Of these that are taken one by one."""
+MOST_LOST = float(np.nextafter(-np.exp(-1.0), 0.0))
+"""Where Lambert's W ends, −1/e: SciPy has no number of this very argument."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class DeadTime:
         if self.paralyzable:
             from scipy.special import lambertw
 
-            return np.asarray(-lambertw(np.maximum(-lost, -np.exp(-1.0))).real / self.fraction)
+            return np.asarray(-lambertw(np.maximum(-lost, MOST_LOST)).real / self.fraction)
         return counts / np.maximum(1.0 - lost, self.fraction)
 
 

@@ -139,7 +139,7 @@ def sensor_of(detector: Detector, quirks: Quirks) -> Sensor:
     if depth is None:
         warnings.warn(
             f"-detector_thick {thickness_um:g} without -detector_abs: the 1/e depth is taken to be the same; "
-            "-detector_material would give it",
+            "-detector_material Si, CdTe or GaAs would give it",
             NbnumbaWarning,
             stacklevel=4,
         )

@@ -91,6 +91,14 @@ def _of_preset(experiment: Experiment) -> Mapping[str, Any]:
     return {} if name is None else preset_of(name).readout
 
 
+_SWITCHES = {
+    ("paralyzable", True): "-paralyzable",
+    ("paralyzable", False): "-nonparalyzable",
+    ("rate_correction", True): "-rate_correction",
+    ("rate_correction", False): "-norate_correction",
+}
+
+
 def _option(name: str) -> str:
     return OPTION_OF.get(f"readout.{name}", f"readout.{name}")
 
@@ -98,7 +106,7 @@ def _option(name: str) -> str:
 def _not_of_kind(name: str, value: Any, kind: ReadoutKind) -> UsageError:
     having = " or ".join(f"-readout {one}" for one, names in HAS.items() if name in names)
     number = f"{value:g}" if isinstance(value, float) else value
-    said = _option(name) if isinstance(value, bool) else f"{_option(name)} {number}"
+    said = _SWITCHES.get((name, value)) or f"{_option(name)} {number}"
     return UsageError(f"{said}: -readout {kind} has no such thing; give {having}, or leave it out")
 
 
@@ -126,6 +134,12 @@ def check_readout(readout: Readout, beam: Beam, panels: Sequence[PlacedPanel]) -
         raise UsageError(f"-deadtime {deadtime:g}: must be shorter than the exposure of {beam.exposure_s:g} s")
     if cutoff * beam.exposure_s < 1.0:
         raise UsageError(f"-count_cutoff {cutoff:g}: is less than a count in the exposure of {beam.exposure_s:g} s")
+    offset, largest = readout.adc_offset or 0.0, 2.0 ** (readout.bits or 0) - 1.0
+    if most is not None and offset >= min(largest, cutoff * beam.exposure_s):
+        raise UsageError(
+            f"-adc {offset:g}: must be below the largest count, {min(largest, cutoff * beam.exposure_s):g}: by -bits "
+            f"{readout.bits}{'' if math.isinf(cutoff) else ', -count_cutoff and -exposure'}"
+        )
     width_um = readout.psf_fwhm_um or 0.0
     for panel in panels if width_um else ():
         edges = (panel.fast_pixels * length(panel.fast), panel.slow_pixels * length(panel.slow))
