@@ -229,6 +229,7 @@ def test_one_segment_of_a_larger_image_is_a_mask(tmp_path: Path) -> None:
         (8, "1 60000 50000 1 1", r"60000 x 50000 pixels are more than"),
         (8, "0 60 50 1 1", r"segments must be a whole number from 1 to .*, not 0"),
         (8, "1 60 50 1 0", r"an edge must be above 0, not 0"),
+        (9, "30.5 25.5 0", r"ORGX, ORGY, distance: the distance must not be 0 mm"),
         (10, "2 0 0", r"axis x of the detector: must be of length 1, not 2"),
         (11, "0.6 0.8 0", r"axis y of the detector: x and y are not at right angles: their cosine is 0.6"),
         (12, "0 0 -1", r"axis z of the detector: is not the first × the second one"),

@@ -191,6 +191,8 @@ def _detector(file: _File, direction: Array) -> tuple[list[Panel], tuple[Pixels 
         raise sizes.refuse(f"{fast_pixels} x {slow_pixels} pixels are more than {MOST_PIXELS}")
     edges = np.array([sizes.above_zero(position, "an edge") for position in (3, 4)])
     place = file.numbers("ORGX, ORGY, distance", 3)
+    if place.numbers[2] == 0.0:
+        raise place.refuse("the distance must not be 0 mm")
     lines = [file.numbers(f"axis {name} of the detector", 3) for name in "xyz"]
     axes = _frame([line.axis(0) for line in lines[:2]], lines[1])
     if abs(lines[2].axis(0) @ axes[:, 2] - 1.0) > ODD_AXIS:
