@@ -190,7 +190,7 @@ OPTIONS: tuple[Option, ...] = (
 
     option("img geom expt", DETECTOR,
            "what no option gives, from the header of an SMV image or mini-CBF, an NXmx file, a geometry of CrystFEL "
-           "(.geom) or an experiment of DIALS (.expt)", "detector.header_file"),
+           "(.geom), an experiment of DIALS (.expt) or XPARM.XDS", "detector.header_file"),
     option("mask", DETECTOR, "SMV image: pixels of value 0 are not rendered; its header counts like that of -img",
            "detector.mask_file"),
     option("detector", DETECTOR,
