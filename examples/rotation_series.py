@@ -12,18 +12,18 @@ WIDTH_DEG = 0.5
 
 
 def series(frames: int, pixels: int) -> list[nbnumba.Experiment]:
-    """One experiment a frame: only the starting angle differs."""
-    still = nbnumba.Experiment(
-        beam=nbnumba.Beam(wavelength_angstrom=0.9795, flux_per_s=1e12, size_mm=0.0005, kahn_factor=0.98),
+    """One experiment a frame: each begins where the one before ends, with noise of its own."""
+    first = nbnumba.Experiment(
+        beam=nbnumba.Beam(wavelength_angstrom=0.9795, flux_per_s=1e12, size_mm=0.05, exposure_s=0.1, kahn_factor=0.998),
         detector=nbnumba.Detector(distance_mm=160, pixel_mm=0.172, fast_pixels=pixels, slow_pixels=pixels),
-        crystal=nbnumba.Crystal(cells=(10, 10, 20), misset_deg=(12.0, 34.0, 56.0)),
+        crystal=nbnumba.Crystal(cells=(10, 10, 20), whole_size_mm=(0.05, 0.05, 0.05), misset_deg=(12, 34, 56)),
         structure_factors=nbnumba.StructureFactors(coordinate_file=str(files("nbnumba") / "data" / "1hel.pdb")),
+        # In the middle of each step, so that who indexes the images finds the crystal where it is.
+        scan=nbnumba.Scan(phi_deg=0, oscillation_deg=WIDTH_DEG, steps=10, phi_sampling="middle"),
         sampling=nbnumba.Sampling(oversample=3),
+        noise=nbnumba.Noise(seed=1),
     )
-    # In the middle of each step, so that who indexes the images finds the crystal where it is.
-    scan = {"oscillation_deg": WIDTH_DEG, "steps": 10, "phi_sampling": "middle"}
-    scans = [scan | {"phi_deg": WIDTH_DEG * n} for n in range(frames)]
-    return [nbnumba.changed(still, scan=scan, noise={"seed": n + 1}) for n, scan in enumerate(scans)]
+    return nbnumba.rotation_series(first, frames)
 
 
 def main(frames: int = 3, pixels: int = 512) -> None:

@@ -68,9 +68,7 @@ def predicted_reflections(resolved: Resolved) -> PredictedReflections:
 
 def _spectrum(resolved: Resolved) -> tuple[np.ndarray, np.ndarray]:
     """Wavelengths in Å, each once, and the shares of the photons that have them."""
-    sources = resolved.sources
-    wavelengths, of_sources = np.unique(sources.wavelength_angstrom, return_inverse=True)
-    weights = np.bincount(of_sources, sources.weight)
+    wavelengths, weights = resolved.sources.weights()
     return wavelengths, weights / weights.sum()
 
 

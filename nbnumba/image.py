@@ -21,14 +21,13 @@ from .formats.frame import CONTENTS, Content, Description, Frame
 from .formats.images.smv import HeaderStyle, SmvGeometry, smv_geometry
 from .prediction import Oriented
 from .response.chain import LARGEST, NoiseImage, gray_levels, scaled_counts
-from .response.detection import chain_of, detected, generator_of
 from .response.integers import auto_gray_scale, auto_scale
 from .setup.geometry import Geometry
 from .setup.panels import unstacked
 from .setup.reach import pixels_of_direct_beam
 from .setup.resolve import Resolved
 from .statistics import Statistics, image_statistics
-from .units import ev_from_angstrom
+from .units import kev_from_angstrom
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -110,12 +109,7 @@ class Image(Oriented, HoldsArrays):
         """
         if seed is None:
             seed = self.experiment.noise.seed or 0
-        readout, resolved = self._readout(adc_offset), self.resolved
-        number, rng = self.experiment.noise.frame, generator_of(self.experiment)
-        return detected(
-            self.photons, self.description.panels, readout, seed, number, rng, self.experiment.beam.exposure_s,
-            ev_from_angstrom(resolved.wavelength_angstrom) / 1000.0, resolved.bad_pixels, threads,
-        )  # fmt: skip
+        return read_out(self.resolved, self.description, self.photons, self._readout(adc_offset), seed, threads)
 
     def frame(
         self,
@@ -159,20 +153,7 @@ class Image(Oriented, HoldsArrays):
         readout = self._readout(adc_offset)
         offset = readout.adc_offset or 0.0
         if content == "counted":
-            noise = self.noise(seed, readout.adc_offset, threads)
-            counts = self._by_panel(noise.counts)
-            bad = None if noise.bad is None else self._by_panel(noise.bad)
-            return Frame(
-                self.description,
-                counts,
-                content,
-                1.0,
-                offset,
-                noise.photons,
-                noise.overloads,
-                saturation=noise.saturation,
-                bad=bad,
-            )
+            return counted_frame(self.description, readout, self.noise(seed, readout.adc_offset, threads))
         if content == "scaled":
             scale = scale or self.int_scale
             counts = self._by_panel(scaled_counts(self.photons, self._roi, scale, readout))
@@ -186,7 +167,9 @@ class Image(Oriented, HoldsArrays):
     @property
     def _saturation(self) -> float | None:
         """The largest count to be trusted that the detector makes."""
-        kev = ev_from_angstrom(self.resolved.wavelength_angstrom) / 1000.0
+        from .response.detection import chain_of  # which most images can do without
+
+        kev = kev_from_angstrom(self.resolved.wavelength_angstrom)
         return chain_of(self.experiment.readout, self.experiment.beam.exposure_s, kev).saturation
 
     def _readout(self, adc_offset: float | None) -> Readout:
@@ -405,3 +388,37 @@ class Image(Oriented, HoldsArrays):
     @property
     def _roi(self) -> tuple[int, int, int, int]:
         return self.resolved.roi
+
+
+def read_out(
+    resolved: Resolved,
+    description: Description,
+    photons: NDArray[np.float32],
+    readout: Readout,
+    seed: int,
+    threads: int | None = None,
+) -> NoiseImage:
+    """What the detector of an experiment, as files are told of it, reads of photons (slow, fast)."""
+    from .response.detection import detected, generator_of  # with kernels that most images can do without
+
+    experiment = resolved.experiment
+    return detected(
+        photons, description.panels, readout, seed, experiment.noise.frame, generator_of(experiment),
+        experiment.beam.exposure_s, kev_from_angstrom(resolved.wavelength_angstrom), resolved.bad_pixels, threads,
+    )  # fmt: skip
+
+
+def counted_frame(description: Description, readout: Readout, noise: NoiseImage) -> Frame:
+    """Counts with what files can tell of them."""
+    shapes = [(panel.slow_pixels, panel.fast_pixels) for panel in description.panels]
+    return Frame(
+        description,
+        unstacked(noise.counts, shapes),
+        "counted",
+        scale=1.0,
+        adc_offset=readout.adc_offset or 0.0,
+        photons=noise.photons,
+        overloads=noise.overloads,
+        saturation=noise.saturation,
+        bad=None if noise.bad is None else unstacked(noise.bad, shapes),
+    )

@@ -221,6 +221,26 @@ def _expt() -> bytes:
     }, indent=1).encode()  # fmt: skip
 
 
+XPARM = """\
+ XPARM.XDS    VERSION Jun 30, 2023  BUILT=20230630
+     1        3.0000    0.5000  0.999998 -0.001590  0.000520
+       1.100000       0.001200      -0.000700       0.909090
+    16    31.0000    35.0000    41.0000  90.000  90.000  90.000
+      31.000000       0.000000       0.000000
+       0.000000      35.000000       0.000000
+       0.000000       0.000000      41.000000
+         2         8         8    0.100000    0.100000
+       4.500000       4.250000      50.000000
+       1.000000       0.000000       0.000000
+       0.000000       0.999950       0.010000
+       0.000000      -0.010000       0.999950
+         1         1         8         1         4
+    0.00    0.00    0.00  1.00000  0.00000  0.00000  0.00000  1.00000  0.00000
+         2         1         8         5         8
+    0.10   -1.00    0.20  1.00000  0.00200  0.00000 -0.00200  1.00000  0.00000
+"""
+
+
 SUITE_CASE = {"name": "a", "args": [*CRYSTAL, *DETECTOR, *QUICK], "tags": ["geometry"], "modes": ["spec", "c"]}
 
 
@@ -283,6 +303,7 @@ def examples() -> dict[str, bytes]:
         "crystfel": CRYSTFEL.encode(),
         "geom": GEOM.encode(),
         "expt": _expt(),
+        "xparm": XPARM.encode(),
         "nxs": nexus,
         "toml": experiment.to_toml().encode(),
         "npy": _array(ramp),
@@ -419,7 +440,7 @@ FORMATS = {
 }  # fmt: skip
 """What the input files of options are; of an option that is not listed, any example."""
 ALTERNATIVES = {
-    "img": ("img", "geom", "expt", "nxs", "cbf"),
+    "img": ("img", "geom", "expt", "nxs", "cbf", "xparm"),
     "npy": ("npy", "npz", "raw", "img", "cbf", "tif"),
     "pdb": ("pdb", "cif"),
     "spectrum": ("spectrum", "spectra.npz"),
@@ -454,7 +475,7 @@ def of_files(rng: random.Random) -> Case:
         args += [f"-{option.names[0]}", f"Fe={name}" if kind == "dispersion" else name]
         args += ["0.1", "1", "18"] if option.names[0] == "background" else []
     # Panels of a file have places and pixels of their own.
-    args += [] if files.keys() & {"img.geom", "img.expt"} and rng.random() < 0.9 else DETECTOR
+    args += [] if files.keys() & {"img.geom", "img.expt", "img.xparm"} and rng.random() < 0.9 else DETECTOR
     if names == {"anomalous"}:
         files["model"] = examples()["pdb"]
         args += ["-pdb", "model", "-dmin", "6"]

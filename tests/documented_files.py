@@ -33,6 +33,8 @@ O O 0.4133 0.2672 0.1188 0.012
 AS_THEY_ARE = {
     "A.mat": "mat", "image_00001.img": "img", "mask.img": "mask", "sources.txt": "sources", "spectrum.txt": "spectrum",
     "spectra.npz": "spectra.npz", "glass.stol": "curve", "run.toml": "toml", "small.fcf": "fcf",
+    "image_00001.cbf": "cbf", "image.nxs": "nxs", "crystfel.geom": "geom", "refined.expt": "expt",
+    "profile.txt": "profile", "bad.txt": "bad",
 }  # fmt: skip
 """Those that ``damage.examples`` has, by its names."""
 SELENIUM = "energy f' f''\n12000 -4 0.6\n12650 -8 3\n12660 -9 6\n13000 -4 3.8\n"

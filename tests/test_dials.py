@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
+import shutil
 import subprocess
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ import numpy as np
 import pytest
 
 from nbnumba import Detector, Experiment, Panel, changed, rotation_series, simulate_many
+from nbnumba.cli import main
+from nbnumba.commands.demo import OPTIONS
 from nbnumba.formats.dials import DIALS_POLARIZATION
 from nbnumba.formats.sinks import sink
 from nbnumba.image import Image
@@ -171,3 +176,52 @@ def test_true_crystal_is_that_of_the_image(written: Any, name: str) -> None:
     images, found = written[name, ".expt"]
     expected = to_dials(images[0], ".expt") @ images[0].a_matrix(0.0)
     np.testing.assert_allclose(np.reshape(found[0]["a_matrix"], (3, 3)), expected, rtol=0, atol=1e-9)
+
+
+# The way of a user ----------------------------------------------------------------------------------------------------
+
+STEPS = (
+    "dials.import {images}",
+    "dials.find_spots imported.expt nproc=2",
+    "dials.index imported.expt strong.refl space_group=P43212",
+    "dials.refine indexed.expt indexed.refl scan_varying=False",
+    "dials.integrate refined.expt refined.refl nproc=2 prediction.d_min=1.8",
+)
+
+
+@pytest.mark.skipif(shutil.which("dials.import") is None, reason="the commands of DIALS are not on PATH")
+def test_the_demo_turned_by_ten_degrees_gives_its_crystal_back(tmp_path: Path) -> None:
+    """50 images of the demo: found, indexed, refined and integrated by DIALS as it comes."""
+    model = str(files("nbnumba") / "data" / "1hel.pdb")
+    images = [str(tmp_path / f"image_{number:05d}.cbf") for number in range(1, 51)]
+    output = ["-images", "50", "-o", str(tmp_path / "image_#####.cbf"), "-quiet"]
+    assert main(["-pdb", model, *shlex.split(OPTIONS), *output]) == 0
+    assert main(["hkl", "-pdb", model, "-dmin", "1.7", "-energy", "12660", "-o", str(tmp_path / "P1.hkl")]) == 0
+    for step in STEPS:
+        command = [word for part in step.split() for word in (images if part == "{images}" else [part])]
+        subprocess.run(command, cwd=tmp_path, env=WITHOUT_OURS, check=True, capture_output=True)
+    reader = [PYTHON, str(Path(__file__).parent / "by_dials.py"), "P1.hkl"]
+    read = subprocess.run(reader, cwd=tmp_path, env=WITHOUT_OURS, check=True, capture_output=True, text=True)
+    found = json.loads(read.stdout.splitlines()[-1])
+    print(found)
+    assert found["indexed"] >= 0.98 * found["spots"]
+    assert found["spots"] > 5000
+    for edge, sd, true in zip(found["cell"][:3], found["cell_sd"][:3], (79.1, 79.1, 37.9), strict=True):
+        assert abs(edge - true) < 3.0 * sd, (edge, sd)
+    reflections, correlation = found["whole"]
+    assert reflections > 2000
+    assert correlation >= 0.995
+
+
+@pytest.mark.skipif(shutil.which("dials.find_spots") is None, reason="the commands of DIALS are not on PATH")
+@pytest.mark.parametrize("images", ["image_#####.cbf", "images.nxs"])
+def test_an_experiment_leads_dials_to_its_images(tmp_path: Path, images: str) -> None:
+    model = str(files("nbnumba") / "data" / "1hel.pdb")
+    args = ["-pdb", model, *shlex.split(OPTIONS), "-detector", "pilatus-100k", "-quiet"]
+    args += ["-oversample", "1", "-images", "3", "-o", str(tmp_path / images), "-o", str(tmp_path / "run.expt")]
+    assert main(args) == 0
+    command = ["dials.find_spots", "run.expt", "nproc=1"]
+    said = subprocess.run(command, cwd=tmp_path, env=WITHOUT_OURS, check=True, capture_output=True, text=True).stdout
+    found = re.search(r"(\d+) spots found on 3 images", said)
+    assert found is not None
+    assert int(found[1]) > 50

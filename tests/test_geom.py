@@ -290,8 +290,11 @@ def test_what_is_wrong_is_said_by_its_line(text: str, said: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"h k l\n1 2 3\n", r"is no SMV image, nor mini-CBF, NXmx, geometry of CrystFEL or experiment of DIALS$"),
-        (b"II*\0" + bytes(600), r"or experiment of DIALS; it is a TIFF image"),
+        (
+            b"h k l\n1 2 3\n",
+            r"is no SMV image, nor mini-CBF, NXmx, geometry of CrystFEL, experiment of DIALS or XPARM.XDS$",
+        ),
+        (b"II*\0" + bytes(600), r"experiment of DIALS or XPARM.XDS; it is a TIFF image"),
         (b"; a remark = none\nclen = 0.1\n", r"is no SMV image, nor mini-CBF"),
         (b"{\nSIZE1=3;\n}", r"is no SMV image, which begins with {"),
         (b"", r"is no SMV image, nor"),

@@ -158,3 +158,47 @@ def test_an_image_count_that_is_none_is_refused_in_python() -> None:
     for wrong in (0, 1.5, True):
         with pytest.raises(UsageError, match=r"images .*: give a whole number, 1 or more"):
             rotation_series(first, wrong)  # type: ignore[arg-type]
+
+
+# An experiment of DIALS tells where the counts are ------------------------------------------------------------------
+
+
+def imagesets(path: str) -> list[tuple[str, str | list[str]]]:
+    """Of each experiment: how many images it has and where, by their names."""
+    read = json.loads(Path(path).read_text())
+    found = []
+    for one in read["experiment"]:
+        if "imageset" in one:
+            imageset = read["imageset"][one["imageset"]]
+            where = imageset.get("template") or imageset["images"]
+            found.append((imageset["__id__"], where))
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:.*DIALS")
+def test_an_experiment_of_dials_names_the_images_beside_it(folder: Path) -> None:
+    counting = "-readout counting -polar 0.998"
+    run(f"{counting} -osc 1 -images 2 -o a_###.cbf -o a.expt")
+    run(f"{counting} -osc 1 -o b.nxs -o b.expt")
+    run(f"{counting} -osc 1 -o c_0001.cbf -o c.expt")
+    run(f"{counting} -o still_01.cbf -o still.expt")
+    assert imagesets("a.expt") == [("ImageSequence", str(folder / "a_###.cbf"))]
+    assert imagesets("b.expt") == [("ImageSequence", str(folder / "b.nxs"))]
+    assert imagesets("c.expt") == [("ImageSequence", str(folder / "c_####.cbf"))]
+    assert imagesets("still.expt") == [("ImageSet", [str(folder / "still_01.cbf")])]
+
+
+@pytest.mark.filterwarnings("ignore:.*DIALS")
+def test_an_experiment_of_dials_names_no_image_that_dials_would_not_find() -> None:
+    """None is written, it has the number of another image, or DIALS does not read it."""
+    run("-readout counting -osc 1 -o a.expt")
+    run("-readout counting -osc 1 -o b_0002.cbf -o b.expt")
+    run("-readout counting -osc 1 -o c_0001.tif -o c.expt")
+    assert [imagesets(f"{name}.expt") for name in "abc"] == [[], [], []]
+
+
+def test_a_rotation_that_goes_on_has_the_next_numbers() -> None:
+    run("-phi 2 -osc 1 -frame 2 -images 2 -o a.img")
+    run("-phi 3 -osc 1 -frame 3 -o b_#.img")
+    assert set(os.listdir()) == {"a_00003.img", "a_00004.img", "b_4.img"}
+    np.testing.assert_array_equal(read_smv("a_00004.img").pixels, read_smv("b_4.img").pixels)

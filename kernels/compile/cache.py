@@ -90,6 +90,7 @@ SOURCES = Path(__file__).resolve().parent.parent
 CACHE_FOLDER = cache_folder(SOURCES)
 
 
+@cache
 def _module_name(source: Path) -> str:
     """By which functions of the same name in two modules are told apart."""
     source = source.resolve()

@@ -116,8 +116,8 @@ def sort_out(chunk, mean):
         is_below = found < INVERTED_BELOW
         is_weak = is_below and found > 0.0
         chunk.mean[i] = found if is_weak else 0.0
-        weak += is_weak
-        strong += not is_below
+        weak += int(is_weak)
+        strong += int(not is_below)
     for i in range(mean.size, padded(mean.size)):
         chunk.mean[i] = 0.0
     return weak, strong

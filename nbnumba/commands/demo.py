@@ -1,4 +1,4 @@
-"""``nbnumba demo``: hen egg-white lysozyme, from its coordinates to an image with noise."""
+"""``nbnumba demo``: an image as a beamline would collect it, of hen egg-white lysozyme."""
 
 import shlex
 from importlib.resources import as_file, files
@@ -8,41 +8,41 @@ from .base import Parser, made_folder
 from .simulate import run
 
 OPTIONS = """
--misset 12 34 56 -Na 10 -Nb 10 -Nc 20 -mosaic 0.3 -mosaic_domains 20
--lambda 0.9795 -flux 1e12 -beamsize 0.0005 -polar 0.98 -water 0.5
--detpixels 1024 -pixel 0.172 -distance 160 -phi 0 -osc 0.5 -phisteps 10 -oversample 3 -seed 1
+-misset 12 34 56 -crystal_mm 0.05 -Na 8 -Nb 8 -Nc 16 -gauss_xtal -gauss_width edges -mosaic 0.1 -mosaic_domains 10
+-energy 12660 -flux 1e12 -beamsize 0.05 -exposure 0.1 -polar 0.998
+-detector pilatus-2m -detector_thicksteps 4 -distance 180 -beamstop 3 -beamstop_arm 2 90
+-background water 0.05 -background air 30
+-phi 0 -osc 0.2 -phisteps 3 -phi_sampling middle -seed 1
 """
-"""A crystal of 0.08 µm in a focused pulse of 10¹² photons; the detector's edge is at 2 Å, its corner at 1.5 Å."""
+"""A crystal of 50 µm, in as much water, in a beam of 10¹² photons/s of its size; the detector's edge is at 1.5 Å."""
 
 
 def main(argv: list[str]) -> int:
     """Run the demo and say what to look at."""
     folder = made_folder(_parser().parse_args(argv).out)
     outputs = {
-        "-floatfile": "lysozyme.bin",
-        "-intfile": "lysozyme_clean_00001.img",
-        "-noisefile": "lysozyme_00001.img",
-        "-png": "lysozyme.png",
-        "-report": "lysozyme.json",
+        "-o": ("lysozyme_00001.cbf", "lysozyme.expt"),
+        "-png": ("lysozyme.png",),
+        "-report": ("lysozyme.json",),
     }
     with as_file(files("nbnumba") / "data" / "1hel.pdb") as coordinates:
-        args = ["-pdb", str(coordinates), *shlex.split(OPTIONS), "-nopgm", "-header", "dials"]
-        for option, name in outputs.items():
-            args += [option, str(folder / name)]
+        args = ["-pdb", str(coordinates), *shlex.split(OPTIONS)]
+        args += [word for option, names in outputs.items() for name in names for word in (option, str(folder / name))]
         print(f"nbnumba {shlex.join(args)}\n")
         status = run(parse(args))
     print(f"""
-Look at    {folder}/lysozyme.png: Bragg spots on the smooth scattering of water, which is
-           weaker to the left and right, along the polarization; open {folder}/lysozyme_00001.img, the image as a
-           photon-counting detector would see it, in DIALS, XDS, ADXV or fabio.""")
+Look at    {folder}/lysozyme.png: Bragg spots on the ring of water, between the gaps of the modules and behind
+           the beamstop and its arm. {folder}/lysozyme_00001.cbf is what the detector counts: open it in DIALS, XDS,
+           ADXV or fabio; {folder}/lysozyme.expt is the true geometry and crystal, for DIALS. With -images 50 and
+           -o image_#####.cbf the same command turns the crystal by 10 degrees.""")
     return status
 
 
 def _parser() -> Parser:
     parser = Parser(
         prog="nbnumba demo",
-        description="Calculate structure factors of hen egg-white lysozyme (PDB entry 1HEL) with bulk solvent, render\n"
-        "1024 x 1024 pixels, and write all that a run writes into a folder.",
+        description="Render hen egg-white lysozyme (PDB entry 1HEL) as a beamline would see it: a crystal of 50 µm in\n"
+        "water and air, a beam of 10^12 photons/s, a detector with gaps, a beamstop, counted photons.",
     )
     parser.add_argument("-out", "--out", default="demo", metavar="DIR", help="folder to write into (default: demo)")
     return parser

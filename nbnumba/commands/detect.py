@@ -15,14 +15,13 @@ from ..experiment import Background, Crystal, Experiment, StructureFactors, chan
 from ..experiment.presets import preset_of
 from ..formats import registry
 from ..formats.files import check_writable
-from ..formats.frame import Description, Frame
+from ..formats.frame import Description
+from ..image import counted_frame, read_out
 from ..nanobragg.command import Command, Outputs
 from ..nanobragg.parse import parse
-from ..response.detection import detected, generator_of
 from ..seeds import fresh_seed
 from ..setup.inputs import read_inputs
 from ..setup.resolve import Resolved, resolve
-from ..units import ev_from_angstrom
 from .base import Parser
 from .inputs import input_files
 
@@ -87,22 +86,14 @@ def _detect(words: Words, command: Command) -> list[str]:
     resolved = _resolved(command.experiment, photons.shape)
     description = _description(resolved, command.experiment, is_known)
     options = {name: word for name, word in vars(outputs).items() if name in image_format.options}
-    readout, noise = description.readout, resolved.experiment.noise
+    readout, seed = description.readout, description.seed
     image_format.check(path, description, readout.adc_offset or 0.0, **registry.options_of(image_format, options))
-    read = detected(
-        photons, description.panels, readout, description.seed, noise.frame, generator_of(resolved.experiment),
-        description.exposure_s,
-        ev_from_angstrom(description.wavelength_angstrom) / 1000.0, resolved.bad_pixels, command.run.threads,
-    )  # fmt: skip
-    frame = Frame(
-        description, (read.counts,), "counted", 1.0, readout.adc_offset or 0.0, read.photons, read.overloads,
-        saturation=read.saturation, bad=None if read.bad is None else (read.bad,),
-    )  # fmt: skip
-    registry.write(image_format, path, frame, **options)
+    read = read_out(resolved, description, photons, readout, seed, command.run.threads)
+    registry.write(image_format, path, counted_frame(description, readout, read), **options)
     rows, columns = read.counts.shape
     return [
         f"{path}  {image_format.name} of {columns} x {rows} pixels, read-out {readout.kind}",
-        f"{read.photons} photons counted with -seed {noise.seed}, {read.overloads} overloads",
+        f"{read.photons} photons counted with -seed {seed}, {read.overloads} overloads",
     ]
 
 

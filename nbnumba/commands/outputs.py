@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from typing import NamedTuple
 
 from ..errors import NbnumbaWarning, UsageError
@@ -13,7 +14,7 @@ from ..formats.dump import write_dump
 from ..formats.files import check_writable, is_replaceable
 from ..formats.frame import Content, Description, Frame
 from ..formats.registry import Format, by_suffix, check_panels, holding, options_of, write
-from ..formats.sinks import has_number, is_of_all, number_of_digits, numbered, sink_of
+from ..formats.sinks import has_number, is_of_all, number_of_digits, numbered, sink_of, template_of
 from ..image import Image
 from ..nanobragg.command import Command, Outputs
 from .inputs import DUMP, input_files
@@ -45,6 +46,7 @@ OUTPUTS = (
     Output("-noisefile", "noise_file", "counted", "SMV", "{} as photons are counted"),
 )
 """In the order in which they are written."""
+READ_BY_DIALS = ("NXmx", "CBF", "SMV")
 WORDS: dict[Content, str] = {
     **{output.content: output.words for output in OUTPUTS},
     "experiment": "{}: beam, detector, crystal and scan",
@@ -62,6 +64,8 @@ class Asked(NamedTuple):
     format: Format
     options: dict[str, str]
     """Of the format."""
+    number: int
+    """Of the first image."""
 
     @property
     def words(self) -> str:
@@ -70,7 +74,7 @@ class Asked(NamedTuple):
 
     def first(self, images: int) -> str:
         """The file that is written first, of so many images."""
-        return numbered(self.path, 1) if images > 1 and not is_of_all(self.format) else self.path
+        return numbered(self.path, self.number) if images > 1 and not is_of_all(self.format) else self.path
 
 
 def asked_for(outputs: Outputs, images: int, description: Description) -> list[Asked]:
@@ -100,8 +104,9 @@ def asked_for(outputs: Outputs, images: int, description: Description) -> list[A
     for path in outputs.files or ():
         image_format = by_suffix(path)
         asked.append(("-o", path, _content(image_format, outputs.counted), image_format))
+    number = description.image_number
     return [
-        Asked(option, _template(path, one, images), content, one, _options(outputs, one))
+        Asked(option, _template(path, one, images, number), content, one, _options(outputs, one), number)
         for option, path, content, one in asked
     ]
 
@@ -130,12 +135,21 @@ def _options(outputs: Outputs, image_format: Format) -> dict[str, str]:
     return options_of(image_format, given)
 
 
-def _template(path: str, image_format: Format, images: int) -> str:
+def _template(path: str, image_format: Format, images: int, number: int) -> str:
     """A name with a place for numbers, where each image of a series has a file of its own."""
     if images == 1 or is_of_all(image_format) or has_number(path) or not is_replaceable(path):
-        return numbered(path, 1) if images == 1 and image_format.holds != ("experiment",) else path
+        return numbered(path, number) if images == 1 and image_format.holds != ("experiment",) else path
     stem, suffix = os.path.splitext(path)
     return f"{stem}_{'#' * number_of_digits(images)}{suffix}"
+
+
+def counts_file(asked: list[Asked], images: int) -> str:
+    """The first file that DIALS finds counts in, # standing for the number of the image; empty where there is none."""
+    for one in asked:
+        if one.content == "counted" and one.format.name in READ_BY_DIALS:
+            is_template = images > 1 or one.format.sink is not None
+            return one.path if is_template else template_of(one.path, one.number)
+    return ""
 
 
 def check_outputs(command: Command, asked: list[Asked], description: Description) -> None:
@@ -228,8 +242,10 @@ class Writer:
     ) -> None:
         self._asked, self._outputs, self._phase, self._threads = asked, outputs, phase, threads
         self._sinks = [
-            stack.enter_context(sink_of(one.format, one.path, one.options)) if images > 1 else None for one in asked
+            stack.enter_context(sink_of(one.format, one.path, one.options, one.number)) if images > 1 else None
+            for one in asked
         ]
+        self._counts_file = counts_file(asked, images)
         self._scales: dict[Content, float] | None = None
         self.said: list[str] = []
         """What there is to say of the first image's integers."""
@@ -241,7 +257,8 @@ class Writer:
         for one, frames_of_it in zip(self._asked, self._sinks, strict=True):
             with self._phase("noise" if one.content == "counted" else "write"):
                 if one.content not in frames:
-                    frames[one.content] = image.frame(one.content, scales.get(one.content), threads=self._threads)
+                    frame = image.frame(one.content, scales.get(one.content), threads=self._threads)
+                    frames[one.content] = replace(frame, counts_file=self._counts_file)
             with self._phase("write"):
                 if frames_of_it is None:
                     write(one.format, one.path, frames[one.content], **one.options)

@@ -136,7 +136,7 @@ class Detector(Noun):
     """Into which the sensor is cut along its depth; None: 2 where it absorbs, else 1."""
     header_file: GivenFile = NOT_GIVEN
     """What describes detector, beam and scan where fields do not: the header of an SMV image or mini-CBF, an NXmx file,
-    a geometry of CrystFEL, an experiment of DIALS (with its crystal)."""
+    a geometry of CrystFEL, an experiment of DIALS or XPARM.XDS (with its crystal)."""
     mask_file: GivenFile = NOT_GIVEN
     """SMV image: pixels of value 0 are not rendered; its header counts too, before ``header_file``."""
     mask: Taking[Mask | None, Mask | Array | None] = field(NOT_GIVEN, in_place_of="mask_file")

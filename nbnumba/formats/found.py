@@ -59,6 +59,9 @@ class Reader(NamedTuple):
 
 _GEOM = re.compile(rb"^[ \t]*[^\s;=/#{]+/(?:corner_[xy]|[fs]s|m(?:in|ax)_[fs]s)[ \t]*=", re.MULTILINE)
 
+_XPARM = re.compile(rb"[ \t]*G?XPARM\.XDS\b")
+"""How the first line begins."""
+
 
 def _is_geom(content: bytes) -> bool:
     """Whether a line places a panel."""
@@ -73,6 +76,7 @@ def _is_expt(content: bytes) -> bool:
 READERS: tuple[Reader, ...] = (
     Reader(lambda content: content.startswith(b"###CBF"), "cbf_found"),
     Reader(_is_expt, "expt"),
+    Reader(lambda content: _XPARM.match(content) is not None, "xparm"),
     Reader(_is_geom, "geom"),
     Reader(lambda content: content.startswith(SIGNATURE), "nxmx_found"),
 )
@@ -99,8 +103,8 @@ def read_found(path: Path) -> Found | SmvImage:
     if not content.startswith(b"{"):
         other = binary_format(content)
         raise InputFileError(
-            f"{os.fspath(path)}: is no SMV image, nor mini-CBF, NXmx, geometry of CrystFEL or experiment of DIALS"
-            + (f"; it is {other[0]}" if other else "")
+            f"{os.fspath(path)}: is no SMV image, nor mini-CBF, NXmx, geometry of CrystFEL, experiment of DIALS or "
+            "XPARM.XDS" + (f"; it is {other[0]}" if other else "")
         )
     return smv_image(path, content)
 

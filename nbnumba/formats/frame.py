@@ -262,6 +262,9 @@ class Frame(HoldsArrays):
     """Where they are predicted, of that content."""
     underload: float = 0.0
     """The smallest count to be trusted; below 0 where ``adc_offset`` was subtracted."""
+    counts_file: str = ""
+    """For formats without pixels: the file that has its counts, # standing for the number of the image; empty where
+    there is none that DIALS reads."""
 
     def with_unmeasured(self, value: float) -> Frame:
         """The same with a value in the pixels that were not measured.

@@ -55,7 +55,7 @@ _LINES: list[tuple[str, tuple[str, str] | Known]] = [
     (r"CrystFEL reflection list", _CRYSTFEL),
     (r"CrystFEL stream format",
      ("a stream of CrystFEL", "merge it, as process_hkl or partialator do, and give the list as -hkl")),
-    (r"\s*X?PARM\.XDS|\s*XPARM", ("a parameter file of XDS", "write its matrix as rows x, y, z of a*, b*, c*")),
+    (r"\s*G?X?PARM\.XDS|\s*XPARM", ("a parameter file of XDS", "give it as -img, which takes its crystal, too")),
     (r"\s*1[ \t]*\n[ \t]*-98\d[ \t]*\n",
      ("a merged SCALEPACK file", "convert it to MTZ, as scalepack2mtz does, and give that as -mtz")),
     (r"[ \t]*\d{1,3}[ \t]+[a-zA-Z][ \t]?\d[^\n]*\n[ \t]*-?\d+(?:[ \t]+-?\d+){8} *\n", ("a SCALEPACK file", _MERGE)),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 from ..errors import UsageError
 from .files import Path
@@ -40,9 +40,15 @@ def sink(path: Path, **options: str) -> AbstractContextManager[Frames]:
     return sink_of(image_format, path, options_of(image_format, options))
 
 
-def sink_of(image_format: Format, path: Path, options: Mapping[str, str]) -> AbstractContextManager[Frames]:
-    """As :func:`sink`, of a format that is known and with all of its options."""
-    return (image_format.sink or (_first if is_of_all(image_format) else _numbered)(image_format))(path, **options)
+def sink_of(
+    image_format: Format, path: Path, options: Mapping[str, str], first: int = 1
+) -> AbstractContextManager[Frames]:
+    """As :func:`sink`, of a format that is known, with all of its options and from a number on."""
+    if image_format.sink is not None:
+        return image_format.sink(path, **options)
+    if is_of_all(image_format):
+        return nullcontext(_FirstFrame(image_format, path, options))
+    return nullcontext(_NumberedFiles(image_format, os.fspath(path), options, first))
 
 
 def is_of_all(image_format: Format) -> bool:
@@ -60,26 +66,18 @@ def number_of_digits(images: int) -> int:
     return max(5, len(str(images)))
 
 
+def template_of(path: str, number: int) -> str:
+    """The name with # in place of a number at its end, which is that of the image; empty where it has another."""
+    match = re.search(r"([0-9]+)(\.[^./0-9]+)$", path)
+    if match is None or int(match[1]) != number:
+        return ""
+    return path[: match.start()] + "#" * len(match[1]) + match[2]
+
+
 def numbered(path: str, number: int) -> str:
     """The name of one of many images."""
     folder, name = os.path.split(path)
     return os.path.join(folder, _NUMBER.sub(lambda place: f"{number:0{len(place[0])}d}", name))
-
-
-def _numbered(image_format: Format) -> Callable[..., AbstractContextManager[Frames]]:
-    @contextmanager
-    def frames(path: Path, **options: str) -> Iterator[Frames]:
-        yield _NumberedFiles(image_format, os.fspath(path), options)
-
-    return frames
-
-
-def _first(image_format: Format) -> Callable[..., AbstractContextManager[Frames]]:
-    @contextmanager
-    def frames(path: Path, **options: str) -> Iterator[Frames]:
-        yield _FirstFrame(image_format, path, options)
-
-    return frames
 
 
 class _FirstFrame:
@@ -98,16 +96,16 @@ class _FirstFrame:
 class _NumberedFiles:
     """A file for each frame, complete as soon as the frame is taken."""
 
-    def __init__(self, image_format: Format, template: str, options: Mapping[str, str]) -> None:
+    def __init__(self, image_format: Format, template: str, options: Mapping[str, str], first: int) -> None:
         self._format, self._template = image_format, template
-        self._options, self._written = options, 0
+        self._options, self._first, self._number = options, first, first
 
     def write(self, frame: Frame) -> None:
-        self._written += 1
-        if self._written > 1 and not has_number(self._template):
+        if self._number > self._first and not has_number(self._template):
             raise UsageError(
                 f"{self._template} takes one image: give a name such as image_#####{self._format.suffixes[0]}"
             )
-        path = numbered(self._template, self._written)
+        path = numbered(self._template, self._number)
         self._format.check(path, frame.description, frame.adc_offset, **self._options)
         write(self._format, path, frame, **self._options)
+        self._number += 1

@@ -20,13 +20,14 @@ examples:
     nbnumba -cell 70 80 90 -N 10 -default_F 100 -detpixels 512
   a crystal's own structure factors, orientation and mosaicity, and a picture:
     nbnumba -hkl P1.hkl -mat A.mat -lambda 0.9795 -N 20 -mosaic 0.3 -png image.png
-  from coordinates, in a known flux, with the background of water:
-    nbnumba -pdb model.pdb -misset random -N 30 -flux 1e12 -water 50
+  what a beamline counts of a crystal of 50 µm in water, one file for 100 images of a rotation:
+    nbnumba -pdb model.pdb -misset random -N 15 -crystal_mm 0.05 -flux 1e12 -beamsize 0.05 -exposure 0.02 \\
+      -detector eiger2-4m -distance 150 -background water 0.05 -osc 0.1 -phisteps 3 -images 100 -o run.nxs
   nanoBragg's own numbers, defects included:
     nbnumba -mode c -cell 70 80 90 -N 5 -default_F 100
 
 other commands (each with -h):
-  nbnumba demo        lysozyme from its coordinates, with noise, and a picture
+  nbnumba demo        lysozyme as a beamline would see it, and a picture
   nbnumba detectors   detectors that -detector knows by name
   nbnumba detect      what a detector reads of an image of photons
   nbnumba profile     the radial background of a measured image

@@ -190,7 +190,7 @@ OPTIONS: tuple[Option, ...] = (
 
     option("img geom expt", DETECTOR,
            "what no option gives, from the header of an SMV image or mini-CBF, an NXmx file, a geometry of CrystFEL "
-           "(.geom) or an experiment of DIALS (.expt)", "detector.header_file"),
+           "(.geom), an experiment of DIALS (.expt) or XPARM.XDS", "detector.header_file"),
     option("mask", DETECTOR, "SMV image: pixels of value 0 are not rendered; its header counts like that of -img",
            "detector.mask_file"),
     option("detector", DETECTOR,
@@ -311,7 +311,7 @@ OPTIONS: tuple[Option, ...] = (
     option("background_profile_px", BACKGROUND, "the same against pixels from the beam centre",
            "background.profile_file", sets={"background.profile_axis": "px"}),
 
-    option("readout", READOUT, "what the detector makes of photons in -noisefile", "readout.kind",
+    option("readout", READOUT, "what the detector makes of photons in -noisefile and -o", "readout.kind",
            default="ideal, or by -detector"),
     option("gain", READOUT, "counts for each photon", "readout.gain", "x", default="1; by -detector"),
     option("readnoise", READOUT, "rms of what the read-out adds", "readout.read_noise", "x", default=BY_READOUT),

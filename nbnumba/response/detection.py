@@ -23,7 +23,6 @@ from .amplification import amplified, as_light, calibrated, counted, flickering,
 from .band import Band, Counting, Tally
 from .chain import NoiseImage, photon_counts
 from .counting import SerialCounting
-from .deadtime import DeadTime, counted_while_dead
 from .deviates import Window
 from .integers import bands, cut
 from .psf import Edges, spread
@@ -74,6 +73,8 @@ def _counting(readout: Readout, exposure_s: float) -> DetectorChain:
     dead_s = (readout.deadtime_ns or 0.0) * 1e-9
     count: Step = counted
     if dead_s:
+        from .deadtime import DeadTime, counted_while_dead  # with kernels of its own
+
         dead = DeadTime(dead_s / exposure_s, bool(readout.paralyzable), bool(readout.rate_correction))
         count = partial(counted_while_dead, dead=dead)
     largest = float(min(2 ** (readout.bits or 32) - 1, INT32))

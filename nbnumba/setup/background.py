@@ -70,8 +70,9 @@ def _columns(table: np.ndarray, axis: str) -> tuple[np.ndarray, np.ndarray]:
 
 def waves_of(sources: Sources) -> Waves:
     """The wavelengths at which materials scatter: all of a wide spectrum, else that of the first source."""
-    wavelengths, number = sources.wavelengths()
-    shares = np.bincount(number, sources.weight)
+    if len(sources.weight) == 1:
+        return ONE_WAVE
+    wavelengths, shares = sources.weights()
     wavelengths, shares = wavelengths[shares > 0.0], shares[shares > 0.0]
     # To the last digits a spectrum of 1 % is no wider than that.
     if np.ptp(wavelengths) <= WIDE * (1.0 + 1e-9) * sources.mean_angstrom:

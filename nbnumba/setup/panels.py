@@ -126,9 +126,10 @@ class ListedPanel(PlacedPanel):
 
 def check_panels(experiment: Experiment) -> None:
     """Raise a UsageError for what an experiment cannot say beside a list of panels."""
-    detector, nothing = experiment.detector, Detector()
+    detector = experiment.detector
     if detector.panels is None:
         return
+    nothing = Detector()
     if not detector.panels:
         raise UsageError("detector.panels is empty: give a panel, or leave it out")
     for name in (field.name for field in fields(Detector)):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,13 @@ def with_readout(experiment: Experiment) -> Experiment:
     UsageError
         A field is given that the kind does not have.
     """
-    given, named = experiment.readout, _of_preset(experiment)
+    return with_right_values(experiment, readout=_filled(experiment.readout, experiment.detector.preset))
+
+
+@lru_cache(maxsize=16)
+def _filled(given: Readout, preset: str | None) -> Readout:
+    """Kept: images of a series are read out alike."""
+    named: Mapping[str, Any] = {} if preset is None else preset_of(preset).readout
     kind: ReadoutKind = given.kind or named.get("kind") or "ideal"
     usual = {**NOTHING, **USUAL[kind]}
     if kind == named.get("kind"):
@@ -82,13 +89,7 @@ def with_readout(experiment: Experiment) -> Experiment:
         for name in ("gain", "adc_offset"):
             if values[name] != usual[name]:
                 raise UsageError(f"{_option(name)} {values[name]:g}: raw words have their own; leave out -words raw")
-    return with_right_values(experiment, readout=with_right_values(given, **values))
-
-
-def _of_preset(experiment: Experiment) -> Mapping[str, Any]:
-    """What the detector's name says of its read-out."""
-    name = experiment.detector.preset
-    return {} if name is None else preset_of(name).readout
+    return with_right_values(given, **values)
 
 
 _SWITCHES = {

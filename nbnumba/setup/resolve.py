@@ -1,6 +1,8 @@
 """The one door between the user's units and SI: everything is checked here and becomes a Plan for the kernels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,7 +10,8 @@ from ..arrays import HoldsArrays
 from ..errors import UsageError
 from ..experiment import Experiment, Sampling, with_right_values
 from ..experiment.quirks import Quirks, quirks_of
-from ..kernels.plan import Plan
+from ..formats.spectrum import Spectrum
+from ..kernels.plan import DetectorPlan, FactorsPlan, Plan
 from ..structure_factors.provider import Dispersion
 from ..structure_factors.table import FactorTable
 from ..units import ELECTRON_RADIUS_SQR_M2, metres_from_angstrom
@@ -25,7 +28,7 @@ from .input_checks import check_inputs
 from .inputs import Inputs, with_headers
 from .labels import Case, labels_met
 from .lattice import Lattice
-from .lattices import FurtherPlans, check_cells, check_lattices, further_plans, oriented_lattices, widest
+from .lattices import FurtherPlans, OneOfSeveral, check_cells, check_lattices, further_plans, oriented_lattices, widest
 from .materials import InBeam, check_materials, materials_in_beam
 from .memory import check_memory
 from .mosaic import mosaic_rotations
@@ -150,31 +153,40 @@ def _too_many(panels: int) -> UsageError:
     )
 
 
-def _checked(given: Experiment, inputs: Inputs, quirks: Quirks, seed: int) -> Experiment:
-    """With what headers and a detector's name give, and a seed; every value looked at by itself."""
-    check_panels(given)
-    experiment = with_readout(with_preset(with_headers(given, inputs, quirks)))
-    check_panels(experiment)
-    if experiment.noise.seed is None:
-        experiment = with_right_values(experiment, noise=replace(experiment.noise, seed=seed))
-    check_experiment(experiment)
-    check_lattices(experiment.crystal)
-    check_materials(experiment.background.materials)
-    warn_of_slips(experiment)
-    return experiment
+class _InPlace(NamedTuple):
+    """Everything where it stands, checked and in SI, before there are F and samples."""
+
+    given: Experiment
+    experiment: Experiment
+    """With nothing left open."""
+    inputs: Inputs
+    quirks: Quirks
+    panels: tuple[PlacedPanel, ...]
+    detectors: tuple[DetectorPlan, ...]
+    """What kernels take of each panel."""
+    scan: PhiSampling
+    spectrum: Spectrum | None
+    wavelength_angstrom: float
+    sources: Sources
+    lattices: tuple[OneOfSeveral, ...]
+    """The crystal's own first."""
+
+    @property
+    def lab(self) -> PlacedPanel:
+        """What has the axes of the laboratory."""
+        return self.panels[0]
 
 
-def _which_factors_count_where(sampling: Sampling, quirks: Quirks) -> dict[str, int]:
-    """Switches of a plan: which factors a sample has of its own, and what the reference makes of them."""
-    any_oversampled = sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega
-    return {
-        "oversample_thick": int(sampling.oversample_thick),
-        "oversample_polar": int(sampling.oversample_polar),
-        "oversample_omega": int(sampling.oversample_omega),
-        "running_product": int(quirks.factors_multiply_sum and any_oversampled),
-        "last_capture": int(quirks.layers_overfill_sensor),
-        "polar_of_skipped": int(not quirks.skipped_pixels_unpolarized),
-    }
+class _Samples(NamedTuple):
+    """How finely pixels and orientations are looked at."""
+
+    recommended: int
+    """Sub-pixels along an edge that would resolve every fringe."""
+    oversample: int
+    domains: np.ndarray
+    """Rotations of the crystal's own mosaic domains."""
+    steps: int
+    """Samples of a pixel."""
 
 
 def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
@@ -194,62 +206,159 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         Whatever is wrong with the experiment. Past this function only a run can fail: for its own options (backend,
         threads, a card, files), for photons that float32 cannot hold, for the machine.
     """
-    given, quirks = experiment, quirks_of(experiment)
+    place = _in_place(experiment, inputs, seed)
+    experiment, quirks, lattice = place.experiment, place.quirks, place.lattices[0].lattice
+    between = [is_interpolated(one.experiment, one.lattice, quirks) for one in place.lattices]
+    dispersion, table = _factors(place, any(between))
+    _check_memory(place, table)
+    factors = [factors_plan(table, is_between, quirks) for is_between in between]
+    samples = _samples(place)
+    photons, blocks = fluence(experiment.beam), spot_scale(experiment.crystal, experiment.beam, lattice)
+    materials = materials_in_beam(experiment.background.materials, inputs.materials, experiment.beam)
+    plan = _plan(place, samples, factors[0], len(table.values), materials, photons, blocks)
+    check_polarization(plan)
+    plans = tuple(plan._replace(detector=detector) for detector in place.detectors)
+    further = tuple(
+        further_plans(one, place.scan, plans, its_factors, photons, quirks)
+        for one, its_factors in zip(place.lattices[1:], factors[1:], strict=True)
+    )
+    for one in place.lattices:
+        warn_of_blind_spots(one.experiment, one.lattice, place.sources, plans)
+    return Resolved(
+        experiment=experiment,
+        panels=place.panels,
+        lattice=lattice,
+        sources=place.sources,
+        scan=place.scan,
+        wavelength_angstrom=place.wavelength_angstrom,
+        fluence_per_m2=photons,
+        spot_scale=blocks,
+        recommended_oversample=samples.recommended,
+        steps=samples.steps,
+        dispersion=dispersion,
+        table=table,
+        plans=plans,
+        lattices=further,
+        materials=materials,
+        added=_added(place),
+        bad_pixels=listed_bad_pixels(experiment.readout, inputs, place.panels),
+        has_found_mask=_has_found_mask(inputs),
+        labels=labels_met(Case(place.given, experiment, inputs, place.lab, plan)),
+    )
+
+
+def _in_place(given: Experiment, inputs: Inputs, seed: int) -> _InPlace:
+    """From the user's units to where the detector, the beam and the crystal are."""
+    quirks = quirks_of(given)
     experiment = _checked(given, inputs, quirks, seed)
     panels, scan = place_panels(experiment), sample_phi(experiment.scan)
     check_readout(experiment.readout, experiment.beam, panels)
-    found = inputs.found is not None and inputs.found.mask is not None
-    masked = inputs.mask is not None or experiment.detector.preset is not None or found
     spectrum = spectrum_of(experiment.beam, inputs.spectrum, experiment.noise.seed or 0)
     wavelength, lab = central_wavelength(experiment.beam, spectrum), panels[0]
     check_inputs(given, experiment, inputs, lab.beam, wavelength)
-
     experiment = with_cell_of_factors(experiment, inputs)
-    beam, crystal, sampling = experiment.beam, experiment.crystal, experiment.sampling
-    several = oriented_lattices(experiment, inputs, given.crystal.cell, wavelength, quirks)
-    lattices = [one.lattice for one in several]
-    lattice = lattices[0]
+    lattices = oriented_lattices(experiment, inputs, given.crystal.cell, wavelength, quirks)
     sources = sources_of(experiment, inputs, lab, wavelength, spectrum, quirks)
     experiment = with_sensor(experiment, sources.mean_angstrom)
     detectors = detector_plans(experiment.detector, panels, inputs, quirks)
-    between = [is_interpolated(one.experiment, one.lattice, quirks) for one in several]
-    check_cells(several, cell_of(inputs.factors), wavelength)
-    dispersion = dispersion_in(experiment, inputs, sources)
-    table = factor_table(experiment, inputs.factors, detectors, sources, dispersion, widest(lattices), any(between))
-    orientations = len(scan.phi_rad) * sum(one.domains for one in several)
-    check_memory(stack_shape(panels), masked, table.values.shape, orientations, len(several))
-    domains = mosaic_rotations(several[0].spread_deg, several[0].domains, crystal.mosaic_seed)
-    finest = wavelength if spectrum is None else float(spectrum.wavelength_angstrom.min())
-    recommended = max(recommended_oversample(one, finest, panel, quirks) for one in lattices for panel in panels)
-    oversample = chosen_oversample(sampling.oversample, recommended)
-    photons, blocks = fluence(beam), spot_scale(crystal, beam, lattice)
-    materials = materials_in_beam(experiment.background.materials, inputs.materials, beam)
-    steps = samples_of_a_pixel(len(sources.weight), len(scan.phi_rad), len(domains), oversample)
-    plan = Plan(
-        detector=detectors[0],
-        sources=sources_plan(sources, len(table.values)),
-        crystal=crystal_plan(crystal, lattice, lab.spindle, scan, domains, quirks),
-        factors=factors_plan(table, between[0], quirks),
-        background=background_plan(experiment, inputs, materials, sources, photons, quirks, blocks),
-        photons_per_sample=ELECTRON_RADIUS_SQR_M2 * photons / steps * blocks,
-        oversample=oversample,
-        kahn=float(beam.kahn_factor),
-        polarization_axis=lab.polarization,
-        polarization_correction=int(beam.polarization_correction),
-        dmin=metres_from_angstrom(sampling.dmin_angstrom),
-        **_which_factors_count_where(sampling, quirks),
+    return _InPlace(given, experiment, inputs, quirks, panels, detectors, scan, spectrum, wavelength, sources, lattices)
+
+
+def _checked(given: Experiment, inputs: Inputs, quirks: Quirks, seed: int) -> Experiment:
+    """With what headers and a detector's name give, and a seed; every value looked at by itself."""
+    check_panels(given)
+    experiment = with_preset(with_headers(given, inputs, quirks))
+    check_panels(experiment)
+    if experiment.noise.seed is None:
+        experiment = with_right_values(experiment, noise=replace(experiment.noise, seed=seed))
+    check_experiment(experiment)
+    check_lattices(experiment.crystal)
+    check_materials(experiment.background.materials)
+    warn_of_slips(experiment)
+    return with_readout(experiment)
+
+
+def _factors(place: _InPlace, is_any_between: bool) -> tuple[Dispersion, FactorTable]:
+    """F of all that the image meets."""
+    inputs, sources = place.inputs, place.sources
+    check_cells(place.lattices, cell_of(inputs.factors), place.wavelength_angstrom)
+    dispersion = dispersion_in(place.experiment, inputs, sources)
+    smallest = widest([one.lattice for one in place.lattices])
+    table = factor_table(
+        place.experiment, inputs.factors, place.detectors, sources, dispersion, smallest, is_any_between
     )
-    check_polarization(plan)
-    plans = tuple(plan._replace(detector=detector) for detector in detectors)
-    further = tuple(
-        further_plans(one, scan, plans, factors_plan(table, is_between, quirks), photons, quirks)
-        for one, is_between in zip(several[1:], between[1:], strict=True)
-    )
-    for one in several:
-        warn_of_blind_spots(one.experiment, one.lattice, sources, plans)
-    added = added_photons(experiment, inputs, detectors, lab.beam, sources.central(wavelength))
-    labels = labels_met(Case(given, experiment, inputs, lab, plan))
-    return Resolved(
-        experiment, panels, lattice, sources, scan, wavelength, photons, blocks, recommended, steps, dispersion,
-        table, plans, further, materials, added, listed_bad_pixels(experiment.readout, inputs, panels), found, labels,
+    return dispersion, table
+
+
+def _has_found_mask(inputs: Inputs) -> bool:
+    return inputs.found is not None and inputs.found.mask is not None
+
+
+def _check_memory(place: _InPlace, table: FactorTable) -> None:
+    is_masked = place.inputs.mask is not None or place.experiment.detector.preset is not None
+    orientations = len(place.scan.phi_rad) * sum(one.domains for one in place.lattices)
+    check_memory(
+        stack_shape(place.panels), is_masked or _has_found_mask(place.inputs), table.values.shape, orientations,
+        len(place.lattices),
     )  # fmt: skip
+
+
+def _samples(place: _InPlace) -> _Samples:
+    own, crystal, spectrum = place.lattices[0], place.experiment.crystal, place.spectrum
+    domains = mosaic_rotations(own.spread_deg, own.domains, crystal.mosaic_seed)
+    finest = place.wavelength_angstrom if spectrum is None else float(spectrum.wavelength_angstrom.min())
+    recommended = max(
+        recommended_oversample(one.lattice, finest, panel, place.quirks)
+        for one in place.lattices
+        for panel in place.panels
+    )
+    oversample = chosen_oversample(place.experiment.sampling.oversample, recommended)
+    steps = samples_of_a_pixel(len(place.sources.weight), len(place.scan.phi_rad), len(domains), oversample)
+    return _Samples(recommended, oversample, domains, steps)
+
+
+def _plan(
+    place: _InPlace,
+    samples: _Samples,
+    factors: FactorsPlan,
+    channels: int,
+    materials: Sequence[InBeam],
+    photons: float,
+    blocks: float,
+) -> Plan:
+    """That of the first panel and the crystal's own lattice; photons are per m², of blocks so many scatter."""
+    experiment, sources, quirks, lab = place.experiment, place.sources, place.quirks, place.lab
+    lattice = place.lattices[0].lattice
+    return Plan(
+        detector=place.detectors[0],
+        sources=sources_plan(sources, channels),
+        crystal=crystal_plan(experiment.crystal, lattice, lab.spindle, place.scan, samples.domains, quirks),
+        factors=factors,
+        background=background_plan(experiment, place.inputs, materials, sources, photons, quirks, blocks),
+        photons_per_sample=ELECTRON_RADIUS_SQR_M2 * photons / samples.steps * blocks,
+        oversample=samples.oversample,
+        kahn=float(experiment.beam.kahn_factor),
+        polarization_axis=lab.polarization,
+        polarization_correction=int(experiment.beam.polarization_correction),
+        dmin=metres_from_angstrom(experiment.sampling.dmin_angstrom),
+        **_which_factors_count_where(experiment.sampling, quirks),
+    )
+
+
+def _which_factors_count_where(sampling: Sampling, quirks: Quirks) -> dict[str, int]:
+    """Switches of a plan: which factors a sample has of its own, and what the reference makes of them."""
+    any_oversampled = sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega
+    return {
+        "oversample_thick": int(sampling.oversample_thick),
+        "oversample_polar": int(sampling.oversample_polar),
+        "oversample_omega": int(sampling.oversample_omega),
+        "running_product": int(quirks.factors_multiply_sum and any_oversampled),
+        "last_capture": int(quirks.layers_overfill_sensor),
+        "polar_of_skipped": int(not quirks.skipped_pixels_unpolarized),
+    }
+
+
+def _added(place: _InPlace) -> np.ndarray | None:
+    """Photons that are added to what is rendered."""
+    central = place.sources.central(place.wavelength_angstrom)
+    return added_photons(place.experiment, place.inputs, place.detectors, place.lab.beam, central)

@@ -40,7 +40,7 @@ class Sources(HoldsArrays):
     @property
     def mean_angstrom(self) -> float:
         """Mean wavelength of the photons."""
-        return float(np.average(self.wavelength_angstrom, weights=self.weight))
+        return float((self.wavelength_angstrom * self.weight).sum() / self.weight.sum())
 
     def central(self, otherwise: float) -> float:
         """Mean wavelength of a spectrum in Å, else another one."""
@@ -48,8 +48,15 @@ class Sources(HoldsArrays):
 
     def wavelengths(self) -> tuple[np.ndarray, np.ndarray]:
         """The different ones in Å, ascending, and which of them each source has."""
+        if len(self.wavelength_angstrom) == 1:
+            return self.wavelength_angstrom, np.zeros(1, np.int64)
         different, number = np.unique(self.wavelength_angstrom, return_inverse=True)
         return different, number.ravel().astype(np.int64)
+
+    def weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """The different wavelengths in Å, ascending, and the weight of all sources that have each."""
+        different, number = self.wavelengths()
+        return different, np.bincount(number, self.weight)
 
 
 @dataclass(frozen=True)

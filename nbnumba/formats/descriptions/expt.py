@@ -25,6 +25,7 @@ from ..frame import CrystalTruth, Description, Frame, PanelGeometry
 from ..rectangles import rectangles_of
 from ..registry import Format
 from ..scans import goes_on
+from ..sinks import numbered
 from ..space_groups import space_group_of
 
 Json = dict[str, Any]
@@ -33,6 +34,7 @@ Array = npt.NDArray[np.float64]
 MOST_RECTANGLES = 2000
 """Of a panel: DIALS goes through all of them for each image."""
 _NO_LIMIT = 2**31 - 1
+_CORRECTIONS: Json = dict.fromkeys(("mask", "gain", "pedestal", "dx", "dy"))
 _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 _ROOT = {
     "name": "", "type": "", "fast_axis": [1.0, 0.0, 0.0], "slow_axis": [0.0, 1.0, 0.0], "origin": [0.0, 0.0, 0.0],
@@ -46,7 +48,7 @@ class _Experiments:
     """What frames tell, one after another; each model once."""
 
     def __init__(self) -> None:
-        names = ("beam", "detector", "goniometer", "scan", "crystal")
+        names = ("beam", "detector", "goniometer", "scan", "crystal", "imageset")
         self.models: dict[str, list[Json]] = {name: [] for name in names}
         self.experiments: list[Json] = []
         self._last: tuple[Frame, list[Json]] | None = None
@@ -62,6 +64,9 @@ class _Experiments:
         scan = self._scan(d, found)
         if scan is None:
             scans = {"scan": self._index("scan", _scan(d))} if d.oscillation_deg > 0.0 else {}
+            if frame.counts_file:
+                self.models["imageset"].append(_images(frame))
+                scans["imageset"] = len(self.models["imageset"]) - 1
             self.experiments += [{"__id__": "Experiment", "identifier": "", **one, **scans} for one in found]
         else:
             scan["image_range"][1] += 1
@@ -89,13 +94,22 @@ class _Experiments:
 
     def as_text(self) -> str:
         """All of them, as a file has it."""
-        whole = {"__id__": "ExperimentList", "experiment": self.experiments, "imageset": [], **self.models}
+        whole = {"__id__": "ExperimentList", "experiment": self.experiments, **self.models}
         return json.dumps({**whole, "profile": [], "scaling_model": []}, indent=2) + "\n"
 
 
 def _sees_alike(last: Frame, frame: Frame) -> bool:
     """Whether the detectors of both are one."""
     return last.saturation == frame.saturation and last.description.panels == frame.description.panels
+
+
+def _images(frame: Frame) -> Json:
+    """Where DIALS finds the counts: a sequence, which its scan numbers, or a still."""
+    d, file = frame.description, os.path.abspath(frame.counts_file)
+    if d.oscillation_deg > 0.0:
+        return {"__id__": "ImageSequence", "template": file, "params": {}, **_CORRECTIONS}
+    images = {"images": [numbered(file, d.image_number)]}
+    return {"__id__": "ImageSet", **images, "params": {}, **_CORRECTIONS}
 
 
 def _beam(d: Description) -> Json:
