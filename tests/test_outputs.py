@@ -12,6 +12,7 @@ import pytest
 
 from nbnumba import Experiment, UsageError, rotation_series, simulate
 from nbnumba.cli import main
+from nbnumba.formats.images.cbf import read_cbf
 from nbnumba.formats.images.smv import header_value, read_smv
 
 LINE = "-cell 70 80 90 -N 3 -default_F 100 -detpixels 16 -pixel 1 -oversample 1 -backend cpu -noprogress -seed 3"
@@ -202,3 +203,24 @@ def test_a_rotation_that_goes_on_has_the_next_numbers() -> None:
     run("-phi 3 -osc 1 -frame 3 -o b_#.img")
     assert set(os.listdir()) == {"a_00003.img", "a_00004.img", "b_4.img"}
     np.testing.assert_array_equal(read_smv("a_00004.img").pixels, read_smv("b_4.img").pixels)
+
+
+@pytest.mark.filterwarnings("ignore:.*DIALS")
+def test_without_noise_a_format_of_integers_holds_scaled_photons() -> None:
+    run("-readout counting -nonoise -o a_1.cbf -o b_1.img -scale 3 -floatfile photons.bin -polar 0.998")
+    photons = np.fromfile("photons.bin", np.float32).reshape(16, 16)
+    np.testing.assert_allclose(read_cbf("a_1.cbf").pixels, 3 * photons, atol=0.51)
+    np.testing.assert_array_equal(read_smv("b_1.img").pixels, read_cbf("a_1.cbf").pixels)
+
+
+def test_what_a_file_leaves_out_is_said_once_of_a_rotation(capsys: pytest.CaptureFixture[str]) -> None:
+    run("-readout counting -osc 1 -images 3 -o a.cbf")
+    assert capsys.readouterr().err.count("DIALS does not read the polarization") == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*DIALS")
+def test_a_still_that_is_taken_from_a_file_has_one_step() -> None:
+    run("-readout counting -polar 0.998 -o a_1.cbf -o b.nxs -o c.expt -o XPARM.XDS")
+    for name in ("a_1.cbf", "b.nxs", "c.expt", "XPARM.XDS"):
+        run(f"-img {name} -report {name}.json -nonoise -o {name}.npy -quiet")
+        assert json.loads(Path(f"{name}.json").read_text())["resolved"]["phi_deg"] == [0.0], name

@@ -151,3 +151,15 @@ def test_help_tells_of_it(capsys: Any) -> None:
     with pytest.raises(SystemExit):
         profile.main(["-h"])
     assert "nbnumba profile IMAGE [OPTION ...] -o FILE" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:.*DIALS")
+def test_counts_of_a_cbf_have_no_offset_unless_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = f"{DETECTOR} -cell 70 80 90 -default_F 0.001 -N 3 -background air 1000 -beamsize 1 -polar 0.998 -seed 1"
+    assert main([*line.split(), "-readout", "counting", "-flux", "1e9", "-o", "n_1.cbf", "-quiet"]) == 0
+    assert main("profile n_1.cbf -o p.txt -bins 5".split()) == 0
+    assert main("profile n_1.cbf -o q.txt -bins 5 -adc 1".split()) == 0
+    plain, less = np.loadtxt("p.txt"), np.loadtxt("q.txt")
+    assert plain[:, 1].min() > 1.0
+    np.testing.assert_allclose(less[:, 1], plain[:, 1] - 1.0, atol=1e-6)

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ..experiment import Detector, Readout
-from ..experiment.field import declared
+from ..experiment.field import Declaration, declared
 from ..experiment.presets import preset_of
-from ..nanobragg.table import OPTION_OF
+from ..nanobragg.table import option_of
 from ..setup.geometry import Geometry
 from ..setup.panels import PlacedPanel, stack_shape
 from ..setup.readout import HAS, NOTHING
@@ -31,11 +32,19 @@ def readout_lines(readout: Readout) -> list[str]:
     kind = readout.kind or "ideal"
     usual = {**NOTHING, "kind": kind, "bits": None, "adc_offset": None}
     told = [
-        f"{OPTION_OF.get(f'readout.{name}', name)} {f'{value:g}' if isinstance(value, float) else value} {field.unit}"
+        _setting(field, value)
         for name, field in declared(Readout).items()
         if name in HAS[kind] and (value := getattr(readout, name)) != usual[name]
     ]
-    return [] if kind == "ideal" else [f"{kind}: {', '.join(map(str.rstrip, told))}"]
+    return [] if kind == "ideal" else [f"{kind}: {', '.join(told)}"]
+
+
+def _setting(field: Declaration, value: Any) -> str:
+    """A field and its value, as one would give them."""
+    if isinstance(value, bool):
+        return f"-{'' if value else 'no'}{field.name}"
+    number = f"{value:g}" if isinstance(value, float) else value
+    return f"{option_of(f'readout.{field.name}')} {number} {field.unit}".rstrip()
 
 
 def detector_lines(resolved: Resolved) -> list[str]:

@@ -126,8 +126,8 @@ def _without_unasked(asked: list[Named], outputs: Outputs) -> list[Named]:
 
 def _content(image_format: Format, counted: bool) -> Content:
     """What a file of -o holds: what the detector reads; or, without noise, what is expected of it."""
-    wanted: Content = "counted" if counted else "photons"
-    return wanted if wanted in image_format.holds else image_format.holds[0]
+    wanted: tuple[Content, ...] = ("counted",) if counted else ("photons", "scaled")
+    return next((content for content in wanted if content in image_format.holds), image_format.holds[0])
 
 
 def _options(outputs: Outputs, image_format: Format) -> dict[str, str]:

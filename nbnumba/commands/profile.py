@@ -127,18 +127,24 @@ def _of_image(path: str, pixels: np.ndarray, given: Experiment) -> Experiment:
     detector = given.detector
     sizes = (detector.fast_pixels, detector.slow_pixels, detector.fast_size_mm, detector.slow_size_mm)
     changes: dict[str, object] = {}
-    if _describes_itself(path) and detector.header_file is None:
+    by = _describes_itself(path)
+    if by is not None and detector.header_file is None:
         changes = {"header_file": path}
     elif all(given is None for given in (*sizes, detector.preset, detector.panels, detector.header_file)):
         changes = {"fast_pixels": pixels.shape[1], "slow_pixels": pixels.shape[0]}
-    return changed(given, detector=changes, **ANY_CRYSTAL)
+    # Of the formats that -img reads, in SMV alone a count of no photons is more than 0.
+    without_offset = by not in (None, "SMV") and given.readout.adc_offset is None
+    readout = {"adc_offset": 0.0} if without_offset else {}
+    return changed(given, detector=changes, readout=readout, **ANY_CRYSTAL)
 
 
-def _describes_itself(path: str) -> bool:
-    """Whether -img could read the image."""
+def _describes_itself(path: str) -> str | None:
+    """The format of an image that -img could read; None where it could not."""
     found = registry.recognized(path, read_bytes(path, "the image"))
+    if found is not None and found.name == "SMV":
+        return found.name
     content = read_unpacked(path, "the image")
-    return (found is not None and found.name == "SMV") or any(reader.recognizes(content) for reader in READERS)
+    return next((reader.module for reader in READERS if reader.recognizes(content)), None)
 
 
 def _photons(pixels: np.ndarray, resolved: Resolved) -> tuple[np.ndarray, str]:

@@ -78,7 +78,8 @@ def describe_run(run: Finished, seconds: Mapping[str, float]) -> str:
     phases = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items() if name != "total")
     where, series = "", list[str]()
     if count > 1:
-        series = [f"{count} images from φ {run.images[0].phi_deg:g} to {run.images[-1].phi_deg:g} degrees"]
+        end = run.images[-1].phi_deg + run.first.resolved.scan.oscillation_deg
+        series = [f"{count} images from φ {run.images[0].phi_deg:g} to {end:g} degrees"]
         where = f" of image {run.images.index(brightest) + 1}"
     return _aligned([
         ("Image" if count == 1 else "Images", [

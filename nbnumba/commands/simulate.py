@@ -4,7 +4,7 @@ import json
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -78,9 +78,9 @@ def run(command: Command) -> int:
                 check_outputs(command, asked, description)
         met = [*_labels_of_header(description), *_labels_of_counts(asked, command)]
         labels = in_order([*resolved.labels, *command.labels, *met])
-        said = _show_warnings(caught, 0)
+        said = _show_warnings(_texts(caught))
         if not command.run.quiet:
-            say(describe(resolved, labels, [str(w.message) for w in caught]))
+            say(describe(resolved, labels, _texts(caught)))
         if command.run.show:
             return 0
         images = _images(resolved, turned, command, clock)
@@ -88,9 +88,9 @@ def run(command: Command) -> int:
             run_of = _write(images, command, asked, clock)
             if command.outputs.report_file is not None:
                 run_of.files[command.outputs.report_file] = "this report as JSON"
-                texts = [str(w.message) for w in caught]
+                texts = _texts(caught)
                 _write_report(command.outputs.report_file, as_json(run_of, labels, texts, clock.seconds))
-        _show_warnings(caught, said)
+        _show_warnings(_texts(caught), said)
         if command.run.trace_pixel is not None:
             from ..comparison.trace import trace_pixel
 
@@ -130,10 +130,15 @@ def _say_compiling() -> None:
     _tell(f"compiling kernels for this machine, once for each kind of crystal{kept}")
 
 
-def _show_warnings(caught: list[warnings.WarningMessage], said: int) -> int:
-    for warning in caught[said:]:
-        _tell(f"warning: {warning.message}")
-    return len(caught)
+def _texts(caught: Iterable[warnings.WarningMessage]) -> list[str]:
+    """Each once, however many images it is of."""
+    return list(dict.fromkeys(str(warning.message) for warning in caught))
+
+
+def _show_warnings(texts: list[str], said: int = 0) -> int:
+    for text in texts[said:]:
+        _tell(f"warning: {text}")
+    return len(texts)
 
 
 def _labels_of_counts(asked: list[Asked], command: Command) -> list[str]:

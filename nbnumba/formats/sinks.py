@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
-from ..errors import UsageError
+from ..errors import NbnumbaWarning, UsageError
 from .files import Path
 from .frame import Frame, Frames
 from .registry import Format, by_suffix, options_of, write
@@ -106,6 +107,10 @@ class _NumberedFiles:
                 f"{self._template} takes one image: give a name such as image_#####{self._format.suffixes[0]}"
             )
         path = numbered(self._template, self._number)
-        self._format.check(path, frame.description, frame.adc_offset, **self._options)
+        with warnings.catch_warnings():
+            if self._number > self._first:
+                # What a file leaves out was said of the first one.
+                warnings.simplefilter("ignore", NbnumbaWarning)
+            self._format.check(path, frame.description, frame.adc_offset, **self._options)
         write(self._format, path, frame, **self._options)
         self._number += 1

@@ -73,7 +73,10 @@ def _missing(experiment: Experiment, noun: str, told: Mapping[str, Any]) -> dict
     return {
         name: value
         for name, value in told.items()
-        if getattr(own, name) == declarations[name].default and name not in left_out
+        if getattr(own, name) == declarations[name].default
+        and name not in left_out
+        # What does not turn is sampled once, as nothing given is.
+        and not (name == "oscillation_deg" and value == 0.0)
     }
 
 
