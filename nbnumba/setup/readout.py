@@ -138,7 +138,7 @@ def check_readout(readout: Readout, beam: Beam, panels: Sequence[PlacedPanel]) -
     offset, largest = readout.adc_offset or 0.0, 2.0 ** (readout.bits or 0) - 1.0
     if most is not None and offset >= min(largest, cutoff * beam.exposure_s):
         raise UsageError(
-            f"-adc {offset:g}: must be below the largest count, {min(largest, cutoff * beam.exposure_s):g}: by -bits "
+            f"-adc {offset:g}: must be below the largest count, {min(largest, cutoff * beam.exposure_s):.10g}: by -bits "
             f"{readout.bits}{'' if math.isinf(cutoff) else ', -count_cutoff and -exposure'}"
         )
     width_um = readout.psf_fwhm_um or 0.0
