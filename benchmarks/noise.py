@@ -13,7 +13,7 @@ import numpy as np
 from nbnumba.response.counting import SerialCounting
 from nbnumba.response.deviates import Window, poisson
 
-from .measure import SHORTEST_TURN_S, in_turn
+from .measure import in_turn, seconds_per_call
 
 MEANS = (0.01, 0.3, 1.0, 10.0, 100.0, 1e4)
 SIDE = 1024
@@ -33,19 +33,8 @@ class NoiseRate:
         return self.by_place / self.in_order
 
 
-def processor_seconds(draw: Callable[[], object]) -> float:
-    """Of this thread, for one call: what else runs on the machine does not count."""
-    calls, began = 0, time.thread_time()
-    while True:
-        draw()
-        calls += 1
-        spent = time.thread_time() - began
-        if spent >= SHORTEST_TURN_S:
-            return spent / calls
-
-
 def measure_noise(rounds: int) -> list[NoiseRate]:
-    """Both generators in turn, on an image of one mean."""
+    """Both generators in turn on images of one mean, by the time that this thread spends, not others."""
     work: dict[tuple[float, str], Callable[[], object]] = {}
     for mean in MEANS:
         photons = np.full((SIDE, SIDE), mean, np.float32)
@@ -53,7 +42,8 @@ def measure_noise(rounds: int) -> list[NoiseRate]:
         work[mean, "in_order"] = partial(SerialCounting(1), photons)
     for draw in work.values():
         draw()
-    calls = {f"{mean:g} {name}": partial(processor_seconds, draw) for (mean, name), draw in work.items()}
+    own = partial(seconds_per_call, clock=time.thread_time)
+    calls = {f"{mean:g} {name}": partial(own, draw) for (mean, name), draw in work.items()}
     seconds = in_turn(calls, rounds)
     rate = {name: SIDE * SIDE / statistics.median(times) for name, times in seconds.items()}
     return [NoiseRate(mean, rate[f"{mean:g} by_place"], rate[f"{mean:g} in_order"]) for mean in MEANS]

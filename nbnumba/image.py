@@ -1,5 +1,6 @@
 """A simulated image: photons, the experiment they come from, and the files they can be saved as."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from io import BytesIO
@@ -17,13 +18,13 @@ from .experiment import Experiment, Readout
 from .experiment.quirks import quirks_of
 from .formats import registry
 from .formats.files import Path
-from .formats.frame import CONTENTS, Content, Description, Frame
+from .formats.frame import CONTENTS, Content, Description, Frame, PanelGeometry
 from .formats.images.smv import HeaderStyle, SmvGeometry, smv_geometry
 from .prediction import Oriented
 from .response.chain import LARGEST, NoiseImage, gray_levels, scaled_counts
 from .response.integers import auto_gray_scale, auto_scale
 from .setup.geometry import Geometry
-from .setup.panels import unstacked
+from .setup.panels import PlacedPanel, unstacked
 from .setup.reach import pixels_of_direct_beam
 from .setup.resolve import Resolved
 from .statistics import Statistics, image_statistics
@@ -43,10 +44,7 @@ class Image(Oriented, HoldsArrays):
     @property
     def panels(self) -> tuple[NDArray[np.float32], ...]:
         """Photons of each panel (slow, fast): parts of the same array."""
-        return self._by_panel(self.photons)
-
-    def _by_panel(self, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        return unstacked(image, [(panel.slow_pixels, panel.fast_pixels) for panel in self.resolved.panels])
+        return _by_panel(self.photons, self.resolved.panels)
 
     @property
     def summary(self) -> str:
@@ -156,11 +154,11 @@ class Image(Oriented, HoldsArrays):
             return counted_frame(self.description, readout, self.noise(seed, readout.adc_offset, threads))
         if content == "scaled":
             scale = scale or self.int_scale
-            counts = self._by_panel(scaled_counts(self.photons, self._roi, scale, readout))
+            counts = _by_panel(scaled_counts(self.photons, self._roi, scale, readout), self.resolved.panels)
             return Frame(self.description, counts, content, scale, offset, saturation=LARGEST - 1.0)
         if content == "gray":
             scale = scale or self.pgm_scale()
-            levels = self._by_panel(gray_levels(self.photons, self._roi, scale))
+            levels = _by_panel(gray_levels(self.photons, self._roi, scale), self.resolved.panels)
             return Frame(self.description, levels, content, scale)
         return Frame(self.description, self.panels, content)
 
@@ -410,15 +408,18 @@ def read_out(
 
 def counted_frame(description: Description, readout: Readout, noise: NoiseImage) -> Frame:
     """Counts with what files can tell of them."""
-    shapes = [(panel.slow_pixels, panel.fast_pixels) for panel in description.panels]
     return Frame(
         description,
-        unstacked(noise.counts, shapes),
+        _by_panel(noise.counts, description.panels),
         "counted",
         scale=1.0,
         adc_offset=readout.adc_offset or 0.0,
         photons=noise.photons,
         overloads=noise.overloads,
         saturation=noise.saturation,
-        bad=None if noise.bad is None else unstacked(noise.bad, shapes),
+        bad=None if noise.bad is None else _by_panel(noise.bad, description.panels),
     )
+
+
+def _by_panel(image: NDArray[Any], panels: Sequence[PlacedPanel | PanelGeometry]) -> tuple[NDArray[Any], ...]:
+    return unstacked(image, [(panel.slow_pixels, panel.fast_pixels) for panel in panels])

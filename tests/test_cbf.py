@@ -23,7 +23,8 @@ from nbnumba.experiment import changed
 from nbnumba.formats import registry
 from nbnumba.formats.byte_offset import packed, unpacked
 from nbnumba.formats.found import Found, read_found
-from nbnumba.formats.images.cbf import BAD, GAP, LARGEST, read_cbf
+from nbnumba.formats.frame import BAD, GAP
+from nbnumba.formats.images.cbf import LARGEST, read_cbf
 from nbnumba.image import Image
 from nbnumba.setup.inputs import Inputs
 from nbnumba.setup.resolve import resolve

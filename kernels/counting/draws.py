@@ -112,7 +112,7 @@ def sort_out(chunk, mean):
     """Keep the means that are below ``INVERTED_BELOW``, 0 for all others; how many there are above 0, and not below."""
     weak, strong = 0, 0
     for i in range(mean.size):
-        found = np.float64(mean[i])
+        found: Any = np.float64(mean[i])
         is_below = found < INVERTED_BELOW
         is_weak = is_below and found > 0.0
         chunk.mean[i] = found if is_weak else 0.0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..errors import ResourceError, UsageError, exit_statuses
+from ..errors import NbnumbaWarning, ResourceError, UsageError, exit_statuses
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,6 +42,23 @@ class Parser(argparse.ArgumentParser):
         end = argv.index("--") if "--" in argv else len(argv)
         return self.parse_args(argv[:end]), tuple(argv[end + 1 :])
 
+    def taken(self, argv: Sequence[str], own: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+        """What a command's own options say, "" where they are not given, and all other words: those of a simulation.
+
+        argparse would take -osc for -o. ``own`` says in help's words what each option takes.
+        """
+        if any(word in ("-h", "-help", "--help") for word in argv):
+            self.parse_args(["-h"])
+        words, values = list(argv), dict.fromkeys(own, "")
+        for name in own:
+            while name in words:
+                where = words.index(name)
+                if where + 1 >= len(words):
+                    self.error(f"{name} needs a value: {own[name]}")
+                values[name] = words[where + 1]
+                del words[where : where + 2]
+        return values, words
+
     def error(self, message: str) -> NoReturn:
         """Say in one line what cannot be."""
         raise UsageError(f"{message}; {self.prog} -h tells more")
@@ -58,3 +78,13 @@ def made_folder(path: str | Path) -> Path:
     except OSError as error:
         raise ResourceError(f"cannot make the folder {folder}: {error.strerror}; give another with -out") from error
     return folder
+
+
+@contextmanager
+def warnings_told(program: str) -> Iterator[None]:
+    """Say on stderr at the block's end what it warned of, each once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("module", NbnumbaWarning)
+        yield
+        for warning in caught:
+            print(f"{program}: warning: {warning.message}", file=sys.stderr)

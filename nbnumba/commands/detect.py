@@ -1,7 +1,5 @@
 """``nbnumba detect``: what a detector reads of photons that an image file holds already."""
 
-import os
-import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +12,6 @@ from ..errors import InputFileError, NbnumbaWarning, UsageError
 from ..experiment import Background, Crystal, Experiment, StructureFactors, changed
 from ..experiment.presets import preset_of
 from ..formats import registry
-from ..formats.files import check_writable
 from ..formats.frame import Description
 from ..image import counted_frame, read_out
 from ..nanobragg.command import Command, Outputs
@@ -22,8 +19,8 @@ from ..nanobragg.parse import parse
 from ..seeds import fresh_seed
 from ..setup.inputs import read_inputs
 from ..setup.resolve import Resolved, resolve
-from .base import Parser
-from .inputs import input_files
+from .base import Parser, warnings_told
+from .inputs import check_output
 
 ANY_CRYSTAL = {"crystal": Crystal(cell=(100.0, 100.0, 100.0, 90.0, 90.0, 90.0)), "background": Background(),
                "structure_factors": StructureFactors(default_f=1.0)}  # fmt: skip
@@ -41,30 +38,23 @@ class Words(NamedTuple):
 def main(argv: list[str]) -> int:
     """Write the image as it is read and say what is in it."""
     words = _words(argv)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("module", NbnumbaWarning)
+    with warnings_told("nbnumba detect"):
         command = parse(words.options)
         _check_meant(command)
         said = _detect(words, command)
-        for warning in caught:
-            print(f"nbnumba detect: warning: {warning.message}", file=sys.stderr)
     if not command.run.quiet:
         print("\n".join(said))
     return 0
 
 
 def _words(argv: list[str]) -> Words:
-    """argparse would take -osc for -o."""
     parser = _parser()
-    if any(word in ("-h", "-help", "--help") for word in argv):
-        parser.parse_args(["-h"])
-    where = argv.index("-o") if "-o" in argv else len(argv)
-    if where + 1 >= len(argv):
+    own, others = parser.taken(argv, {"-o": "FILE"})
+    if not own["-o"]:
         parser.error("-o FILE is needed: the image to be written")
-    others = [*argv[:where], *argv[where + 2 :]]
     if not others or others[0].startswith("-"):
         parser.error("the image of the photons comes first")
-    return Words(others[0], argv[where + 1], others[1:])
+    return Words(others[0], own["-o"], others[1:])
 
 
 def _check_meant(command: Command) -> None:
@@ -79,9 +69,7 @@ def _detect(words: Words, command: Command) -> list[str]:
     path, outputs = words.output, command.outputs
     image_format = registry.by_suffix(path)
     registry.content_of(image_format, "counted")
-    if os.path.realpath(path) in map(os.path.realpath, [words.image, *input_files(command)]):
-        raise UsageError(f"-o {path} is an input file too: give another name")
-    check_writable(path)
+    check_output(path, command, words.image)
     photons, is_known = photons_in(words.image, command.experiment)
     resolved = _resolved(command.experiment, photons.shape)
     description = _description(resolved, command.experiment, is_known)

@@ -1,21 +1,16 @@
 """``nbnumba hkl``: structure factors as the list of h k l F, all of P 1, that nanoBragg and its kin read."""
 
-import os
-import sys
-import warnings
-
 import numpy as np
 
-from ..errors import NbnumbaWarning, UsageError
+from ..errors import UsageError
 from ..experiment import Experiment
-from ..formats.files import check_writable
 from ..formats.hkl import write_hkl
 from ..nanobragg.parse import parse
 from ..setup.factors import factors_without_image
 from ..structure_factors.box import Box, spacings
 from ..structure_factors.table import FactorTable
-from .base import Parser
-from .inputs import input_files
+from .base import Parser, warnings_told
+from .inputs import check_output
 from .report import provenance_lines
 
 
@@ -24,15 +19,10 @@ def main(argv: list[str]) -> int:
     path, words = _output(argv)
     if words and not words[0].startswith("-"):
         words.insert(0, "-hkl")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", NbnumbaWarning)
+    with warnings_told("nbnumba hkl"):
         command = parse(words)
-        if os.path.realpath(path) in map(os.path.realpath, input_files(command)):
-            raise UsageError(f"-o {path} is an input file too: give another name")
-        check_writable(path)
+        check_output(path, command)
         table = factors_without_image(command.experiment)
-        for warning in caught:
-            print(f"nbnumba hkl: warning: {warning.message}", file=sys.stderr)
     hkl, f = listed(table, command.experiment)
     if not len(hkl):
         raise UsageError("no reflection has an F above 0: there is nothing to write")
@@ -42,14 +32,12 @@ def main(argv: list[str]) -> int:
 
 
 def _output(argv: list[str]) -> tuple[str, list[str]]:
-    """The list that is to be written, and the other words; argparse would take -osc for -o."""
+    """The list that is to be written, and the other words."""
     parser = _parser()
-    if any(word in ("-h", "-help", "--help") for word in argv):
-        parser.parse_args(["-h"])
-    where = argv.index("-o") if "-o" in argv else len(argv)
-    if where + 1 >= len(argv):
+    own, words = parser.taken(argv, {"-o": "LIST"})
+    if not own["-o"]:
         parser.error("-o LIST is needed: the list to be written")
-    return argv[where + 1], [*argv[:where], *argv[where + 2 :]]
+    return own["-o"], words
 
 
 def listed(table: FactorTable, experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:

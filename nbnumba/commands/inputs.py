@@ -5,8 +5,9 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import is_dataclass
 
-from ..errors import NbnumbaWarning
+from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Experiment, changed
+from ..formats.files import check_writable
 from ..nanobragg.command import Command
 
 DUMP = "Fdump.bin"
@@ -22,6 +23,13 @@ def input_files(command: Command) -> Iterator[str]:
             if name.endswith("_file") and name != "dump_file" and path is not None:
                 yield path
     yield from filter(None, command.experiment.structure_factors.curve_files.values())
+
+
+def check_output(path: str, command: Command, *images: str) -> None:
+    """Refuse before the work a file of -o that is read, beside ``images``, or that cannot be written."""
+    if os.path.realpath(path) in map(os.path.realpath, (*images, *input_files(command))):
+        raise UsageError(f"-o {path} is an input file too: give another name")
+    check_writable(path)
 
 
 def with_cached_factors(experiment: Experiment) -> Experiment:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import InputFileError, NbnumbaWarning, UsageError
+from ..errors import InputFileError, UsageError
 from ..experiment import Crystal, Experiment, Sampling, StructureFactors, changed
 from ..formats import registry
-from ..formats.files import check_writable, read_bytes, read_unpacked, replacing
+from ..formats.files import read_bytes, read_unpacked, replacing
 from ..formats.found import READERS
 from ..kernels.equations.vectors import Vector
 from ..nanobragg.parse import parse
@@ -23,8 +20,8 @@ from ..setup.inputs import read_inputs
 from ..setup.panels import stacked
 from ..setup.resolve import Resolved, resolve
 from ..statistics import radial_profile
-from .base import Parser
-from .inputs import input_files
+from .base import Parser, warnings_told
+from .inputs import check_output
 
 OWN = {"-o": "FILE", "-what": "photons|F", "-by": "stol|px", "-bins": "n"}
 """Options of this command, each with one value; all others are those of a simulation."""
@@ -52,17 +49,12 @@ class Told(NamedTuple):
 def main(argv: list[str]) -> int:
     """Write the profile and say what is in it."""
     told, words = _told(argv)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", NbnumbaWarning)
+    with warnings_told("nbnumba profile"):
         command = parse(words)
-        if os.path.realpath(told.path) in map(os.path.realpath, (told.image, *input_files(command))):
-            raise UsageError(f"-o {told.path} is an input file too: give another name")
-        check_writable(told.path)
+        check_output(told.path, command, told.image)
         pixels = _pixels(told.image)
         experiment = _of_image(told.image, pixels, command.experiment)
         resolved = resolve(experiment, read_inputs(experiment))
-        for warning in caught:
-            print(f"nbnumba profile: warning: {warning.message}", file=sys.stderr)
     photons, made_of = _photons(pixels, resolved)
     rows = _profile(told, resolved, photons, pixels.dtype.kind in OF_COUNTS)
     _write(told, rows)
@@ -75,17 +67,9 @@ def main(argv: list[str]) -> int:
 
 
 def _told(argv: Sequence[str]) -> tuple[Told, list[str]]:
-    """What the command itself is told, and the other words; argparse would take -osc for -o."""
-    parser, words, own = _parser(), list(argv), dict.fromkeys(OWN, "")
-    if any(word in ("-h", "-help", "--help") for word in words):
-        parser.parse_args(["-h"])
-    for name in OWN:
-        while name in words:
-            where = words.index(name)
-            if where + 1 >= len(words):
-                parser.error(f"{name} needs a value: {OWN[name]}")
-            own[name] = words[where + 1]
-            del words[where : where + 2]
+    """What the command itself is told, and the other words."""
+    parser = _parser()
+    own, words = parser.taken(argv, OWN)
     if not words or words[0].startswith("-"):
         parser.error("IMAGE is needed: the measured image, before all options")
     if not own["-o"]:

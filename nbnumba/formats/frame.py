@@ -29,6 +29,8 @@ CONTENTS: dict[Content, str] = {
     "reflections": "where reflections are predicted, without pixels",
 }
 WITHOUT_PIXELS: tuple[Content, ...] = ("experiment", "reflections")
+GAP, BAD = -1, -2
+"""In signed integers, pixels that were not measured and those that never count rightly: what a PILATUS has there."""
 ALONG_BEAM = 1e-6
 """An axis that is off the beam by less is along it."""
 
@@ -282,6 +284,16 @@ class Frame(HoldsArrays):
         panels = zip(self.pixels, self.description.panels, strict=True)
         return replace(self, pixels=tuple(
             np.where(panel.measured, pixels, pixels.dtype.type(value)) for pixels, panel in panels))  # fmt: skip
+
+
+def with_marks(frame: Frame, largest: int) -> Frame:
+    """A copy as int32 of at most ``largest``, gaps and bad pixels marked as DECTRIS does."""
+    pixels = frame.pixels[0]
+    signed = np.minimum(pixels, min(largest, np.iinfo(pixels.dtype).max)).astype(np.int32, copy=False)
+    marked = replace(frame, pixels=(signed,)).with_unmeasured(GAP)
+    if frame.bad is not None:
+        marked.pixels[0][frame.bad[0] & (marked.pixels[0] != GAP)] = BAD
+    return marked
 
 
 class Frames(Protocol):

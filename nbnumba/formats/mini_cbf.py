@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kernels.equations.vectors import rotated_about
-from ..units import ev_from_angstrom, radians_from_degrees
+from ..units import ev_from_angstrom, radians_from_degrees, seconds_from_ns
 from .dials import SENSORS, in_dxtbx_frame
 from .frame import CrystalTruth, Description, Frame
 
@@ -100,7 +100,7 @@ def _keywords(frame: Frame, largest: int) -> Iterator[str]:
 def _corrected_deadtime_s(description: Description) -> float:
     """By which counts were corrected, as a PILATUS says it; 0: they were not."""
     readout = description.readout
-    return (readout.deadtime_ns or 0.0) * 1e-9 if readout.rate_correction else 0.0
+    return seconds_from_ns(readout.deadtime_ns or 0.0) if readout.rate_correction else 0.0
 
 
 def _truth(description: Description) -> Iterator[str]:

@@ -419,3 +419,8 @@ OPTION_OF = {
     "crystal.size_mm": "-samplesize",
 }
 """The option by which a field is set, for messages; its own one where it has one."""
+
+
+def option_of(path: str) -> str:
+    """How messages call a field such as ``beam.fluence_per_m2``: by its option, else as it is."""
+    return OPTION_OF.get(path, path)

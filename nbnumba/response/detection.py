@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ..experiment import Experiment, Generator, PointSpread, Readout
 from ..experiment.quirks import quirks_of
 from ..formats.frame import PanelGeometry
+from ..units import seconds_from_ns
 from . import deviates, flaws, switching
 from .amplification import amplified, as_light, calibrated, counted, flickering, offset, pixels_flickering, rounded
 from .band import Band, Counting, Tally
@@ -70,7 +71,7 @@ def chain_of(readout: Readout, exposure_s: float, photon_kev: float) -> Detector
 
 def _counting(readout: Readout, exposure_s: float) -> DetectorChain:
     """Photons are lost or moved before they are counted; a counter adds no noise of its own."""
-    dead_s = (readout.deadtime_ns or 0.0) * 1e-9
+    dead_s = seconds_from_ns(readout.deadtime_ns or 0.0)
     count: Step = counted
     if dead_s:
         from .deadtime import DeadTime, counted_while_dead  # with kernels of its own

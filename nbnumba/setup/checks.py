@@ -11,7 +11,7 @@ from ..experiment import Experiment, nouns
 from ..experiment.field import LARGEST, Declaration, declared
 from ..experiment.noun import types_of
 from ..experiment.quirks import quirks_of
-from ..nanobragg.table import OPTION_OF
+from ..nanobragg.table import option_of
 from ..unit_cell import why_no_cell
 from .lattice import why_no_axes, why_no_rotation
 from .sources import why_no_sources
@@ -51,8 +51,7 @@ def _given(experiment: Experiment, fields: Fields) -> Iterator[tuple[str, Declar
 
 def _option(noun: str, field: Declaration) -> str:
     """The option by which a field is set; one that no option sets, by its own name."""
-    path = f"{noun}.{field.name}"
-    return OPTION_OF.get(path, path)
+    return option_of(f"{noun}.{field.name}")
 
 
 def check_experiment(experiment: Experiment) -> None:

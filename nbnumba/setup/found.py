@@ -11,7 +11,7 @@ from ..experiment import Detector, Experiment, Panel, changed, nouns
 from ..experiment.field import declared
 from ..formats.found import Found
 from ..kernels.equations.vectors import scaled, unit
-from ..nanobragg.table import OPTION_OF
+from ..nanobragg.table import option_of
 from .panels import OF_ALL_PANELS
 from .spectrum import has_spectrum
 
@@ -82,7 +82,7 @@ def _check_beside_panels(detector: Detector, found: Found) -> None:
     allowed = {*OF_ALL_PANELS, "pivot"} | ({"distance_mm"} if found.distance_mm is not None else set())
     for name, declaration in declared(Detector).items():
         if name not in allowed and getattr(detector, name) != declaration.default:
-            option = OPTION_OF.get(f"detector.{name}", f"detector.{name}")
+            option = option_of(f"detector.{name}")
             raise UsageError(f"{option} beside {_named(found)}, whose panels have places and pixels of their own")
 
 

@@ -12,7 +12,7 @@ from ..errors import InputFileError, UsageError
 from ..experiment import Beam, Experiment, Readout, ReadoutKind, with_right_values
 from ..experiment.presets import preset_of
 from ..kernels.equations.vectors import length
-from ..nanobragg.table import OPTION_OF
+from ..nanobragg.table import option_of
 from ..units import metres_from_microns, seconds_from_ns
 from .inputs import Inputs
 from .panels import PlacedPanel
@@ -88,7 +88,8 @@ def _filled(given: Readout, preset: str | None) -> Readout:
     if values["words"] == "raw":
         for name in ("gain", "adc_offset"):
             if values[name] != usual[name]:
-                raise UsageError(f"{_option(name)} {values[name]:g}: raw words have their own; leave out -words raw")
+                given_as = f"{option_of(f'readout.{name}')} {values[name]:g}"
+                raise UsageError(f"{given_as}: raw words have their own; leave out -words raw")
     return with_right_values(given, **values)
 
 
@@ -100,14 +101,10 @@ _SWITCHES = {
 }
 
 
-def _option(name: str) -> str:
-    return OPTION_OF.get(f"readout.{name}", f"readout.{name}")
-
-
 def _not_of_kind(name: str, value: Any, kind: ReadoutKind) -> UsageError:
     having = " or ".join(f"-readout {one}" for one, names in HAS.items() if name in names)
     number = f"{value:g}" if isinstance(value, float) else value
-    said = _SWITCHES.get((name, value)) or f"{_option(name)} {number}"
+    said = _SWITCHES.get((name, value)) or f"{option_of(f"readout.{name}")} {number}"
     return UsageError(f"{said}: -readout {kind} has no such thing; give {having}, or leave it out")
 
 

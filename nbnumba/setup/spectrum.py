@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..experiment import Beam
 from ..formats.spectrum import XRAYS_EV, Spectrum, spectrum_of_columns, unit_of, why_no_spectrum
-from ..nanobragg.table import OPTION_OF
+from ..nanobragg.table import option_of
 from .generated_spectra import MOST_SPIKES, pink_spectrum, sase_spectrum
 
 GENERATED_BINS = 100
@@ -133,7 +133,7 @@ def binned(spectrum: Spectrum, bins: int | None) -> Spectrum:
 
 def _named(field: str) -> str:
     """The option that sets a field of the beam, else its name."""
-    return OPTION_OF.get(f"beam.{field}", f"beam.{field}")
+    return option_of(f"beam.{field}")
 
 
 def _words(beam: Beam) -> str:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,11 @@ from ...errors import InputFileError
 from ..byte_offset import packed, unpacked
 from ..dials import check_mini_cbf
 from ..files import Path, read_unpacked, replacing
-from ..frame import Frame
+from ..frame import Frame, with_marks
 from ..mini_cbf import header_of
 from ..recognition import binary_format
 from ..registry import Format
 
-GAP, BAD = -1, -2
-"""Pixels that were not measured, and those that never count rightly: what a PILATUS has there."""
 LARGEST = 2**31 - 3
 """Of a pixel: beside a bad one, what is larger would take a difference of 64 bits, which not all readers know."""
 MAGIC = b"###CBF"
@@ -119,12 +117,7 @@ def _md5(data: bytes | memoryview) -> str:
 
 def _fitted(frame: Frame) -> Frame:
     """Gaps and bad pixels marked."""
-    pixels = frame.pixels[0]
-    pixels = np.minimum(pixels, min(LARGEST, np.iinfo(pixels.dtype).max)).astype(np.int32, copy=False)
-    marked = replace(frame, pixels=(pixels,)).with_unmeasured(GAP)
-    if frame.bad is not None:
-        marked.pixels[0][frame.bad[0] & (marked.pixels[0] != GAP)] = BAD
-    return marked
+    return with_marks(frame, LARGEST)
 
 
 def _write(path: Path, frame: Frame) -> None:

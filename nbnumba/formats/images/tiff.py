@@ -13,12 +13,9 @@ import numpy.typing as npt
 
 from ...errors import InputFileError
 from ..files import Path, read_unpacked, replacing
-from ..frame import Frame
+from ..frame import Frame, with_marks
 from ..registry import Format
 
-GAP, BAD = -1, -2
-"""Pixels of signed integers that were not measured, and those that never count rightly: as detectors have them that
-write such files. Those of 16 bits have 0 there, and floats are no number."""
 _MAGIC = (b"II*\0", b"MM\0*")
 _LARGEST = 2**31 - 1
 _MODES = {"I;16": np.uint16, "I;16B": np.uint16, "I": np.int32, "F": np.float32, "L": np.uint8}
@@ -53,17 +50,13 @@ def read_tiff(path: Path) -> npt.NDArray[Any]:
 
 
 def _fitted(frame: Frame) -> Frame:
-    """As types that TIFF has, with what was not measured marked where there is a mark."""
+    """As types that TIFF has; what was not measured is marked if there are signs, 0 in 16 bits, no number in floats."""
     pixels = frame.pixels[0]
     if pixels.dtype.kind == "f":
         return replace(frame, pixels=(pixels.astype(np.float32, copy=False),)).with_unmeasured(np.nan)
     if pixels.dtype.itemsize <= 2:
         return replace(frame, pixels=(pixels.astype(np.uint16, copy=False),))
-    signed = np.minimum(pixels, _LARGEST).astype(np.int32, copy=False)
-    marked = replace(frame, pixels=(signed,)).with_unmeasured(GAP)
-    if frame.bad is not None:
-        marked.pixels[0][frame.bad[0] & (marked.pixels[0] != GAP)] = BAD
-    return marked
+    return with_marks(frame, _LARGEST)
 
 
 def _write(path: Path, frame: Frame) -> None:
