@@ -104,7 +104,7 @@ _SWITCHES = {
 def _not_of_kind(name: str, value: Any, kind: ReadoutKind) -> UsageError:
     having = " or ".join(f"-readout {one}" for one, names in HAS.items() if name in names)
     number = f"{value:g}" if isinstance(value, float) else value
-    said = _SWITCHES.get((name, value)) or f"{option_of(f"readout.{name}")} {number}"
+    said = _SWITCHES.get((name, value)) or f"{option_of('readout.' + name)} {number}"
     return UsageError(f"{said}: -readout {kind} has no such thing; give {having}, or leave it out")
 
 
