@@ -493,13 +493,15 @@ def test_a_full_disk_is_said_whatever_the_library_says_next(tmp_path: Path, monk
         raise OSError(errno.ENOSPC, "full")
 
     monkeypatch.setattr(os, "pwrite", pwrite)
-    with (
-        pytest.raises(ResourceError, match=r"cannot write .*bad\.nxs: the disk is full"),
-        replacing_hdf5(tmp_path / "bad.nxs") as written,
-    ):
-        written.file["a"] = 1
-        written.file.flush()
-        raise OSError("address of object past end of allocation")
+
+    def write() -> None:
+        with replacing_hdf5(tmp_path / "bad.nxs") as written:
+            written.file["a"] = 1
+            written.file.flush()
+            raise OSError("address of object past end of allocation")
+
+    with pytest.raises(ResourceError, match=r"cannot write .*bad\.nxs: the disk is full"):
+        write()
     assert not list(tmp_path.iterdir())
 
 
