@@ -22,6 +22,7 @@ from nbnumba import Experiment, InputFileError, NbnumbaWarning, Panel, ResourceE
 from nbnumba.description import described
 from nbnumba.formats import registry
 from nbnumba.formats.frame import Description, Frame
+from nbnumba.formats.hdf5 import replacing_hdf5
 from nbnumba.formats.images.nxmx import FORMAT
 from nbnumba.formats.sinks import sink
 from nbnumba.image import Image
@@ -485,6 +486,23 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path) -> None
     assert said[0].startswith(f"nbnumba: cannot write {tmp_path / 'a.nxs'}: ")
     assert [path.name for path in tmp_path.iterdir()] == ["a.nxs"]
     assert (tmp_path / "a.nxs").read_bytes() == b"old"
+
+
+def test_a_full_disk_is_said_whatever_the_library_says_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pwrite(descriptor: int, data: Any, position: int) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+
+    def write() -> None:
+        with replacing_hdf5(tmp_path / "bad.nxs") as written:
+            written.file["a"] = 1
+            written.file.flush()
+            raise OSError("address of object past end of allocation")
+
+    with pytest.raises(ResourceError, match=r"cannot write .*bad\.nxs: the disk is full"):
+        write()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_disk_may_be_full_at_any_moment(tmp_path: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> None:

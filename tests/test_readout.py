@@ -219,7 +219,7 @@ def test_pixels_that_the_image_does_not_know_are_not_measured(
         ("photons.npy -o counts.npy -detpixels 7", 2, "the image has 40 x 30 pixels (fast x slow), not 7 x 7"),
         ("photons.npy -o counts.npy -detector pilatus-1m", 2, "the image has 40 x 30 pixels (fast x slow), not 981 x"),
         ("photons.npy -o counts.npy -gain 2", 2, "-gain 2: -readout ideal has no such thing"),
-        ("photons.npy -o counts.npy -o other.npy", 2, "one image is written, by -o: leave out other files"),
+        ("photons.npy -o counts.npy -o other.npy", 2, "one image is written, by one -o: leave out the others"),
         ("photons.npy -o counts.npy -report r.json", 2, "one image is written, by -o"),
         ("photons.npy -o counts.npy -nonoise", 2, "one image is written, by -o"),
         ("photons.npy -o counts.npy -images 3", 2, "one image is written, by -o"),

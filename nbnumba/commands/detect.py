@@ -49,6 +49,8 @@ def main(argv: list[str]) -> int:
 
 def _words(argv: list[str]) -> Words:
     parser = _parser()
+    if argv.count("-o") > 1:
+        parser.error("one image is written, by one -o: leave out the others")
     own, others = parser.taken(argv, {"-o": "FILE"})
     if not own["-o"]:
         parser.error("-o FILE is needed: the image to be written")

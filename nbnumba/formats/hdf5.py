@@ -75,8 +75,13 @@ def replacing_hdf5(path: Path) -> Iterator[Written]:
     with replacing(path) as file:
         target = _Steadfast(file) if is_replaceable(path) else io.BytesIO()
         check = target.check if isinstance(target, _Steadfast) else _nothing
-        with h5py.File(target, "w", libver=VERSIONS) as hdf5:
-            yield Written(hdf5, check)
+        try:
+            with h5py.File(target, "w", libver=VERSIONS) as hdf5:
+                yield Written(hdf5, check)
+        except Exception:
+            # The library may stumble over what was not written: what went wrong first is said.
+            check()
+            raise
         check()
         if isinstance(target, io.BytesIO):
             file.write(target.getbuffer())

@@ -132,11 +132,11 @@ def check_readout(readout: Readout, beam: Beam, panels: Sequence[PlacedPanel]) -
         raise UsageError(f"-deadtime {deadtime:g}: must be shorter than the exposure of {beam.exposure_s:g} s")
     if cutoff * beam.exposure_s < 1.0:
         raise UsageError(f"-count_cutoff {cutoff:g}: is less than a count in the exposure of {beam.exposure_s:g} s")
-    offset, largest = readout.adc_offset or 0.0, 2.0 ** (readout.bits or 0) - 1.0
-    if most is not None and offset >= min(largest, cutoff * beam.exposure_s):
+    offset, largest = readout.adc_offset or 0.0, min(2.0 ** (readout.bits or 0) - 1.0, cutoff * beam.exposure_s)
+    if most is not None and offset >= largest:
         raise UsageError(
-            f"-adc {offset:g}: must be below the largest count, {min(largest, cutoff * beam.exposure_s):g}: by -bits "
-            f"{readout.bits}{'' if math.isinf(cutoff) else ', -count_cutoff and -exposure'}"
+            f"-adc {offset:.10g}: must be below the largest count, {largest:.10g}: by -bits {readout.bits}"
+            f"{'' if math.isinf(cutoff) else ', -count_cutoff and -exposure'}"
         )
     width_um = readout.psf_fwhm_um or 0.0
     for panel in panels if width_um else ():
