@@ -114,8 +114,8 @@ def weight_of(scene, source):
 @device_function
 def amorphous_of(scene, stol):
     """Photons per steradian from amorphous material at sin θ/λ."""
-    image, table = scene.background, scene.own.tables.amorphous
-    plan = BackgroundPlan(image.scale, image.form_factor, table[0], table[1], image.in_sum, table[2])
+    image = scene.background
+    plan = BackgroundPlan(image.scale, image.form_factor, scene.own.tables.amorphous, image.in_sum)
     return background_intensity(plan, stol)
 
 

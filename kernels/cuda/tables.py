@@ -159,7 +159,7 @@ def _triangle(crystal):
 
 def amorphous_rows(background):
     """The table of amorphous material."""
-    return np.stack([background.stol, background.stol_factor, background.stol_excess])
+    return background.table
 
 
 def source_rows(plan):

@@ -10,23 +10,23 @@ def amorphous_square(background, stol):
     F is linear between the table's rows, constant beyond them or without a table. Of several materials F² adds up: it
     is a parabola between rows, and more or less than the square of a line by one that is 0 at both.
     """
-    count = background.stol.shape[0]
+    table, count = background.table, background.table.shape[1]
     if count == 0:
         return background.form_factor, 0.0
-    if stol <= background.stol[0]:
-        return background.stol_factor[0], 0.0
-    if stol >= background.stol[count - 1]:
-        return background.stol_factor[count - 1], 0.0
+    if stol <= table[0, 0]:
+        return table[1, 0], 0.0
+    if stol >= table[0, count - 1]:
+        return table[1, count - 1], 0.0
     low, high = 0, count - 1
     while high - low > 1:
         middle = (low + high) >> 1
-        if background.stol[middle] <= stol:
+        if table[0, middle] <= stol:
             low = middle
         else:
             high = middle
-    u = (stol - background.stol[low]) / (background.stol[high] - background.stol[low])
-    factor = background.stol_factor[low] + u * (background.stol_factor[high] - background.stol_factor[low])
-    return factor, background.stol_excess[low] * (u - u * u)
+    u = (stol - table[0, low]) / (table[0, high] - table[0, low])
+    factor = table[1, low] + u * (table[1, high] - table[1, low])
+    return factor, table[2, low] * (u - u * u)
 
 
 @equation

@@ -49,23 +49,22 @@ def water(experiment: Experiment, inputs: Inputs, fluence: float, quirks: Quirks
     background = experiment.background
     edge = metres_from_microns(background.water_um)
     molecules = edge * edge * edge * 1e6 * AVOGADRO_PER_MOL / WATER_MOLAR_MASS
-    stol = factor = np.zeros(0)
+    table = np.zeros((3, 0))
     if inputs.amorphous is not None and not quirks.amorphous_ignored:
-        stol, factor = _columns(inputs.amorphous, background.amorphous_axis)
+        table = _table(inputs.amorphous, background.amorphous_axis)
     scale = ELECTRON_RADIUS_SQR_M2 * fluence * molecules
-    return BackgroundPlan(scale, WATER_FACTOR, stol, factor, int(quirks.water_scaled_twice), np.zeros(len(stol)))
+    return BackgroundPlan(scale, WATER_FACTOR, table, int(quirks.water_scaled_twice))
 
 
 def _plan(material: InBeam, fluence: float) -> BackgroundPlan:
     """Molecules of a material times their cross-section."""
     scale = ELECTRON_RADIUS_SQR_M2 * fluence * material.molecules
-    stol, factor = _columns(material.table, material.axis)
-    return BackgroundPlan(scale, 0.0, stol, factor, 0, np.zeros(len(stol)))
+    return BackgroundPlan(scale, 0.0, _table(material.table, material.axis), 0)
 
 
-def _columns(table: np.ndarray, axis: str) -> tuple[np.ndarray, np.ndarray]:
-    """sin θ/λ in 1/m and F of a file's rows."""
-    return table[:, 0] * STOL_PER_AXIS[axis] * ANGSTROM_PER_METRE, np.ascontiguousarray(table[:, 1])
+def _table(rows: np.ndarray, axis: str) -> np.ndarray:
+    """sin θ/λ in 1/m and F of a file's rows, and no excess."""
+    return np.stack([rows[:, 0] * STOL_PER_AXIS[axis] * ANGSTROM_PER_METRE, rows[:, 1], np.zeros(len(rows))])
 
 
 def waves_of(sources: Sources) -> Waves:
@@ -92,12 +91,12 @@ def together(materials: Sequence[BackgroundPlan], waves: Waves = ONE_WAVE) -> Ba
         In mode c, water beside another.
     """
     present = [material for material in materials if material.scale > 0.0] or materials[:1]
-    if len(present) == 1 and (len(waves[0]) == 1 or not len(present[0].stol)):
+    if len(present) == 1 and (len(waves[0]) == 1 or not present[0].table.size):
         return present[0]
     if any(material.in_sum for material in present):
         raise UsageError("-water beside another background: mode c scales water twice and nothing else; give one")
     scale = sum(material.scale for material in present)
-    stol = _rows([material.stol for material in present], waves[0])
+    stol = _rows([material.table[0] for material in present], waves[0])
 
     def square(stol: np.ndarray) -> np.ndarray:
         total = np.zeros(len(stol))
@@ -111,7 +110,7 @@ def together(materials: Sequence[BackgroundPlan], waves: Waves = ONE_WAVE) -> Ba
     left, right = factor[:-1], factor[1:]
     half_way = square((stol[:-1] + stol[1:]) / 2.0)
     excess[:-1] = np.maximum(4.0 * half_way - (left + right) ** 2, -4.0 * left * right)
-    return BackgroundPlan(scale, float(np.sqrt(square(np.zeros(1)))[0]), stol, factor, 0, excess)
+    return BackgroundPlan(scale, float(np.sqrt(square(np.zeros(1)))[0]), np.stack([stol, factor, excess]), 0)
 
 
 def _rows(tables: Sequence[np.ndarray], ratios: np.ndarray) -> np.ndarray:
@@ -126,6 +125,6 @@ def _rows(tables: Sequence[np.ndarray], ratios: np.ndarray) -> np.ndarray:
 
 def _factor(material: BackgroundPlan, stol: np.ndarray) -> np.ndarray:
     """F of a material as :func:`nbnumba.kernels.equations.background.amorphous_square`, of many sin θ/λ."""
-    if len(material.stol) == 0:
+    if not material.table.size:
         return np.full(len(stol), material.form_factor)
-    return np.interp(stol, material.stol, material.stol_factor)
+    return np.interp(stol, material.table[0], material.table[1])

@@ -263,9 +263,7 @@ def _share_tables(plan: Plan, other: Plan) -> bool:
     return (
         plan.factors.table is other.factors.table
         and same_array(plan.detector.mask, other.detector.mask)
-        and same_array(plan.background.stol, other.background.stol)
-        and same_array(plan.background.stol_factor, other.background.stol_factor)
-        and same_array(plan.background.stol_excess, other.background.stol_excess)
+        and same_array(plan.background.table, other.background.table)
     )
 
 
