@@ -27,8 +27,8 @@ def described(resolved: Resolved) -> Description:
     return Description(
         experiment=resolved.experiment,
         panels=tuple(
-            _panel(resolved.experiment, name, panel, plan.detector)
-            for name, panel, plan in zip(names, resolved.panels, resolved.plans, strict=True)
+            _panel(resolved.experiment, name, panel, mask, plan.detector)
+            for name, panel, mask, plan in zip(names, resolved.panels, resolved.masks, resolved.plans, strict=True)
         ),
         wavelength_angstrom=resolved.wavelength_angstrom,
         mean_wavelength_angstrom=mean_wavelength,
@@ -91,7 +91,9 @@ def _crystals(resolved: Resolved) -> tuple[CrystalTruth, ...]:
     )
 
 
-def _panel(experiment: Experiment, name: str, placed: PlacedPanel, plan: DetectorPlan) -> PanelGeometry:
+def _panel(
+    experiment: Experiment, name: str, placed: PlacedPanel, mask: np.ndarray | None, plan: DetectorPlan
+) -> PanelGeometry:
     slow_size = placed.slow_size_m if isinstance(placed, Geometry) else placed.pixel_m * placed.slow_pixels
     x, y = _beam_center(experiment, placed)
     origin_x, origin_y, origin_z = placed.origin_m
@@ -116,7 +118,7 @@ def _panel(experiment: Experiment, name: str, placed: PlacedPanel, plan: Detecto
         curved=plan.surface != FLAT,
         thickness_um=plan.layer_step * plan.layers * UM,
         roi=plan.roi,
-        mask=plan.mask if plan.mask.size else None,
+        mask=mask,
     )
 
 

@@ -237,7 +237,7 @@ def test_seconds_are_those_of_each_phase(capsys: pytest.CaptureFixture[str], mon
     monkeypatch.setattr(batch, "resolve", lasting(1.0, batch.resolve))
     monkeypatch.setattr(batch, "render", lasting(2.0, batch.render, compiling=0.5))
     monkeypatch.setattr("nbnumba.image.scaled_counts", lasting(4.0, scaled_counts))
-    monkeypatch.setattr("nbnumba.image.detected", lasting(8.0, detected))
+    monkeypatch.setattr("nbnumba.response.detection.detected", lasting(8.0, detected))
     assert main(shlex.split(LINE)) == 0
     seconds = json.loads(Path("report.json").read_text())["seconds"]
     expected = {"setup": 1.0, "compile": 0.5, "render": 2.0, "noise": 8.0, "write": 4.0, "total": 15.5}

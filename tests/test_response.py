@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from nbnumba import Experiment, Image, changed
+from nbnumba import Experiment, Image, NbnumbaWarning, changed, simulate
 from nbnumba.response import amplification, detection, switching
 from nbnumba.response.band import Band
 from nbnumba.response.chain import NoiseImage, photon_counts
@@ -308,3 +310,29 @@ def test_steps_have_no_effect_where_they_are_neutral() -> None:
 
 def test_multipliers_are_never_below_zero() -> None:
     assert amplification._factors(np.array([-3.0, 0.0, 1.0]), 0.5).tolist() == [0.0, 1.0, 1.5]
+
+
+def test_behind_the_beamstop_a_detector_reads_the_dark() -> None:
+    """It is not blind there, as in a gap: offset and noise of the read-out, and light from beside it."""
+    line = "-cell 70 80 90 -default_F 1000 -N 3 -detpixels 40 -pixel 0.2 -oversample 1 -seed 1"
+    line += " -beamstop 2 -beamstop_arm 1 0"
+    mask = np.ones((40, 40), bool)
+    mask[:3] = False
+    dark = simulated(f"{line} -readout integrating -readnoise 3 -gain 2", mask)
+    behind = dark.resolved.plan.detector.mask == 0
+    behind[:3] = False
+    assert (dark.photons[behind] == 0.0).all()
+    counts = dark.noise().counts
+    assert (counts[:3] == 0).all()
+    assert abs(counts[behind].mean() - 40.0) < 5.0 * 3.0 / np.sqrt(behind.sum())
+    assert 2.0 < counts[behind].std() < 4.0
+    spread = simulated(f"{line} -readout integrating -readnoise 0 -psf fibre -psf_fwhm 400", mask).noise().counts
+    assert spread[behind].mean() > 41.0
+    assert dark.description.panels[0].measured[behind].all()
+
+
+def simulated(line: str, mask: np.ndarray) -> Image:
+    experiment = changed(Experiment.from_args(shlex.split(line)), detector={"mask": mask})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NbnumbaWarning)
+        return simulate(experiment, backend="cpu")

@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
         print(f"nbnumba {shlex.join(args)}\n")
         status = run(parse(args))
     print(f"""
-Look at    {folder}/lysozyme.png: Bragg spots on the ring of water; gaps, beamstop and its arm count nothing.
+Look at    {folder}/lysozyme.png: Bragg spots on the ring of water; the gaps count nothing, and no photon passes the beamstop and its arm.
            {folder}/lysozyme_00001.cbf is what the detector counts: open it in DIALS, XDS, ADXV or fabio.
            {folder}/lysozyme.expt leads DIALS to it, with the true geometry and crystal.
            With -images 50 and -o image_#####.cbf the same command turns the crystal by 10 degrees.""")

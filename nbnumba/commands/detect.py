@@ -74,6 +74,9 @@ def _detect(words: Words, command: Command) -> list[str]:
     check_output(path, command, words.image)
     photons, is_known = photons_in(words.image, command.experiment)
     resolved = _resolved(command.experiment, photons.shape)
+    if resolved.mask is not None:
+        # Those behind the beamstop do not arrive.
+        photons = np.where(resolved.mask > 0, photons, np.float32(0.0))
     description = _description(resolved, command.experiment, is_known)
     options = {name: word for name, word in vars(outputs).items() if name in image_format.options}
     readout, seed = description.readout, description.seed

@@ -43,26 +43,32 @@ def place_panels(experiment: Experiment) -> tuple[PlacedPanel, ...]:
     return (place_detector(experiment),)
 
 
-def detector_plans(
-    detector: Detector, panels: Sequence[PlacedPanel], inputs: Inputs, quirks: Quirks
-) -> tuple[DetectorPlan, ...]:
-    """What kernels take of each panel."""
-    sensor = sensor_of(detector, quirks)
+def panel_masks(detector: Detector, panels: Sequence[PlacedPanel], inputs: Inputs) -> tuple[np.ndarray | None, ...]:
+    """For each panel 0 where a pixel is not measured (slow, fast): by masks and gaps; None: all are."""
+    founds = _found_masks(inputs, panels)
     if detector.panels is None:
-        found = _found_masks(inputs, panels)[0]
-        pixels = beside_blind_pixels(detector.preset, _both(_of_its_size(inputs, panels[0]), found), panels[0])
-        mask = _rendered(panels[0], pixels, hidden_pixels(detector, panels[0], panels[0]))
-        return (_plan(detector, sensor, panels[0], _roi("-roi", detector.roi, panels[0]), mask, quirks),)
-    plans = []
-    masks = _found_masks(inputs, panels)
-    for number, (listed, panel, found) in enumerate(zip(detector.panels, panels, masks, strict=True)):
-        name = f"detector.panels[{number}]"
+        return (beside_blind_pixels(detector.preset, _both(_of_its_size(inputs, panels[0]), founds[0]), panels[0]),)
+    masks = []
+    for number, (listed, panel, found) in enumerate(zip(detector.panels, panels, founds, strict=True)):
         pixels = None if listed.mask is None else np.asarray(listed.mask)
         if pixels is not None and pixels.shape != (panel.slow_pixels, panel.fast_pixels):
-            raise _wrong_size(UsageError, f"{name}.mask", pixels, panel)
-        roi = _roi(f"{name}.roi", listed.roi, panel)
-        mask = _rendered(panel, _both(pixels, found), hidden_pixels(detector, panel, panels[0]))
-        plans.append(_plan(detector, sensor, panel, roi, mask, quirks))
+            raise _wrong_size(UsageError, f"detector.panels[{number}].mask", pixels, panel)
+        masks.append(_both(pixels, found))
+    return tuple(masks)
+
+
+def detector_plans(
+    detector: Detector, panels: Sequence[PlacedPanel], masks: Sequence[np.ndarray | None], quirks: Quirks
+) -> tuple[DetectorPlan, ...]:
+    """What kernels take of each panel, ``masks`` being those of :func:`panel_masks`."""
+    sensor = sensor_of(detector, quirks)
+    regions = [("-roi", detector.roi)]
+    if detector.panels is not None:
+        regions = [(f"detector.panels[{number}].roi", listed.roi) for number, listed in enumerate(detector.panels)]
+    plans = []
+    for panel, mask, (name, roi) in zip(panels, masks, regions, strict=True):
+        rendered = _rendered(panel, mask, hidden_pixels(detector, panel, panels[0]))
+        plans.append(_plan(detector, sensor, panel, _roi(name, roi, panel), rendered, quirks))
     return tuple(plans)
 
 

@@ -21,7 +21,7 @@ from .beam import central_wavelength, check_polarization, fluence, sources_of, s
 from .blocks import spot_scale
 from .checks import check_experiment, warn_of_slips
 from .crystal import crystal_plan
-from .detector import detector_plans, place_panels, rendered_pixels
+from .detector import detector_plans, panel_masks, place_panels, rendered_pixels
 from .factors import cell_of, dispersion_in, factor_table, factors_plan, is_interpolated, with_cell_of_factors
 from .geometry import Geometry
 from .input_checks import check_inputs
@@ -51,6 +51,9 @@ class Resolved(HoldsArrays):
     """With what the headers gave and the seed that is used."""
     panels: tuple[PlacedPanel, ...]
     """Where the detector's panels are: a :class:`~nbnumba.setup.geometry.Geometry` alone where they are not listed."""
+    masks: tuple[np.ndarray | None, ...]
+    """Of each panel, 0 where a pixel is not measured (slow, fast), by masks and gaps; None: all are. What the beamstop
+    hides is measured, and dark."""
     lattice: Lattice
     sources: Sources
     scan: PhiSampling
@@ -162,6 +165,8 @@ class _InPlace(NamedTuple):
     inputs: Inputs
     quirks: Quirks
     panels: tuple[PlacedPanel, ...]
+    masks: tuple[np.ndarray | None, ...]
+    """Of each panel: 0 where a pixel is not measured."""
     detectors: tuple[DetectorPlan, ...]
     """What kernels take of each panel."""
     scan: PhiSampling
@@ -227,6 +232,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     return Resolved(
         experiment=experiment,
         panels=place.panels,
+        masks=place.masks,
         lattice=lattice,
         sources=place.sources,
         scan=place.scan,
@@ -260,8 +266,11 @@ def _in_place(given: Experiment, inputs: Inputs, seed: int) -> _InPlace:
     lattices = oriented_lattices(experiment, inputs, given.crystal.cell, wavelength, quirks)
     sources = sources_of(experiment, inputs, lab, wavelength, spectrum, quirks)
     experiment = with_sensor(experiment, sources.mean_angstrom)
-    detectors = detector_plans(experiment.detector, panels, inputs, quirks)
-    return _InPlace(given, experiment, inputs, quirks, panels, detectors, scan, spectrum, wavelength, sources, lattices)
+    masks = panel_masks(experiment.detector, panels, inputs)
+    detectors = detector_plans(experiment.detector, panels, masks, quirks)
+    return _InPlace(
+        given, experiment, inputs, quirks, panels, masks, detectors, scan, spectrum, wavelength, sources, lattices
+    )
 
 
 def _checked(given: Experiment, inputs: Inputs, quirks: Quirks, seed: int) -> Experiment:
