@@ -76,6 +76,7 @@ from nbnumba.render.cuda import cards as gpu
 
 small = "-cell 70 80 90 -default_F 100 -detpixels 6 -pixel 1 -oversample 1 -N 5".split()
 gpu.cards = lambda: iter([gpu.Card(0, "simulated", (9, 0), 1, 1)])
+benchmark.ROW, benchmark.COUNTED_PIXELS, benchmark.MEANS = 4, 8, (1.0,)
 benchmark.MANY = benchmark.SPECTRA = Case("small", "", tuple(small), plain=True)
 sys.exit(benchmark.main(["-only", "small", "-rounds", "1", "-images", "2", "-out", sys.argv[1]]))
 """
@@ -92,6 +93,7 @@ def test_the_benchmark_of_gpus_runs(tmp_path: Path) -> None:
     assert set(command["seconds"]) == {"double", "mixed", "rival"}
     assert all(0.0 <= command["worst"][precision] <= 1.0 for precision in OPERATIONS)
     assert all(value > 0.0 for value in figures["images_per_second"].values())
+    assert figures["counted_per_second"].keys() == {"1"}
     assert "| small | mixed     | BITS " in (tmp_path / "gpu.md").read_text()
 
 
