@@ -8,13 +8,12 @@ from .base import Parser, made_folder
 from .simulate import run
 
 OPTIONS = """
--misset 12 34 56 -crystal_mm 0.05 -Na 8 -Nb 8 -Nc 16 -gauss_xtal -gauss_width edges -mosaic 0.1 -mosaic_domains 10
+-misset 12 34 56 -crystal_mm 0.05 -Na 16 -Nb 16 -Nc 32 -gauss_xtal -gauss_width edges
 -energy 12660 -flux 1e12 -beamsize 0.05 -exposure 0.1 -polar 0.998
--detector pilatus-2m -distance 300 -beamstop 3 -beamstop_arm 2 90
--background water 0.05 -background air 30
--phi 0 -osc 0.2 -phisteps 4 -phi_sampling middle -seed 1
+-detector eiger2-4m -distance 200 -beamstop 2 -background water 0.05 -background air 30
+-phi 0 -osc 0.2 -phisteps 8 -phi_sampling middle -seed 1
 """
-"""A crystal of 50 µm, in as much water, in a beam of 10¹² photons/s of its size; the detector's edge is at 2.2 Å."""
+"""A crystal of 50 µm, in as much water, in a beam of 10¹² photons/s of its size; the detector's edge is at 2.5 Å."""
 
 
 def main(argv: list[str]) -> int:
@@ -31,7 +30,7 @@ def main(argv: list[str]) -> int:
         print(f"nbnumba {shlex.join(args)}\n")
         status = run(parse(args))
     print(f"""
-Look at    {folder}/lysozyme.png: Bragg spots on the ring of water; the gaps count nothing, and no photon passes the beamstop and its arm.
+Look at    {folder}/lysozyme.png: Bragg spots on the ring of water; the gaps count nothing.
            {folder}/lysozyme_00001.cbf is what the detector counts: open it in DIALS, XDS, ADXV or fabio.
            {folder}/lysozyme.expt leads DIALS to it, with the true geometry and crystal.
            With -images 50 and -o image_#####.cbf the same command turns the crystal by 10 degrees.""")
