@@ -8,6 +8,9 @@ from hypothesis import settings
 settings.register_profile("nbnumba", deadline=None, max_examples=50, derandomize="CI" in os.environ)
 settings.load_profile("nbnumba")
 
+collect_ignore = ["by_dials.py", "by_dxtbx.py"]
+"""Run by the Python that has DIALS."""
+
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """How many recorded images were matched, whichever worker matched them."""

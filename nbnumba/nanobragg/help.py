@@ -21,8 +21,9 @@ examples:
   a crystal's own structure factors, orientation and mosaicity, and a picture:
     nbnumba -hkl P1.hkl -mat A.mat -lambda 0.9795 -N 20 -mosaic 0.3 -png image.png
   what a beamline counts of a crystal of 50 µm in water, one file for 100 images of a rotation:
-    nbnumba -pdb model.pdb -misset random -N 15 -crystal_mm 0.05 -flux 1e12 -beamsize 0.05 -exposure 0.02 \\
-      -detector eiger2-4m -distance 150 -background water 0.05 -osc 0.1 -phisteps 3 -images 100 -o run.nxs
+    nbnumba -pdb model.pdb -misset random -N 15 -crystal_mm 0.05 -flux 1e12 -beamsize 0.05 \\
+      -exposure 0.02 -detector eiger2-4m -distance 150 -background water 0.05 \\
+      -osc 0.1 -phisteps 3 -images 100 -o run.nxs
   nanoBragg's own numbers, defects included:
     nbnumba -mode c -cell 70 80 90 -N 5 -default_F 100
 
