@@ -15,7 +15,16 @@ import pytest
 
 from nbnumba.cli import main
 from nbnumba.commands.fuzz import main as fuzz
-from nbnumba.comparison.fuzz import Difference, Program, as_test, difference, ourselves, program, search
+from nbnumba.comparison.fuzz import (
+    Difference,
+    Program,
+    as_test,
+    difference,
+    ourselves,
+    program,
+    read_alike_everywhere,
+    search,
+)
 from nbnumba.comparison.programs import RunnerError
 from nbnumba.errors import ResourceError
 from nbnumba.experiment import Experiment, changed
@@ -268,3 +277,12 @@ def test_without_hypothesis_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
 
 def test_program_by_its_command(stand_in: str) -> None:
     np.testing.assert_array_equal(program(f"{stand_in} 5")([]), np.full((2, 2), 5.0))
+
+
+@pytest.mark.parametrize("thickness", ["", "-detector_thick 0.0"])
+def test_what_captures_nothing_is_not_asked_of_the_reference(thickness: str) -> None:
+    """Without a thickness it captures nothing where that is oversampled, also where the thickness is said to be none."""
+    args = f"-cell 20 20 20 90 90 90 {thickness} -oversample_thick".split()
+    assert "-oversample_thick" not in read_alike_everywhere(args)
+    thick = "-cell 20 20 20 90 90 90 -detector_thick 450.0 -detector_abs 200.0 -oversample_thick".split()
+    assert "-oversample_thick" in read_alike_everywhere(thick)

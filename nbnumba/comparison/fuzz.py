@@ -310,7 +310,8 @@ def read_alike_everywhere(args: Sequence[str]) -> list[str]:
     idle = set(_MISREAD)
     if "-nopolar" in names:
         idle.add("-oversample_polar")
-    if "-detector_thick" not in names or ("-detector_abs", "inf") in given:
+    is_thick = any(option[0] == "-detector_thick" and float(option[1]) > 0.0 for option in given)
+    if not is_thick or ("-detector_abs", "inf") in given:
         idle.add("-oversample_thick")
     options = [option for option in given if option[0] not in idle]
     options.sort(key=lambda option: option[0] == "-detector_abs")

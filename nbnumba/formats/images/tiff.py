@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import warnings
 from dataclasses import replace
@@ -31,6 +32,8 @@ def read_tiff(path: Path) -> npt.NDArray[Any]:
     """
     import PIL.Image
 
+    # It logs what is wrong with a file before it raises it, on stderr where nobody listens.
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     name, content = os.fspath(path), read_unpacked(path, "the image")
     try:
         with warnings.catch_warnings():
