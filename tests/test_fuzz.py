@@ -281,7 +281,7 @@ def test_program_by_its_command(stand_in: str) -> None:
 
 @pytest.mark.parametrize("thickness", ["", "-detector_thick 0.0"])
 def test_what_captures_nothing_is_not_asked_of_the_reference(thickness: str) -> None:
-    """Without a thickness it captures nothing where that is oversampled, also where the thickness is said to be none."""
+    """Without a thickness it captures nothing where that is oversampled, also where a thickness of 0 is given."""
     args = f"-cell 20 20 20 90 90 90 {thickness} -oversample_thick".split()
     assert "-oversample_thick" not in read_alike_everywhere(args)
     thick = "-cell 20 20 20 90 90 90 -detector_thick 450.0 -detector_abs 200.0 -oversample_thick".split()
