@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from nbnumba import Experiment, UsageError, rotation_series, simulate
+from nbnumba import Experiment, Image, UsageError, rotation_series, simulate
 from nbnumba.cli import main
+from nbnumba.formats.frame import Frame
 from nbnumba.formats.images.cbf import read_cbf
 from nbnumba.formats.images.smv import header_value, read_smv
 
@@ -106,6 +109,22 @@ def test_scaled_images_of_a_rotation_have_one_scale() -> None:
         bright = photons > photons.max() / 10
         scales.append(np.median((read_smv(f"s_{number}.img").pixels[bright] - 40) / photons[bright]))
     assert scales[0] == pytest.approx(scales[1], rel=1e-3)
+
+
+def test_nothing_is_hidden_from_what_writes_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba is kept from an import while it renders; what reads out and writes may need it."""
+    monkeypatch.delitem(sys.modules, "scipy.linalg", raising=False)
+    hidden = []
+
+    def frame(image: Image, *args: Any, **given: Any) -> Frame:
+        hidden.append("scipy.linalg" in sys.modules and sys.modules["scipy.linalg"] is None)
+        return original(image, *args, **given)
+
+    original = Image.frame
+    monkeypatch.setattr(Image, "frame", frame)
+    run("-osc 1 -images 2 -o a.npy")
+    run("-o b.npy")
+    assert hidden == [False] * 3
 
 
 def test_a_random_crystal_lies_alike_in_all_images() -> None:

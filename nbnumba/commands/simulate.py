@@ -214,9 +214,9 @@ def _images(
     prepared = (resolve(experiment, read_inputs(experiment)) for experiment in turned)
     how = How(settings.backend, settings.precision, settings.threads, settings.device)
     frames = render_series(prepared, how, "all" if settings.device == "all" else [settings.device])
-    with _bar(command, settings.images, "image") as bar, _without_blas():
+    with _bar(command, settings.images, "image") as bar:
         for _ in range(settings.images):
-            with clock.phase("render"):
+            with clock.phase("render"), _without_blas():
                 frame = next(frames)
             if isinstance(frame, NbnumbaError):
                 raise frame
