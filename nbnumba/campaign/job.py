@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import accumulate
@@ -322,12 +322,25 @@ def _one_varied(
         raise wrong(f"per = {shown(per)} must be {listed(get_args(Per) if in_sweeps else ('frame', 'campaign'))}")
     if key == "beam.spectrum_file" or key == "beam.spectrum_number":
         raise wrong("give spectrum = { file = …, order = … } in place of it")
+    for table in _tables(said):
+        _located(path.parent, table, given)
     distribution = distribution_of(said, wrong, path.parent)
     if isinstance(distribution, Rotations) and key != "crystal.misset_deg":
         raise wrong("rotations are of crystal.misset_deg alone")
     if name.endswith("_file"):
         distribution = _located_files(distribution, path.parent, given, wrong)
     return Varied(noun, name, distribution, per)
+
+
+def _tables(said: Any) -> Iterator[str]:
+    """The files of tables that a distribution takes its values from."""
+    if isinstance(said, Mapping):
+        if isinstance(said.get("file"), str):
+            yield said["file"]
+        said = list(said.values())
+    if isinstance(said, list):
+        for item in said:
+            yield from _tables(item)
 
 
 def _located_files(
