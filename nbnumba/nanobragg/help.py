@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..errors import DIFFERS, RECORDED, exit_statuses
+from ..errors import DIFFERS, RECORDED, STOPPED, exit_statuses
 from .option import Option
 from .table import OPTIONS
 
@@ -40,7 +40,7 @@ other commands (each with -h):
   nbnumba trace       every intermediate value of single pixels
   nbnumba trace-diff  where two such traces begin to differ
 
-{exit_statuses(DIFFERS, RECORDED)}
+{exit_statuses(DIFFERS, RECORDED, STOPPED)}
 """
 
 
