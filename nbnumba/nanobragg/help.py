@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from typing import Any
 
 from ..errors import DIFFERS, RECORDED, STOPPED, exit_statuses
@@ -56,7 +57,9 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
-        return " ".join(filter(None, (", ".join(action.option_strings), str(action.metavar or ""))))
+        text = " ".join(filter(None, (", ".join(action.option_strings), str(action.metavar or ""))))
+        indent = self._current_indent
+        return textwrap.fill(text, self._width - indent, subsequent_indent=(indent + 4) * " ", break_on_hyphens=False)
 
 
 def parser() -> argparse.ArgumentParser:
