@@ -233,8 +233,11 @@ def _write_spectra(beam: Any, descriptions: Sequence[Description]) -> None:
         raise UsageError(
             f"the frames of an NXmx file have as many wavelengths each: these have {counts[0]} to {counts[-1]}"
         )
-    wavelengths = one_or_all([one.wavelengths_angstrom for one in descriptions])
-    weights = np.broadcast_to(one_or_all([one.wavelength_weights for one in descriptions]), wavelengths.shape)
+    # Readers take both for those of all frames, or both for those of each.
+    wavelengths, weights = np.broadcast_arrays(
+        one_or_all([one.wavelengths_angstrom for one in descriptions]),
+        one_or_all([one.wavelength_weights for one in descriptions]),
+    )
     field(beam, "incident_wavelength_spectra", wavelengths, units="angstrom")
     field(beam, "incident_wavelength_spectra_weights", weights)
 
