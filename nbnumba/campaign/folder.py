@@ -120,12 +120,31 @@ def _first_wins(mark: Path, text: str) -> None:
             os.unlink(own)
 
 
-def _check(campaign: Campaign, known: dict[str, Any], now: dict[str, Any], mix: bool) -> None:
-    if known["identity"] != now["identity"]:
+def check_identity(campaign: Campaign) -> dict[str, Any]:
+    """What the folder says of its files, where it is there; empty where it is not.
+
+    Raises
+    ------
+    UsageError
+        They are of another campaign.
+    """
+    if not (campaign.folder / MARK).exists():
+        return {}
+    known = read_mark(campaign.folder)
+    _check_identity(campaign, known)
+    return known
+
+
+def _check_identity(campaign: Campaign, known: dict[str, Any]) -> None:
+    if known["identity"] != campaign.identity:
         raise UsageError(
             f"{campaign.folder} holds another campaign ({known.get('name')!r}, identity {known['identity'][:12]}, not "
-            f"{now['identity'][:12]}): give output.folder another name"
+            f"{campaign.identity[:12]}): give output.folder another name"
         )
+
+
+def _check(campaign: Campaign, known: dict[str, Any], now: dict[str, Any], mix: bool) -> None:
+    _check_identity(campaign, known)
     if known["frames_per_file"] != now["frames_per_file"]:
         raise UsageError(
             f"{campaign.folder} has {known['frames_per_file']} frames in a file, not {now['frames_per_file']}: give "
