@@ -61,6 +61,12 @@ class Varied:
         """The field as the file names it."""
         return f"{self.noun}.{self.name}"
 
+    @property
+    def is_of_the_file(self) -> bool:
+        """Whether all frames of a file have it in common."""
+        fields = OF_THE_FILE.get(self.noun, ())
+        return fields is None or self.name in fields
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -359,10 +365,7 @@ def _located_files(
 def _check_detector(varied: Sequence[Varied], frames_per_file: int, in_sweeps: bool, path: Path) -> None:
     """A file has one detector: what would change it within one is refused."""
     for one in varied:
-        fields = OF_THE_FILE.get(one.noun, ())
-        if fields is not None and one.name not in fields:
-            continue
-        if isinstance(one.distribution, Fixed) or one.per in ("campaign", "sweep"):
+        if not one.is_of_the_file or isinstance(one.distribution, Fixed) or one.per in ("campaign", "sweep"):
             continue
         wrong = _at(path, f"vary {one.path}")
         if not isinstance(one.distribution, (Step, Cycle)):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import Any, BinaryIO, NamedTuple
 
 from ..errors import InputFileError, NbnumbaError, ResourceError
@@ -34,8 +35,9 @@ class Written(NamedTuple):
     """Raises what has gone wrong on the disk so far."""
 
 
+@cache
 def library() -> Any:
-    """The module h5py.
+    """The module h5py, made ready once: while a packed file is open, its library refuses.
 
     Raises
     ------
@@ -169,7 +171,7 @@ with h5py.File(sys.argv[1], "r") as file:
 
 
 @contextmanager
-def reading_hdf5(path: Path, what: str) -> Iterator[Any]:
+def reading_hdf5(path: Path, what: str, is_known: bool = False) -> Iterator[Any]:
     """An HDF5 file to be read, as h5py has it; whatever is wrong with it in the block is an error of one line.
 
     Parameters
@@ -177,6 +179,8 @@ def reading_hdf5(path: Path, what: str) -> Iterator[Any]:
     path : path
     what : str
         Says in errors what the file was to hold.
+    is_known : bool
+        Whether another process has read it already: it is not looked at once more.
 
     Raises
     ------
@@ -190,7 +194,8 @@ def reading_hdf5(path: Path, what: str) -> Iterator[Any]:
         # By its name, since it may refer to files beside it; but for one that is packed, and for pipes.
         is_plain = os.path.isfile(path) and h5py.is_hdf5(path)
         with nullcontext(name) if is_plain else as_file(name, read_unpacked(path, what)) as plain:
-            _refuse_deadly(name, plain)
+            if not is_known:
+                _refuse_deadly(name, plain)
             with h5py.File(plain, "r") as file:
                 yield file
     except NbnumbaError:

@@ -27,6 +27,19 @@ SURFACE_UM = 1e-3
 TWO_THETA = "/entry/instrument/detector/transformations/two_theta"
 OMEGA = "/entry/sample/transformations/omega"
 
+OF_EACH_FRAME = {
+    "instrument/beam/incident_wavelength": 1,
+    "instrument/beam/incident_wavelength_spectra": 2,
+    "instrument/beam/incident_wavelength_spectra_weights": 2,
+    "instrument/beam/total_flux": 1,
+    "instrument/beam/flux_integrated": 1,
+    "instrument/beam/incident_polarization_stokes": 2,
+    "sample/transformations/omega": 1,
+    "sample/transformations/omega_end": 1,
+    "sample/transformations/omega_increment_set": 1,
+}
+"""What an entry may have for each frame beside pixels and truth, with its dimensions: one less where all are alike."""
+
 Rows = tuple[slice, slice]
 
 
