@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
+from types import ModuleType
 from typing import Any, BinaryIO, NamedTuple
 
 from ..errors import InputFileError, NbnumbaError, ResourceError
@@ -35,9 +36,8 @@ class Written(NamedTuple):
     """Raises what has gone wrong on the disk so far."""
 
 
-@cache
 def library() -> Any:
-    """The module h5py, made ready once: while a packed file is open, its library refuses.
+    """The module h5py.
 
     Raises
     ------
@@ -49,9 +49,17 @@ def library() -> Any:
         import hdf5plugin
     except ImportError as error:
         raise ResourceError(f"HDF5 files need a package that is not installed ({error}): {INSTALL}") from error
-    # Where HDF5_PLUGIN_PATH is set, as at many facilities, the library may have found another one, which cannot write.
-    hdf5plugin.register("bshuf", force=True)
+    _register(hdf5plugin)
     return h5py
+
+
+@cache
+def _register(hdf5plugin: ModuleType) -> None:
+    """Make our bitshuffle the one; once, since the library refuses while it has a packed file open.
+
+    Where HDF5_PLUGIN_PATH is set, as at many facilities, it may have found another, which cannot write.
+    """
+    hdf5plugin.register("bshuf", force=True)
 
 
 def bitshuffle_lz4() -> dict[str, Any]:
