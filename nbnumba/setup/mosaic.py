@@ -14,7 +14,7 @@ from ..experiment import Crystal, Matrix
 from ..kernels.counting.random import seeded, uniform
 from ..kernels.equations.vectors import Vector, rotated_about
 from ..seeds import MISSET, uniform_deviates
-from ..units import radians_from_degrees
+from ..units import RTD, radians_from_degrees
 
 MOST_KEPT = 10_000
 """Domains whose rotations stay in memory for the next frame: less than a megabyte."""
@@ -81,7 +81,30 @@ def random_misset(seed: int, uniformly: bool = True) -> Vector:
         All rotations alike; or drawn as a mosaic rotation with a spread of 90 radians, as the original program does,
         which means degrees (C-7): these are not uniform.
     """
-    u = _uniform_rotation(seed) if uniformly else np.array(_random_rotation(90.0, seeded(seed)))
+    if uniformly:
+        return _angles(_uniform_rotation(*uniform_deviates(seed, MISSET, 3).tolist()))
+    return _angles(np.array(_random_rotation(90.0, seeded(seed))))
+
+
+def uniform_misset_deg(share: float, turn1: float, turn2: float) -> Vector:
+    """The orientation of three deviates, all orientations alike where these are uniform.
+
+    Parameters
+    ----------
+    share, turn1, turn2 : float
+        From 0 to 1.
+
+    Returns
+    -------
+    tuple of 3 floats
+        Angles in degrees about the lab's x, then y, then z, as of ``crystal.misset_deg``.
+    """
+    x, y, z = _angles(_uniform_rotation(share, turn1, turn2))
+    return (x * RTD, y * RTD, z * RTD)
+
+
+def _angles(u: NDArray[np.float64]) -> Vector:
+    """Of a rotation in radians, about x, then y, then z."""
     return (
         math.atan2(u[2, 1], u[2, 2]),
         math.atan2(-u[2, 0], math.hypot(u[2, 1], u[2, 2])),
@@ -89,9 +112,8 @@ def random_misset(seed: int, uniformly: bool = True) -> Vector:
     )
 
 
-def _uniform_rotation(seed: int) -> NDArray[np.float64]:
+def _uniform_rotation(share: float, turn1: float, turn2: float) -> NDArray[np.float64]:
     """One of all rotations, by a random unit quaternion (K. Shoemake, Graphics Gems III, 1992, pp. 124-132)."""
-    share, turn1, turn2 = uniform_deviates(seed, MISSET, 3).tolist()
     r1, r2 = math.sqrt(1.0 - share), math.sqrt(share)
     x, y = r1 * math.sin(2.0 * math.pi * turn1), r1 * math.cos(2.0 * math.pi * turn1)
     z, w = r2 * math.sin(2.0 * math.pi * turn2), r2 * math.cos(2.0 * math.pi * turn2)
