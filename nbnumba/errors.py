@@ -9,7 +9,7 @@ EXIT_STATUSES = {
     INPUT_FILE: "an input file that cannot be read, or does not hold what it should",
     RESOURCE: "memory, disk, output folder or device are not there",
     RECORDED: "a golden suite was recorded: nothing was checked",
-    INTERRUPTED: "interrupted (143 by SIGTERM, 129 by SIGHUP)",
+    INTERRUPTED: "interrupted (143 by SIGTERM, 129 by SIGHUP, 138 by SIGUSR1)",
 }
 """What a command ends with; each means the same in all of them."""
 
