@@ -11,7 +11,7 @@ EXIT_STATUSES = {
     RESOURCE: "memory, disk, output folder or device are not there",
     RECORDED: "a golden suite was recorded: nothing was checked",
     STOPPED: "a campaign was stopped by a signal: run it again",
-    INTERRUPTED: "interrupted (143 by SIGTERM, 129 by SIGHUP)",
+    INTERRUPTED: "interrupted (143 by SIGTERM, 129 by SIGHUP, 138 by SIGUSR1)",
 }
 """What a command ends with; each means the same in all of them."""
 

@@ -23,10 +23,16 @@ in_the_middle = threading.RLock()
 
 SIGNALS = {
     number: words
-    for name, words in (("SIGINT", "interrupted"), ("SIGTERM", "terminated"), ("SIGHUP", "hung up"))
+    for name, words in (
+        ("SIGINT", "interrupted"),
+        ("SIGTERM", "terminated"),
+        ("SIGHUP", "hung up"),
+        ("SIGUSR1", "told to stop"),
+    )
     if (number := getattr(signal, name, None)) is not None
 }
-"""What ends the command, and the word for it. Windows has no SIGHUP."""
+"""What ends the command, and the word for it. Schedulers send SIGUSR1 before the time is up. Windows has it not, nor
+SIGHUP."""
 
 NOTHING_LEFT = "nothing half written is left"
 
