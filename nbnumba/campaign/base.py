@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import InputFileError, NbnumbaError
+from ..errors import InputFileError, NbnumbaError, UsageError
 from ..experiment import Experiment, Readout, changed
 from ..experiment.quirks import quirks_of
 from ..setup.factors import with_cell_of_factors
@@ -32,12 +32,15 @@ def prepared_base(job: Job) -> tuple[Experiment, PixelType]:
     try:
         base = _with_cell(job)
         readout = with_readout(with_preset(base)).readout
-        for one in job.varied:
-            check_values(one, one.base(base))
     except InputFileError:
         raise
     except NbnumbaError as error:
-        raise InputFileError(f"{job.path}: {error}") from error
+        raise InputFileError(f"{job.base_path}: {error}") from error
+    for one in job.varied:
+        try:
+            check_values(one, one.base(base))
+        except UsageError as error:
+            raise InputFileError(f"{job.path}: vary: {error}") from error
     if quirks_of(base).counted_in_order:
         raise InputFileError(
             f"{job.path}: experiment: noise.rng: ran1 draws pixel after pixel, by 31 bits of the seed: give philox"

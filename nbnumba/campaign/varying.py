@@ -33,7 +33,7 @@ OF_THE_CAMPAIGN = ("noise.", "crystal.lattices", "beam.spectrum_file", "beam.spe
 """What the campaign itself fills."""
 OF_EACH_CRYSTAL = tuple(name for name in declared(FurtherLattice) if name != "weight")
 """Fields of the crystal that each crystal in a frame draws for itself."""
-ALIKE = ("cells", "size_mm", "whole_size_mm")
+ALIKE = ("crystal.cells", "crystal.size_mm", "crystal.whole_size_mm")
 """Fields of three edges: a single number is that of all."""
 
 
@@ -77,7 +77,7 @@ def _kind_of(noun: str, name: str) -> tuple[bool, bool]:
     """Whether a field holds whole numbers alone, and whether a single one is that of three edges."""
     kinds = types_of(nouns()[noun])[name]
     parts = {part for kind in kinds for part in (get_args(kind) if get_origin(kind) is tuple else (kind,))}
-    return int in parts and float not in parts, name in ALIKE
+    return int in parts and float not in parts, f"{noun}.{name}" in ALIKE
 
 
 # From the file ---------------------------------------------------------------------------------------------------
