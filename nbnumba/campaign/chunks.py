@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class Chunk:
     @property
     def is_done(self) -> bool:
         """Whether the file is there: what has its final name is whole."""
-        return self.path.exists()
+        return os.path.isfile(self.path)
 
 
 class Chunks(Sequence[Chunk]):

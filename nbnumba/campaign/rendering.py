@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..description import described
 from ..errors import NbnumbaError
 from ..experiment.files import with_files
 from ..formats.frame import Content, Frame

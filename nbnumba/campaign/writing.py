@@ -41,7 +41,7 @@ def write_chunk(campaign: Campaign, chunk: Chunk, rendered: Iterable[Rendered]) 
     frames = iter(rendered)
     first = next(frames)
     size = chunk.frames * sum(pixels.nbytes for pixels in first.frame.pixels)
-    with (replacing_hdf5(chunk.path) if size > MOST_IN_MEMORY_BYTES else _built_in_memory(chunk)) as written:
+    with replacing_hdf5(chunk.path) if size > MOST_IN_MEMORY_BYTES else _built_in_memory(chunk) as written:
         series, numbers, sums = Series(written), [], []
         for one in _chain(first, frames):
             series.append(one.frame)
@@ -67,7 +67,7 @@ def _built_in_memory(chunk: Chunk) -> Iterator[Written]:
 
 def checksum(frame: Frame) -> int:
     """CRC-32 of a frame's pixels as they lie in the file."""
-    return zlib.crc32(np.ascontiguousarray(stacked(frame.pixels, fill_of(frame))))
+    return zlib.crc32(np.ascontiguousarray(stacked(frame.pixels, fill_of(frame))).data)
 
 
 def _write_campaign(truth: Any, campaign: Campaign, chunk: Chunk, numbers: list[int], sums: list[int]) -> None:

@@ -15,8 +15,12 @@ CHECKED_EVERY = 1000
 
 def main(argv: list[str]) -> int:
     """Show it."""
-    parser = verb_parser("show", "Say how many frames and files a campaign has, or what single frames are.", ends_with=())
-    parser.add_argument("frames", nargs="*", metavar="FRAME", help="print this frame's experiment as TOML, for -experiment")
+    parser = verb_parser(
+        "show", "Say how many frames and files a campaign has, or what single frames are.", ends_with=()
+    )
+    parser.add_argument(
+        "frames", nargs="*", metavar="FRAME", help="print this frame's experiment as TOML, for -experiment"
+    )
     parser.add_argument("-check", action="store_true", help=f"try the set-up of every {CHECKED_EVERY}th frame")
     told = parser.parse_args(argv)
     campaign = Campaign(told.job)
