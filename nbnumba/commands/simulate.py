@@ -220,6 +220,7 @@ def _images(
                 frame = next(frames)
             if isinstance(frame, NbnumbaError):
                 raise frame
+            assert frame.photons is not None
             yield Image(frame.resolved, frame.photons), frame.backend
             bar.update()
 
