@@ -27,8 +27,9 @@ from nbnumba.choices import PRECISIONS, Precision
 from nbnumba.comparison.programs import OWN, RunnerError, run, words_of
 from nbnumba.errors import NbnumbaWarning
 from nbnumba.nanobragg.parse import parse
-from nbnumba.render.cuda import cards, counting
-from nbnumba.response.deviates import Window
+from nbnumba.render.cuda import cards
+from nbnumba.render.cuda.counting import Counter, Reading
+from nbnumba.render.cuda.memory import Place
 from nbnumba.setup.resolve import Resolved
 from nbnumba.tolerances import BY_PRECISION
 
@@ -129,14 +130,16 @@ def images_per_second(precision: Precision, count: int) -> float:
 
 def counted_per_second(mean: float, rounds: int) -> float:
     """Pixels whose photons the current card counts, as a median over launches; without the way to the host."""
-    cuda = cards.cuda_provider().cuda
+    cuda, place = cards.cuda_provider().cuda, Place()
+    place.stream = cuda.stream()
     photons = cuda.to_device(np.full(COUNTED_PIXELS, mean, np.float32))
-    counts = cuda.device_array(COUNTED_PIXELS, np.float64)
     seconds = []
     for frame in range(rounds + 1):
+        reading = Reading(0, 0, ROW, ROW, 1, frame, integers=np.uint16, largest=65535.0)
+        counter = Counter(place, [reading], COUNTED_PIXELS, place.put("measured", reading.measured))
         cuda.synchronize()
         began = time.perf_counter()
-        counting.start(photons, counts, ROW, Window(0, ROW), 1, frame)
+        counter.launch(photons, 0, COUNTED_PIXELS, goes_on=False)
         cuda.synchronize()
         seconds.append(time.perf_counter() - began)
     # The first one compiles.

@@ -45,8 +45,8 @@ def count_photons(photons, readings, first, count, goes_on, measured, counts, ta
         Number of the first pixel, counted along the rows of the image, and how many.
     goes_on : int
         0 for the first run of an image.
-    measured : device array of uint8 (pixels of the whole,)
-        0 where nothing is: read where an image is masked.
+    measured : device array of uint8 (slow, fast)
+        0 where a pixel of the whole detector is not; read where an image is masked.
     counts : device array of integers (images · count or more)
         Receives them, 0 where nothing is measured.
     tallies : device array of float64 (images · blocks · ``TALLY``)
@@ -59,12 +59,13 @@ def count_photons(photons, readings, first, count, goes_on, measured, counts, ta
     total, overloads = 0.0, 0.0
     for here in range(cuda.grid(1), count, cuda.gridsize(1)):
         number, width = unsigned(first + here), unsigned(reading.width)
-        row = unsigned(number // width)
-        pixel = np.uint64(reading.first) + np.uint64(row) * np.uint64(reading.columns) + np.uint64(number - row * width)
+        down = unsigned(number // width)
+        slow, fast = reading.first_slow + down, reading.first_fast + (number - down * width)
         at = cuda.blockIdx.z * count + here
-        if reading.masked and measured[pixel] == 0:
+        if reading.masked and measured[slow, fast] == 0:
             counts[at] = 0
         else:
+            pixel = np.uint64(slow) * np.uint64(reading.columns) + np.uint64(fast)
             photons_here = count_of(reading, photons[at], pixel)
             if photons_here < math.inf:
                 total += photons_here

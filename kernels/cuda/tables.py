@@ -83,10 +83,10 @@ IMAGE = np.dtype(
 
 READING = np.dtype(
     [
-        # Number of its first pixel in the whole, pixels in a whole row, number of the image, and seed.
-        ("first", "u8"), ("columns", "u8"), ("frame", "u8"), ("key", "u8"),
-        # Pixels in a row of its own, and whether some are not measured.
-        ("width", WHOLE), ("masked", WHOLE),
+        # Its region, as in IMAGE, and pixels in a row of the whole detector.
+        ("first_fast", WHOLE), ("first_slow", WHOLE), ("width", WHOLE), ("masked", WHOLE), ("columns", "u8"),
+        # Number of the image, and seed.
+        ("frame", "u8"), ("key", "u8"),
         # What is added to a count, and to what it is cut.
         ("offset", "f8"), ("largest", "f8"),
     ],

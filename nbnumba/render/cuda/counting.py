@@ -7,7 +7,7 @@ comes back are integers: of uint16 half the bytes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,22 +21,22 @@ from ...units import kev_from_angstrom
 from . import cards
 from .memory import Place, same_array
 
-if TYPE_CHECKING:
-    from ...response.deviates import Window
-
 TALLIES_BYTES = 8 * cuda_tables.MOST_BLOCKS * cuda_tables.TALLY
 """Of an image, at most."""
-EVERYTHING = np.zeros(0, np.uint8)
-"""Where nothing is left unmeasured."""
+EVERYTHING = np.zeros((0, 0), np.uint8)
+"""Of a detector that measures in every pixel."""
 
 
 class Reading(NamedTuple):
     """How a detector that does no more than count reads an image."""
 
-    window: Window
-    """Which pixels it is of."""
+    first_fast: int
+    first_slow: int
+    """The first pixel of its region."""
     width: int
-    """Pixels in a row of its own."""
+    """Pixels in a row of the region."""
+    columns: int
+    """Pixels in a row of the detector."""
     seed: int
     frame: int
     """The same two give the same counts."""
@@ -49,7 +49,7 @@ class Reading(NamedTuple):
     saturation: float | None = None
     """The largest count to be trusted."""
     measured: npt.NDArray[np.uint8] = EVERYTHING
-    """By its number in the whole, 0 where a pixel is not."""
+    """0 where a pixel of the detector is not (slow, fast); (0, 0): all are."""
 
     def goes_with(self, other: Reading) -> bool:
         """Whether images that are read so may share a launch."""
@@ -67,7 +67,6 @@ def reading_of(resolved: Resolved) -> Reading | None:
     """How a card can read out the image that it renders; None where the detector does more than a card can."""
     # With kernels of the CPU, which images whose photons are wanted can do without.
     from ...response.detection import chain_of, generator_of
-    from ...response.deviates import Window
 
     experiment, noise = resolved.experiment, resolved.experiment.noise
     if generator_of(experiment) == "ran1":
@@ -79,40 +78,36 @@ def reading_of(resolved: Resolved) -> Reading | None:
         return None
     detector, (mask,) = resolved.plan.detector, resolved.masks
     fast0, fast1, slow0, _ = detector.roi
-    if mask is None:
-        measured = EVERYTHING
-    elif experiment.detector.beamstop_mm > 0.0:
+    measured = EVERYTHING if mask is None else detector.mask
+    if mask is not None and experiment.detector.beamstop_mm > 0.0:
         # What it hides is dark, but measured.
-        measured = (mask != 0).ravel().view(np.uint8)
-    else:
-        measured = detector.mask.ravel()
+        measured = (mask != 0).view(np.uint8)
     return Reading(
-        Window(slow0 * detector.fast_pixels + fast0, detector.fast_pixels), fast1 - fast0 + 1,
-        noise.seed or 0, noise.frame, offset, chain.largest, chain.integers, chain.saturation, measured,
+        fast0, slow0, fast1 - fast0 + 1, detector.fast_pixels, noise.seed or 0, noise.frame,
+        offset, chain.largest, chain.integers, chain.saturation, measured,
     )  # fmt: skip
 
 
 class Counter:
     """What counts the photons of images that go together, in memory of a place on the current card.
 
-    ``pixels``: of each image at a time, at most.
+    ``pixels``: of each image at a time, at most. ``measured``: those of the readings, on the card.
     """
 
-    def __init__(self, place: Place, readings: Sequence[Reading], pixels: int) -> None:
+    def __init__(self, place: Place, readings: Sequence[Reading], pixels: int, measured: Any) -> None:
         from ...kernels.cuda import counting as kernels
-        from ...response.deviates import numbers_of
+        from ...response.deviates import key_of
 
         self.kernel: Any = kernels.count_photons
-        self.readings, self.place, first = readings, place, readings[0]
+        self.readings, self.place, self.measured, kind = readings, place, measured, readings[0].integers
         self.blocks = min(-(-pixels // THREADS), cuda_tables.MOST_BLOCKS)
         records = [
-            (*numbers_of(one.window, one.seed, one.frame), one.width, one.measured.size > 0,
-             one.adc_offset, one.largest)
+            (one.first_fast, one.first_slow, one.width, one.measured.size > 0, one.columns, one.frame,
+             key_of(one.seed), one.adc_offset, one.largest)
             for one in readings
         ]  # fmt: skip
         self.records = place.put("readings", np.array(records, cuda_tables.READING))
-        self.measured = place.put("measured", first.measured)
-        self.counts = place.space(f"counted as {first.integers.__name__}", len(readings) * pixels, first.integers)
+        self.counts = place.space(f"counted as {kind.__name__}", len(readings) * pixels, kind)
         self.size = len(readings) * self.blocks * cuda_tables.TALLY
         self.tallies = place.space("tallies", self.size, np.float64)
 
@@ -155,7 +150,8 @@ def counted(photons: npt.NDArray[np.float32], reading: Reading, device: int = 0)
     with cards.on(device):
         provider, place = cards.cuda_provider(), Place()
         place.stream = provider.cuda.stream()
-        counter, counts = Counter(place, [reading], photons.size), np.empty(photons.size, reading.integers)
+        counter = Counter(place, [reading], photons.size, place.put("measured", reading.measured))
+        counts = np.empty(photons.size, reading.integers)
         counter.launch(place.put("photons", np.ascontiguousarray(photons, np.float32).ravel()), 0, photons.size, False)
         provider.copy_to_host(counts, counter.counts, place.stream)
         counter.start_fetching()

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -150,7 +150,14 @@ class Batch:
         self.beyond = place.space("beyond", images * band if self.interpolates else 1, np.int64)
         sums_beyond = self.interpolates and several
         self.outside = place.space("outside", images * self.capacity if sums_beyond else 1, np.int64)
-        self.counter = Counter(place, self.readings, band) if self.readings else None
+        self.counter = Counter(place, self.readings, band, self._measured()) if self.readings else None
+
+    def _measured(self) -> Any:
+        """Where the detector measures; most often where pixels are rendered, too."""
+        measured = self.readings[0].measured
+        if measured is self.plans[0].detector.mask:
+            return self.tables.mask
+        return self.place.put("measured", measured)
 
     def pieces(self, pace: Pace) -> Iterator[Piece]:
         """Launches that make up the band, each as large as ``pace`` has it by then; of several images, one."""
