@@ -167,8 +167,8 @@ class FurtherLattice(Noun):
     misset_deg: GivenVector = NOT_GIVEN
     """Rotation about the lab's x, then y, then z; None: as the crystal's, but none of a matrix that is given here."""
     matrix_file: GivenFile = NOT_GIVEN
-    """MOSFLM A matrix in place of what says the crystal's axes; beside the crystal's ``cell`` it gives directions
-    alone."""
+    """MOSFLM A matrix in place of what says the crystal's axes; beside a ``cell``, its own or the crystal's, it gives
+    directions alone."""
     a_matrix: GivenMatrix = NOT_GIVEN
     """The same in place of the file, as the crystal's."""
     cells: Taking[tuple[int, int, int] | None, Values[int] | None] = NOT_GIVEN
@@ -179,6 +179,8 @@ class FurtherLattice(Noun):
     """How many domains."""
     mosaic_seed: int | None = None
     """Seed of their rotations."""
+    cell: GivenCell = field(NOT_GIVEN, AT_LEAST_SMALLEST, unit="Å and deg", first=3)
+    """a, b, c in Å, α, β, γ in degrees; beside a matrix, this one's or the crystal's, that gives directions alone."""
 
 
 @dataclass(frozen=True)
