@@ -35,6 +35,8 @@ MEANS = np.random.default_rng(1).permutation(np.geomspace(1e-2, 1e6, 19 * 31)).r
 MEANS[3, 4:9] = np.nan, np.inf, -1.0, 0.0, 3e38
 MOST_REGISTERS = 72
 """Of a thread, so that seven blocks share a multiprocessor."""
+MOST_INSTRUCTIONS = 1250
+"""Of a pixel, all ways to its counts together."""
 WINDOW, SEED, FRAME = Window(2**31 + 3, 57), 2**45 + 1, 6
 READING = Reading(*divmod(2**31 + 3, 57)[::-1], 31, 57, SEED, FRAME)
 STILL = "-cell 70 80 90 75 85 95 -default_F 100 -lambda 1 -distance 200 -N 10 -detpixels 16 -pixel 1 -oversample 1"
@@ -208,6 +210,7 @@ def test_a_thread_keeps_what_it_needs_in_registers(sass: Any, kind: type) -> Non
         pytest.skip("no nvdisasm: pip install nvidia-cuda-nvdisasm")
     code = sass.read(sass.linked(kernels.count_photons, argument_types(sass.provider, kind)))
     assert code.registers <= MOST_REGISTERS
+    assert len(code.loops[-1]) <= MOST_INSTRUCTIONS
     assert not {"LDL", "STL"} & {instruction.name for instruction in code.instructions}
 
 
