@@ -12,9 +12,9 @@ from ..errors import NbnumbaError
 from ..experiment.files import with_files
 from ..formats.frame import Content, Frame
 from ..formats.images.nxmx import fitted
-from ..image import Image
+from ..image import Image, counted_frame
+from ..render import series
 from ..render.backends import How
-from ..render.series import Prepared, render_series
 from ..setup.inputs import read_inputs
 from ..setup.resolve import resolve
 from .campaign import Campaign
@@ -51,7 +51,7 @@ def rendered_frames(campaign: Campaign, numbers: Iterable[int], how: How) -> Ite
     """
     numbers = list(numbers)
 
-    def prepared() -> Iterator[Prepared]:
+    def prepared() -> Iterator[series.Prepared]:
         for number in numbers:
             try:
                 experiment = campaign.frame(number)
@@ -60,11 +60,11 @@ def rendered_frames(campaign: Campaign, numbers: Iterable[int], how: How) -> Ite
                 yield error
 
     devices: Any = "all" if how.device == "all" else [how.device]
-    for number, one in zip(numbers, render_series(prepared(), how, devices), strict=True):
+    images = series.render_series(prepared(), how, devices, counted=campaign.type != "float32")
+    for number, one in zip(numbers, images, strict=True):
         if isinstance(one, NbnumbaError):
             raise FrameError(number, one, _text(campaign, number)) from one
-        frame = _frame(campaign, Image(one.resolved, one.photons), how.threads)
-        yield Rendered(number, frame, one.backend)
+        yield Rendered(number, _frame(campaign, one, how.threads), one.backend)
 
 
 def _text(campaign: Campaign, number: int) -> str:
@@ -74,9 +74,15 @@ def _text(campaign: Campaign, number: int) -> str:
         return ""
 
 
-def _frame(campaign: Campaign, image: Image, threads: int | None) -> Frame:
-    content: Content = "photons" if campaign.type == "float32" else "counted"
-    return fitted(_as_type(_as_named(campaign, image.frame(content, threads=threads)), campaign.type))
+def _frame(campaign: Campaign, one: series.Frame, threads: int | None) -> Frame:
+    if one.counts is not None:
+        # A card has counted.
+        frame = counted_frame(described(one.resolved), one.resolved.experiment.readout, one.counts)
+    else:
+        assert one.photons is not None
+        content: Content = "photons" if campaign.type == "float32" else "counted"
+        frame = Image(one.resolved, one.photons).frame(content, threads=threads)
+    return fitted(_as_type(_as_named(campaign, frame), campaign.type))
 
 
 def _as_named(campaign: Campaign, frame: Frame) -> Frame:

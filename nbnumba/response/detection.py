@@ -49,6 +49,16 @@ class DetectorChain:
     saturation: float | None = None
     """The largest count to be trusted; None: no count can be told from others."""
 
+    @property
+    def offset_alone(self) -> float | None:
+        """What is added to counts, where each pixel's photons are counted and nothing else is done; else None."""
+        if self.before or self.psf != "none" or len(self.after) != 2:
+            return None
+        count, last = self.after
+        if count is not counted or not isinstance(last, partial) or last.func is not offset:
+            return None
+        return float(last.keywords["adc_offset"])
+
 
 def chain_of(readout: Readout, exposure_s: float, photon_kev: float) -> DetectorChain:
     """The steps of a read-out from which nothing is left open.
