@@ -11,13 +11,14 @@ from typing import Any
 
 from ..errors import DeviceError, InputFileError, ResourceError, UsageError
 from ..formats.files import read_text, replacing
+from ..interruption import unfinished
 from ..kernels.compile.cache import SOURCES, text_of
 from ..render.backends import How
 from ..version import __version__
 from .campaign import Campaign
 
 MARK = "campaign.json"
-PROGRAM, LENGTH = ("program", "kernels", "backend", "precision"), "frames"
+PROGRAM, LENGTH, PER_FILE = ("program", "kernels", "backend", "precision"), "frames", "frames_per_file"
 
 
 def claim(campaign: Campaign, how: How, mix: bool = False) -> None:
@@ -56,6 +57,26 @@ def claim(campaign: Campaign, how: How, mix: bool = False) -> None:
             file.write(read_text(campaign.job.path, "the campaign").encode())
 
 
+def check_mark(campaign: Campaign) -> None:
+    """Find out whether what lies in the folder, if anything does, is the campaign's.
+
+    Raises
+    ------
+    UsageError
+        Its files are of another campaign, or divided otherwise.
+    InputFileError
+        Its mark is none.
+    """
+    if (campaign.folder / MARK).exists():
+        known = read_mark(campaign.folder)
+        _check(
+            campaign,
+            known,
+            {**known, "identity": campaign.identity, PER_FILE: campaign.job.output.frames_per_file},
+            True,
+        )
+
+
 def mark_of(campaign: Campaign, how: How) -> dict[str, Any]:
     """What all files of a folder have in common."""
     return {
@@ -82,9 +103,11 @@ def read_mark(folder: Path) -> dict[str, Any]:
     mark = folder / MARK
     try:
         known = json.loads(read_text(mark, "the campaign's mark"))
-        missing = [name for name in ("identity", "frames", "frames_per_file", *PROGRAM) if name not in known]
+        missing = [name for name in ("identity", LENGTH, PER_FILE, *PROGRAM) if name not in known]
     except (ValueError, TypeError) as error:
-        raise InputFileError(f"{mark}: is not the mark of a campaign ({error}); remove it where no files lie") from error
+        raise InputFileError(
+            f"{mark}: is not the mark of a campaign ({error}); remove it where no files lie"
+        ) from error
     if missing:
         raise InputFileError(f"{mark}: lacks {missing[0]}; remove it where no files lie")
     return dict(known)
@@ -109,6 +132,7 @@ def _first_wins(mark: Path, text: str) -> None:
     """Make the mark, unless somebody else does: a link is made once, on NFS, too."""
     own = mark.with_name(f".nbnumba-{secrets.token_hex(8)}.tmp")
     try:
+        unfinished.add(str(own))
         with replacing(own) as file:
             file.write(text.encode())
         with suppress(FileExistsError):
@@ -118,6 +142,7 @@ def _first_wins(mark: Path, text: str) -> None:
     finally:
         with suppress(OSError):
             os.unlink(own)
+        unfinished.discard(str(own))
 
 
 def _check(campaign: Campaign, known: dict[str, Any], now: dict[str, Any], mix: bool) -> None:
@@ -126,7 +151,7 @@ def _check(campaign: Campaign, known: dict[str, Any], now: dict[str, Any], mix: 
             f"{campaign.folder} holds another campaign ({known.get('name')!r}, identity {known['identity'][:12]}, not "
             f"{now['identity'][:12]}): give output.folder another name"
         )
-    if known["frames_per_file"] != now["frames_per_file"]:
+    if known[PER_FILE] != now[PER_FILE]:
         raise UsageError(
             f"{campaign.folder} has {known['frames_per_file']} frames in a file, not {now['frames_per_file']}: give "
             "output.frames_per_file as it was, or output.folder another name"
@@ -143,7 +168,11 @@ def _check_ends(campaign: Campaign, frames: int) -> None:
     """A file that ended with a campaign of another length is not the file of that name now."""
     last = campaign.chunk_of(min(frames, len(campaign)) - 1)
     before = campaign.job.output.frames_per_file
-    if frames != len(campaign) and last.is_done and (frames % before if frames < len(campaign) else last.frames != before):
+    if (
+        frames != len(campaign)
+        and last.is_done
+        and (frames % before if frames < len(campaign) else last.frames != before)
+    ):
         raise UsageError(
             f"{last.path} has other frames than in a campaign of {len(campaign)} (it was made for {frames}): remove it, "
             "or change frames by whole files"
