@@ -17,7 +17,7 @@ EXIT_STATUSES = {
 
 
 def exit_statuses(*verdicts: int) -> str:
-    """The table for a command's help; ``verdicts``, DIFFERS, RECORDED and STOPPED, are told where the command has them."""
+    """The table for a command's help; ``verdicts`` are those that only some commands have."""
     rare = (DIFFERS, RECORDED, STOPPED)
     told = (status for status in EXIT_STATUSES if status not in rare or status in verdicts)
     return "\n".join(["exit status:", *(f"  {status:<5}{EXIT_STATUSES[status]}" for status in told)])
