@@ -21,7 +21,7 @@ from ..errors import ResourceError
 from ..formats.hdf5 import library
 from .campaign import Campaign
 from .chunks import Chunk
-from .folder import check_identity
+from .folder import check_mark
 
 MOST_SECONDS, MOST_SECONDS_A_FRAME = 120.0, 5.0
 """That a sound file takes, and of each of its frames where those are looked at."""
@@ -79,7 +79,7 @@ def verify(
     ResourceError
         A package is not installed, or the machine does not let files be looked at.
     """
-    check_identity(campaign)
+    check_mark(campaign)
     library()
     removed = tuple(_remove_stale(campaign.folder))
     names = _names_in(campaign.folder)
