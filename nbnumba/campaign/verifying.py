@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from threading import Timer
 
 from ..errors import ResourceError
+from ..formats.files import host_name
 from ..formats.hdf5 import library
 from .campaign import Campaign
 from .chunks import Chunk
@@ -158,7 +158,7 @@ def _is_stale(path: Path) -> bool:
     match = _TEMPORARY.fullmatch(path.name)
     if match is None:
         return False
-    if match["host"] == socket.gethostname() and os.name == "posix":
+    if match["host"] == host_name() and os.name == "posix":
         try:
             os.kill(int(match["pid"]), 0)
         except ProcessLookupError:

@@ -6,7 +6,7 @@ import sys
 
 from ...campaign.campaign import Campaign
 from ...campaign.experiments import true_frames
-from ...campaign.folder import check_identity
+from ...campaign.folder import check_mark
 from ...errors import DONE, UsageError
 from ...formats.files import check_writable
 from ...formats.registry import named
@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("-o", metavar="FILE.expt", help="its name (default: that of the file)")
     told = parser.parse_args(argv)
     campaign = Campaign(told.job)
-    check_identity(campaign)
+    check_mark(campaign)
     chunk = campaign.chunks[whole("CHUNK", told.chunk, 0, len(campaign.chunks) - 1)]
     path = told.o or f"{chunk.path.stem}.expt"
     if not path.endswith(named("DIALS").suffixes):

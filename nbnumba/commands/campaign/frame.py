@@ -8,7 +8,8 @@ from typing import Any
 
 from ...campaign.again import difference
 from ...campaign.campaign import Campaign
-from ...campaign.folder import PROGRAM, check_identity, mark_of, who_renders
+from ...campaign.folder import MARK, PROGRAM, check_mark, mark_of, read_mark, who_renders
+from ...campaign.phases import Phases
 from ...campaign.rendering import rendered_frames
 from ...errors import DIFFERS, DONE
 from ...formats import registry
@@ -36,7 +37,9 @@ def main(argv: list[str]) -> int:
     parser.set_defaults(backend=None, precision=None)
     told = parser.parse_args(argv)
     campaign = Campaign(told.job)
-    number, known = whole("K", told.number, 0, len(campaign) - 1), check_identity(campaign)
+    number = whole("K", told.number, 0, len(campaign) - 1)
+    check_mark(campaign)
+    known = read_mark(campaign.folder) if (campaign.folder / MARK).exists() else {}
     told.backend = told.backend or known.get("backend", "auto")
     told.precision = told.precision or known.get("precision", "double")
     how = who_renders(how_of(told))
@@ -44,7 +47,7 @@ def main(argv: list[str]) -> int:
         registry.by_suffix(path)
         check_writable(path)
     with warnings_told(parser.prog):
-        (rendered,) = rendered_frames(campaign, [number], how)
+        (rendered,) = rendered_frames(campaign, [number], how, Phases("setup"))
         _write(told.o, campaign, number, rendered.frame, how)
     chunk = campaign.chunk_of(number)
     if not chunk.is_done:
