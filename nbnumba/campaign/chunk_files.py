@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 from ..errors import InputFileError
 from ..formats.hdf5 import reading_hdf5
-from ..formats.nxmx_tree import OF_EACH_FRAME
+from ..formats.nxmx_tree import OF_EACH_FRAME, SPECTRA, lengthened
 from .chunks import Chunk
 
 Array = npt.NDArray[Any]
 Columns = dict[str, Array]
 
+WAVELENGTH = "instrument/beam/incident_wavelength"
 TEXTS = "experiment"
 """Column of the table of frames that is as large as all others together."""
-SPECTRA = tuple(name for name in OF_EACH_FRAME if "_spectra" in name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +66,13 @@ def joined(chunks: Sequence[Chunk], told: Sequence[Told]) -> Told:
     Raises
     ------
     InputFileError
-        They are not alike: one tells what another does not, or has spectra of another length.
+        One tells of another thing than the others.
     """
-    for chunk, one in zip(chunks, told, strict=True):
-        if _kinds(one) != _kinds(told[0]):
+    entries = [one.entry for one in told]
+    if any(SPECTRA[0] in entry for entry in entries):
+        entries = _with_spectra(entries)
+    for chunk, entry in zip(chunks, entries, strict=True):
+        if entry.keys() != entries[0].keys():
             raise InputFileError(f"{chunk.path}: tells of other things than {chunks[0].path}: they make no series")
     counts = [one.count for one in told]
     starts = np.cumsum([0, *counts[:-1]])
@@ -79,17 +82,23 @@ def joined(chunks: Sequence[Chunk], told: Sequence[Told]) -> Told:
         if one.crystals
     ]
     return Told(
-        entry=_entry([one.entry for one in told], counts),
+        entry=_entry(entries, counts),
         frames=_one_below_the_other([one.frames for one in told]),
         crystals=_one_below_the_other(crystals) if crystals else {},
         text_bytes=max(one.text_bytes for one in told),
     )
 
 
-def _kinds(told: Told) -> dict[str, tuple[int, ...]]:
-    """What can only be joined to the like: names, and how many numbers a frame has."""
-    return {name: told.entry[name].shape[-1:] if dims > 1 else () for name, dims in OF_EACH_FRAME.items()
-            if name in told.entry}  # fmt: skip
+def _with_spectra(entries: Sequence[Columns]) -> list[Columns]:
+    """All with spectra, of as many wavelengths: those whose frames have one each may lack them."""
+    whole = [{**_of_one_wavelength(entry), **entry} for entry in entries]
+    longest = max(entry[SPECTRA[0]].shape[-1] for entry in whole)
+    return [{**entry, **{name: lengthened(name, entry[name], longest) for name in SPECTRA}} for entry in whole]
+
+
+def _of_one_wavelength(entry: Columns) -> Columns:
+    wavelengths = entry[WAVELENGTH][..., np.newaxis]
+    return dict(zip(SPECTRA, (wavelengths, np.ones_like(wavelengths)), strict=True))
 
 
 def _entry(entries: Sequence[Columns], counts: Sequence[int]) -> Columns:

@@ -70,7 +70,7 @@ def make_masters(campaign: Campaign, findings: Findings, told: Callable[[], None
                 told()
             whole = joined(chunks, of_each)
             masters.append((master_path(campaign, number), whole.count))
-            write_master(masters[-1][0], chunks, [one.count for one in of_each], whole, lacking)
+            write_master(masters[-1][0], _fullest(chunks, of_each), chunks, whole, lacking)
             if truth is not None:
                 truth.add(whole, chunks)
     paths = [path for path, _ in masters]
@@ -104,19 +104,22 @@ def master_path(campaign: Campaign, number: int) -> Path:
     return campaign.folder / f"{campaign.job.name}_master_{number:03d}.h5"
 
 
-def write_master(
-    path: Path, chunks: Sequence[Chunk], counts: Sequence[int], told: Told, missing: Sequence[int]
-) -> None:
+def _fullest(chunks: Sequence[Chunk], told: Sequence[Told]) -> Chunk:
+    """Of several files, the first that tells most."""
+    return max(zip(chunks, told, strict=True), key=lambda one: len(one[1].entry))[0]
+
+
+def write_master(path: Path, model: Chunk, chunks: Sequence[Chunk], told: Told, missing: Sequence[int]) -> None:
     """Make a master.
 
     Parameters
     ----------
     path : path
         In a folder above those of the files.
+    model : Chunk
+        The one of these files from which that is taken which is the same in all.
     chunks : sequence of Chunk
         Which it shows.
-    counts : sequence of int
-        Of their frames.
     told : Told
         What they tell, as one.
     missing : sequence of int
@@ -125,12 +128,12 @@ def write_master(
     Raises
     ------
     InputFileError
-        The first file cannot be read.
+        The model cannot be read.
     ResourceError
         The master cannot be written.
     """
     what = "a file of a campaign"
-    with reading_hdf5(chunks[0].path, what, is_known=True) as first, replacing_hdf5(path) as written:
+    with reading_hdf5(model.path, what, is_known=True) as first, replacing_hdf5(path) as written:
         file, like = written.file, first["entry"]
         file.attrs.update(first.attrs)
         entry = file.create_group("entry")
@@ -138,6 +141,7 @@ def write_master(
         for name, value in told.entry.items():
             entry.create_dataset(name, data=value).attrs.update(like[name].attrs)
         sources = [os.path.relpath(chunk.path, path.parent) for chunk in chunks]
+        counts = [chunk.frames for chunk in chunks]
         entry[PIXELS] = _virtual(file, like[PIXELS], like[PIXELS].dtype, fill_of(like[PIXELS]), sources, counts)
         entry[AGAIN] = entry[PIXELS]
         _write_truth(entry[TRUTH], told, chunks, missing)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UsageError
 from ..experiment import Readout
 from ..kernels.equations.vectors import rotated_about
 from ..units import radians_from_degrees
@@ -39,6 +38,8 @@ OF_EACH_FRAME = {
     "sample/transformations/omega_increment_set": 1,
 }
 """What an entry may have for each frame beside pixels and truth, with its dimensions: one less where all are alike."""
+SPECTRA = tuple(name for name in OF_EACH_FRAME if "_spectra" in name)
+"""Wavelengths and weights, of which all frames have as many."""
 
 Rows = tuple[slice, slice]
 
@@ -103,11 +104,6 @@ def write_frames(entry: Any, frames: Sequence[Frame]) -> None:
         As :func:`write_entry` made it.
     frames : sequence of Frame
         All, whose pixels do not count.
-
-    Raises
-    ------
-    UsageError
-        Their spectra have not the same number of wavelengths.
     """
     descriptions = [frame.description for frame in frames]
     _write_beam(entry["instrument"], descriptions)
@@ -241,18 +237,20 @@ def _write_beam(instrument: Any, descriptions: Sequence[Description]) -> None:
 
 
 def _write_spectra(beam: Any, descriptions: Sequence[Description]) -> None:
-    counts = sorted({len(one.wavelengths_angstrom) for one in descriptions})
-    if len(counts) > 1:
-        raise UsageError(
-            f"the frames of an NXmx file have as many wavelengths each: these have {counts[0]} to {counts[-1]}"
-        )
+    longest = max(len(one.wavelengths_angstrom) for one in descriptions)
     # Readers take both for those of all frames, or both for those of each.
     wavelengths, weights = np.broadcast_arrays(
-        one_or_all([one.wavelengths_angstrom for one in descriptions]),
-        one_or_all([one.wavelength_weights for one in descriptions]),
+        one_or_all([lengthened(SPECTRA[0], one.wavelengths_angstrom, longest) for one in descriptions]),
+        one_or_all([lengthened(SPECTRA[1], one.wavelength_weights, longest) for one in descriptions]),
     )
     field(beam, "incident_wavelength_spectra", wavelengths, units="angstrom")
     field(beam, "incident_wavelength_spectra_weights", weights)
+
+
+def lengthened(name: str, values: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.float64]:
+    """Wavelengths (…, n) or their weights, by the name of the field, so many: those that are added have weight 0."""
+    added = [(0, 0)] * (values.ndim - 1) + [(0, length - values.shape[-1])]
+    return np.pad(values, added, mode="edge" if name == SPECTRA[0] else "constant")
 
 
 def stokes(description: Description) -> npt.NDArray[np.float64]:
