@@ -77,7 +77,7 @@ def make_masters(campaign: Campaign, findings: Findings, told: Callable[[], None
     for path in campaign.folder.glob(f"{glob.escape(campaign.job.name)}_master_*.h5"):
         if path not in paths:
             path.unlink()
-    write_manifest(campaign.folder / "manifest.csv", [*((one.path, one.frames) for one in findings.good), *masters])
+    write_manifest(campaign.folder / "manifest.csv", findings.good, masters)
     return paths
 
 
