@@ -70,7 +70,7 @@ def do_chunk(campaign: Campaign | str | os.PathLike[str], number: int, how: How 
         chunk.path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ResourceError(f"cannot make the folder {chunk.path.parent}: {error.strerror or error}") from error
-    with _counted() as warned:
+    with counted() as warned:
         write_chunk(campaign, chunk, rendered_frames(campaign, range(chunk.first, chunk.stop), how))
     return Done(number, chunk.frames, time.perf_counter() - began, digest_of(str(chunk.path)), warned)
 
@@ -87,7 +87,7 @@ def _kept(path: str, changed_ns: int, size: int) -> Campaign:
 
 
 @contextmanager
-def _counted() -> Iterator[dict[str, tuple[int, str]]]:
+def counted() -> Iterator[dict[str, tuple[int, str]]]:
     """Warnings of the block by kind, numbers in their texts apart."""
     warned: dict[str, tuple[int, str]] = {}
     with warnings.catch_warnings(record=True) as caught:
