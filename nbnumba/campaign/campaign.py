@@ -208,7 +208,8 @@ class Campaign:
         own = [one for one in self.job.varied if one.noun == "crystal" and one.name in OF_EACH_CRYSTAL]
         crystal.update({one.name: self._value(one, at, 0) for one in own})
         if hits == 0:
-            crystal["spot_scale"] = 0.0
+            # Which the size of a whole crystal would say, too.
+            crystal.update(spot_scale=0.0, whole_size_mm=None)
         elif hits > 1:
             crystal["lattices"] = tuple(
                 FurtherLattice(**{one.name: self._value(one, at, number) for one in own}) for number in range(1, hits)
