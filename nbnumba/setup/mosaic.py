@@ -31,6 +31,10 @@ def mosaicity(crystal: Crystal) -> tuple[float, int]:
     return (spread, domains or 1) if spread > 0.0 else (0.0, 1)
 
 
+NO_DOMAINS: NDArray[np.float64] = np.zeros((0, 3, 3))
+"""Of a crystal that scatters nothing."""
+
+
 def mosaic_rotations(spread_deg: float, domains: int, seed: int) -> NDArray[np.float64]:
     """Rotations of the mosaic domains, the first of which is the identity.
 
