@@ -17,6 +17,7 @@ from .version import __version__
 __all__ = [
     "Background",
     "Beam",
+    "Campaign",
     "Crystal",
     "Detector",
     "Experiment",
@@ -47,6 +48,7 @@ __all__ = [
 
 
 if TYPE_CHECKING:
+    from .campaign.campaign import Campaign
     from .experiment import (
         Background,
         Beam,
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
     from .simulation import rotation_series, simulate, simulate_many
 else:
     _HEAVY = {
+        "Campaign": "campaign.campaign",
         "Image": "image",
         "Predictions": "prediction",
         "hkl_map": "prediction",

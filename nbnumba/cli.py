@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": "render lysozyme and show what the program writes",
     "compare": "run two programs on one command line, or take two images, and compare them",
     "fuzz": "search for command lines on which two programs disagree",
+    "campaign": "simulate many images of one description, on one machine or a cluster",
     "devices": "list the GPUs that can be used and what is missing",
     "detectors": "list the detectors that are known by name",
     "detect": "write what a detector reads of an image of photons",

@@ -73,6 +73,8 @@ def _spectrum(resolved: Resolved) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _crystals(resolved: Resolved) -> tuple[CrystalTruth, ...]:
+    if not resolved.has_crystal:
+        return ()
     provenance = resolved.table.provenance
     space_group = "P 1" if provenance is None else provenance.space_group
 

@@ -1,22 +1,25 @@
 """What can go wrong, as one tree; the command prints one line and exits with ``exit_status``."""
 
-DONE, DIFFERS, USAGE, INPUT_FILE, RESOURCE, RECORDED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+DONE, DIFFERS, USAGE, INPUT_FILE, RESOURCE, RECORDED, STOPPED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 75, 130
+INCOMPLETE = DIFFERS
 
 EXIT_STATUSES = {
     DONE: "done",
-    DIFFERS: "what was compared differs",
+    DIFFERS: "what was compared differs, or files of a campaign are missing",
     USAGE: "an option, a value or a program that cannot be used",
     INPUT_FILE: "an input file that cannot be read, or does not hold what it should",
     RESOURCE: "memory, disk, output folder or device are not there",
     RECORDED: "a golden suite was recorded: nothing was checked",
+    STOPPED: "a campaign was stopped by a signal: run it again",
     INTERRUPTED: "interrupted (143 by SIGTERM, 129 by SIGHUP)",
 }
 """What a command ends with; each means the same in all of them."""
 
 
 def exit_statuses(*verdicts: int) -> str:
-    """The table for a command's help; ``verdicts``, DIFFERS and RECORDED, are told where the command has them."""
-    told = (status for status in EXIT_STATUSES if status not in (DIFFERS, RECORDED) or status in verdicts)
+    """The table for a command's help; ``verdicts``, DIFFERS, RECORDED and STOPPED, are told where the command has them."""
+    rare = (DIFFERS, RECORDED, STOPPED)
+    told = (status for status in EXIT_STATUSES if status not in rare or status in verdicts)
     return "\n".join(["exit status:", *(f"  {status:<5}{EXIT_STATUSES[status]}" for status in told)])
 
 

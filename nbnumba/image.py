@@ -72,7 +72,7 @@ class Image(Oriented, HoldsArrays):
     def statistics_beside_beam(self) -> Statistics:
         """The same without the pixels that F(0 0 0) alone outshines; with them in mode c, as the reference has it."""
         resolved = self.resolved
-        if quirks_of(resolved.experiment).scaled_to_direct_beam:
+        if quirks_of(resolved.experiment).scaled_to_direct_beam or not resolved.has_crystal:
             return self.statistics
         direct = pixels_of_direct_beam(resolved.panels, resolved.lattice, resolved.sources, resolved.plans[0].factors)
         if direct is None:

@@ -236,6 +236,7 @@ def central_beam(resolved: Resolved) -> tuple[Vector, float]:
 
 def _cell_at(resolved: Resolved, phi_deg: float | None) -> Array:
     """Rows a, b, c in m at a spindle angle, by default the scan's first."""
+    resolved.check_crystal("axes and indices are")
     crystal = resolved.plans[0].crystal
     phi = radians_from_degrees(resolved.scan.start_deg if phi_deg is None else phi_deg)
     return np.array([rotated_about(edge, crystal.spindle, phi) for edge in (crystal.a, crystal.b, crystal.c)])
@@ -270,6 +271,7 @@ def _map_of_q(resolved: Resolved) -> Array:
 
 def predicted(resolved: Resolved) -> Predictions:
     """As :func:`predict`, of an experiment in SI."""
+    resolved.check_crystal("predictions are")
     detectors = [plan.detector for plan in resolved.plans]
     if detectors[0].surface == MIXED_AXES:
         raise UsageError("-curved_det: nothing is predicted for the curved detector of mode c (C-6); use -mode spec")

@@ -716,7 +716,7 @@ def spot_scale(experiment: Experiment, lattice: Lattice) -> float:
     """How many blocks of NaNbNc cells the beam meets: as given, else their share in the whole crystal's volume."""
     crystal, beam = experiment.crystal, experiment.beam
     if crystal.whole_size_mm is None:
-        return crystal.spot_scale or 1.0
+        return 1.0 if crystal.spot_scale is None else crystal.spot_scale
     along, *across = crystal.whole_size_mm
     if beam.profile == "box":
         met = math.prod(min(edge, beam.size_mm) for edge in across)

@@ -118,8 +118,8 @@ def test_words_make_it_again() -> None:
     [
         ("-spot_scale 2 -crystal_mm 0.05", r"^-spot_scale 2 beside -crystal_mm 0.05 0.05 0.05, .*: give one of them$"),
         ("-spot_scale 1 -crystal_mm 0.05", r"^-spot_scale 1 beside -crystal_mm"),
-        ("-spot_scale 0", r"^-spot_scale 0: must be above 0$"),
-        ("-spot_scale -3", r"^-spot_scale -3: must be above 0$"),
+        ("-spot_scale 1e-70", r"^-spot_scale 1e-70: must be 0 or at least 1e-60$"),
+        ("-spot_scale -3", r"^-spot_scale -3: must be 0 or more$"),
         ("-crystal_mm 0.1 0 0.1", r"^-crystal_mm 0: must be above 0$"),
         ("-crystal_mm 0.1 -beamsize 0", r"^-crystal_mm 0.1 0.1 0.1 in a beam of -beamsize 0, .*: give the size"),
         ("-beam_profile round", r"^-beam_profile 'round' is not box or gauss$"),

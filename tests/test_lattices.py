@@ -70,6 +70,7 @@ ALONE: dict[str, dict[str, Any]] = {
     "misset=1,2,3 mosaic=2 domains=3": {"misset_deg": (1, 2, 3), "mosaic_spread_deg": 2, "mosaic_domains": 3},
     "mosaic=2 domains=3 seed=8": {"mosaic_spread_deg": 2, "mosaic_domains": 3, "mosaic_seed": 8},
     "cells=8,8,9": {"cells": (8, 8, 9)},
+    "cell=50,60,65,80,90,100 misset=1,2,3": {"cell": (50, 60, 65, 80, 90, 100), "misset_deg": (1, 2, 3)},
 }
 
 
@@ -86,7 +87,16 @@ def test_two_lattices_are_the_sum_of_the_two(words: str, mode: str, backend: Any
 
 
 @pytest.mark.parametrize("crystal", ["-mat A.mat", "-cell 70 80 90 -mat A.mat", "-cell 70 80 90"])
-@pytest.mark.parametrize("further", ["mat=B.mat", "mat=B.mat misset=3,4,5", "misset=3,4,5"])
+@pytest.mark.parametrize(
+    "further",
+    [
+        "mat=B.mat",
+        "mat=B.mat misset=3,4,5",
+        "misset=3,4,5",
+        "cell=60,85,95,75,85,95",
+        "mat=B.mat cell=60,70,90,90,90,90",
+    ],
+)
 def test_a_matrix_stands_as_it_does_for_the_crystal(
     crystal: str, further: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,11 +108,15 @@ def test_a_matrix_stands_as_it_does_for_the_crystal(
     said: dict[str, Any] = {"misset_deg": (3, 4, 5)} if "misset" in further else {}
     if "mat=" in further:
         said = {"matrix_file": "B.mat", "misset_deg": (0, 0, 0)} | said
+    cell = tuple(map(float, further.partition("cell=")[2].split(","))) if "cell" in further else None
+    if cell:
+        said["cell"] = cell
     own = changed(both, crystal={"lattices": None})
     summed([photons(own), photons(changed(own, crystal=said))], photons(both))
     if "mat=" in further:
         held = tuple(tuple(row) for row in (np.array(A) + np.diag([0.002, 0, 0])).tolist())
-        in_memory = FurtherLattice(misset_deg=said["misset_deg"] if "misset" in further else None, a_matrix=held)
+        misset = said["misset_deg"] if "misset" in further else None
+        in_memory = FurtherLattice(misset_deg=misset, a_matrix=held, cell=cell)
         np.testing.assert_allclose(photons(changed(both, crystal={"lattices": [in_memory]})), photons(both), rtol=1e-5)
 
 
@@ -146,6 +160,22 @@ def test_a_matrix_is_whole_beside_the_cell_of_a_file(tmp_path: Path, monkeypatch
     alone = changed(Experiment.from_args([*line.split(), "-mat", "A.mat"]), structure_factors=factors)
     assert resolved(one).lattice.cell == pytest.approx(cube)
     assert resolved(one).lattices[0].lattice.cell == pytest.approx(resolved(alone).lattice.cell)
+
+
+def test_f_between_reflections_reach_as_far_as_the_smallest_cell_asks(tmp_path: Path) -> None:
+    """Whichever lattice has it: F of coordinates are calculated once for all."""
+    path = tmp_path / "atoms.pdb"
+    path.write_text(
+        "CRYST1   40.000   40.000   40.000  90.00  90.00  90.00 P 1           1\n"
+        "ATOM      1  C   GLY A   1       1.000   2.000   3.000  1.00 20.00           C\n"
+    )
+    line = f"-pdb {path} -N 2 -lambda 2 -detpixels 16 -pixel 4 -distance 100 -oversample 1"
+    small = "20,20,20,90,90,90"
+    tables = [
+        resolved(Experiment.from_args(f"{line} {words}".split())).table.values.shape
+        for words in ("", f"-lattice cell={small}", f"-cell {small.replace(',', ' ')} -lattice cell=40,40,40,90,90,90")
+    ]
+    assert tables[0] < tables[1] == tables[2]
 
 
 def test_the_finest_lattice_decides_on_sub_pixels() -> None:
@@ -247,7 +277,7 @@ def test_a_pixel_is_finished_when_all_lattices_are() -> None:
 def test_round_trips() -> None:
     words = (
         "-lattice misset=1,-2.5,3 weight=0.25 cells=10,10,12 mosaic=0.2 domains=20 seed=5 "
-        "-lattice mat=B.mat -lattice weight=1 -lattice misset=0,0,0"
+        "-lattice mat=B.mat -lattice weight=1 -lattice misset=0,0,0 -lattice cell=70,80.5,90,75,85,95"
     )
     one = experiment(words)
     assert one.crystal.lattices == (
@@ -255,12 +285,13 @@ def test_round_trips() -> None:
         FurtherLattice(matrix_file="B.mat"),
         FurtherLattice(),
         FurtherLattice(misset_deg=(0, 0, 0)),
+        FurtherLattice(cell=(70, 80.5, 90, 75, 85, 95)),
     )
     assert Experiment.from_args(one.to_args()) == one
     held = changed(one, crystal={"lattices": [*(one.crystal.lattices or ()), {"a_matrix": A, "weight": 2}]})
     assert Experiment.from_dict(held.to_dict()) == held
     assert Experiment.from_toml(held.to_toml()) == held
-    assert held.to_toml().count("[[crystal.lattices]]") == 5
+    assert held.to_toml().count("[[crystal.lattices]]") == 6
     with pytest.raises(UsageError, match=r"^crystal\.lattices: no option says"):
         held.to_args()
 
@@ -268,12 +299,12 @@ def test_round_trips() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("", r"^-lattice needs 1 to 7 values"),
+        ("", r"^-lattice needs 1 to 8 values"),
         ("weight=-1", r"^-lattice 'weight=-1': weight= is not a finite number, 0 or more$"),
         ("weight=nan", r"^-lattice 'weight=nan': weight= is not a finite number"),
         ("weight=1e-70", r"^crystal\.lattices\[0\]\.weight 1e-70: must be 0 or at least 1e-60$"),
         ("weight=1e70", r"^-lattice 1e\+70: give a number of at most 1e\+60$"),
-        ("wieght=1", r"^-lattice 'wieght=1': give misset=, mat=, weight=, .* or seed= and what it is$"),
+        ("wieght=1", r"^-lattice 'wieght=1': give misset=, mat=, weight=, .* or cell= and what it is$"),
         ("0.5", r"^-lattice '0.5': give misset="),
         ("misset=1,2", r"^-lattice 'misset=1,2': misset= needs three numbers with commas between them$"),
         ("misset=1,2,x", r"^-lattice 'misset=1,2,x': misset= is not three times a finite number in degrees$"),
@@ -282,6 +313,13 @@ def test_round_trips() -> None:
         ("domains=1e8", r"^crystal\.lattices\[0\]\.mosaic_domains 100000000: must be at most 10000000$"),
         ("mosaic=1e9 domains=2", r"^crystal\.lattices\[0\]\.mosaic_spread_deg 1000000000: must be at most 1e\+06 deg"),
         ("weight=1 weight=2", r"^-lattice 'weight=2': weight= was given before$"),
+        ("cell=70,80,90", r"^-lattice 'cell=70,80,90': cell= needs six numbers with commas between them$"),
+        ("cell=70,80,90,90,90,-1", r"^crystal\.lattices\[0\]\.cell 70 80 90 90 90 -1: the angles must lie between"),
+        ("cell=0,80,90,90,90,90", r"^crystal\.lattices\[0\]\.cell 0 80 90 90 90 90: the edges must be above 0 Å$"),
+        (
+            "cell=70,80,90,90,90,x",
+            r"^-lattice 'cell=70,80,90,90,90,x': cell= is not six times a finite number in Å$",
+        ),
         ("mat=", r"^-lattice 'mat=': mat= is not a file name$"),
         ("mat=nowhere.mat", r"nowhere\.mat"),
     ],

@@ -58,11 +58,17 @@ def cache_root() -> Path:
     return base / "nbnumba"
 
 
-def source_hash(sources: Path) -> str:
-    """What decides what the kernels in a folder are compiled to."""
+def text_of(sources: Path) -> "hashlib._Hash":
+    """The hash of all that is written in a folder's modules."""
     digest = hashlib.sha256()
     for path in sorted(sources.rglob("*.py")):
         digest.update(path.relative_to(sources).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest
+
+
+def source_hash(sources: Path) -> str:
+    """What decides what the kernels in a folder are compiled to."""
+    digest = text_of(sources)
     cpu = llvmlite.binding.get_host_cpu_name() + llvmlite.binding.get_host_cpu_features().flatten()
     digest.update(f"{numba.__version__} {sys.version} {cpu}".encode())
     return digest.hexdigest()[:16]

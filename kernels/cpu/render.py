@@ -32,13 +32,14 @@ def render_block(plan, tables, block, slow, count, stop, shape, interpolate, sin
     fill(block.polar, 1.0, count)
     fill(block.polar_known, 0.0, count)
     fill(block.capture, 1.0, count)
+    sub_pixels, sources = rays_of(plan, tables)
     for layer in range(plan.detector.layers):
         fill(block.layer, 0.0, count)
-        for sub_slow in range(plan.oversample):
-            for sub_fast in range(plan.oversample):
+        for sub_slow in range(sub_pixels):
+            for sub_fast in range(sub_pixels):
                 place_pixels(plan, block, slow, count, layer, sub_slow, sub_fast)
                 first_of_pixel = layer == 0 and sub_slow == 0 and sub_fast == 0
-                for source in range(plan.sources.wavelength.shape[0]):
+                for source in range(sources):
                     if stop[0]:
                         break
                     scatter(plan, block, count, source, first_of_pixel)
@@ -51,6 +52,17 @@ def render_block(plan, tables, block, slow, count, stop, shape, interpolate, sin
         add_layer(plan, block, count)
     finish_pixels(plan, block, count)
     return outside
+
+
+@internal(forceinline=True)
+def rays_of(plan, tables):
+    """Sub-pixels along an edge and sources that are looked at: where no crystal scatters, the first.
+
+    Other rays then decide on polarization alone, where dmin leaves the first one out.
+    """
+    if tables.cells.shape[0] > 0 or plan.dmin > 0.0:
+        return plan.oversample, plan.sources.wavelength.shape[0]
+    return 1, 1
 
 
 @internal()

@@ -6,7 +6,7 @@ from ..choices import FLAT
 from ..compile.equation import inlined
 from ..compile.jit import internal
 from ..compile.memory import add_to, read, write
-from ..equations.background import background_intensity
+from ..equations.background import background_intensity, intensity_of, row_near, square_between
 from ..equations.pixel import capture, flat_position, position, solid_angle
 from ..equations.polarization import polarization_factor
 from ..equations.scattering import beyond_resolution, scattering_vector, sin_theta_over_lambda
@@ -78,9 +78,7 @@ def scatter(plan, block, count, source, first_of_pixel):
             stol = sin_theta_over_lambda((block.qx[pixel], block.qy[pixel], block.qz[pixel]))
             block.kept[pixel] = 0.0 if beyond_resolution(stol, plan.dmin) else 1.0
     if first_of_pixel and source == 0 and plan.background.scale > 0.0:
-        for pixel in range(count):
-            stol = sin_theta_over_lambda((block.qx[pixel], block.qy[pixel], block.qz[pixel]))
-            block.amorphous[pixel] = background_intensity(plan.background, stol)
+        put_amorphous(plan.background, block, count)
     if plan.polarization_correction and ((first_of_pixel and source == 0) or plan.oversample_polar):
         for pixel in range(count):
             p = np.uint32(pixel)
@@ -92,6 +90,26 @@ def scatter(plan, block, count, source, first_of_pixel):
             fill(block.first_polar, 0.0, count)
     if plan.polarization_correction and plan.dmin > 0.0:
         polarization_of_kept(plan, block, count, incident)
+
+
+@internal(forceinline=True, fastmath={"contract", "arcp"})
+def put_amorphous(background, block, count):
+    """Photons per steradian from amorphous material: the row of a pixel's sin θ/λ is near that of the pixel before."""
+    table, low = background.table, 0
+    rows = table.shape[1]
+    if rows < 2:
+        for pixel in range(count):
+            stol = sin_theta_over_lambda((block.qx[pixel], block.qy[pixel], block.qz[pixel]))
+            block.amorphous[pixel] = background_intensity(background, stol)
+        return
+    for pixel in range(count):
+        stol = sin_theta_over_lambda((block.qx[pixel], block.qy[pixel], block.qz[pixel]))
+        if table[0, 0] < stol < table[0, rows - 1]:
+            low = row_near(table, low, stol)
+            factor, excess = square_between(table, low, stol)
+            block.amorphous[pixel] = intensity_of(background.scale, factor, excess)
+        else:
+            block.amorphous[pixel] = background_intensity(background, stol)
 
 
 @internal(forceinline=True)

@@ -50,6 +50,8 @@ def make_tables(plan, interpolate):
     table, first = plan.factors.table, plan.factors.first
     channels = table.shape[0]
     cells, reach = oriented_cells(plan.crystal), farthest_scattering(plan)
+    if cells.shape[0] == 0:
+        return Tables(cells, np.zeros(1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.0, 0)
     farthest = farthest_indices(plan.crystal, reach)
     number = (2.0 * farthest[0] + 1.0) * (2.0 * farthest[1] + 1.0) * (2.0 * farthest[2] + 1.0)
     covers = not interpolate and number <= MOST_CELLS and number * channels <= MOST_NUMBERS

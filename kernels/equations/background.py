@@ -24,13 +24,36 @@ def amorphous_square(background, stol):
             low = middle
         else:
             high = middle
-    u = (stol - table[0, low]) / (table[0, high] - table[0, low])
-    factor = table[1, low] + u * (table[1, high] - table[1, low])
+    return square_between(table, low, stol)
+
+
+@equation
+def square_between(table, low, stol):
+    """The same between a row and the next one."""
+    u = (stol - table[0, low]) / (table[0, low + 1] - table[0, low])
+    factor = table[1, low] + u * (table[1, low + 1] - table[1, low])
     return factor, table[2, low] * (u - u * u)
+
+
+@equation
+def row_near(table, near, stol):
+    """The last row of a table at or below ``stol``, which lies within it, looked for from row ``near`` on."""
+    low = near
+    while table[0, low + 1] <= stol:
+        low += 1
+    while table[0, low] > stol:
+        low -= 1
+    return low
 
 
 @equation
 def background_intensity(background, stol):
     """r_e² · fluence · molecules · F²: photons per steradian from the amorphous material."""
     factor, excess = amorphous_square(background, stol)
-    return background.scale * factor * factor + background.scale * excess
+    return intensity_of(background.scale, factor, excess)
+
+
+@equation
+def intensity_of(scale, factor, excess):
+    """The same of F and what F² is besides its square."""
+    return scale * factor * factor + scale * excess

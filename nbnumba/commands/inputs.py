@@ -3,10 +3,10 @@
 import os
 import warnings
 from collections.abc import Iterator
-from dataclasses import is_dataclass
 
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Experiment, changed
+from ..experiment.files import files_of
 from ..formats.files import check_writable
 from ..nanobragg.command import Command
 
@@ -17,12 +17,7 @@ def input_files(command: Command) -> Iterator[str]:
     """The files that a command names to be read; the cache of structure factors, which may be written, is none."""
     if command.experiment_file is not None:
         yield command.experiment_file
-    lattices, materials = command.experiment.crystal.lattices, command.experiment.background.materials
-    for noun in (*vars(command.experiment).values(), *(lattices or ()), *(materials or ())):
-        for name, path in vars(noun).items() if is_dataclass(noun) else ():
-            if name.endswith("_file") and name != "dump_file" and path is not None:
-                yield path
-    yield from filter(None, command.experiment.structure_factors.curve_files.values())
+    yield from files_of(command.experiment, cache=False)
 
 
 def check_output(path: str, command: Command, *images: str) -> None:

@@ -186,6 +186,8 @@ def _spectrum_values(spectrum: Spectrum | None) -> dict[str, Any] | None:
 
 def _crystal_lines(resolved: Resolved) -> list[str]:
     lattice, crystal = resolved.lattice, resolved.experiment.crystal
+    if not resolved.has_crystal:
+        return ["none in the beam (-spot_scale 0): background alone"]
     return [
         f"cell {numbers(lattice.cell)} (Å, degrees), volume {lattice.volume:.6g} Å³",
         f"reciprocal cell {numbers(lattice.reciprocal_cell)} (1/Å, degrees)",
@@ -196,6 +198,8 @@ def _crystal_lines(resolved: Resolved) -> list[str]:
 
 def _factor_lines(resolved: Resolved) -> list[str]:
     """Which F count, and where they are from."""
+    if not resolved.has_crystal:
+        return []
     table = resolved.table
     h0, h1, k0, k1, l0, l1 = table.bounds
     factors = f"F = {table.outside:g} for every reflection"
@@ -265,7 +269,9 @@ def _lattice_lines(resolved: Resolved) -> Iterator[str]:
 
 
 def _lattice_values(resolved: Resolved) -> list[dict[str, Any]]:
-    """What there is in the image: every lattice, the crystal's own first."""
+    """What there is in the image: every lattice, the crystal's own first; none where the beam misses them."""
+    if not resolved.has_crystal:
+        return []
     own = (resolved.experiment.crystal, resolved.lattice, 1.0, resolved.spot_scale, resolved.plans[0])
     further = ((one.crystal, one.lattice, one.weight, one.spot_scale, one.plans[0]) for one in resolved.lattices)
     return [
@@ -306,13 +312,18 @@ def _sampling_lines(resolved: Resolved) -> list[str]:
     plan, scan = resolved.plans[0], resolved.scan
     domains = len(plan.crystal.domains)
     spread = resolved.experiment.crystal.mosaic_spread_deg or 0.0
-    lines = [
-        f"{count_of(len(scan.phi_rad), 'φ step')} from {scan.start_deg:g} over {scan.oscillation_deg:g} degrees"
-        f"{', in the middle of each' if resolved.experiment.scan.phi_sampling == 'middle' else ''}, "
-        f"{count_of(domains, 'mosaic domain')}{f' within {spread:g} degrees' if domains > 1 else ''}",
-        f"{plan.oversample} x {plan.oversample} sub-pixels ({resolved.recommended_oversample} would resolve every "
-        f"fringe), {count_of(resolved.steps, 'sample')} a pixel",
-    ]
+    sub_pixels = f"{plan.oversample} x {plan.oversample} sub-pixels"
+    lines = (
+        [
+            f"{count_of(len(scan.phi_rad), 'φ step')} from {scan.start_deg:g} over {scan.oscillation_deg:g} degrees"
+            f"{', in the middle of each' if resolved.experiment.scan.phi_sampling == 'middle' else ''}, "
+            f"{count_of(domains, 'mosaic domain')}{f' within {spread:g} degrees' if domains > 1 else ''}",
+            f"{sub_pixels} ({resolved.recommended_oversample} would resolve every fringe), "
+            f"{count_of(resolved.steps, 'sample')} a pixel",
+        ]
+        if resolved.has_crystal
+        else [f"{sub_pixels}, the first of which stands for the pixel"]
+    )
     if resolved.experiment.background.water_um > 0.0:
         lines.append(f"{resolved.experiment.background.water_um:g} µm of amorphous material")
     return lines

@@ -161,6 +161,7 @@ def _check_pixels(command: Command, resolved: Resolved) -> None:
         raise UsageError(f"{option} is of one image, and -images {command.run.images} asks for several")
     if traced is not None:
         resolved.check_single_lattice("-trace_pixel: a trace is")
+        resolved.check_crystal("-trace_pixel: a trace is")
         resolved.check_placed()
     slow_pixels, fast_pixels = stack_shape(resolved.panels)
     fast_first = {

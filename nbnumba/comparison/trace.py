@@ -423,6 +423,7 @@ def _phi_taps(crystal: CrystalPlan, sample: Sample, phi: float, q: Vector) -> Ta
 
 def _check_pixel(resolved: Resolved, slow: int, fast: int) -> None:
     resolved.check_single_lattice("a trace is")
+    resolved.check_crystal("a trace is")
     detector = resolved.plan.detector
     if not (0 <= slow < detector.slow_pixels and 0 <= fast < detector.fast_pixels):
         raise UsageError(

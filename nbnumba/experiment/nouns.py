@@ -163,12 +163,12 @@ class FurtherLattice(Noun):
     """
 
     weight: float = field(1.0, ZERO_OR_SMALLEST)
-    """By which its photons are multiplied; the crystal's own lattice has 1."""
+    """By which its photons are multiplied, besides the crystal's ``spot_scale``; the crystal's own lattice has 1."""
     misset_deg: GivenVector = NOT_GIVEN
     """Rotation about the lab's x, then y, then z; None: as the crystal's, but none of a matrix that is given here."""
     matrix_file: GivenFile = NOT_GIVEN
-    """MOSFLM A matrix in place of what says the crystal's axes; beside the crystal's ``cell`` it gives directions
-    alone."""
+    """MOSFLM A matrix in place of what says the crystal's axes; beside a ``cell``, its own or the crystal's, it gives
+    directions alone."""
     a_matrix: GivenMatrix = NOT_GIVEN
     """The same in place of the file, as the crystal's."""
     cells: Taking[tuple[int, int, int] | None, Values[int] | None] = NOT_GIVEN
@@ -179,6 +179,8 @@ class FurtherLattice(Noun):
     """How many domains."""
     mosaic_seed: int | None = None
     """Seed of their rotations."""
+    cell: GivenCell = field(NOT_GIVEN, AT_LEAST_SMALLEST, unit="Å and deg", first=3)
+    """a, b, c in Å, α, β, γ in degrees; beside a matrix, this one's or the crystal's, that gives directions alone."""
 
 
 @dataclass(frozen=True)
@@ -214,9 +216,9 @@ class Crystal(Noun):
     """How many blocks scatter, each for itself; None: 10 where there is a spread, else 1."""
     mosaic_seed: int = 12345678
     """Seed of their rotations."""
-    spot_scale: float | None = field(None, POSITIVE)
+    spot_scale: float | None = field(None, ZERO_OR_SMALLEST)
     """How many blocks of ``cells`` scatter: photons of the spots are multiplied by it, those of the background are not
-    (None: by ``whole_size_mm``, else 1)."""
+    (None: by ``whole_size_mm``, else 1). 0: the beam misses the crystal and its lattices, which need no cell or F."""
     whole_size_mm: GivenVector = field(NOT_GIVEN, POSITIVE, slip=(1e-7, 20.0))
     """Edges of the whole crystal, not of a block, centred in the beam: along the beam, then across it; in place of
     ``spot_scale`` they say how many blocks the beam meets."""

@@ -174,7 +174,7 @@ class Description(HoldsArrays):
     wavelength_weights: npt.NDArray[np.float64]
     """Shares of the photons that have them (n,)."""
     crystals: tuple[CrystalTruth, ...]
-    """The crystal's own lattice, then those beside it."""
+    """The crystal's own lattice, then those beside it; none where the beam misses them."""
     spindle: Vector
     """About which the crystal turns."""
     phi_deg: float
@@ -236,6 +236,12 @@ class Description(HoldsArrays):
                 break
         x /= np.linalg.norm(x)
         return np.array([x, np.cross(z, x), z])
+
+
+def check_crystal(name: str, description: Description) -> None:
+    """Raise a UsageError where a file that tells of a crystal has none to tell of."""
+    if not description.crystals:
+        raise UsageError(f"{name}: tells of a crystal, and here is none in the beam (-spot_scale 0)")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

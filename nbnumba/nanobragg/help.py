@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from typing import Any
 
-from ..errors import DIFFERS, RECORDED, exit_statuses
+from ..errors import DIFFERS, RECORDED, STOPPED, exit_statuses
 from .option import Option
 from .table import OPTIONS
 
@@ -40,7 +41,7 @@ other commands (each with -h):
   nbnumba trace       every intermediate value of single pixels
   nbnumba trace-diff  where two such traces begin to differ
 
-{exit_statuses(DIFFERS, RECORDED)}
+{exit_statuses(DIFFERS, RECORDED, STOPPED)}
 """
 
 
@@ -56,7 +57,9 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
-        return " ".join(filter(None, (", ".join(action.option_strings), str(action.metavar or ""))))
+        text = " ".join(filter(None, (", ".join(action.option_strings), str(action.metavar or ""))))
+        indent = self._current_indent
+        return textwrap.fill(text, self._width - indent, subsequent_indent=(indent + 4) * " ", break_on_hyphens=False)
 
 
 def parser() -> argparse.ArgumentParser:

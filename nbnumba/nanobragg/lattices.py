@@ -20,12 +20,14 @@ FIELD_OF = {
     "mosaic": "mosaic_spread_deg",
     "domains": "mosaic_domains",
     "seed": "mosaic_seed",
+    "cell": "cell",
 }
 """What is said before the =, and the field that it sets."""
-OF_THREE = ("misset", "cells")
-"""Three numbers with commas between them."""
+NUMBERS = {"misset": 3, "cells": 3, "cell": 6}
+"""How many, with commas between them; one of what is not here."""
+_IN_WORDS = {1: "", 3: "three", 6: "six"}
 KEYS = tuple(f"{key}=" for key in FIELD_OF)
-SHOWN = "misset=x,y,z mat=A weight=w cells=n,n,n mosaic=s domains=n seed=n"
+SHOWN = "misset=x,y,z mat=A weight=w cells=n,n,n mosaic=s domains=n seed=n cell=a,b,c,al,be,ga"
 
 
 def lattice_of(words: Sequence[str]) -> FurtherLattice:
@@ -51,20 +53,23 @@ def words_of(lattice: FurtherLattice) -> tuple[str, ...]:
 
 def _kind(key: str) -> Kind:
     name = FIELD_OF[key]
-    return kind_of(types_of(FurtherLattice)[name], declared(FurtherLattice)[name].right, False, True)
+    said = declared(FurtherLattice)[name]
+    # What is said of some of its numbers alone is judged later.
+    return kind_of(types_of(FurtherLattice)[name], said.right, False, said.first is None)
 
 
 def _value(key: str, word: str, text: str) -> Any:
-    kind, parts = _kind(key), text.split(",") if key in OF_THREE else [text]
+    number = NUMBERS.get(key, 1)
+    kind, parts, in_words = _kind(key), text.split(",") if number > 1 else [text], _IN_WORDS[number]
     unit = declared(FurtherLattice)[FIELD_OF[key]].unit_in_words
     wanted = kind.wanted.format(unit=f" in {unit}" if unit else "")
-    if key in OF_THREE and len(parts) != 3:
-        raise UsageError(f"-lattice {word!r}: {key}= needs three numbers with commas between them")
+    if len(parts) != number:
+        raise UsageError(f"-lattice {word!r}: {key}= needs {in_words} numbers with commas between them")
     try:
         values = tuple(map(kind.read, parts))
     except (ValueError, OverflowError):
-        raise UsageError(f"-lattice {word!r}: {key}= is not {'three times ' if parts[1:] else ''}{wanted}") from None
-    return values if key in OF_THREE else values[0]
+        raise UsageError(f"-lattice {word!r}: {key}= is not {in_words and in_words + ' times '}{wanted}") from None
+    return values if number > 1 else values[0]
 
 
 def _text(value: Any) -> str:

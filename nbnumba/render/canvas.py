@@ -74,6 +74,11 @@ class Canvas:
                 region[slow, fast : fast + count] = pixels[:count]
             first, pixels = first + count, pixels[count:]
 
+    def leave_dark(self) -> None:
+        """No pixel has a photon: all are finished."""
+        self.photons.fill(0.0)
+        self.done[self._region[0]] = self.width
+
     def open_with(self, opening: Canvas | None) -> None:
         """Take what is finished on another canvas as the pixels here, whatever is rendered in their place."""
         self._opening = opening

@@ -129,6 +129,9 @@ class Job:
     def _rendered_plan(self, number: int) -> str:
         """Have a plan rendered by the first backend that serves it and does not fail; which that is."""
         plan, how, reason, tried = self._plans[number], self._how, "", False
+        if plan.background.scale == 0.0 and not len(plan.crystal.domains):
+            self._canvases[number].leave_dark()
+            return "nothing scatters"
         for backend in in_turn(how.backend):
             why = backend.why_not(plan, 0.0)
             if why is None:

@@ -30,7 +30,8 @@ def _render(plan: Plan, how: How, canvas: Canvas) -> Outcome:
 
 def opening_of(plan: Plan) -> Canvas | None:
     """Mode c: the very first sample of an image finds the unrotated cell where its φ is 0 (C-9); up to its pixel."""
-    if not (plan.crystal.phi_carryover and len(plan.crystal.phi) > 1 and plan.crystal.phi[0] == 0.0):
+    crystal = plan.crystal
+    if not (crystal.phi_carryover and len(crystal.phi) > 1 and crystal.phi[0] == 0.0 and len(crystal.domains)):
         return None
     canvas = Canvas(plan)
 

@@ -12,8 +12,8 @@ from .lattice import Lattice
 def spot_scale(crystal: Crystal, beam: Beam, lattice: Lattice) -> float:
     """By which the photons that one block of Na·Nb·Nc cells scatters are multiplied.
 
-    As given; or, with the size of the whole crystal, the volume that the beam meets over that of a block, as
-    ``determine_spot_scale`` of simtbx has it for a cube in a square beam.
+    As given, 0 being a beam that misses the crystal; or, with the size of the whole crystal, the volume that the beam
+    meets over that of a block, as ``determine_spot_scale`` of simtbx has it for a cube in a square beam.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from ..kernels.equations.vectors import Vector, scaled
 from ..kernels.plan import CrystalPlan
 from ..units import METRES_PER_ANGSTROM, radians_from_degrees
 from .inputs import Inputs
-from .lattice import Lattice, axes_of_edges, orient_crystal
+from .lattice import NO_LATTICE, Lattice, axes_of_edges, orient_crystal
 from .mosaic import random_misset
 from .scan import PhiSampling
 
@@ -25,10 +25,13 @@ def has_matrix(crystal: Crystal, inputs: Inputs) -> bool:
 
 
 def oriented_lattice(experiment: Experiment, inputs: Inputs, wavelength: float, quirks: Quirks) -> Lattice:
-    """The unit cell as it lies at φ = 0."""
+    """The unit cell as it lies at φ = 0; one that is not said need not be where the beam misses the crystal."""
+    crystal = experiment.crystal
+    if crystal.spot_scale == 0.0 and crystal.cell is None and not has_matrix(crystal, inputs):
+        return NO_LATTICE
     matrix = None if inputs.matrix is None else inputs.matrix.elements
     misset = _misset_rad(experiment, quirks)
-    return orient_crystal(experiment.crystal, experiment.beam, matrix, wavelength, misset, quirks)
+    return orient_crystal(crystal, experiment.beam, matrix, wavelength, misset, quirks)
 
 
 def _misset_rad(experiment: Experiment, quirks: Quirks) -> Vector:

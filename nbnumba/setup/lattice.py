@@ -47,6 +47,11 @@ class Lattice:
         return _constants(self.a_star, self.b_star, self.c_star)
 
 
+_X, _Y, _Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+NO_LATTICE = Lattice(_X, _Y, _Z, _X, _Y, _Z, 1.0, (0.0, 0.0, 0.0), (1, 1, 1))
+"""Of a crystal of which nothing is said, and nothing scatters."""
+
+
 def orient_crystal(crystal: Crystal, beam: Beam, matrix: np.ndarray | None, wavelength_angstrom: float,
                    misset_rad: Vector, quirks: Quirks = PHYSICS) -> Lattice:  # fmt: skip
     """Reciprocal axes from the cell or the matrix, turned by the misset, and all that follows from them.

@@ -14,6 +14,7 @@ from ..experiment.quirks import Quirks
 from ..formats.matrix import MosflmMatrix
 from ..kernels.equations.vectors import length
 from ..kernels.plan import FactorsPlan, Plan
+from ..unit_cell import why_no_cell
 from ..units import ELECTRON_RADIUS_SQR_M2
 from .blocks import spot_scale
 from .crystal import crystal_plan, oriented_lattice
@@ -70,6 +71,9 @@ def check_lattices(crystal: Crystal) -> None:
         reason = lattice.a_matrix and why_no_axes(lattice.a_matrix)
         if reason:
             raise UsageError(f"{name}.a_matrix {reason}")
+        reason = lattice.cell and why_no_cell(lattice.cell)
+        if reason:
+            raise UsageError(f"{name}.cell {reason}")
         for field in declared(FurtherLattice).values():
             broken = field.broken_by(getattr(lattice, field.name))
             if broken is not None:
@@ -83,7 +87,7 @@ def crystals(crystal: Crystal) -> tuple[Crystal, ...]:
 
 
 def _as_crystal(crystal: Crystal, lattice: FurtherLattice) -> Crystal:
-    same = ("cells", "misset_deg", "mosaic_spread_deg", "mosaic_domains", "mosaic_seed")
+    same = ("cell", "cells", "misset_deg", "mosaic_spread_deg", "mosaic_domains", "mosaic_seed")
     given = {name: getattr(lattice, name) for name in same if getattr(lattice, name) is not None}
     if lattice.cells is not None:
         given["size_mm"] = (None, None, None)
@@ -115,8 +119,10 @@ def oriented_lattices(
         return OneOfSeveral(alone, files, lattice, *mosaicity(crystal), weight)
 
     own, *others = crystals(experiment.crystal)
-    of_matrix = [with_right_values(one, cell=given_cell) for one in others]
-    chosen = [b if _has_matrix(said) else a for a, b, said in zip(others, of_matrix, further, strict=True)]
+    chosen = [
+        with_right_values(one, cell=said.cell or given_cell) if _has_matrix(said) else one
+        for one, said in zip(others, further, strict=True)
+    ]
     return tuple(map(oriented, (own, *chosen), matrices, weights))
 
 

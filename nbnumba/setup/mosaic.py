@@ -14,7 +14,7 @@ from ..experiment import Crystal, Matrix
 from ..kernels.counting.random import seeded, uniform
 from ..kernels.equations.vectors import Vector, rotated_about
 from ..seeds import MISSET, uniform_deviates
-from ..units import radians_from_degrees
+from ..units import degrees_from_radians, radians_from_degrees
 
 MOST_KEPT = 10_000
 """Domains whose rotations stay in memory for the next frame: less than a megabyte."""
@@ -29,6 +29,10 @@ def mosaicity(crystal: Crystal) -> tuple[float, int]:
     if crystal.mosaic_spread_deg is None and domains is not None and domains > 1:
         warnings.warn(f"-mosaic_domains {domains} without -mosaic: one domain", NbnumbaWarning, stacklevel=3)
     return (spread, domains or 1) if spread > 0.0 else (0.0, 1)
+
+
+NO_DOMAINS: NDArray[np.float64] = np.zeros((0, 3, 3))
+"""Of a crystal that scatters nothing."""
 
 
 def mosaic_rotations(spread_deg: float, domains: int, seed: int) -> NDArray[np.float64]:
@@ -77,7 +81,19 @@ def random_misset(seed: int, uniformly: bool = True) -> Vector:
         All rotations alike; or drawn as a mosaic rotation with a spread of 90 radians, as the original program does,
         which means degrees (C-7): these are not uniform.
     """
-    u = _uniform_rotation(seed) if uniformly else np.array(_random_rotation(90.0, seeded(seed)))
+    if uniformly:
+        return _misset_rad(uniform_rotation(*uniform_deviates(seed, MISSET, 3).tolist()))
+    return _misset_rad(np.array(_random_rotation(90.0, seeded(seed))))
+
+
+def uniform_misset_deg(share: float, turn1: float, turn2: float) -> Vector:
+    """The angles in degrees of one of all rotations, by three deviates in (0, 1)."""
+    x, y, z = _misset_rad(uniform_rotation(share, turn1, turn2))
+    return (degrees_from_radians(x), degrees_from_radians(y), degrees_from_radians(z))
+
+
+def _misset_rad(u: NDArray[np.float64]) -> Vector:
+    """Angles about the lab's x, then y, then z that make a rotation."""
     return (
         math.atan2(u[2, 1], u[2, 2]),
         math.atan2(-u[2, 0], math.hypot(u[2, 1], u[2, 2])),
@@ -85,9 +101,8 @@ def random_misset(seed: int, uniformly: bool = True) -> Vector:
     )
 
 
-def _uniform_rotation(seed: int) -> NDArray[np.float64]:
+def uniform_rotation(share: float, turn1: float, turn2: float) -> NDArray[np.float64]:
     """One of all rotations, by a random unit quaternion (K. Shoemake, Graphics Gems III, 1992, pp. 124-132)."""
-    share, turn1, turn2 = uniform_deviates(seed, MISSET, 3).tolist()
     r1, r2 = math.sqrt(1.0 - share), math.sqrt(share)
     x, y = r1 * math.sin(2.0 * math.pi * turn1), r1 * math.cos(2.0 * math.pi * turn1)
     z, w = r2 * math.sin(2.0 * math.pi * turn2), r2 * math.cos(2.0 * math.pi * turn2)

@@ -13,7 +13,7 @@ from ..experiment.quirks import Quirks, quirks_of
 from ..formats.spectrum import Spectrum
 from ..kernels.plan import DetectorPlan, FactorsPlan, Plan
 from ..structure_factors.provider import Dispersion
-from ..structure_factors.table import FactorTable
+from ..structure_factors.table import FactorTable, constant_factors
 from ..units import ELECTRON_RADIUS_SQR_M2, metres_from_angstrom
 from .added import added_photons
 from .background import background_plan
@@ -27,11 +27,11 @@ from .geometry import Geometry
 from .input_checks import check_inputs
 from .inputs import Inputs, with_headers
 from .labels import Case, labels_met
-from .lattice import Lattice
+from .lattice import NO_LATTICE, Lattice
 from .lattices import FurtherPlans, OneOfSeveral, check_cells, check_lattices, further_plans, oriented_lattices, widest
 from .materials import InBeam, check_materials, materials_in_beam
 from .memory import check_memory
-from .mosaic import mosaic_rotations
+from .mosaic import NO_DOMAINS, mosaic_rotations
 from .panels import PlacedPanel, check_panels, stack_shape, stacked
 from .preset import with_preset
 from .reach import edge_resolution, warn_of_blind_spots
@@ -60,7 +60,7 @@ class Resolved(HoldsArrays):
     wavelength_angstrom: float
     fluence_per_m2: float
     spot_scale: float
-    """How many blocks scatter."""
+    """How many blocks scatter; 0: the image is background alone, and has no further lattices."""
     recommended_oversample: int
     steps: int
     dispersion: Dispersion
@@ -92,6 +92,16 @@ class Resolved(HoldsArrays):
         if len(self.plans) > 1:
             raise _too_many(len(self.plans))
         return self.plans[0]
+
+    @property
+    def has_crystal(self) -> bool:
+        """Whether anything but the background scatters."""
+        return self.spot_scale > 0.0
+
+    def check_crystal(self, what: str) -> None:
+        """Raise a UsageError where nothing but the background scatters: ``what`` is of a crystal."""
+        if not self.has_crystal:
+            raise UsageError(f"{what} of a crystal, and with -spot_scale 0 there is none in the beam")
 
     def check_single_lattice(self, what: str) -> None:
         """Raise a UsageError where there are several: ``what`` is of one."""
@@ -177,6 +187,11 @@ class _InPlace(NamedTuple):
     """The crystal's own first."""
 
     @property
+    def is_miss(self) -> bool:
+        """Whether the beam misses the crystal."""
+        return self.experiment.crystal.spot_scale == 0.0
+
+    @property
     def lab(self) -> PlacedPanel:
         """What has the axes of the laboratory."""
         return self.panels[0]
@@ -189,7 +204,7 @@ class _Samples(NamedTuple):
     """Sub-pixels along an edge that would resolve every fringe."""
     oversample: int
     domains: np.ndarray
-    """Rotations of the crystal's own mosaic domains."""
+    """Rotations of the crystal's own mosaic domains, those that scatter."""
     steps: int
     """Samples of a pixel."""
 
@@ -213,12 +228,13 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     """
     place = _in_place(experiment, inputs, seed)
     experiment, quirks, lattice = place.experiment, place.quirks, place.lattices[0].lattice
+    blocks = spot_scale(experiment.crystal, experiment.beam, lattice)
     between = [is_interpolated(one.experiment, one.lattice, quirks) for one in place.lattices]
     dispersion, table = _factors(place, any(between))
     _check_memory(place, table)
     factors = [factors_plan(table, is_between, quirks) for is_between in between]
     samples = _samples(place)
-    photons, blocks = fluence(experiment.beam), spot_scale(experiment.crystal, experiment.beam, lattice)
+    photons = fluence(experiment.beam)
     materials = materials_in_beam(experiment.background.materials, inputs.materials, experiment.beam)
     plan = _plan(place, samples, factors[0], len(table.values), materials, photons, blocks)
     check_polarization(plan)
@@ -226,8 +242,9 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     further = tuple(
         further_plans(one, place.scan, plans, its_factors, photons, quirks)
         for one, its_factors in zip(place.lattices[1:], factors[1:], strict=True)
+        if blocks
     )
-    for one in place.lattices:
+    for one in place.lattices if blocks else ():
         warn_of_blind_spots(one.experiment, one.lattice, place.sources, plans)
     return Resolved(
         experiment=experiment,
@@ -290,6 +307,8 @@ def _checked(given: Experiment, inputs: Inputs, quirks: Quirks, seed: int) -> Ex
 def _factors(place: _InPlace, is_any_between: bool) -> tuple[Dispersion, FactorTable]:
     """F of all that the image meets."""
     inputs, sources = place.inputs, place.sources
+    if place.is_miss and (inputs.factors is None or place.lattices[0].lattice is NO_LATTICE):
+        return (), constant_factors(0.0)
     check_cells(place.lattices, cell_of(inputs.factors), place.wavelength_angstrom)
     dispersion = dispersion_in(place.experiment, inputs, sources)
     smallest = widest([one.lattice for one in place.lattices])
@@ -314,15 +333,17 @@ def _check_memory(place: _InPlace, table: FactorTable) -> None:
 
 def _samples(place: _InPlace) -> _Samples:
     own, crystal, spectrum = place.lattices[0], place.experiment.crystal, place.spectrum
-    domains = mosaic_rotations(own.spread_deg, own.domains, crystal.mosaic_seed)
     finest = place.wavelength_angstrom if spectrum is None else float(spectrum.wavelength_angstrom.min())
     recommended = max(
         recommended_oversample(one.lattice, finest, panel, place.quirks)
         for one in place.lattices
         for panel in place.panels
     )
-    oversample = chosen_oversample(place.experiment.sampling.oversample, recommended)
-    steps = samples_of_a_pixel(len(place.sources.weight), len(place.scan.phi_rad), len(domains), oversample)
+    given = place.experiment.sampling.oversample
+    oversample = chosen_oversample(given, min(recommended, given or recommended) if place.is_miss else recommended)
+    # Of a miss as of the crystal: what does not scatter changes nothing of the background.
+    steps = samples_of_a_pixel(len(place.sources.weight), len(place.scan.phi_rad), own.domains, oversample)
+    domains = NO_DOMAINS if place.is_miss else mosaic_rotations(own.spread_deg, own.domains, crystal.mosaic_seed)
     return _Samples(recommended, oversample, domains, steps)
 
 
@@ -335,7 +356,11 @@ def _plan(
     photons: float,
     blocks: float,
 ) -> Plan:
-    """That of the first panel and the crystal's own lattice; photons are per m², of blocks so many scatter."""
+    """That of the first panel and the crystal's own lattice; photons are per m², of blocks so many scatter.
+
+    Where none does, no domain does, and photons are those of one that has no F.
+    """
+    blocks = blocks or 1.0
     experiment, sources, quirks, lab = place.experiment, place.sources, place.quirks, place.lab
     lattice = place.lattices[0].lattice
     return Plan(

@@ -1,7 +1,8 @@
 """DIALS experiments: beam, detector, goniometer, scan and the true crystals, in JSON as dxtbx writes it.
 
-All vectors are in the frame of DIALS. There is an experiment for each lattice of each scan; frames that follow one
-another in angle make one scan, and one that does not turn is a still, without a scan and with the crystal as it stood.
+All vectors are in the frame of DIALS. There is an experiment for each lattice of each scan, or one without a crystal
+where the beam misses all; frames that follow one another in angle make one scan, and one that does not turn is a still,
+without a scan and with the crystal as it stood.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class _Experiments:
         models = {"beam": self._index("beam", _beam(d)), "detector": self._detector(frame)}
         if d.oscillation_deg > 0.0:
             models["goniometer"] = self._index("goniometer", _goniometer(d))
-        found = [{**models, "crystal": self._index("crystal", _crystal(d, crystal))} for crystal in d.crystals]
+        crystals = [{"crystal": self._index("crystal", _crystal(d, crystal))} for crystal in d.crystals] or [{}]
+        found = [{**models, **crystal} for crystal in crystals]
         scan = self._scan(d, found)
         if scan is None:
             scans = {"scan": self._index("scan", _scan(d))} if d.oscillation_deg > 0.0 else {}

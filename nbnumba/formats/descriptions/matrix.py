@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ...errors import NbnumbaWarning
 from ..files import Path, replacing
-from ..frame import Description, Frame
+from ..frame import Description, Frame, check_crystal
 from ..registry import Format
 
 FROM_DXTBX = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
@@ -40,6 +40,7 @@ def _rotation(a_matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _check(path: Path, description: Description, adc_offset: float) -> None:
+    check_crystal(os.fspath(path), description)
     if len(description.crystals) > 1:
         warnings.warn(
             f"{os.fspath(path)}: tells of the first of {len(description.crystals)} lattices; .expt tells of all",

@@ -5,6 +5,7 @@ A table is an array of msgpack: its kind, its version, and a map that holds colu
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from ...errors import ResourceError, UsageError
 from ..files import Path, replacing
-from ..frame import Description, Frame, PredictedReflections
+from ..frame import Description, Frame, PredictedReflections, check_crystal
 from ..registry import Format
 from ..scans import Numbering
 
@@ -91,6 +92,7 @@ def _frame_numbers(d: Description, found: PredictedReflections, number: int) -> 
 
 
 def _check(path: Path, description: Description, adc_offset: float) -> None:
+    check_crystal(os.fspath(path), description)
     _msgpack()
 
 

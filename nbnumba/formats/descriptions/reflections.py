@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
 from ...errors import UsageError
 from ..files import Path, replacing
-from ..frame import Frame
+from ..frame import Description, Frame, check_crystal
 from ..registry import Format
 from ..scans import Numbering
 
@@ -41,6 +42,10 @@ class _Table:
         self._file.write("".join(rows_of(frame, self._numbering.number)).encode())
 
 
+def _check(path: Path, description: Description, adc_offset: float) -> None:
+    check_crystal(os.fspath(path), description)
+
+
 @contextmanager
 def _sink(path: Path) -> Iterator[_Table]:
     with replacing(path) as file:
@@ -52,4 +57,4 @@ def _write(path: Path, frame: Frame) -> None:
         table.write(frame)
 
 
-FORMAT = Format("CSV", (".csv",), ("reflections",), _write, sink=_sink)
+FORMAT = Format("CSV", (".csv",), ("reflections",), _write, check=_check, sink=_sink)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import NbnumbaWarning, UsageError
 from ..files import Path, replacing
-from ..frame import Description, Frame
+from ..frame import Description, Frame, check_crystal
 from ..registry import Format
 from ..space_groups import space_group_of
 
@@ -52,6 +52,7 @@ def _row(numbers: Iterable[float]) -> str:
 
 def _check(path: Path, description: Description, adc_offset: float) -> None:
     name, panel = os.fspath(path), description.panels[0]
+    check_crystal(name, description)
     if len(description.panels) > 1:
         raise UsageError(f"{name}: tells of one panel, and there are {len(description.panels)}: .expt tells of all")
     if panel.curved:

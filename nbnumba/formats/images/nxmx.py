@@ -23,8 +23,8 @@ from ..nxmx_tree import panel_slices, whole_shape, write_entry, write_frames
 from ..registry import Format, content_of
 
 
-def _fitted(frame: Frame) -> Frame:
-    """Without the count of no photons, and with marks in integer pixels that were not measured."""
+def fitted(frame: Frame) -> Frame:
+    """A frame as the format has it: without the count of no photons, and with marks in integer pixels that were not measured."""
     kind = frame.pixels[0].dtype
     if kind.kind == "f":
         return frame
@@ -48,6 +48,11 @@ def _has_gaps(description: Description) -> bool:
     return not all(panel.is_whole for panel in description.panels)
 
 
+def fill_of(frame: Frame) -> int:
+    """What stands in the image of a frame beside its panels."""
+    return _mark(frame) if frame.pixels[0].dtype.kind in "iu" else 0
+
+
 def _mark(frame: Frame) -> int:
     """A value that no count has."""
     kind = frame.pixels[0].dtype
@@ -56,7 +61,7 @@ def _mark(frame: Frame) -> int:
 
 def _write(path: Path, frame: Frame) -> None:
     with replacing_hdf5(path) as written:
-        series = _Series(written)
+        series = Series(written)
         series.append(frame)
         series.finish()
 
@@ -74,14 +79,14 @@ class _Sink:
 
     def __init__(self, path: Path, files: ExitStack) -> None:
         self._path, self._files = path, files
-        self._series: _Series | None = None
+        self._series: Series | None = None
 
     def write(self, frame: Frame) -> None:
         content_of(FORMAT, frame.content)
-        frame = _fitted(frame)
+        frame = fitted(frame)
         if self._series is None:
             _check(self._path, frame.description, frame.adc_offset)
-            self._series = _Series(self._files.enter_context(replacing_hdf5(self._path)))
+            self._series = Series(self._files.enter_context(replacing_hdf5(self._path)))
         self._series.append(frame)
 
     def finish(self) -> None:
@@ -89,7 +94,7 @@ class _Sink:
             self._series.finish()
 
 
-class _Series:
+class Series:
     """Frames, packed and written as they come; what is told of them follows at the end."""
 
     def __init__(self, written: Written) -> None:
@@ -99,7 +104,7 @@ class _Series:
         self._data: Any = None
 
     def append(self, frame: Frame) -> None:
-        """Take the next frame, as :func:`_fitted` leaves it."""
+        """Take the next frame, as :func:`fitted` leaves it."""
         if not self._frames:
             self._entry = write_entry(self._written.file, frame)
             self._data = _dataset(self._entry["data"], frame)
@@ -116,9 +121,10 @@ class _Series:
         panels = (self._frames[0] if self._frames else frame).description.panels
         self._frames.append(replace(frame, pixels=(), bad=None, description=replace(frame.description, panels=panels)))
 
-    def finish(self) -> None:
-        """Tell of all frames what there is to tell."""
+    def finish(self) -> Any:
+        """Tell of all frames what there is to tell; the entry, as h5py has it."""
         write_frames(self._entry, self._frames)
+        return self._entry
 
 
 def _dataset(group: Any, frame: Frame) -> Any:
@@ -128,7 +134,7 @@ def _dataset(group: Any, frame: Frame) -> Any:
     sizes = {(panel.slow_pixels, panel.fast_pixels) for panel in panels}
     chunk = sizes.pop() if len(sizes) == 1 else whole
     return group.create_dataset("data", (0, *whole), kind, maxshape=(None, *whole), chunks=(1, *chunk),
-                                fillvalue=_mark(frame) if kind.kind in "iu" else 0, **bitshuffle_lz4())  # fmt: skip
+                                fillvalue=fill_of(frame), **bitshuffle_lz4())  # fmt: skip
 
 
 def _refuse_another(first: Frame, frame: Frame) -> None:
@@ -161,7 +167,7 @@ FORMAT = Format(
     ("counted", "photons", "scaled"),
     _write,
     many_panels=True,
-    fitted=_fitted,
+    fitted=fitted,
     check=_check,
     recognizes=lambda name, content: content.startswith(SIGNATURE),
     read=read_nxmx,

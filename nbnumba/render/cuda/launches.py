@@ -48,7 +48,8 @@ def cut_of(plan: Plan) -> Cut:
     """How the threads of a card share an image: nothing but the image decides."""
     fast0, fast1, slow0, slow1 = plan.detector.roi
     pixels = (fast1 - fast0 + 1) * (slow1 - slow0 + 1)
-    orientations = len(plan.crystal.phi) * len(plan.crystal.domains)
+    # A thread has a pixel also where no crystal scatters.
+    orientations = max(1, len(plan.crystal.phi) * len(plan.crystal.domains))
     around = plan.detector.layers * plan.oversample**2 * len(plan.sources.weight)
     rows = cuda_tables.rows_per_part(pixels, orientations, around)
     return Cut(pixels, rows, -(-orientations // rows), pixels * orientations * around)

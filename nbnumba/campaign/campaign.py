@@ -1,0 +1,236 @@
+"""A campaign: how many frames there are, and what each is."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from functools import cached_property
+from pathlib import Path
+from types import NoneType
+from typing import Any, NamedTuple, get_args, get_origin
+
+from ..choices import BackendName, Device, Precision
+from ..errors import InputFileError, NbnumbaError, UsageError
+from ..experiment import Experiment, FurtherLattice, changed
+from ..experiment.experiment import nouns
+from ..experiment.noun import types_of
+from ..image import Image
+from ..simulation import simulate
+from .base import prepared_base
+from .chunks import Chunk, Chunks
+from .distributions import Place
+from .draws import Draws
+from .identity import identity_of, physics_text
+from .job import MOST_HITS, OF_EACH_CRYSTAL, PixelType, Varied, read_job
+
+ALIKE = ("cells", "size_mm", "whole_size_mm")
+"""Fields of three edges: a single number is that of all."""
+
+
+class Whereabouts(NamedTuple):
+    """Where a frame is in its campaign."""
+
+    number: int
+    sweep: int
+    """Of a rotation, which; -1: a still."""
+    crystal: int
+    """Number of the crystal in its sweep."""
+    ordinal: int
+    """The same among all of the campaign."""
+    turn: int
+    """How many frames of the crystal lie before it."""
+
+    def key(self, per: str) -> tuple[int, int]:
+        """Index by which a draw is keyed, and position of what has a draw of its own."""
+        if per == "campaign":
+            return 0, 0
+        if per == "sweep":
+            return (self.sweep << 32) + self.crystal, self.ordinal
+        return self.number, self.number
+
+
+class Campaign:
+    """The frames of a campaign's file: each follows from the file and its number alone.
+
+    Parameters
+    ----------
+    path : str or path
+        The campaign, as TOML (docs/campaigns.md).
+
+    Raises
+    ------
+    InputFileError
+        It, or a file that it names, cannot be read, or says what cannot be.
+
+    Examples
+    --------
+    >>> import nbnumba
+    >>> campaign = nbnumba.Campaign("examples/lysozyme_stills.toml")
+    >>> len(campaign)
+    100
+    >>> campaign.frame(7) == campaign.frame(7)
+    True
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.job = read_job(path)
+        """What the file says."""
+        self.type: PixelType
+        """Of the pixels in its files."""
+        self.base, self.type = prepared_base(self.job)
+        """What all frames have in common."""
+        self._draws = Draws(self.job.seed)
+
+    def __len__(self) -> int:
+        return self.job.frames
+
+    def __repr__(self) -> str:
+        return f"Campaign({str(self.job.path)!r}): {len(self)} frames in {len(self.chunks)} files"
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are, or will be."""
+        return self.job.output.folder
+
+    @cached_property
+    def chunks(self) -> Chunks:
+        """Its files."""
+        return Chunks(self.job)
+
+    def chunk_of(self, number: int) -> Chunk:
+        """The file that a frame lies in."""
+        return self.chunks.of_frame(self.checked(number))
+
+    @cached_property
+    def text(self) -> str:
+        """All that decides on the frames but for the content of files, as JSON: the same for the same frames."""
+        return physics_text(self.job, self.base, self.type)
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of that text and of all files: what images of one campaign have in common."""
+        return identity_of(self.text, self.job.given)
+
+    def checked(self, number: int) -> int:
+        """The number of a frame, counted from the end where it is negative.
+
+        Raises
+        ------
+        IndexError
+            There is none.
+        """
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"frame {number}: there are {len(self)}, from 0")
+        return int(number) % len(self)
+
+    def whereabouts(self, number: int) -> Whereabouts:
+        """Where a frame is in the campaign."""
+        job = self.job
+        if not job.sweeps:
+            return Whereabouts(number, -1, -1, number, 0)
+        sweep = bisect_right(job.starts, number) - 1
+        crystal, turn = divmod(number - job.starts[sweep], job.sweeps[sweep].frames)
+        before = sum(other.crystals for other in job.sweeps[:sweep])
+        return Whereabouts(number, sweep, crystal, before + crystal, turn)
+
+    def frame(self, number: int) -> Experiment:
+        """What a frame is.
+
+        Parameters
+        ----------
+        number : int
+            From 0 to ``len(campaign) - 1``; negative ones count from the end.
+
+        Returns
+        -------
+        Experiment
+            Whole, with its files by absolute names: whoever simulates it gets the campaign's photons and counts.
+
+        Raises
+        ------
+        IndexError
+            There is no such frame.
+        UsageError
+            A field was drawn that is not of its type: names the frame.
+        """
+        at = self.whereabouts(self.checked(number))
+        try:
+            return self._frame(at)
+        except UsageError as error:
+            raise type(error)(f"frame {at.number}: {error}") from error
+
+    def hits(self, number: int) -> int:
+        """How many crystals are in a frame."""
+        return self._hits(self.whereabouts(self.checked(number)))
+
+    def spectrum(self, number: int) -> int:
+        """Number of a frame's spectrum in its file; -1 where there is none."""
+        spectra = self.job.spectra
+        if spectra is None:
+            return -1
+        number = self.checked(number)
+        if spectra.order == "cycle":
+            return number % spectra.count
+        return int(self._draws.uniforms("spectrum", number)[0] * spectra.count)
+
+    def render(
+        self,
+        number: int,
+        backend: BackendName = "auto",
+        precision: Precision = "double",
+        threads: int | None = None,
+        device: Device = 0,
+    ) -> Image:
+        """The image of a frame; parameters and errors as of :func:`nbnumba.simulate`."""
+        return simulate(self.frame(number), backend, precision, threads, device=device)
+
+    def _frame(self, at: Whereabouts) -> Experiment:
+        hits = self._hits(at)
+        changes: dict[str, dict[str, Any]] = {
+            "noise": {"seed": self._draws.words("noise", at.number)[0] >> 1, "frame": at.number}
+        }
+        if at.sweep >= 0:
+            sweep = self.job.sweeps[at.sweep]
+            changes["scan"] = {
+                "phi_deg": sweep.start_deg + at.turn * sweep.width_deg,
+                "oscillation_deg": sweep.width_deg,
+                "steps": sweep.steps,
+                "step_deg": None,
+                "phi_sampling": "middle",
+            }
+        if self.job.spectra is not None:
+            spectrum = self.spectrum(at.number)
+            changes["beam"] = {"spectrum_file": self.job.spectra.file, "spectrum_number": spectrum}
+        for one in self.job.varied:
+            if one.noun != "crystal" or one.name not in OF_EACH_CRYSTAL:
+                changes.setdefault(one.noun, {})[one.name] = self._value(one, at, 0)
+        crystal = changes.setdefault("crystal", {})
+        own = [one for one in self.job.varied if one.noun == "crystal" and one.name in OF_EACH_CRYSTAL]
+        crystal.update({one.name: self._value(one, at, 0) for one in own})
+        if hits == 0:
+            crystal["spot_scale"] = 0.0
+        elif hits > 1:
+            crystal["lattices"] = tuple(
+                FurtherLattice(**{one.name: self._value(one, at, number) for one in own}) for number in range(1, hits)
+            )
+        return changed(self.base, **changes)
+
+    def _hits(self, at: Whereabouts) -> int:
+        index, position = at.key("sweep" if self.job.sweeps else "frame")
+        hits = self.job.hits.value("hits", None, Place(self._draws, index, position, 0))
+        if not isinstance(hits, int) or isinstance(hits, bool) or not 0 <= hits <= MOST_HITS:
+            raise UsageError(f"hits = {hits}: must be a whole number from 0 to {MOST_HITS}")
+        return hits
+
+    def _value(self, one: Varied, at: Whereabouts, crystal: int) -> Any:
+        """Of a field, as its type has it."""
+        base = getattr(getattr(self.base, one.noun), one.name)
+        value = one.distribution.value(one.path, base, Place(self._draws, *at.key(one.per), crystal))
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            return value
+        for kind in types_of(nouns()[one.noun])[one.name]:
+            if get_origin(kind) is tuple and one.name in ALIKE:
+                return (round(value) if get_args(kind)[0] is int else value,) * 3
+            if kind is int:
+                return round(value)
+        return value

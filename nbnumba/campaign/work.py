@@ -1,0 +1,99 @@
+"""The work of a campaign: a chunk, which anybody may do at any time, and twice."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from ..errors import NbnumbaWarning, ResourceError
+from ..render.backends import How
+from .campaign import Campaign
+from .identity import digest_of
+from .rendering import rendered_frames
+from .writing import write_chunk
+
+_NUMBER = re.compile(r"[-+]?\d[\d.,]*(?:[eE][-+]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Done:
+    """A chunk that is done."""
+
+    chunk: int
+    frames: int
+    """That were made now; 0 where its file was there."""
+    seconds: float = 0.0
+    sha256: str = ""
+    warned: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Of each kind of warning, how often it came and what the first said."""
+
+
+def do_chunk(campaign: Campaign | str | os.PathLike[str], number: int, how: How = How()) -> Done:  # noqa: B008
+    """Make the file of a chunk, unless it is there.
+
+    Any engine may call it, in any order, twice or at the same time: who comes later puts the same bytes in their place.
+
+    Parameters
+    ----------
+    campaign : Campaign or path
+    number : int
+        Of the chunk, from 0.
+    how : How
+        Who renders.
+
+    Returns
+    -------
+    Done
+
+    Raises
+    ------
+    FrameError
+        A frame cannot be: says which, and has its experiment as TOML.
+    ResourceError
+        The file cannot be written.
+    """
+    if not isinstance(campaign, Campaign):
+        campaign = campaign_in(campaign)
+    chunk = campaign.chunks[number]
+    if chunk.is_done:
+        return Done(number, 0)
+    began = time.perf_counter()
+    try:
+        chunk.path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(f"cannot make the folder {chunk.path.parent}: {error.strerror or error}") from error
+    with _counted() as warned:
+        write_chunk(campaign, chunk, rendered_frames(campaign, range(chunk.first, chunk.stop), how))
+    return Done(number, chunk.frames, time.perf_counter() - began, digest_of(str(chunk.path)), warned)
+
+
+def campaign_in(path: str | os.PathLike[str]) -> Campaign:
+    """The campaign of a file, read once by each process as long as the file stays as it is."""
+    status = os.stat(path)
+    return _kept(os.path.abspath(path), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=1)
+def _kept(path: str, changed_ns: int, size: int) -> Campaign:
+    return Campaign(Path(path))
+
+
+@contextmanager
+def _counted() -> Iterator[dict[str, tuple[int, str]]]:
+    """Warnings of the block by kind, numbers in their texts apart."""
+    warned: dict[str, tuple[int, str]] = {}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", NbnumbaWarning)
+        yield warned
+    for warning in caught:
+        text = str(warning.message)
+        count, first = warned.get(_NUMBER.sub("#", text), (0, text))
+        warned[_NUMBER.sub("#", text)] = count + 1, first
