@@ -87,7 +87,7 @@ def test_what_does_not_fit_together_is_refused(environ: dict[str, str], said: st
     "given", ["", "3", "3/3", "4/3", "-1/3", "0/0", "1.0/3", "1/3/5", " 1/3", "a/b", "0/-1", "²/3", "1/" + "3" * 5000]
 )
 def test_shard_that_is_none(given: str) -> None:
-    with pytest.raises(UsageError, match="^-shard is .*must be I/N"):
+    with pytest.raises(UsageError, match=r"^-shard is .*must be I/N"):
         shard_of({}, given)
 
 

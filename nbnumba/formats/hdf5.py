@@ -10,7 +10,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
 from typing import Any, BinaryIO, NamedTuple
 
 from ..errors import InputFileError, NbnumbaError, ResourceError
@@ -47,9 +48,27 @@ def library() -> Any:
         import hdf5plugin
     except ImportError as error:
         raise ResourceError(f"HDF5 files need a package that is not installed ({error}): {INSTALL}") from error
-    # Where HDF5_PLUGIN_PATH is set, as at many facilities, the library may have found another one, which cannot write.
-    hdf5plugin.register("bshuf", force=True)
+    _register(hdf5plugin)
     return h5py
+
+
+@cache
+def _register(hdf5plugin: Any) -> None:
+    """Where HDF5_PLUGIN_PATH is set, as at many facilities, the library may have found a bitshuffle that cannot write.
+
+    Once: as long as any file is open that has such a dataset, the library refuses another.
+    """
+    with suppress(RuntimeError):
+        hdf5plugin.register("bshuf", force=True)
+
+
+def settled(dataset: Any) -> Any:
+    """A dataset of chunks, whose content now has its place in the file.
+
+    Else it gets that when the last reference to it is gone: a profiler that holds one would change the file's bytes.
+    """
+    dataset.flush()
+    return dataset
 
 
 def bitshuffle_lz4() -> dict[str, Any]:
