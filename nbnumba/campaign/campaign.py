@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from bisect import bisect_right
 from functools import cached_property
 from pathlib import Path
-from types import NoneType
-from typing import Any, NamedTuple, get_args, get_origin
+from typing import Any, NamedTuple
 
 from ..choices import BackendName, Device, Precision
-from ..errors import InputFileError, NbnumbaError, UsageError
+from ..errors import UsageError
 from ..experiment import Experiment, FurtherLattice, changed
-from ..experiment.experiment import nouns
-from ..experiment.noun import types_of
 from ..image import Image
 from ..simulation import simulate
 from .base import prepared_base
@@ -21,10 +19,8 @@ from .chunks import Chunk, Chunks
 from .distributions import Place
 from .draws import Draws
 from .identity import identity_of, physics_text
-from .job import MOST_HITS, OF_EACH_CRYSTAL, PixelType, Varied, read_job
-
-ALIKE = ("cells", "size_mm", "whole_size_mm")
-"""Fields of three edges: a single number is that of all."""
+from .job import PixelType, read_job
+from .varying import Per, Varied
 
 
 class Whereabouts(NamedTuple):
@@ -40,7 +36,7 @@ class Whereabouts(NamedTuple):
     turn: int
     """How many frames of the crystal lie before it."""
 
-    def key(self, per: str) -> tuple[int, int]:
+    def key(self, per: Per) -> tuple[int, int]:
         """Index by which a draw is keyed, and position of what has a draw of its own."""
         if per == "campaign":
             return 0, 0
@@ -75,11 +71,14 @@ class Campaign:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.job = read_job(path)
         """What the file says."""
-        self.type: PixelType
-        """Of the pixels in its files."""
-        self.base, self.type = prepared_base(self.job)
+        base, kind = prepared_base(self.job)
+        self.base = base
         """What all frames have in common."""
+        self.type: PixelType = kind
+        """Of the pixels in its files."""
         self._draws = Draws(self.job.seed)
+        self._of_each = [one for one in self.job.varied if one.is_of_each_crystal]
+        self._of_all = [one for one in self.job.varied if not one.is_of_each_crystal]
 
     def __len__(self) -> int:
         return self.job.frames
@@ -119,9 +118,10 @@ class Campaign:
         IndexError
             There is none.
         """
+        number = operator.index(number)
         if not -len(self) <= number < len(self):
             raise IndexError(f"frame {number}: there are {len(self)}, from 0")
-        return int(number) % len(self)
+        return number % len(self)
 
     def whereabouts(self, number: int) -> Whereabouts:
         """Where a frame is in the campaign."""
@@ -185,52 +185,43 @@ class Campaign:
         return simulate(self.frame(number), backend, precision, threads, device=device)
 
     def _frame(self, at: Whereabouts) -> Experiment:
-        hits = self._hits(at)
         changes: dict[str, dict[str, Any]] = {
-            "noise": {"seed": self._draws.words("noise", at.number)[0] >> 1, "frame": at.number}
+            "noise": {"seed": self._draws.words("noise", at.number)[0] >> 1, "frame": at.number},
+            "crystal": self._crystal(at, 0),
         }
         if at.sweep >= 0:
-            sweep = self.job.sweeps[at.sweep]
-            changes["scan"] = {
-                "phi_deg": sweep.start_deg + at.turn * sweep.width_deg,
-                "oscillation_deg": sweep.width_deg,
-                "steps": sweep.steps,
-                "step_deg": None,
-                "phi_sampling": "middle",
-            }
+            changes["scan"] = self._scan(at)
         if self.job.spectra is not None:
-            spectrum = self.spectrum(at.number)
-            changes["beam"] = {"spectrum_file": self.job.spectra.file, "spectrum_number": spectrum}
-        for one in self.job.varied:
-            if one.noun != "crystal" or one.name not in OF_EACH_CRYSTAL:
-                changes.setdefault(one.noun, {})[one.name] = self._value(one, at, 0)
-        crystal = changes.setdefault("crystal", {})
-        own = [one for one in self.job.varied if one.noun == "crystal" and one.name in OF_EACH_CRYSTAL]
-        crystal.update({one.name: self._value(one, at, 0) for one in own})
+            changes["beam"] = {"spectrum_file": self.job.spectra.file, "spectrum_number": self.spectrum(at.number)}
+        for one in self._of_all:
+            changes.setdefault(one.noun, {})[one.name] = self._value(one, at, 0)
+        hits = self._hits(at)
         if hits == 0:
-            crystal["spot_scale"] = 0.0
+            changes["crystal"]["spot_scale"] = 0.0
         elif hits > 1:
-            crystal["lattices"] = tuple(
-                FurtherLattice(**{one.name: self._value(one, at, number) for one in own}) for number in range(1, hits)
-            )
+            further = (FurtherLattice(**self._crystal(at, number)) for number in range(1, hits))
+            changes["crystal"]["lattices"] = tuple(further)
         return changed(self.base, **changes)
+
+    def _scan(self, at: Whereabouts) -> dict[str, Any]:
+        """Angles at the middles of the steps: at their starts they would lie half a step too early."""
+        sweep = self.job.sweeps[at.sweep]
+        return {
+            "phi_deg": sweep.start_deg + at.turn * sweep.width_deg,
+            "oscillation_deg": sweep.width_deg,
+            "steps": sweep.steps,
+            "phi_sampling": "middle",
+        }
+
+    def _crystal(self, at: Whereabouts, crystal: int) -> dict[str, Any]:
+        """What one of the crystals in a frame has of its own."""
+        return {one.name: self._value(one, at, crystal) for one in self._of_each}
 
     def _hits(self, at: Whereabouts) -> int:
         index, position = at.key("sweep" if self.job.sweeps else "frame")
-        hits = self.job.hits.value("hits", None, Place(self._draws, index, position, 0))
-        if not isinstance(hits, int) or isinstance(hits, bool) or not 0 <= hits <= MOST_HITS:
-            raise UsageError(f"hits = {hits}: must be a whole number from 0 to {MOST_HITS}")
-        return hits
+        return int(self.job.hits.value("hits", None, Place(self._draws, index, position, 0)))
 
     def _value(self, one: Varied, at: Whereabouts, crystal: int) -> Any:
         """Of a field, as its type has it."""
-        base = getattr(getattr(self.base, one.noun), one.name)
-        value = one.distribution.value(one.path, base, Place(self._draws, *at.key(one.per), crystal))
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
-            return value
-        for kind in types_of(nouns()[one.noun])[one.name]:
-            if get_origin(kind) is tuple and one.name in ALIKE:
-                return (round(value) if get_args(kind)[0] is int else value,) * 3
-            if kind is int:
-                return round(value)
-        return value
+        place = Place(self._draws, *at.key(one.per), crystal)
+        return one.as_field(one.distribution.value(one.path, one.base(self.base), place))

@@ -8,15 +8,15 @@ import numpy as np
 
 FORMAT = "nbnumba-campaign-1"
 """Names what a frame is: who changes the derivation changes this."""
-WORD = 2**64 - 1
+BELOW_1 = 1.0 - 2.0**-53
 
 
 class Draws:
     """The random numbers of a campaign's seed.
 
     Those of a field at an index are Philox4x64-10's (J. K. Salmon et al., SC'11, 2011) of the counter
-    (0, 0, crystal, index), by a key that is the first 16 bytes of the SHA-256 of ``nbnumba-campaign-1/seed/field``. Only
-    NumPy's raw words are used, which it promises to keep.
+    (0, 0, crystal, index), by a key that is the first 16 bytes of the SHA-256 of ``nbnumba-campaign-1/seed/field``, two
+    little-endian words. Only NumPy's raw words are used, which it promises to keep (NEP 19).
     """
 
     def __init__(self, seed: int) -> None:
@@ -47,4 +47,5 @@ class Draws:
 
     def uniforms(self, field: str, index: int, count: int = 1, crystal: int = 0) -> list[float]:
         """Deviates in (0, 1), neither end of which is ever met: the words' upper 53 bits, and a half."""
-        return [((word >> 11) + 0.5) * 2.0**-53 for word in self.words(field, index, count, crystal)]
+        # The very largest would be rounded to 1.
+        return [min(((word >> 11) + 0.5) * 2.0**-53, BELOW_1) for word in self.words(field, index, count, crystal)]

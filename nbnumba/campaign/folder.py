@@ -11,13 +11,15 @@ from typing import Any
 
 from ..errors import DeviceError, InputFileError, ResourceError, UsageError
 from ..formats.files import read_text, replacing
+from ..interruption import unfinished
 from ..kernels.compile.cache import SOURCES, text_of
 from ..render.backends import How
 from ..version import __version__
 from .campaign import Campaign
 
 MARK = "campaign.json"
-PROGRAM, LENGTH = ("program", "kernels", "backend", "precision"), "frames"
+PROGRAM, COUNTS = ("program", "kernels", "backend", "precision"), ("frames", "frames_per_file")
+_ADVICE = "remove it where no files lie beside it"
 
 
 def claim(campaign: Campaign, how: How, mix: bool = False) -> None:
@@ -42,32 +44,55 @@ def claim(campaign: Campaign, how: How, mix: bool = False) -> None:
         campaign.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ResourceError(f"cannot make the folder {campaign.folder}: {error.strerror or error}") from error
-    if not mark.exists():
+    if not os.path.exists(mark):
         _first_wins(mark, json.dumps(now, indent=1) + "\n")
     known = read_mark(campaign.folder)
     _check(campaign, known, now, mix)
-    if known[LENGTH] != now[LENGTH]:
-        _check_ends(campaign, known[LENGTH])
+    if known["frames"] != now["frames"]:
+        _check_ends(campaign, known["frames"])
+    is_longer = known["frames"] < now["frames"]
+    if is_longer:
         with replacing(mark) as file:
-            file.write((json.dumps({**known, LENGTH: now[LENGTH]}, indent=1) + "\n").encode())
+            file.write((json.dumps({**known, "frames": now["frames"]}, indent=1) + "\n").encode())
     text = campaign.folder / "campaign.toml"
-    if not text.exists():
+    if is_longer or not os.path.exists(text):
         with replacing(text) as file:
             file.write(read_text(campaign.job.path, "the campaign").encode())
+
+
+def check_mark(campaign: Campaign) -> None:
+    """Find out whether what lies in the folder, if anything does, is the campaign's.
+
+    Raises
+    ------
+    UsageError
+        Its files are of another campaign, or divided otherwise.
+    InputFileError
+        Its mark is none.
+    """
+    if (campaign.folder / MARK).exists():
+        known = read_mark(campaign.folder)
+        _check(campaign, known, {**known, **_of_campaign(campaign)}, mix=True)
 
 
 def mark_of(campaign: Campaign, how: How) -> dict[str, Any]:
     """What all files of a folder have in common."""
     return {
-        "identity": campaign.identity,
-        "name": campaign.job.name,
+        **_of_campaign(campaign),
         "frames": len(campaign),
-        "frames_per_file": campaign.job.output.frames_per_file,
-        "type": campaign.type,
         "program": f"nbnumba {__version__}",
         "kernels": text_of(SOURCES).hexdigest()[:16],
         "backend": how.backend,
         "precision": how.precision,
+    }
+
+
+def _of_campaign(campaign: Campaign) -> dict[str, Any]:
+    return {
+        "identity": campaign.identity,
+        "name": campaign.job.name,
+        "frames_per_file": campaign.job.output.frames_per_file,
+        "type": campaign.type,
     }
 
 
@@ -82,11 +107,12 @@ def read_mark(folder: Path) -> dict[str, Any]:
     mark = folder / MARK
     try:
         known = json.loads(read_text(mark, "the campaign's mark"))
-        missing = [name for name in ("identity", "frames", "frames_per_file", *PROGRAM) if name not in known]
-    except (ValueError, TypeError) as error:
-        raise InputFileError(f"{mark}: is not the mark of a campaign ({error}); remove it where no files lie") from error
-    if missing:
-        raise InputFileError(f"{mark}: lacks {missing[0]}; remove it where no files lie")
+    except ValueError as error:
+        raise InputFileError(f"{mark}: is no JSON ({error}); {_ADVICE}") from error
+    kinds = {**dict.fromkeys(("identity", "name", *PROGRAM), str), **dict.fromkeys(COUNTS, int)}
+    for name, kind in kinds.items():
+        if not isinstance(known, dict) or not isinstance(known.get(name), kind):
+            raise InputFileError(f"{mark}: is not the mark of a campaign: it has no {name}; {_ADVICE}")
     return dict(known)
 
 
@@ -109,6 +135,7 @@ def _first_wins(mark: Path, text: str) -> None:
     """Make the mark, unless somebody else does: a link is made once, on NFS, too."""
     own = mark.with_name(f".nbnumba-{secrets.token_hex(8)}.tmp")
     try:
+        unfinished.add(str(own))
         with replacing(own) as file:
             file.write(text.encode())
         with suppress(FileExistsError):
@@ -118,13 +145,19 @@ def _first_wins(mark: Path, text: str) -> None:
     finally:
         with suppress(OSError):
             os.unlink(own)
+        unfinished.discard(str(own))
 
 
 def _check(campaign: Campaign, known: dict[str, Any], now: dict[str, Any], mix: bool) -> None:
     if known["identity"] != now["identity"]:
         raise UsageError(
-            f"{campaign.folder} holds another campaign ({known.get('name')!r}, identity {known['identity'][:12]}, not "
+            f"{campaign.folder} holds another campaign ({known['name']!r}, identity {known['identity'][:12]}, not "
             f"{now['identity'][:12]}): give output.folder another name"
+        )
+    if known["name"] != now["name"]:
+        raise UsageError(
+            f"the files in {campaign.folder} are called {known['name']}, not {now['name']}: give name as it was, or "
+            "output.folder another"
         )
     if known["frames_per_file"] != now["frames_per_file"]:
         raise UsageError(
@@ -134,17 +167,27 @@ def _check(campaign: Campaign, known: dict[str, Any], now: dict[str, Any], mix: 
     for name in () if mix else PROGRAM:
         if known[name] != now[name]:
             raise UsageError(
-                f"the files in {campaign.folder} were made with {name} {known[name]}, not {now[name]}: go on with that, "
-                "give output.folder another name, or -mix to have both"
+                f"the files in {campaign.folder} were made with {name} {known[name]}, not {now[name]}: go on with "
+                "that, give output.folder another name, or -mix to have both"
             )
 
 
 def _check_ends(campaign: Campaign, frames: int) -> None:
-    """A file that ended with a campaign of another length is not the file of that name now."""
+    """A file that ends with a campaign of one length is not the file of that name of one that goes on.
+
+    Parameters
+    ----------
+    frames : int
+        Of the longest campaign so far.
+    """
     last = campaign.chunk_of(min(frames, len(campaign)) - 1)
-    before = campaign.job.output.frames_per_file
-    if frames != len(campaign) and last.is_done and (frames % before if frames < len(campaign) else last.frames != before):
+    if len(campaign) < frames and last.frames < campaign.job.output.frames_per_file:
         raise UsageError(
-            f"{last.path} has other frames than in a campaign of {len(campaign)} (it was made for {frames}): remove it, "
-            "or change frames by whole files"
+            f"frames = {len(campaign)} would leave a file of {last.frames} in {campaign.folder}, which is of {frames} "
+            f"frames: give whole files of {campaign.job.output.frames_per_file}"
+        )
+    if frames < last.stop and last.is_done:
+        raise UsageError(
+            f"{last.path} ends with frame {frames - 1}, as the campaign did before it had {len(campaign)}: remove the "
+            "file, which is then made again, or give output.folder another name"
         )

@@ -39,7 +39,8 @@ def identity_of(text: str, files: Mapping[str, str]) -> str:
     InputFileError
         A file is not there.
     """
-    digests = {name: digest_of(path) for path, name in files.items()}
+    # Two files in different folders may have one name.
+    digests = sorted((name, digest_of(path)) for path, name in files.items())
     return hashlib.sha256(json.dumps([text, digests], sort_keys=True).encode()).hexdigest()
 
 
@@ -50,6 +51,7 @@ def digest_of(path: str) -> str:
         with open(path, "rb") as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
-    except OSError as error:
-        raise InputFileError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputFileError(f"cannot read {path!r}: {reason}; check the path") from error
     return digest.hexdigest()

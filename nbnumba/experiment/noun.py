@@ -26,7 +26,7 @@ class Noun:
             value = getattr(self, name)
             # Most values are right as they are: defaults, and what a copy takes over.
             if type(value) not in kept and (type(value) is not str or value not in kept):
-                object.__setattr__(self, name, _typed(noun, name, value))
+                object.__setattr__(self, name, typed(noun, name, value))
 
 
 @cache
@@ -92,7 +92,7 @@ def _unknown(noun: Any, name: Any) -> UsageError:
     return UsageError(f"{path_of(noun, name)} is not a field of {noun.__name__}; {advice}")
 
 
-def _typed(noun: type, name: str, value: Any) -> Any:
+def typed(noun: type, name: str, value: Any) -> Any:
     """A field's value in one of its types, or a UsageError that names the field."""
     kinds = types_of(noun)[name]
     try:
@@ -111,7 +111,10 @@ def shown(value: Any) -> str:
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and math.prod(shape) > 9:
         return f"an array {shape} of {getattr(value, 'dtype', 'values')}"
-    text = " ".join(repr(_plain(value)).split())
+    try:
+        text = " ".join(repr(_plain(value)).split())
+    except ValueError:  # more digits than Python writes
+        return "a huge number"
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...campaign.campaign import Campaign
 from ...campaign.chunks import Chunk
-from ...errors import DONE, NbnumbaError, UsageError
+from ...errors import DONE, NbnumbaError
 from ...setup.inputs import read_inputs
 from ...setup.resolve import Resolved, resolve
 from ..base import warnings_told
@@ -15,8 +15,12 @@ CHECKED_EVERY = 1000
 
 def main(argv: list[str]) -> int:
     """Show it."""
-    parser = verb_parser("show", "Say how many frames and files a campaign has, or what single frames are.", ends_with=())
-    parser.add_argument("frames", nargs="*", metavar="FRAME", help="print this frame's experiment as TOML, for -experiment")
+    parser = verb_parser(
+        "show", "Say how many frames and files a campaign has, or what single frames are.", ends_with=()
+    )
+    parser.add_argument(
+        "frames", nargs="*", metavar="FRAME", help="print this frame's experiment as TOML, for -experiment"
+    )
     parser.add_argument("-check", action="store_true", help=f"try the set-up of every {CHECKED_EVERY}th frame")
     told = parser.parse_args(argv)
     campaign = Campaign(told.job)
@@ -43,7 +47,7 @@ def _whole(campaign: Campaign) -> str:
             for sweep in job.sweeps
         ),
         "varied": ", ".join(f"{one.path} (per {one.per})" for one in job.varied),
-        "files": f"{len(campaign.chunks)} of up to {job.output.frames_per_file} frames in {campaign.folder}, {done} done",
+        "files": f"{len(campaign.chunks)} of up to {job.output.frames_per_file} frames, {done} done, in {campaign.folder}",
         "first": first.summary,
     }
     return "\n".join(f"{name:<12}{text}" for name, text in lines.items() if text)
