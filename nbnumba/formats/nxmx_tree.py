@@ -17,7 +17,7 @@ from ..kernels.equations.vectors import rotated_about
 from ..units import radians_from_degrees
 from .dials import NXMX_SENSORS
 from .frame import CrystalTruth, Description, Frame, PanelGeometry
-from .hdf5 import bitshuffle_lz4
+from .hdf5 import bitshuffle_lz4, settled
 from .nexus import axis, field, group, in_nexus, length_and_direction
 
 GAP, DEAD = 1 << 0, 1 << 1
@@ -191,7 +191,7 @@ def _write_mask(detector: Any, frame: Frame) -> None:
         mask[rows] = np.where(panel.measured, 0, GAP)
         if frame.bad is not None:
             mask[rows] |= np.where(frame.bad[number], DEAD, 0).astype(np.uint32)
-    detector.create_dataset("pixel_mask", data=mask, chunks=mask.shape, **bitshuffle_lz4())
+    settled(detector.create_dataset("pixel_mask", data=mask, chunks=mask.shape, **bitshuffle_lz4()))
     field(detector, "pixel_mask_applied", frame.pixels[0].dtype.kind in "iu")
 
 
@@ -354,4 +354,4 @@ def _write_texts(table: Any, name: str, texts: Sequence[str]) -> None:
     # Of one length: what does not differ from row to row packs to nothing.
     encoded = np.array([text.encode() for text in texts], "S")
     if encoded.dtype.itemsize:
-        table.create_dataset(name, data=encoded, chunks=encoded.shape, compression="gzip")
+        settled(table.create_dataset(name, data=encoded, chunks=encoded.shape, compression="gzip"))
