@@ -304,17 +304,21 @@ def test_spectra_may_differ_from_frame_to_frame(tmp_path: Path, shift: float) ->
             np.testing.assert_array_equal(beam[f"{variant}_weights"][number], description.wavelength_weights)
 
 
-def test_a_spectrum_of_fewer_wavelengths_goes_on_with_those_of_no_photons(tmp_path: Path) -> None:
-    images = [image_of(), image_of(beam={"spectrum": [(12000.0, 1.0), (12010.0, 3.0)]})]
-    write_all(tmp_path / "two.nxs", *(image.frame("photons") for image in images))
-    with h5py.File(tmp_path / "two.nxs") as file:
+def test_spectra_may_have_fewer_wavelengths_in_some_frames(tmp_path: Path) -> None:
+    """The last then goes on without photons, which changes no sum."""
+    images = [image_of(beam={"spectrum": rows}) for rows in ([(12000.0, 1.0), (12010.0, 3.0)], [(12020.0, 1.0)])]
+    write_all(tmp_path / "all.nxs", *(image.frame("photons") for image in images))
+    with h5py.File(tmp_path / "all.nxs") as file:
         beam = file["entry/instrument/beam"]
         wavelengths = beam["incident_wavelength_spectra"][()]
-        assert wavelengths[0].tolist() == [images[0].description.wavelength_angstrom] * 2
-        np.testing.assert_array_equal(wavelengths[1], images[1].description.wavelengths_angstrom)
         weights = beam["incident_wavelength_spectra_weights"][()]
-        assert weights[0].tolist() == [1.0, 0.0]
-        np.testing.assert_array_equal(weights[1], images[1].description.wavelength_weights)
+        means = beam["incident_wavelength"][()]
+    assert wavelengths.shape == weights.shape == (2, 2)
+    np.testing.assert_array_equal(wavelengths[1], [means[1]] * 2)
+    np.testing.assert_array_equal(weights[1], [1, 0])
+    np.testing.assert_array_equal(wavelengths[0], images[0].description.wavelengths_angstrom)
+    np.testing.assert_array_equal(weights[0], images[0].description.wavelength_weights)
+    np.testing.assert_allclose(np.average(wavelengths, 1, weights), means, rtol=1e-6)
 
 
 def test_frames_of_another_detector_or_content_are_refused(tmp_path: Path, image: Image) -> None:

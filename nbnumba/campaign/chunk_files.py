@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from ..errors import InputFileError
 from ..formats.hdf5 import reading_hdf5
-from ..formats.nxmx_tree import OF_EACH_FRAME, SPECTRA, lengthened
+from ..formats.nxmx_tree import OF_EACH_FRAME
 from .chunks import Chunk
 
 Array = npt.NDArray[Any]
 Columns = dict[str, Array]
 
-WAVELENGTH = "instrument/beam/incident_wavelength"
+SPECTRA = tuple(name for name in OF_EACH_FRAME if "_spectra" in name)
 TEXTS = "experiment"
 """Column of the table of frames that is as large as all others together."""
 
@@ -66,13 +66,10 @@ def joined(chunks: Sequence[Chunk], told: Sequence[Told]) -> Told:
     Raises
     ------
     InputFileError
-        One tells of another thing than the others.
+        One tells of other things than the others, or has spectra of another length.
     """
-    entries = [one.entry for one in told]
-    if any(SPECTRA[0] in entry for entry in entries):
-        entries = _with_spectra(entries)
-    for chunk, entry in zip(chunks, entries, strict=True):
-        if entry.keys() != entries[0].keys():
+    for chunk, one in zip(chunks, told, strict=True):
+        if _kinds(one) != _kinds(told[0]):
             raise InputFileError(f"{chunk.path}: tells of other things than {chunks[0].path}: they make no series")
     counts = [one.count for one in told]
     starts = np.cumsum([0, *counts[:-1]])
@@ -82,23 +79,16 @@ def joined(chunks: Sequence[Chunk], told: Sequence[Told]) -> Told:
         if one.crystals
     ]
     return Told(
-        entry=_entry(entries, counts),
+        entry=_entry([one.entry for one in told], counts),
         frames=_one_below_the_other([one.frames for one in told]),
         crystals=_one_below_the_other(crystals) if crystals else {},
         text_bytes=max(one.text_bytes for one in told),
     )
 
 
-def _with_spectra(entries: Sequence[Columns]) -> list[Columns]:
-    """All with spectra, of as many wavelengths: those whose frames have one each may lack them."""
-    whole = [{**_of_one_wavelength(entry), **entry} for entry in entries]
-    longest = max(entry[SPECTRA[0]].shape[-1] for entry in whole)
-    return [{**entry, **{name: lengthened(name, entry[name], longest) for name in SPECTRA}} for entry in whole]
-
-
-def _of_one_wavelength(entry: Columns) -> Columns:
-    wavelengths = entry[WAVELENGTH][..., np.newaxis]
-    return dict(zip(SPECTRA, (wavelengths, np.ones_like(wavelengths)), strict=True))
+def _kinds(told: Told) -> dict[str, int]:
+    """What can only be joined to the like: names, and how many numbers a frame has."""
+    return {name: value.shape[-1] if OF_EACH_FRAME[name] > 1 else 1 for name, value in told.entry.items()}
 
 
 def _entry(entries: Sequence[Columns], counts: Sequence[int]) -> Columns:

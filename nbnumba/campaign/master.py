@@ -70,7 +70,7 @@ def make_masters(campaign: Campaign, findings: Findings, told: Callable[[], None
                 told()
             whole = joined(chunks, of_each)
             masters.append((master_path(campaign, number), whole.count))
-            write_master(masters[-1][0], _fullest(chunks, of_each), chunks, whole, lacking)
+            write_master(masters[-1][0], chunks, whole, lacking)
             if truth is not None:
                 truth.add(whole, chunks)
     paths = [path for path, _ in masters]
@@ -104,20 +104,13 @@ def master_path(campaign: Campaign, number: int) -> Path:
     return campaign.folder / f"{campaign.job.name}_master_{number:03d}.h5"
 
 
-def _fullest(chunks: Sequence[Chunk], told: Sequence[Told]) -> Chunk:
-    """Of several files, the first that tells most."""
-    return max(zip(chunks, told, strict=True), key=lambda one: len(one[1].entry))[0]
-
-
-def write_master(path: Path, model: Chunk, chunks: Sequence[Chunk], told: Told, missing: Sequence[int]) -> None:
+def write_master(path: Path, chunks: Sequence[Chunk], told: Told, missing: Sequence[int]) -> None:
     """Make a master.
 
     Parameters
     ----------
     path : path
         In a folder above those of the files.
-    model : Chunk
-        The one of these files from which that is taken which is the same in all.
     chunks : sequence of Chunk
         Which it shows.
     told : Told
@@ -128,12 +121,12 @@ def write_master(path: Path, model: Chunk, chunks: Sequence[Chunk], told: Told, 
     Raises
     ------
     InputFileError
-        The model cannot be read.
+        The first file cannot be read.
     ResourceError
         The master cannot be written.
     """
     what = "a file of a campaign"
-    with reading_hdf5(model.path, what, is_known=True) as first, replacing_hdf5(path) as written:
+    with reading_hdf5(chunks[0].path, what, is_known=True) as first, replacing_hdf5(path) as written:
         file, like = written.file, first["entry"]
         file.attrs.update(first.attrs)
         entry = file.create_group("entry")

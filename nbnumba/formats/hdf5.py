@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from types import ModuleType
 from typing import Any, BinaryIO, NamedTuple
@@ -59,7 +59,17 @@ def _register(hdf5plugin: ModuleType) -> None:
 
     Where HDF5_PLUGIN_PATH is set, as at many facilities, it may have found another, which cannot write.
     """
-    hdf5plugin.register("bshuf", force=True)
+    with suppress(RuntimeError):
+        hdf5plugin.register("bshuf", force=True)
+
+
+def settled(dataset: Any) -> Any:
+    """A dataset of chunks, whose content now has its place in the file.
+
+    Else it gets that when the last reference to it is gone: a profiler that holds one would change the file's bytes.
+    """
+    dataset.flush()
+    return dataset
 
 
 def bitshuffle_lz4() -> dict[str, Any]:

@@ -6,7 +6,7 @@ https://manual.nexusformat.org/classes/applications/NXmx.html, and what dxtbx re
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from ..kernels.equations.vectors import rotated_about
 from ..units import radians_from_degrees
 from .dials import NXMX_SENSORS
 from .frame import CrystalTruth, Description, Frame, PanelGeometry
-from .hdf5 import bitshuffle_lz4
+from .hdf5 import bitshuffle_lz4, settled
 from .nexus import axis, field, group, in_nexus, length_and_direction
 
 GAP, DEAD = 1 << 0, 1 << 1
@@ -38,8 +38,6 @@ OF_EACH_FRAME = {
     "sample/transformations/omega_increment_set": 1,
 }
 """What an entry may have for each frame beside pixels and truth, with its dimensions: one less where all are alike."""
-SPECTRA = tuple(name for name in OF_EACH_FRAME if "_spectra" in name)
-"""Wavelengths and weights, of which all frames have as many."""
 
 Rows = tuple[slice, slice]
 
@@ -187,7 +185,7 @@ def _write_mask(detector: Any, frame: Frame) -> None:
         mask[rows] = np.where(panel.measured, 0, GAP)
         if frame.bad is not None:
             mask[rows] |= np.where(frame.bad[number], DEAD, 0).astype(np.uint32)
-    detector.create_dataset("pixel_mask", data=mask, chunks=mask.shape, **bitshuffle_lz4())
+    settled(detector.create_dataset("pixel_mask", data=mask, chunks=mask.shape, **bitshuffle_lz4()))
     field(detector, "pixel_mask_applied", frame.pixels[0].dtype.kind in "iu")
 
 
@@ -237,20 +235,19 @@ def _write_beam(instrument: Any, descriptions: Sequence[Description]) -> None:
 
 
 def _write_spectra(beam: Any, descriptions: Sequence[Description]) -> None:
-    longest = max(len(one.wavelengths_angstrom) for one in descriptions)
+    """As many wavelengths for each frame: where one has fewer, its last goes on without photons."""
+    most = max(len(one.wavelengths_angstrom) for one in descriptions)
+
+    def filled(values: npt.NDArray[np.float64], mode: Literal["edge", "constant"]) -> npt.NDArray[np.float64]:
+        return np.pad(values, (0, most - len(values)), mode)
+
     # Readers take both for those of all frames, or both for those of each.
     wavelengths, weights = np.broadcast_arrays(
-        one_or_all([lengthened(SPECTRA[0], one.wavelengths_angstrom, longest) for one in descriptions]),
-        one_or_all([lengthened(SPECTRA[1], one.wavelength_weights, longest) for one in descriptions]),
+        one_or_all([filled(one.wavelengths_angstrom, "edge") for one in descriptions]),
+        one_or_all([filled(one.wavelength_weights, "constant") for one in descriptions]),
     )
     field(beam, "incident_wavelength_spectra", wavelengths, units="angstrom")
     field(beam, "incident_wavelength_spectra_weights", weights)
-
-
-def lengthened(name: str, values: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.float64]:
-    """Wavelengths (…, n) or their weights, by the name of the field, so many: those that are added have weight 0."""
-    added = [(0, 0)] * (values.ndim - 1) + [(0, length - values.shape[-1])]
-    return np.pad(values, added, mode="edge" if name == SPECTRA[0] else "constant")
 
 
 def stokes(description: Description) -> npt.NDArray[np.float64]:
@@ -352,4 +349,4 @@ def _write_texts(table: Any, name: str, texts: Sequence[str]) -> None:
     # Of one length: what does not differ from row to row packs to nothing.
     encoded = np.array([text.encode() for text in texts], "S")
     if encoded.dtype.itemsize:
-        table.create_dataset(name, data=encoded, chunks=encoded.shape, compression="gzip")
+        settled(table.create_dataset(name, data=encoded, chunks=encoded.shape, compression="gzip"))

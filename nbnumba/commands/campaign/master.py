@@ -17,8 +17,8 @@ def main(argv: list[str]) -> int:
     """Make them."""
     parser = verb_parser(
         "master",
-        "Make NAME_master_000.h5 and on: an NXmx that shows up to 200 files of one detector setting and, of\n"
-        "rotations, one crystal; truth.parquet, with a row for each crystal of each frame; manifest.csv, of all files.",
+        "Make NAME_master_000.h5 and on: an NXmx that shows up to 200 files of one detector setting, of rotations of\n"
+        "one crystal; truth.parquet, with a row for each crystal of each frame; and manifest.csv, of all files.",
         ends_with=(INCOMPLETE,),
     )
     parser.add_argument("-partial", action="store_true", help="of the files that are there, although some are not")

@@ -17,7 +17,7 @@ from ...errors import UsageError
 from ..dials import check_nxmx
 from ..files import Path
 from ..frame import Description, Frame
-from ..hdf5 import SIGNATURE, Written, bitshuffle_lz4, library, replacing_hdf5
+from ..hdf5 import SIGNATURE, Written, bitshuffle_lz4, library, replacing_hdf5, settled
 from ..nxmx_reading import read_nxmx
 from ..nxmx_tree import panel_slices, whole_shape, write_entry, write_frames
 from ..registry import Format, content_of
@@ -123,6 +123,7 @@ class Series:
 
     def finish(self) -> Any:
         """Tell of all frames what there is to tell; the entry, as h5py has it."""
+        settled(self._data)
         write_frames(self._entry, self._frames)
         return self._entry
 
