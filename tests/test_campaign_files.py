@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 import pytest
 from campaigns import STILLS, SWEEPS, campaign
+from test_dials import PYTHON, WITHOUT_OURS, has_dials
 
 from nbnumba.campaign import verifying
 from nbnumba.campaign.campaign import Campaign
@@ -60,12 +61,12 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Campaign]:
 
 @pytest.fixture
 def stills(calm: dict[str, Campaign], tmp_path: Path) -> Campaign:
-    return copied(calm["stills"], tmp_path)
+    return copied(calm["stills"], tmp_path / "stills")
 
 
 @pytest.fixture
 def sweeps(calm: dict[str, Campaign], tmp_path: Path) -> Campaign:
-    return copied(calm["sweeps"], tmp_path)
+    return copied(calm["sweeps"], tmp_path / "sweeps")
 
 
 def copied(one: Campaign, folder: Path) -> Campaign:
@@ -615,3 +616,59 @@ def test_a_file_without_crystals_has_no_experiments(tmp_path: Path, capsys: pyte
     assert "named .expt" in capsys.readouterr().err
     assert run("expt", one, "3") == 2
     assert not list(tmp_path.glob("x.*"))
+
+
+# DIALS -----------------------------------------------------------------------------------------------------------
+
+READ = """
+import json, sys
+from dxtbx.model.experiment_list import ExperimentListFactory as Factory
+
+def read(path):
+    for one in Factory.from_json_file(path) if path.endswith(".expt") else Factory.from_filenames([path]):
+        images, scan = one.imageset, one.scan
+        yield {
+            "wavelength": one.beam.get_wavelength(),
+            "distance": one.detector[0].get_distance(),
+            "scan": [*scan.get_image_range(), *scan.get_oscillation()] if scan else None,
+            "counts": [sum(images.get_raw_data(place)[0]) for place in range(len(images))],
+            "cell": one.crystal.get_unit_cell().parameters() if one.crystal else None,
+        }
+
+print(json.dumps({path: list(read(path)) for path in sys.argv[1:]}))
+"""
+
+
+@pytest.mark.dials
+def test_dials_reads_masters_and_the_truth_with_its_images(stills: Campaign, sweeps: Campaign, tmp_path: Path) -> None:
+    if not has_dials():
+        pytest.skip(f"{PYTHON} has no DIALS; name another as DIALS_PYTHON")
+    paths = []
+    for one, number in ((stills, 0), (sweeps, 2)):
+        assert run("master", one) == 0
+        expt = tmp_path / f"{one.job.name}.expt"
+        assert run("expt", one, str(number), "-o", str(expt)) == 0
+        paths += [*map(str, masters(one)), str(expt)]
+    done = subprocess.run([PYTHON, "-c", READ, *paths], env=WITHOUT_OURS, capture_output=True, text=True, check=True)
+    first, second, still, turn_0, turn_1, turn_2, turned_again = json.loads(done.stdout).values()
+    waves = [stills.frame(number).beam.wavelength_angstrom for number in range(5)]
+    assert [one["wavelength"] for one in [*first, *second]] == pytest.approx(waves)
+    assert [one["distance"] for one in [*first, *second]] == pytest.approx([60.0] * 4 + [70.0])
+    assert [one["counts"] for one in [*first, *second]] == [[sum_of(stills, number)] for number in range(5)]
+    assert [one["wavelength"] for one in still] == pytest.approx([waves[0], waves[1], waves[1]])
+    assert [one["counts"] for one in still] == [[sum_of(stills, number)] for number in (0, 1, 1)]
+    own = stills.frame(1).crystal
+    cells = [stills.frame(0).crystal.cell, own.cell, own.lattices[0].cell]
+    assert [one["cell"] for one in still] == [pytest.approx(cell) for cell in cells]
+    ranges = [[1, 3, 10.0, 0.4], [1, 3, 10.0, 0.4], [1, 2, 0.0, 1.0], [1, 2, 10.0, 0.4]]
+    for turns, scan, frames in zip((turn_0, turn_1, turn_2, turned_again), ranges,
+                                   (range(3), range(3, 6), range(6, 8), range(3, 5)), strict=True):  # fmt: skip
+        (one,) = turns
+        assert one["scan"] == pytest.approx(scan)
+        assert one["counts"] == [sum_of(sweeps, number) for number in frames]
+
+
+def sum_of(one: Campaign, number: int) -> int:
+    chunk = one.chunk_of(number)
+    with h5py.File(chunk.path) as file:
+        return int(file["entry/data/data"][number - chunk.first].sum())
