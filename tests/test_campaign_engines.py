@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from nbnumba.campaign.campaign import Campaign
 from nbnumba.campaign.folder import claim
 from nbnumba.campaign.running import Failed, run_chunks
 from nbnumba.campaign.shards import shard_of
@@ -120,16 +121,16 @@ def test_chunks_of_a_worker_that_is_killed_are_done_again(calm: dict[str, bytes]
 
 
 def test_a_frame_that_cannot_be_is_told_and_others_are_done(tmp_path: Path) -> None:
-    # Frames 4 and 5 have the detector in the source.
-    distance = '"detector.distance_mm" = { cycle = [60.0, 60.0, -1.0, 60.0, 60.0, 60.0], every = 2 }\n[output]'
-    campaign = claimed(tmp_path, ("[output]", distance))
+    # Frames 4 and 5 have angles that no cell has.
+    cell = '"crystal.cell" = [60, 70, 80, 90, 95, { cycle = [90, 90, 179, 90, 90, 90], every = 2 }]'
+    campaign = claimed(tmp_path, ('"crystal.cell" = { relative = { normal = [0.0, 0.002] } }', cell))
     with workers_here(1) as client:
         outcomes = {one.chunk: one for one in chunks_done(client, campaign, range(6), HOW)}
     failed = outcomes.pop(2)
     assert isinstance(failed, Failed)
     assert failed.frame == 4
-    assert "distance" in failed.why
-    assert "distance_mm = -1" in failed.experiment
+    assert failed.why.startswith("frame 4: ")
+    assert "179" in failed.experiment
     assert all(isinstance(one, Done) for one in outcomes.values())
     assert len(files_of(campaign)) == 5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 
@@ -36,13 +36,7 @@ def main(argv: list[str]) -> int:
         return DONE
     watch = Watch(campaign, missing, shard)
     try:
-        if told.local is None and told.dask is None:
-            outcomes = run_chunks(campaign, missing, how, watch.frames)
-        else:
-            # There are processes and connections to put away.
-            interruption.unwind_on_signals()
-            outcomes = _by_dask(told, campaign, missing, how)
-        with closing(outcomes):
+        with closing(_outcomes(told, campaign, missing, how, watch)) as outcomes:
             for outcome in outcomes:
                 watch.outcome(outcome)
     except interruption.Interrupted as error:
@@ -79,9 +73,16 @@ def _how(told: argparse.Namespace) -> How:
     return replace(how, device=cards[card_of(os.environ, len(cards))]) if cards else how
 
 
-def _by_dask(told: argparse.Namespace, campaign: Campaign, numbers: list[int], how: How) -> Iterator[Outcome]:
+def _outcomes(
+    told: argparse.Namespace, campaign: Campaign, numbers: list[int], how: How, watch: Watch
+) -> Generator[Outcome, None, None]:
+    if told.local is None and told.dask is None:
+        yield from run_chunks(campaign, numbers, how, watch.frames)
+        return
     from ...campaign.dask import check_workers, chunks_done, told_of, workers_here, workers_of
 
+    # There are processes and connections to put away.
+    interruption.unwind_on_signals()
     with workers_of(told.dask) if told.local is None else workers_here(whole("-local", told.local, 1)) as client:
         print(told_of(client), flush=True)
         check_workers(client, campaign)
