@@ -45,7 +45,9 @@ class Rendered(NamedTuple):
     backend: str
 
 
-def rendered_frames(campaign: Campaign, numbers: Iterable[int], how: How, phases: Phases) -> Iterator[Rendered]:
+def rendered_frames(
+    campaign: Campaign, numbers: Iterable[int], how: How, phases: Phases | None = None
+) -> Iterator[Rendered]:
     """Frames in their order, as NXmx stores them.
 
     Raises
@@ -55,7 +57,7 @@ def rendered_frames(campaign: Campaign, numbers: Iterable[int], how: How, phases
     DeviceError
         A card failed, which is no frame's fault.
     """
-    numbers = list(numbers)
+    numbers, phases = list(numbers), phases or Phases("elsewhere")
     devices: Any = "all" if how.device == "all" else [how.device]
     prepared = _prepared(campaign, numbers, phases)
     images = series.render_series(prepared, how, devices, counted=campaign.type != "float32")

@@ -84,7 +84,7 @@ def do_chunk(
     except OSError as error:
         raise ResourceError(f"cannot make the folder {chunk.path.parent}: {error.strerror or error}") from error
     phases = Phases("write")
-    with _counted() as warned:
+    with counted() as warned:
         frames = rendered_frames(campaign, range(chunk.first, chunk.stop), how, phases)
         write_chunk(campaign, chunk, _telling(frames, told))
     digest, device = digest_of(str(chunk.path)), f"cuda:{how.device}" if how.backend == "cuda" else how.backend
@@ -109,7 +109,7 @@ def _kept(path: str, changed_ns: int, size: int) -> Campaign:
 
 
 @contextmanager
-def _counted() -> Iterator[dict[str, tuple[int, str]]]:
+def counted() -> Iterator[dict[str, tuple[int, str]]]:
     """Warnings of the block by kind, numbers in their texts apart."""
     warned: dict[str, tuple[int, str]] = {}
     with warnings.catch_warnings(record=True) as caught:

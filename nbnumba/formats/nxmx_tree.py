@@ -27,6 +27,19 @@ SURFACE_UM = 1e-3
 TWO_THETA = "/entry/instrument/detector/transformations/two_theta"
 OMEGA = "/entry/sample/transformations/omega"
 
+OF_EACH_FRAME = {
+    "instrument/beam/incident_wavelength": 1,
+    "instrument/beam/incident_wavelength_spectra": 2,
+    "instrument/beam/incident_wavelength_spectra_weights": 2,
+    "instrument/beam/total_flux": 1,
+    "instrument/beam/flux_integrated": 1,
+    "instrument/beam/incident_polarization_stokes": 2,
+    "sample/transformations/omega": 1,
+    "sample/transformations/omega_end": 1,
+    "sample/transformations/omega_increment_set": 1,
+}
+"""What an entry may have for each frame beside pixels and truth, with its dimensions: one less where all are alike."""
+
 Rows = tuple[slice, slice]
 
 
@@ -233,8 +246,11 @@ def _write_spectra(beam: Any, descriptions: Sequence[Description]) -> None:
         raise UsageError(
             f"the frames of an NXmx file have as many wavelengths each: these have {counts[0]} to {counts[-1]}"
         )
-    wavelengths = one_or_all([one.wavelengths_angstrom for one in descriptions])
-    weights = np.broadcast_to(one_or_all([one.wavelength_weights for one in descriptions]), wavelengths.shape)
+    # Readers take both for those of all frames, or both for those of each.
+    wavelengths, weights = np.broadcast_arrays(
+        one_or_all([one.wavelengths_angstrom for one in descriptions]),
+        one_or_all([one.wavelength_weights for one in descriptions]),
+    )
     field(beam, "incident_wavelength_spectra", wavelengths, units="angstrom")
     field(beam, "incident_wavelength_spectra_weights", weights)
 

@@ -47,7 +47,8 @@ def _whole(campaign: Campaign) -> str:
             for sweep in job.sweeps
         ),
         "varied": ", ".join(f"{one.path} (per {one.per})" for one in job.varied),
-        "files": f"{len(campaign.chunks)} of up to {job.output.frames_per_file} frames, {done} done, in {campaign.folder}",
+        "files": f"{len(campaign.chunks)} of up to {job.output.frames_per_file} frames, {done} done",
+        "folder": str(campaign.folder),
         "first": first.summary,
     }
     return "\n".join(f"{name:<12}{text}" for name, text in lines.items() if text)

@@ -24,7 +24,7 @@ from ..registry import Format, content_of
 
 
 def fitted(frame: Frame) -> Frame:
-    """As the format has it: without the count of no photons, and with marks in integer pixels that were not measured."""
+    """As NXmx has it: without the count of no photons, and with marks in integer pixels that were not measured."""
     kind = frame.pixels[0].dtype
     if kind.kind == "f":
         return frame
