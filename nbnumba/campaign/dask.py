@@ -33,7 +33,8 @@ from .work import campaign_in
 
 INSTALL = "pip install 'nbnumba[dask]'"
 LOST = "the scheduler of Dask is lost: what is done is kept, run again for the rest"
-CONNECT_S, CLOSE_S = 5.0, 3.0
+CONNECT_S, CLOSE_S = 5.0, 20.0
+"""A worker that does not end within four seconds is killed."""
 RETRIES = 2
 """Of what no error of ours explains."""
 _TASKS_A_THREAD = 4
@@ -95,7 +96,8 @@ def workers_here(count: int) -> Iterator[Any]:
             with _closing(distributed.Client(cluster)) as client:
                 yield client
         finally:
-            cluster.close(timeout=CLOSE_S)
+            with suppress(TimeoutError):
+                cluster.close(timeout=CLOSE_S)
 
 
 @contextmanager
