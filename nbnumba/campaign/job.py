@@ -118,6 +118,7 @@ def read_job(path: str | os.PathLike[str]) -> Job:
     whole = whole.under("", said).table(KEYS)
     if said.get("format") != FORMAT:
         raise whole.wrong(f'format = {shown(said.get("format"))} must be "{FORMAT}"')
+    name = _name(whole)
     sweeps = _sweeps(whole)
     base_path, base = _base(whole, bool(sweeps))
     varied = varied_of(whole.under("vary", said.get("vary", {})), bool(sweeps))
@@ -126,7 +127,7 @@ def read_job(path: str | os.PathLike[str]) -> Job:
     spectra = _spectra(whole, base)
     return Job(
         path=path,
-        name=_name(whole),
+        name=name,
         seed=whole.whole("seed", -(2**63), 2**63 - 1),
         frames=_frames(whole, sweeps),
         hits=_hits(whole.under("hits", said.get("hits", 1))),
