@@ -71,6 +71,7 @@ WRONG = {
     "negative hits": ((HITS, "hits = { choice = [1, -1] }"), "hits: .* must be a whole number from 0 to 1000"),
     "too many hits": ((HITS, "hits = 1001"), "hits: 1001 must be"),
     "hits of a continuum": ((HITS, "hits = { uniform = [0, 2] }"), "hits: .* must be a whole number"),
+    "hits relative to nothing": ((HITS, "hits = { relative = { uniform = [0, 1] } }"), "hits: .* must be a whole number"),
     "hits that are true": ((HITS, "hits = true"), "hits: True must be"),
     "hits of two": ((HITS, "hits = [1, 2]"), "hits: \\[1, 2\\] must be"),
     # The experiment.
@@ -404,12 +405,27 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS | st.text(max_size=3), inner, max_size=3),
     max_leaves=8,
 )
-NUMBERS = st.lists(st.integers(-2, 40) | st.floats(-2, 40), min_size=1, max_size=3)
-DISTRIBUTIONS = st.dictionaries(WORDS, NUMBERS | SCALARS | VALUES, min_size=1, max_size=2)
+NUMBER = st.integers(-2, 40) | st.floats(-2, 40) | st.sampled_from([0, 1e-300, 1e60, 1e300, 2**70])
+PAIR = st.lists(NUMBER, min_size=2, max_size=2)
+OPTIONS = st.lists(NUMBER | SCALARS | st.lists(NUMBER, min_size=3, max_size=6), min_size=1, max_size=3)
+DRAWN = st.one_of(
+    st.fixed_dictionaries({"uniform": PAIR}),
+    st.fixed_dictionaries({"normal": PAIR}, optional={"within": PAIR}),
+    st.fixed_dictionaries({"lognormal": PAIR}),
+    st.fixed_dictionaries({"poisson": NUMBER}),
+    st.fixed_dictionaries({"choice": OPTIONS}, optional={"weights": st.lists(NUMBER, min_size=1, max_size=3)}),
+    st.fixed_dictionaries({"step": PAIR}, optional={"every": NUMBER}),
+    st.fixed_dictionaries({"cycle": OPTIONS}, optional={"every": NUMBER}),
+)
+OTHER = st.dictionaries(WORDS, NUMBER | SCALARS | VALUES, min_size=1, max_size=2)
+DISTRIBUTIONS = DRAWN | st.fixed_dictionaries({"relative": DRAWN | VALUES}) | OTHER
+SWEEP = st.fixed_dictionaries(
+    {"frames": NUMBER, "width_deg": NUMBER}, optional={"crystals": NUMBER, "start_deg": NUMBER, "steps": NUMBER}
+)
 ENTRIES = {
     "hits": VALUES | DISTRIBUTIONS,
     "spectrum": VALUES | st.fixed_dictionaries({"file": WORDS, "order": WORDS}),
-    "sweep": VALUES | st.lists(st.dictionaries(WORDS, SCALARS, max_size=4), max_size=2),
+    "sweep": VALUES | st.lists(SWEEP | st.dictionaries(WORDS, SCALARS, max_size=4), max_size=2),
     "output": VALUES | st.dictionaries(WORDS, SCALARS, max_size=3),
     "seed": SCALARS, "frames": SCALARS, "name": SCALARS, "experiment": VALUES,
     "vary": VALUES

@@ -180,8 +180,8 @@ def _base(whole: Entry, in_sweeps: bool) -> tuple[Path, Experiment]:
 
 def _hits(entry: Entry) -> Distribution:
     hits = distribution_of(entry)
-    right = all(is_whole(value) and 0 <= value <= MOST_HITS for value in hits.samples(None))
-    if not isinstance(hits, (Fixed, Choice, Cycle, Poisson)) or not right:
+    is_listed = isinstance(hits, (Fixed, Choice, Cycle, Poisson))
+    if not is_listed or not all(is_whole(value) and 0 <= value <= MOST_HITS for value in hits.samples(None)):
         whole = f"a whole number from 0 to {MOST_HITS}"
         raise entry.wrong(f"{shown(entry.said)} must be {whole}, or choice, cycle, poisson or file of such")
     return hits
