@@ -100,7 +100,7 @@ def steps_of(tiny: bool, simulator: bool, site: Path, path: str) -> list[Step]:
         Step("golden, features", 70, gpu_tests(featured), of_tests, no_card),
         Step("other tests", 75, gpu_tests("not golden and not sanitizer"), of_tests, no_card),
         Step("kernels", 90, module("light_times", "kernels", "-seconds", TIME_LEFT, *small)),
-        Step("around them", 30, module("light_times", "around", *small)),
+        Step("around them", 45, module("light_times", "around", *small)),
         Step("golden, all", 50, gpu_tests("golden"), of_tests, no_card),
         *(Step(f"ncu, {precision}", 15, profiled(precision), of_profile, no_card or missing("ncu", path))
           for precision in ("mixed", "double")),

@@ -1,7 +1,8 @@
 """How fast a GPU renders, beside what its arithmetic units would allow: ``python -m benchmarks.gpu``.
 
 Kernels alone, timed by events on the card (see ``benchmarks/kernel_times.py``); whole commands, start-up included, in
-turn with those of a nanoBraggCUDA where NB_CUDA_BIN names one; many images in a row. The cases are those of
+turn with those of a nanoBraggCUDA where NB_CUDA_BIN names one; many images in a row; stills of a campaign, counted and
+written (see ``benchmarks/stills.py``). The cases are those of
 ``python -m benchmarks``, and one with many wavelengths and domains.
 """
 
@@ -27,11 +28,14 @@ from nbnumba.choices import PRECISIONS, Precision
 from nbnumba.comparison.programs import OWN, RunnerError, run, words_of
 from nbnumba.errors import NbnumbaWarning
 from nbnumba.nanobragg.parse import parse
-from nbnumba.render.cuda import cards, counting
-from nbnumba.response.deviates import Window
+from nbnumba.render.backends import How
+from nbnumba.render.cuda import cards
+from nbnumba.render.cuda.counting import Counter, Reading
+from nbnumba.render.cuda.memory import Place
 from nbnumba.setup.resolve import Resolved
 from nbnumba.tolerances import BY_PRECISION
 
+from . import stills
 from .__main__ import RESULTS, progress, shown, table
 from .cases import LYSOZYME_HKL, Case, all_cases, write_inputs
 from .in_a_row import seconds_each, turning, whole_launches
@@ -129,14 +133,16 @@ def images_per_second(precision: Precision, count: int) -> float:
 
 def counted_per_second(mean: float, rounds: int) -> float:
     """Pixels whose photons the current card counts, as a median over launches; without the way to the host."""
-    cuda = cards.cuda_provider().cuda
+    cuda, place = cards.cuda_provider().cuda, Place()
+    place.stream = cuda.stream()
     photons = cuda.to_device(np.full(COUNTED_PIXELS, mean, np.float32))
-    counts = cuda.device_array(COUNTED_PIXELS, np.float64)
     seconds = []
     for frame in range(rounds + 1):
+        reading = Reading(0, 0, ROW, ROW, 1, frame, integers=np.uint16, largest=65535.0)
+        counter = Counter(place, [reading], COUNTED_PIXELS, place.put("measured", reading.measured))
         cuda.synchronize()
         began = time.perf_counter()
-        counting.start(photons, counts, ROW, Window(0, ROW), 1, frame)
+        counter.launch(photons, 0, COUNTED_PIXELS, goes_on=False)
         cuda.synchronize()
         seconds.append(time.perf_counter() - began)
     # The first one compiles.
@@ -161,8 +167,10 @@ def measure(only: Sequence[str] | None, rounds: int, images: int, device: int) -
     many = {precision: images_per_second(precision, images) for precision in PRECISIONS}
     with cards.on(device):
         counted = {f"{mean:g}": counted_per_second(mean, rounds) for mean in MEANS}
+    progress("stills of a campaign")
+    written = stills.measured(stills.CASES, How("cuda", "mixed", device=device))
     return {"structure_factors": factors, "kernels": kernels, "commands": commands, "images_per_second": many,
-            "counted_per_second": counted}  # fmt: skip
+            "counted_per_second": counted, "stills_per_second": written}  # fmt: skip
 
 
 def cases() -> Mapping[str, Case]:
@@ -212,6 +220,7 @@ def markdown(figures: Mapping[str, object]) -> Iterator[str]:
     yield from table("Images of 512² in a row, all cards", ("precision", "images/s"), rows)
     rows = [(mean, shown(pixels / 1e6)) for mean, pixels in figures["counted_per_second"].items()]
     yield from table("Counting photons, 16 Mpixel on the card", ("mean", "Mpixel/s"), rows)
+    yield from stills.rows_of(figures["stills_per_second"], "Stills of a campaign, mixed, one card")
 
 
 def ratio(command: Command, precision: str) -> float | None:

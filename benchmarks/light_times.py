@@ -18,11 +18,13 @@ from nbnumba import simulate_many
 from nbnumba.choices import PRECISIONS
 from nbnumba.kernels.cuda import provider
 from nbnumba.nanobragg.parse import parse
+from nbnumba.render.backends import How
 from nbnumba.render.cuda import cards
 from nbnumba.render.job import render
 from nbnumba.setup.resolve import Resolved
 from nbnumba.tolerances import BY_PRECISION
 
+from . import stills
 from .cases import all_cases, write_inputs
 from .first_light import row
 from .in_a_row import seconds_each, turning, whole_launches
@@ -122,6 +124,9 @@ def around(tiny: bool) -> None:
     for pixels in (4,) if tiny else (128, 512, 1024, 2048):
         with named_failures(f"images of {pixels}²"):
             row(f"{pixels}² in a row, mixed: {images_per_second(pixels, 1 if tiny else 200 if pixels < 2000 else 50)}")
+    for each in (stills.Stills(4, 1, 1, 1),) if tiny else stills.CASES:
+        with named_failures(f"stills of {each.told}"):
+            row(f"stills, {each.told}, mixed: {stills_per_second(each)}")
     with cards.on(0), named_failures("costs of the host"):
         costs = host_microseconds(1 << 10 if tiny else 6_224_001)
         row(f"host, µs: {', '.join(f'{name} {value:.0f}' for name, value in costs.items())}")
@@ -144,6 +149,12 @@ def images_per_second(pixels: int, count: int) -> str:
     still = parse([*SMALL.split(), "-detpixels", str(pixels)]).experiment
     each_s = seconds_each(simulate_many(turning(still), "cuda", "mixed"), whole_launches(count))
     return f"{1 / each_s:.0f} images/s, {1e3 * each_s:.2f} ms each"
+
+
+def stills_per_second(case: stills.Stills) -> str:
+    """Of a campaign on one card."""
+    (found,) = stills.measured([case], How("cuda", "mixed")).values()
+    return f"{found['counted']:.0f} images/s counted, {found['written']:.0f} written"
 
 
 def host_microseconds(pixels: int) -> dict[str, float]:

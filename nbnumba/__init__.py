@@ -18,6 +18,7 @@ __all__ = [
     "Background",
     "Beam",
     "Campaign",
+    "CampaignDataset",
     "Crystal",
     "Detector",
     "Experiment",
@@ -49,6 +50,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from .campaign.campaign import Campaign
+    from .campaign.dataset import CampaignDataset
     from .experiment import (
         Background,
         Beam,
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
 else:
     _HEAVY = {
         "Campaign": "campaign.campaign",
+        "CampaignDataset": "campaign.dataset",
         "Image": "image",
         "Predictions": "prediction",
         "hkl_map": "prediction",

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any, TextIO
 
 from . import interruption
-from .errors import DONE, INTERRUPTED, RESOURCE, USAGE, NbnumbaError
+from .errors import DONE, INTERRUPTED, RESOURCE, STOPPED, USAGE, NbnumbaError
 
 COMMANDS = {
     "demo": "render lysozyme and show what the program writes",
@@ -28,6 +28,9 @@ COMMANDS = {
 }
 """First words that name something other than a simulation, each a module of nbnumba.commands."""
 
+RESUMABLE = ["campaign", "run"]
+"""What goes on where a signal has stopped it."""
+
 
 class _PrintError(OSError):
     """What the system refuses to print on stdout."""
@@ -40,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is not None:
         return _guarded(list(argv))
-    interruption.end_on_signals()
+    interruption.end_on_signals(STOPPED if sys.argv[1:3] == RESUMABLE else None)
     _open_closed_streams()
     # Of what modules make as they are imported nothing is ever garbage; to look for it takes a tenth of a small run.
     gc.disable()
@@ -145,8 +148,9 @@ def _drop_unprinted() -> None:
 
 def _run(args: list[str], imported: Callable[[], None]) -> int:
     if args and args[0] in COMMANDS:
-        # These run programs and have folders to put away.
-        interruption.unwind_on_signals()
+        if args[:2] != RESUMABLE:
+            # These run programs and have folders to put away.
+            interruption.unwind_on_signals()
         command = import_module(f".commands.{args[0].replace('-', '_')}", __package__)
         imported()
         return int(command.main(args[1:]))

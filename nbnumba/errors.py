@@ -11,13 +11,13 @@ EXIT_STATUSES = {
     RESOURCE: "memory, disk, output folder or device are not there",
     RECORDED: "a golden suite was recorded: nothing was checked",
     STOPPED: "a campaign was stopped by a signal: run it again",
-    INTERRUPTED: "interrupted (143 by SIGTERM, 129 by SIGHUP)",
+    INTERRUPTED: "interrupted (143 by SIGTERM, 129 by SIGHUP, 138 by SIGUSR1)",
 }
 """What a command ends with; each means the same in all of them."""
 
 
 def exit_statuses(*verdicts: int) -> str:
-    """The table for a command's help; ``verdicts``, DIFFERS, RECORDED and STOPPED, are told where the command has them."""
+    """The table for a command's help; ``verdicts`` are those that only some commands have."""
     rare = (DIFFERS, RECORDED, STOPPED)
     told = (status for status in EXIT_STATUSES if status not in rare or status in verdicts)
     return "\n".join(["exit status:", *(f"  {status:<5}{EXIT_STATUSES[status]}" for status in told)])

@@ -23,15 +23,24 @@ in_the_middle = threading.RLock()
 
 SIGNALS = {
     number: words
-    for name, words in (("SIGINT", "interrupted"), ("SIGTERM", "terminated"), ("SIGHUP", "hung up"))
+    for name, words in (
+        ("SIGINT", "interrupted"),
+        ("SIGTERM", "terminated"),
+        ("SIGHUP", "hung up"),
+        ("SIGUSR1", "told to stop"),
+    )
     if (number := getattr(signal, name, None)) is not None
 }
-"""What ends the command, and the word for it. Windows has no SIGHUP."""
+"""What ends the command, and the word for it. Schedulers send SIGUSR1 before the time is up. Windows has it not, nor
+SIGHUP."""
 
 NOTHING_LEFT = "nothing half written is left"
 
 unfinished: set[str] = set()
 """Temporary files; named here before they are made, and until they are gone."""
+
+_resumable: int | None = None
+"""What a command ends with on any signal if it does the rest when it is run again."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -42,11 +51,19 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
-def end_on_signals() -> None:
+def end_on_signals(resumable: int | None = None) -> None:
     """From here on a signal ends the process at once, without a traceback, wherever it is met.
 
     Signals that the process was started to ignore, as by nohup, it ignores.
+
+    Parameters
+    ----------
+    resumable : int, optional
+        Exit status of a command that goes on where it was stopped when it is run again; of others it is 128 and the
+        number of the signal.
     """
+    global _resumable
+    _resumable = resumable
     _hear(_end)
 
 
@@ -65,8 +82,11 @@ def unwind_on_signals() -> None:
 
 
 def forget_signals() -> None:
-    """The work is done: a signal ends what Python has yet to do as it would end any program."""
-    _hear(signal.SIG_DFL)
+    """The work is done: a signal ends what Python has yet to do as it would end any program.
+
+    But for a command that can be resumed, whose status says that there is nothing to resume.
+    """
+    _hear(signal.SIG_DFL if _resumable is None else signal.SIG_IGN)
 
 
 def _hear(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
@@ -83,12 +103,18 @@ def _end(number: int, frame: FrameType | None) -> None:
         with suppress(OSError):
             os.unlink(path)
     # What comes now may wait for a reader; then a second signal helps.
-    _hear(signal.SIG_DFL)
+    _hear(_leave)
     with suppress(Exception):
         sys.stdout.flush()
+    begin = "\n" if os.isatty(2) else ""  # after ^C, or a bar of progress
+    advice = "" if _resumable is None else "; run it again to go on"
     with suppress(OSError):
-        os.write(2, f"nbnumba: {SIGNALS[number]}; {NOTHING_LEFT}\n".encode())
-    os._exit(128 + number)
+        os.write(2, f"{begin}nbnumba: {SIGNALS[number]}; {NOTHING_LEFT}{advice}\n".encode())
+    _leave(number, frame)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os._exit(128 + number if _resumable is None else _resumable)
 
 
 @contextmanager

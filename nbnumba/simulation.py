@@ -132,6 +132,7 @@ def simulate_many(
     for frame in render_series(prepared, how, numbers):
         if isinstance(frame, NbnumbaError):
             raise frame
+        assert frame.photons is not None
         yield Image(frame.resolved, frame.photons)
 
 

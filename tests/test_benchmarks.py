@@ -72,11 +72,13 @@ SIMULATED = """
 import sys
 from benchmarks import gpu as benchmark
 from benchmarks.cases import Case
+from benchmarks.stills import Stills
 from nbnumba.render.cuda import cards as gpu
 
 small = "-cell 70 80 90 -default_F 100 -detpixels 6 -pixel 1 -oversample 1 -N 5".split()
 gpu.cards = lambda: iter([gpu.Card(0, "simulated", (9, 0), 1, 1)])
 benchmark.ROW, benchmark.COUNTED_PIXELS, benchmark.MEANS = 4, 8, (1.0,)
+benchmark.stills.CASES = (Stills(6, 1, 1, 1),)
 benchmark.MANY = benchmark.SPECTRA = Case("small", "", tuple(small), plain=True)
 sys.exit(benchmark.main(["-only", "small", "-rounds", "1", "-images", "2", "-out", sys.argv[1]]))
 """
@@ -94,6 +96,9 @@ def test_the_benchmark_of_gpus_runs(tmp_path: Path) -> None:
     assert all(0.0 <= command["worst"][precision] <= 1.0 for precision in OPERATIONS)
     assert all(value > 0.0 for value in figures["images_per_second"].values())
     assert figures["counted_per_second"].keys() == {"1"}
+    ((case, stills),) = figures["stills_per_second"].items()
+    assert case == "6², 1 wavelengths x 1 domains"
+    assert all(value > 0.0 for value in stills.values())
     assert "| small | mixed     | BITS " in (tmp_path / "gpu.md").read_text()
 
 

@@ -15,9 +15,13 @@ from channels import with_channels
 
 from nbnumba.choices import PRECISIONS
 from nbnumba.experiment import Experiment, Panel, changed
-from nbnumba.render.cuda import cards, counting, images
+from nbnumba.image import Image
+from nbnumba.render.backends import How
+from nbnumba.render.cuda import cards, images
+from nbnumba.render.cuda.counting import Reading, counted
 from nbnumba.render.cuda.launches import Batch, Piece
 from nbnumba.render.job import render
+from nbnumba.render.series import render_series
 from nbnumba.response.deviates import Window, poisson
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
@@ -142,9 +146,26 @@ def test_many_images_are_those_of_one_at_a_time() -> None:
 @pytest.mark.parametrize("largest", [1.0, 1e4, 1e9])
 def test_a_card_counts_the_photons_that_the_cpu_counts(largest: float) -> None:
     """All of four million, with their places and seeds."""
-    means = np.geomspace(1e-3, largest, 1 << 22).reshape(1 << 11, 1 << 11).astype(np.float32)
-    place = Window(2**31 + 1, (1 << 11) + 5), 2**45 + 3, 7
-    np.testing.assert_array_equal(counting.poisson(means, *place), poisson(means, *place))
+    edge, columns = 1 << 11, (1 << 11) + 5
+    means = np.geomspace(1e-3, largest, edge * edge).reshape(edge, edge).astype(np.float32)
+    slow, fast = divmod(2**31 + 1, columns)
+    found = counted(means, Reading(fast, slow, edge, columns, 2**45 + 3, 7))
+    wanted = poisson(means, Window(2**31 + 1, columns), 2**45 + 3, 7)
+    np.testing.assert_array_equal(found.counts, wanted)
+    assert (found.photons, found.overloads) == (round(float(wanted.sum())), 0)
+
+
+@pytest.mark.parametrize("pixels", [128, 1024, 3000])
+@pytest.mark.parametrize("kind", ["ideal", "counting"])
+def test_images_that_a_card_counts_are_those_that_the_cpu_counts(pixels: int, kind: str) -> None:
+    """Small ones share launches, large ones take several."""
+    words = ["-N", "10", "-detpixels", str(pixels), "-oversample", "1", "-seed", "1", "-readout", kind]
+    series = [resolved_from([*CRYSTAL, *words, "-phi", str(phi)]) for phi in range(5)]
+    photons = list(render_series(series, How("cuda"), [0]))
+    for plain, found in zip(photons, render_series(series, How("cuda"), [0], counted=True), strict=True):
+        wanted = Image(plain.resolved, plain.photons).noise()
+        assert found.counts.counts.tobytes() == wanted.counts.tobytes()
+        assert (found.counts.photons, found.counts.overloads) == (wanted.photons, wanted.overloads)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -91,7 +91,7 @@ def check_moments(
         assert "rror" not in said
         if number == signal.SIGKILL:
             assert all(content in (old[name], new[name]) for name, content in images.items())
-            assert all(re.fullmatch(r"\.nbnumba-\w+\.tmp", name) for name in temporaries)
+            assert all(re.fullmatch(files.TEMPORARY, name) for name in temporaries)
             assert status in (0, -number)
             continue
         assert not temporaries
@@ -99,8 +99,9 @@ def check_moments(
         # Whoever has done all may be ended by the signal's own effect, on the last steps out of Python.
         assert status in (128 + number, *((0, -number) if images == new else ()))
         if status == 128 + number:
-            words = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}[number]
-            assert said.splitlines()[-1] == f"nbnumba: {words}; nothing half written is left"
+            words = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up", "SIGUSR1": "told to stop"}
+            said_of = words[signal.Signals(number).name]
+            assert said.splitlines()[-1] == f"nbnumba: {said_of}; nothing half written is left"
 
 
 def write(names: str, folder: Path) -> None:
@@ -111,7 +112,7 @@ def write(names: str, folder: Path) -> None:
                 assert str(next(folder.glob(".nbnumba-*"))) in interruption.unfinished
 
 
-SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"]
+SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGKILL"]
 
 
 @linux
@@ -167,7 +168,8 @@ def test_program_that_is_compared_ends_too(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals as POSIX has them")
-def test_signals_wait_while_files_get_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", interruption.SIGNALS)
+def test_signals_wait_while_files_get_their_names(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C between two names: it is heard after the last."""
     replace = os.replace
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -9,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from hypothesis.extra import numpy as hnp
 
 from nbnumba import Readout
 from nbnumba.errors import InputFileError, NbnumbaWarning, ResourceError
+from nbnumba.formats import files
 from nbnumba.formats import hkl as hkl_module
 from nbnumba.formats.amorphous import read_amorphous
 from nbnumba.formats.dump import read_dump, write_dump
@@ -85,6 +88,43 @@ def test_interrupted_write_leaves_the_old_file_alone(
         write()
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["out"]
+
+
+def test_temporary_names_say_who_writes(tmp_path: Path) -> None:
+    with replacing(tmp_path / "a"):
+        (name,) = (path.name for path in tmp_path.iterdir())
+    found = files.TEMPORARY.fullmatch(name)
+    assert found is not None
+    assert (found["host"], found["pid"]) == (files.host_name(), str(os.getpid()))
+
+
+def test_hosts_make_names_of_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    for node, name in (("gpu-3.site.org", "gpu-3.site.org"), ("a/b c", "a_b_c"), ("x" * 99, "x" * 40), ("", "unnamed")):
+        monkeypatch.setattr(os, "uname", lambda node=node: SimpleNamespace(nodename=node))
+        assert files.host_name() == name
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_a_rename_that_was_done_before_counts(is_done: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS asks again where an answer is lost, and hears that what it has renamed is not there."""
+    (tmp_path / "a").write_bytes(b"older")
+    replace = os.replace
+
+    def repeated(source: str, target: str) -> None:
+        if is_done:
+            replace(source, target)
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(os, "replace", repeated)
+    if is_done:
+        with replacing(tmp_path / "a") as file:
+            file.write(b"newer")
+        assert (tmp_path / "a").read_bytes() == b"newer"
+    else:
+        with pytest.raises(ResourceError), replacing(tmp_path / "a") as file:
+            file.write(b"newer")
+        assert (tmp_path / "a").read_bytes() == b"older"
+    assert os.listdir(tmp_path) == ["a"]
 
 
 def test_failed_rename_leaves_no_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import chisquare
 
 from nbnumba.kernels.counting.random import seeded, uniform
-from nbnumba.setup.mosaic import MOST_KEPT, mosaic_rotations, random_misset
+from nbnumba.seeds import MISSET, uniform_deviates
+from nbnumba.setup.mosaic import MOST_KEPT, mosaic_rotations, random_misset, uniform_misset_deg
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -41,6 +42,15 @@ def test_random_orientations_are_uniform() -> None:
     for share in shares:
         counts, _ = np.histogram(share, bins=40, range=(0.0, 1.0))
         assert chisquare(counts).pvalue > 1e-4
+
+
+def test_who_draws_three_deviates_gets_the_same_orientation() -> None:
+    for seed in range(20):
+        share, turn1, turn2 = uniform_deviates(seed, MISSET, 3).tolist()
+        np.testing.assert_allclose(uniform_misset_deg(share, turn1, turn2), np.degrees(random_misset(seed)), rtol=1e-14)
+    # Shoemake's quaternion (x, y, z, w) = (√½, 0, 0, √½) is a quarter turn about x; (0, 0, 0, 1) is none.
+    np.testing.assert_allclose(uniform_misset_deg(0.5, 0.25, 0.0), (90.0, 0.0, 0.0), atol=1e-12)
+    np.testing.assert_allclose(uniform_misset_deg(1.0, 0.3, 0.0), (0.0, 0.0, 0.0), atol=1e-12)
 
 
 def test_orientations_of_mode_c_are_not_uniform() -> None:

@@ -191,19 +191,61 @@ print(len(list(simulate_many(series, "cuda", "mixed"))))
     assert not {"cuMemAlloc", "cuMemHostAlloc", "cuMemcpyHtoD"} & {*between}
 
 
-def test_photons_are_counted_in_one_launch_of_a_thread_a_pixel(machine: Machine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_photons_that_a_card_counts_stay_there(machine: Machine, tmp_path: Path, count: int) -> None:
+    """What comes back of an image are two bytes a pixel, and two numbers a block."""
     program = """
-import numpy as np
-from nbnumba.render.cuda import counting
-from nbnumba.response.deviates import Window
-print(*counting.poisson(np.ones((50, 70)), Window(5, 900), 3, 4).shape)
+from nbnumba.render.backends import How
+from nbnumba.render.series import render_series
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.resolve import resolve
+series = (changed(still, scan={"phi_deg": 1.0 * n}, noise={"frame": n}) for n in range(64))
+prepared = (resolve(each, read_inputs(each), seed=1) for each in series)
+for frame in render_series(prepared, How("cuda", "mixed"), "all", counted=True):
+    print(frame.resolved.scan.start_deg, frame.photons, frame.counts.counts.dtype, *frame.counts.counts.shape)
+del frame
+for card in gpu.card_numbers():
+    with gpu.on(card):
+        memory = provider.cuda.current_context().get_memory_info()
+        assert memory.free == memory.total
 """
-    run = machine.good(program, tmp_path)
-    assert run.out.split() == ["50", "70"]
-    (launch,) = run.named("cuLaunchKernel")
-    assert "count_photons" in launch.said["kernel"]
-    assert launch.numbers("grid")[0] * launch.numbers("block")[0] >= 50 * 70
-    assert sum(call.number("bytes") for call in run.named("cuMemcpyDtoH", "cuMemcpyDtoHAsync")) == 8 * 50 * 70
+    run = machine.good(program, tmp_path, count=count, fill=0)
+    assert run.out.splitlines() == [f"{n}.0 None uint16 64 64" for n in range(64)]
+    launches = run.named("cuLaunchKernel")
+    assert [call.numbers("grid") for call in launches] == [[32, 1, 16]] * 8
+    kernels = [next(name for name in ("render", "count") if name in call.said["kernel"]) for call in launches]
+    assert kernels == ["render", "count"] * 4
+    assert len({call.said["stream"] for call in launches}) == 2 * count
+    assert run.named("cuMemcpyDtoH") == []
+    back = run.named("cuMemcpyDtoHAsync")
+    assert sorted(call.number("bytes") for call in back) == [16 * 32 * 16] * 4 + [16 * 64 * 64 * 2] * 4
+    assert {call.said["locked"] for call in back} == {"1"}
+    if count == 1:
+        # Once both places have their memory, records, orientations and seeds alone are sent.
+        before, after = [at for at, call in enumerate(run.calls) if call.name == "cuLaunchKernel"][-3::2]
+        between = [call.name for call in run.calls[before:after]]
+        assert between.count("cuMemcpyHtoDAsync") == 3
+        assert not {"cuMemAlloc", "cuMemHostAlloc", "cuMemcpyHtoD"} & {*between}
+
+
+def test_an_image_in_several_launches_is_counted_launch_by_launch(machine: Machine, tmp_path: Path) -> None:
+    program = """
+from nbnumba.render.cuda import images, launches
+from nbnumba.render.cuda.counting import ToCount, reading_of
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.resolve import resolve
+launches.MOST_PIXELS = 1 << 16
+large = changed(still, detector={"fast_pixels": 400, "slow_pixels": 300}, readout={"kind": "counting"})
+resolved = resolve(large, read_inputs(large), seed=1)
+for counts, outside in images.render_many([ToCount(resolved.plan, reading_of(resolved))], "mixed"):
+    print(counts.counts.dtype, *counts.counts.shape)
+"""
+    run = machine.good(program, tmp_path, fill=0)
+    assert run.out == "int32 300 400\n"
+    launches = run.named("cuLaunchKernel")
+    assert [call.numbers("grid")[0] for call in launches] == [512, 512, 426, 512]
+    back = [call.number("bytes") for call in run.named("cuMemcpyDtoHAsync")]
+    assert sorted(back) == [512 * 16, 4 * (120_000 - (1 << 16)), 4 << 16]
 
 
 def test_single_images_find_the_memory_of_the_one_before(machine: Machine, tmp_path: Path) -> None:

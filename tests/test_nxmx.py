@@ -289,8 +289,9 @@ def test_a_series_is_one_file_with_every_angle(tmp_path: Path) -> None:
         np.testing.assert_array_equal(registry.read(tmp_path / "all.nxs") + 12, taken[0].pixels[0])
 
 
-def test_spectra_may_differ_from_frame_to_frame(tmp_path: Path) -> None:
-    spectra = [[(12000.0, 1.0), (12010.0, 3.0)], [(12001.0, 2.0), (12011.0, 1.0)]]
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_spectra_may_differ_from_frame_to_frame(tmp_path: Path, shift: float) -> None:
+    spectra = [[(12000.0, 1.0), (12010.0, 3.0)], [(12000.0 + shift, 2.0), (12010.0 + shift, 1.0)]]
     images = [image_of(beam={"spectrum": rows}) for rows in spectra]
     write_all(tmp_path / "all.nxs", *(image.frame("photons") for image in images))
     with h5py.File(tmp_path / "all.nxs") as file:

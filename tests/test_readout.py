@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nbnumba import Experiment, Image, Readout, UsageError, changed
+from nbnumba import Experiment, Image, Readout, UsageError, changed, simulate
 from nbnumba.cli import main
 from nbnumba.errors import InputFileError
 from nbnumba.experiment.presets import PRESETS
@@ -32,6 +32,36 @@ def test_nothing_given_is_an_ideal_detector() -> None:
     found = readout_of("")
     assert (found.kind, found.adc_offset, found.bits, found.psf) == ("ideal", 40.0, 16, "none")
     assert found == readout_of("-mode c")
+
+
+@pytest.mark.parametrize(
+    ("bits", "kind"), [(1, np.uint16), (8, np.uint16), (16, np.uint16), (17, np.int32), (31, np.int32)]
+)
+@pytest.mark.parametrize("rng", ["philox", "ran1"])
+@pytest.mark.filterwarnings("ignore:-oversample 2 is coarse")
+def test_ideal_counts_have_as_many_bits_as_are_asked_for(bits: int, kind: type, rng: str) -> None:
+    line = f"{SMALL} -default_F 100 -N 5 -pixel 4 -oversample 2 -fluence 1e31 -adc 0 -rng {rng}"
+    image = simulate(Experiment.from_args(f"{line} -bits {bits}".split()), "cpu")
+    found, largest = image.noise(), 2**bits - 1
+    assert found.counts.dtype == kind
+    assert found.overloads == np.count_nonzero(found.counts == largest)
+    wide = simulate(Experiment.from_args(f"{line} -bits 31".split()), "cpu").noise()
+    assert np.array_equal(found.counts, np.minimum(wide.counts, largest))
+    assert wide.counts.max() > 70_000
+    assert image.frame("counted").saturation == largest - 1
+
+
+def test_usual_bits_are_every_bit_as_before() -> None:
+    for words in ("", "-mode c", "-adc 70000"):
+        usual, said = (simulate(Experiment.from_args(f"{SMALL} {words} {more}".split()), "cpu").noise()
+                       for more in ("", "-bits 16"))  # fmt: skip
+        assert np.array_equal(usual.counts, said.counts)
+    for words, said in (
+        ("-bits 32", "-bits 32: -readout ideal has at most 31"),
+        ("-bits 8 -adc 300", "-adc 300: must be"),
+    ):
+        with pytest.raises(UsageError, match=f"^{said}"):
+            readout_of(words)
 
 
 @pytest.mark.parametrize("kind", USUAL)

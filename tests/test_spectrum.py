@@ -181,7 +181,23 @@ def test_what_is_no_spectrum_is_told_by_its_line(text: str, said: str, capsys: p
     assert [path.name for path in Path().iterdir()] == ["x"]
 
 
-ARRAYS = "give energy_ev or wavelength_angstrom (m,), and weight (m,) or, of n spectra, (n, m)"
+@pytest.mark.parametrize("unit", ["energy_ev", "wavelength_angstrom"])
+def test_each_spectrum_of_a_file_may_have_an_axis_of_its_own(unit: str) -> None:
+    axes = np.array([[9480.0, 9490, 9500], [9580, 9590, 9600]], np.float32)
+    axes = axes if unit == "energy_ev" else np.float32(EV_ANGSTROM) / axes
+    weights = np.array([[1, 2, 3], [3, 2, 0]], np.uint16)
+    np.savez("own.npz", **{unit: axes, "weight": weights})
+    for number in (0, 1):
+        np.savez("one.npz", **{unit: axes[number], "weight": weights[number]})
+        found, alone = read_spectrum("own.npz", number), read_spectrum("one.npz")
+        assert np.array_equal(found.energy_ev, alone.energy_ev)
+        assert np.array_equal(found.weight, alone.weight)
+    assert read_spectrum("own.npz", 1).mean_ev == pytest.approx(9584, abs=0.01)
+    with pytest.raises(UsageError, match=r"^-spectrum_number 2: own\.npz holds 2 spectra, numbers 0 to 1$"):
+        read_spectrum("own.npz", 2)
+
+
+ARRAYS = "give energy_ev or wavelength_angstrom (m,), and weight (m,) or, of n spectra, (n, m); or both (n, m)"
 AXIS = np.array([9480.0, 9490.0, 9500.0])
 THREE = "x.npz: holds energy_ev (3,) of float64"
 
@@ -196,6 +212,9 @@ THREE = "x.npz: holds energy_ev (3,) of float64"
         ({"energy_ev": AXIS[:0], "weight": AXIS[:0]}, "x.npz: holds energy_ev (0,) of float64"),
         ({"energy_ev": AXIS, "weight": np.zeros((1, 1, 3))}, f"{THREE}, weight (1, 1, 3) of float64"),
         ({"energy_ev": AXIS[None], "weight": AXIS}, "x.npz: holds energy_ev (1, 3) of float64"),
+        ({"energy_ev": np.stack([AXIS] * 3), "weight": WEIGHTS}, "x.npz: holds energy_ev (3, 3) of float64"),
+        ({"energy_ev": AXIS[None], "weight": np.stack([AXIS[:2]])}, "x.npz: holds energy_ev (1, 3) of float64"),
+        ({"energy_ev": np.stack([AXIS[::-1] * 0, AXIS]), "weight": np.abs(WEIGHTS)}, "x.npz: spectrum 0, row 0: 0 eV"),
         ({"energy_ev": AXIS.astype("U"), "weight": AXIS}, "x.npz: holds energy_ev (3,) of <U"),
         ({"energy_ev": AXIS * 1j, "weight": AXIS}, "x.npz: holds energy_ev (3,) of complex128"),
         ({"energy_ev": AXIS[[0, 2, 1]], "weight": AXIS}, f"x.npz: row 2: 9490 eV after 9500: {TURNS}"),

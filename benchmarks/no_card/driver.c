@@ -390,6 +390,7 @@ static Status host_alloc(void **start, size_t bytes, unsigned flags) {
     }
     pthread_mutex_unlock(&mutex);
     if (status != SUCCESS) return refused(status, "cuMemHostAlloc", "out of memory");
+    memset(*start, fill, bytes);
     tell("cuMemHostAlloc address=%p bytes=%zu", *start, bytes);
     return SUCCESS;
 }

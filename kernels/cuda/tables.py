@@ -20,6 +20,9 @@ from .bits import MOST_CELLS, MOST_INDEX, MOST_PAIR_INDEX, packed_pairs
 
 THREADS = 128
 """Threads in a block."""
+MOST_BLOCKS = 2048
+"""Of those that count the photons of an image, which leave two numbers each to be added on the host; two to three times
+as many as a large card holds at once."""
 ROWS = 128
 """Orientations held in shared memory at a time."""
 ROW = 10
@@ -77,6 +80,21 @@ IMAGE = np.dtype(
     align=True,
 )  # fmt: skip
 """The scalars of an image: SI, by the names of its plan."""
+
+READING = np.dtype(
+    [
+        # Its region, as in IMAGE, and pixels in a row of the whole detector.
+        ("first_fast", WHOLE), ("first_slow", WHOLE), ("width", WHOLE), ("masked", WHOLE), ("columns", "u8"),
+        # Number of the image, and seed.
+        ("frame", "u8"), ("key", "u8"),
+        # What is added to a count, and to what it is cut.
+        ("offset", "f8"), ("largest", "f8"),
+    ],
+    align=True,
+)  # fmt: skip
+"""How an image is read out."""
+TALLY = 2
+"""Numbers that a block of those who count leaves: photons, and pixels cut to the largest count."""
 
 SOURCE = 12
 """Numbers of a source: direction of travel, 1/λ, weight, the directions of its electric and magnetic fields, and where

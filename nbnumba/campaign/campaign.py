@@ -197,7 +197,8 @@ class Campaign:
             changes.setdefault(one.noun, {})[one.name] = self._value(one, at, 0)
         hits = self._hits(at)
         if hits == 0:
-            changes["crystal"]["spot_scale"] = 0.0
+            # Which the size of a whole crystal would say, too.
+            changes["crystal"].update(spot_scale=0.0, whole_size_mm=None)
         elif hits > 1:
             further = (FurtherLattice(**self._crystal(at, number)) for number in range(1, hits))
             changes["crystal"]["lattices"] = tuple(further)

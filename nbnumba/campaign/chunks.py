@@ -24,8 +24,10 @@ class Chunk:
     """Its first frame."""
     stop: int
     """The frame after its last."""
-    path: Path
-    """Where it lies, once it is done."""
+    campaign: str
+    """Name of it."""
+    folder: Path
+    """Of the campaign."""
     sweep: int = -1
     """Of a rotation, which; -1: stills."""
     crystal: int = -1
@@ -37,9 +39,27 @@ class Chunk:
         return self.stop - self.first
 
     @property
+    def path(self) -> Path:
+        """Where it lies, once it is done."""
+        return self.folder / folder_of(self.number) / f"{self.campaign}_{self.number:06d}.h5"
+
+    @property
     def is_done(self) -> bool:
         """Whether the file is there: what has its final name is whole."""
         return os.path.isfile(self.path)
+
+
+def folder_of(number: int) -> str:
+    """Name of the folder that a chunk lies in."""
+    return f"{number // FILES_OF_A_FOLDER:04d}"
+
+
+def number_of(name: str, campaign: str) -> int | None:
+    """Number of the chunk whose file has this name; None: it is none's."""
+    digits = name.removeprefix(f"{campaign}_").removesuffix(".h5")
+    if not (digits.isascii() and digits.isdigit()) or name != f"{campaign}_{int(digits):06d}.h5":
+        return None
+    return int(digits)
 
 
 class Chunks(Sequence[Chunk]):
@@ -77,14 +97,12 @@ class Chunks(Sequence[Chunk]):
 
     def _chunk(self, number: int) -> Chunk:
         job = self._job
-        folder = job.output.folder / f"{number // FILES_OF_A_FOLDER:04d}"
-        path = folder / f"{job.name}_{number:06d}.h5"
         if not job.sweeps:
             first = number * self._per
-            return Chunk(number, first, min(first + self._per, job.frames), path)
+            return Chunk(number, first, min(first + self._per, job.frames), job.name, job.output.folder)
         sweep = bisect_right(self._starts, number) - 1
         crystal, part = divmod(number - self._starts[sweep], self._of_crystal[sweep])
         frames = job.sweeps[sweep].frames
         begin = job.starts[sweep] + crystal * frames
         first = begin + part * self._per
-        return Chunk(number, first, min(first + self._per, begin + frames), path, sweep, crystal)
+        return Chunk(number, first, min(first + self._per, begin + frames), job.name, job.output.folder, sweep, crystal)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import DeviceError, InputFileError, ResourceError, UsageError
 from ..formats.files import read_text, replacing
+from ..interruption import unfinished
 from ..kernels.compile.cache import SOURCES, text_of
 from ..render.backends import How
 from ..version import __version__
@@ -59,18 +60,39 @@ def claim(campaign: Campaign, how: How, mix: bool = False) -> None:
             file.write(read_text(campaign.job.path, "the campaign").encode())
 
 
+def check_mark(campaign: Campaign) -> None:
+    """Find out whether what lies in the folder, if anything does, is the campaign's.
+
+    Raises
+    ------
+    UsageError
+        Its files are of another campaign, or divided otherwise.
+    InputFileError
+        Its mark is none.
+    """
+    if (campaign.folder / MARK).exists():
+        known = read_mark(campaign.folder)
+        _check(campaign, known, {**known, **_of_campaign(campaign)}, mix=True)
+
+
 def mark_of(campaign: Campaign, how: How) -> dict[str, Any]:
     """What all files of a folder have in common."""
     return {
-        "identity": campaign.identity,
-        "name": campaign.job.name,
+        **_of_campaign(campaign),
         "frames": len(campaign),
-        "frames_per_file": campaign.job.output.frames_per_file,
-        "type": campaign.type,
         "program": f"nbnumba {__version__}",
         "kernels": text_of(SOURCES).hexdigest()[:16],
         "backend": how.backend,
         "precision": how.precision,
+    }
+
+
+def _of_campaign(campaign: Campaign) -> dict[str, Any]:
+    return {
+        "identity": campaign.identity,
+        "name": campaign.job.name,
+        "frames_per_file": campaign.job.output.frames_per_file,
+        "type": campaign.type,
     }
 
 
@@ -113,6 +135,7 @@ def _first_wins(mark: Path, text: str) -> None:
     """Make the mark, unless somebody else does: a link is made once, on NFS, too."""
     own = mark.with_name(f".nbnumba-{secrets.token_hex(8)}.tmp")
     try:
+        unfinished.add(str(own))
         with replacing(own) as file:
             file.write(text.encode())
         with suppress(FileExistsError):
@@ -122,6 +145,7 @@ def _first_wins(mark: Path, text: str) -> None:
     finally:
         with suppress(OSError):
             os.unlink(own)
+        unfinished.discard(str(own))
 
 
 def _check(campaign: Campaign, known: dict[str, Any], now: dict[str, Any], mix: bool) -> None:

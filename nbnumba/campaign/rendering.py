@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import NbnumbaError
+from ..description import described
+from ..errors import DeviceError, NbnumbaError
 from ..experiment.files import with_files
 from ..formats.frame import Content, Frame
 from ..formats.images.nxmx import fitted
-from ..image import Image
+from ..image import Image, counted_frame
+from ..render import series
 from ..render.backends import How
-from ..render.series import Prepared, render_series
 from ..setup.inputs import read_inputs
 from ..setup.resolve import resolve
 from .campaign import Campaign
 from .job import PixelType
+from .phases import Phases
 
 MOST_UINT16 = int(np.iinfo(np.uint16).max) - 1
 """The largest marks what was not measured."""
@@ -28,7 +31,8 @@ class FrameError(NbnumbaError):
     """A frame that cannot be simulated, and why."""
 
     def __init__(self, number: int, error: NbnumbaError, experiment: str) -> None:
-        super().__init__(f"frame {number}: {error}")
+        said = str(error)
+        super().__init__(said if said.startswith(f"frame {number}: ") else f"frame {number}: {said}")
         self.exit_status = error.exit_status
         self.number, self.experiment = number, experiment
 
@@ -41,42 +45,77 @@ class Rendered(NamedTuple):
     backend: str
 
 
-def rendered_frames(campaign: Campaign, numbers: Iterable[int], how: How) -> Iterator[Rendered]:
+def rendered_frames(
+    campaign: Campaign, numbers: Iterable[int], how: How, phases: Phases | None = None
+) -> Iterator[Rendered]:
     """Frames in their order, as NXmx stores them.
 
     Raises
     ------
     FrameError
         At the first that cannot be: those before it were yielded.
+    DeviceError
+        A card failed, which is no frame's fault.
     """
-    numbers = list(numbers)
-
-    def prepared() -> Iterator[Prepared]:
-        for number in numbers:
-            try:
-                experiment = campaign.frame(number)
-                yield resolve(experiment, read_inputs(experiment))
-            except NbnumbaError as error:
-                yield error
-
+    numbers, phases = list(numbers), phases or Phases("elsewhere")
     devices: Any = "all" if how.device == "all" else [how.device]
-    for number, one in zip(numbers, render_series(prepared(), how, devices), strict=True):
-        if isinstance(one, NbnumbaError):
-            raise FrameError(number, one, _text(campaign, number)) from one
-        frame = _frame(campaign, Image(one.resolved, one.photons), how.threads)
+    prepared = _prepared(campaign, numbers, phases)
+    images = series.render_series(prepared, how, devices, counted=campaign.type != "float32")
+    for number in numbers:
+        with _naming(campaign, number):
+            with phases.phase("render"):
+                one = next(images)
+            if isinstance(one, NbnumbaError):
+                raise one
+            with phases.phase("count"):
+                frame = _frame(campaign, one, how.threads)
         yield Rendered(number, frame, one.backend)
+
+
+def _prepared(campaign: Campaign, numbers: Iterable[int], phases: Phases) -> Iterator[series.Prepared]:
+    for number in numbers:
+        with phases.phase("setup"):
+            one: series.Prepared
+            try:
+                with _naming(campaign, number):
+                    experiment = campaign.frame(number)
+                    one = resolve(experiment, read_inputs(experiment))
+            except FrameError as error:
+                one = error
+        yield one
+
+
+@contextmanager
+def _naming(campaign: Campaign, number: int) -> Iterator[None]:
+    """Whatever goes wrong in the block, a fault of the program included, is this frame's matter."""
+    try:
+        yield
+    except (DeviceError, FrameError):
+        raise
+    except NbnumbaError as error:
+        raise FrameError(number, error, _text(campaign, number)) from error
+    except Exception as error:
+        unforeseen = NbnumbaError(f"{type(error).__name__}: {error}".removesuffix(": "))
+        raise FrameError(number, unforeseen, _text(campaign, number)) from error
 
 
 def _text(campaign: Campaign, number: int) -> str:
     try:
         return campaign.frame(number).to_toml()
-    except NbnumbaError:
+    except Exception:
+        # It may be what is wrong.
         return ""
 
 
-def _frame(campaign: Campaign, image: Image, threads: int | None) -> Frame:
-    content: Content = "photons" if campaign.type == "float32" else "counted"
-    return fitted(_as_type(_as_named(campaign, image.frame(content, threads=threads)), campaign.type))
+def _frame(campaign: Campaign, one: series.Frame, threads: int | None) -> Frame:
+    if one.counts is not None:
+        # A card has counted.
+        frame = counted_frame(described(one.resolved), one.resolved.experiment.readout, one.counts)
+    else:
+        assert one.photons is not None
+        content: Content = "photons" if campaign.type == "float32" else "counted"
+        frame = Image(one.resolved, one.photons).frame(content, threads=threads)
+    return fitted(_as_type(_as_named(campaign, frame), campaign.type))
 
 
 def _as_named(campaign: Campaign, frame: Frame) -> Frame:

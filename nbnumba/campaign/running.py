@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
+from ..errors import NbnumbaError, ResourceError
 from ..render.backends import How
 from .campaign import Campaign
 from .rendering import FrameError
@@ -17,16 +20,30 @@ class Failed:
 
     chunk: int
     frame: int
+    """-1: it is none's fault."""
     why: str
+    """One line, which names the frame."""
     experiment: str
     """Of the frame, as TOML."""
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    """Who tried."""
 
 
 Outcome = Done | Failed
 
 
-def run_chunks(campaign: Campaign, numbers: Iterable[int], how: How) -> Iterator[Outcome]:
+def run_chunks(
+    campaign: Campaign, numbers: Iterable[int], how: How, told: Callable[[int], None] = lambda frames: None
+) -> Iterator[Outcome]:
     """Do chunks in their order.
+
+    Parameters
+    ----------
+    numbers : iterable of int
+        Of the chunks; those that are there, by whomever, are done.
+    told : callable
+        Called after each frame with how many of the chunk under way are rendered.
 
     Raises
     ------
@@ -35,6 +52,10 @@ def run_chunks(campaign: Campaign, numbers: Iterable[int], how: How) -> Iterator
     """
     for number in numbers:
         try:
-            yield do_chunk(campaign, number, how)
+            yield do_chunk(campaign, number, how, told)
         except FrameError as error:
             yield Failed(number, error.number, str(error), error.experiment)
+        except ResourceError:
+            raise
+        except NbnumbaError as error:
+            yield Failed(number, -1, str(error), "")

@@ -57,6 +57,12 @@ class Varied:
         """Whether each crystal in a frame has its own."""
         return self.noun == "crystal" and self.name in OF_EACH_CRYSTAL
 
+    @property
+    def is_of_the_file(self) -> bool:
+        """Whether all frames of a file have it in common."""
+        fields = OF_THE_FILE.get(self.noun, ())
+        return fields is None or self.name in fields
+
     def base(self, experiment: Experiment) -> Any:
         """The field's value in the experiment that all frames share."""
         return getattr(getattr(experiment, self.noun), self.name)
@@ -173,9 +179,7 @@ def _has_text(value: Any) -> bool:
 def check_one_detector(varied: Sequence[Varied], frames_per_file: int, in_sweeps: bool, entry: Entry) -> None:
     """A file has one detector: what would change it within one is refused."""
     for one in varied:
-        fields = OF_THE_FILE.get(one.noun, ())
-        is_of_frames = fields is not None and one.name not in fields
-        if is_of_frames or isinstance(one.distribution, Fixed) or one.per != "frame":
+        if not one.is_of_the_file or isinstance(one.distribution, Fixed) or one.per != "frame":
             continue
         wrong = entry.under(f"vary {one.path}", None).wrong
         if in_sweeps:

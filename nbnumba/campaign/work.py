@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import time
+import socket
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,7 +16,8 @@ from ..errors import NbnumbaWarning, ResourceError
 from ..render.backends import How
 from .campaign import Campaign
 from .identity import digest_of
-from .rendering import rendered_frames
+from .phases import Phases
+from .rendering import Rendered, rendered_frames
 from .writing import write_chunk
 
 _NUMBER = re.compile(r"[-+]?\d[\d.,]*(?:[eE][-+]?\d+)?")
@@ -29,13 +30,25 @@ class Done:
     chunk: int
     frames: int
     """That were made now; 0 where its file was there."""
-    seconds: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    """By phase: setup, render, count, write."""
     sha256: str = ""
+    """Of its file."""
     warned: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Of each kind of warning, how often it came and what the first said."""
+    device: str = ""
+    """That rendered: cpu, cuda:0."""
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    """Who did it."""
 
 
-def do_chunk(campaign: Campaign | str | os.PathLike[str], number: int, how: How = How()) -> Done:  # noqa: B008
+def do_chunk(
+    campaign: Campaign | str | os.PathLike[str],
+    number: int,
+    how: How = How(),  # noqa: B008
+    told: Callable[[int], None] = lambda frames: None,
+) -> Done:
     """Make the file of a chunk, unless it is there.
 
     Any engine may call it, in any order, twice or at the same time: who comes later puts the same bytes in their place.
@@ -47,6 +60,8 @@ def do_chunk(campaign: Campaign | str | os.PathLike[str], number: int, how: How 
         Of the chunk, from 0.
     how : How
         Who renders.
+    told : callable
+        Called after each frame with how many of the chunk are rendered.
 
     Returns
     -------
@@ -64,14 +79,22 @@ def do_chunk(campaign: Campaign | str | os.PathLike[str], number: int, how: How 
     chunk = campaign.chunks[number]
     if chunk.is_done:
         return Done(number, 0)
-    began = time.perf_counter()
     try:
         chunk.path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ResourceError(f"cannot make the folder {chunk.path.parent}: {error.strerror or error}") from error
-    with _counted() as warned:
-        write_chunk(campaign, chunk, rendered_frames(campaign, range(chunk.first, chunk.stop), how))
-    return Done(number, chunk.frames, time.perf_counter() - began, digest_of(str(chunk.path)), warned)
+    phases = Phases("write")
+    with counted() as warned:
+        frames = rendered_frames(campaign, range(chunk.first, chunk.stop), how, phases)
+        write_chunk(campaign, chunk, _telling(frames, told))
+    digest, device = digest_of(str(chunk.path)), f"cuda:{how.device}" if how.backend == "cuda" else how.backend
+    return Done(number, chunk.frames, phases.seconds(), digest, warned, device)
+
+
+def _telling(frames: Iterator[Rendered], told: Callable[[int], None]) -> Iterator[Rendered]:
+    for count, one in enumerate(frames, 1):
+        yield one
+        told(count)
 
 
 def campaign_in(path: str | os.PathLike[str]) -> Campaign:
@@ -86,7 +109,7 @@ def _kept(path: str, changed_ns: int, size: int) -> Campaign:
 
 
 @contextmanager
-def _counted() -> Iterator[dict[str, tuple[int, str]]]:
+def counted() -> Iterator[dict[str, tuple[int, str]]]:
     """Warnings of the block by kind, numbers in their texts apart."""
     warned: dict[str, tuple[int, str]] = {}
     with warnings.catch_warnings(record=True) as caught:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -41,28 +41,31 @@ def write_chunk(campaign: Campaign, chunk: Chunk, rendered: Iterable[Rendered]) 
     frames = iter(rendered)
     first = next(frames)
     size = chunk.frames * sum(pixels.nbytes for pixels in first.frame.pixels)
-    with replacing_hdf5(chunk.path) if size > MOST_IN_MEMORY_BYTES else _built_in_memory(chunk) as written:
-        series, numbers, sums = Series(written), [], []
-        for one in _chain(first, frames):
-            series.append(one.frame)
-            numbers.append(one.number)
-            sums.append(checksum(one.frame))
-        _write_campaign(series.finish()["nbnumba"], campaign, chunk, numbers, sums)
+    if size > MOST_IN_MEMORY_BYTES:
+        with replacing_hdf5(chunk.path) as written:
+            _fill(written, campaign, chunk, chain([first], frames))
+        return
+    content = packed(campaign, chunk, chain([first], frames))
+    # A shared file system sees one write of a whole file, and nothing of the library.
+    with replacing(chunk.path) as out:
+        out.write(content)
 
 
-def _chain(first: Rendered, others: Iterator[Rendered]) -> Iterator[Rendered]:
-    yield first
-    yield from others
-
-
-@contextmanager
-def _built_in_memory(chunk: Chunk) -> Iterator[Written]:
-    """A shared file system sees one write of a whole file, and nothing of the library."""
+def packed(campaign: Campaign, chunk: Chunk, rendered: Iterable[Rendered]) -> memoryview:
+    """The file of a chunk in memory."""
     memory = io.BytesIO()
     with library().File(memory, "w", libver=VERSIONS) as file:
-        yield Written(file, lambda: None)
-    with replacing(chunk.path) as out:
-        out.write(memory.getbuffer())
+        _fill(Written(file, lambda: None), campaign, chunk, rendered)
+    return memory.getbuffer()
+
+
+def _fill(written: Written, campaign: Campaign, chunk: Chunk, rendered: Iterable[Rendered]) -> None:
+    series, numbers, sums = Series(written), [], []
+    for one in rendered:
+        series.append(one.frame)
+        numbers.append(one.number)
+        sums.append(checksum(one.frame))
+    _write_campaign(series.finish()["nbnumba"], campaign, chunk, numbers, sums)
 
 
 def checksum(frame: Frame) -> int:

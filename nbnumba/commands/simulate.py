@@ -221,6 +221,7 @@ def _images(
                 frame = next(frames)
             if isinstance(frame, NbnumbaError):
                 raise frame
+            assert frame.photons is not None
             yield Image(frame.resolved, frame.photons), frame.backend
             bar.update()
 

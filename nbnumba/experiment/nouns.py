@@ -486,7 +486,8 @@ class Readout(Noun):
     cutoff_per_s: float | None = field(None, POSITIVE, unit="counts/s", is_infinite=True)
     """Of each pixel; above it counts are cut."""
     bits: int | None = field(None, between(1, 32))
-    """Of the counter (20) or the analogue-to-digital converter (16; 14 where gains switch)."""
+    """Of the counter (20), the analogue-to-digital converter (16; 14 where gains switch) or ideal counts (16; above
+    that they are 32-bit integers)."""
     words: Literal["photons", "raw"] | None = None
     """Where gains switch: what is made of the image, or what is read (gain stage in the two upper bits)."""
     bad_fraction: float | None = field(None, FRACTION)

@@ -30,6 +30,8 @@ MOST_SMALL_BYTES = 256 << 20
 MOST_UNPACKED_BYTES = 1 << 30
 WAIT_FOR_WRITER_S = 5.0
 _CHUNK_BYTES = 1 << 20
+TEMPORARY = re.compile(r"\.nbnumba-(?P<host>[\w.-]+)-(?P<pid>\d+)-[0-9a-f]{16}\.tmp")
+"""Names of files that are not complete: on which machine and by which process they are, or were, written."""
 _GZIP = b"\x1f\x8b"
 
 _WHY_NOT_WRITTEN = {
@@ -332,7 +334,7 @@ def _put_in_place(complete: dict[str, Path]) -> None:
     with interruption.undisturbed():
         for temporary, path in complete.items():
             with _naming(path):
-                os.replace(temporary, os.path.realpath(path))
+                _rename(temporary, os.path.realpath(path))
             interruption.unfinished.discard(temporary)
             folders.add(os.path.dirname(temporary))
     for folder in folders if os.name == "posix" else ():
@@ -344,6 +346,16 @@ def _put_in_place(complete: dict[str, Path]) -> None:
                 os.close(number)
 
 
+def _rename(temporary: str, target: str) -> None:
+    size = os.stat(temporary).st_size
+    try:
+        os.replace(temporary, target)
+    except FileNotFoundError:
+        # NFS asks again where an answer was lost, and is told that what it has renamed is not there.
+        if os.path.lexists(temporary) or not os.path.isfile(target) or os.path.getsize(target) != size:
+            raise
+
+
 def _discard(temporary: str) -> None:
     with suppress(OSError):
         os.unlink(temporary)
@@ -352,4 +364,12 @@ def _discard(temporary: str) -> None:
 
 def _temporary_beside(target: str) -> str:
     # Not made by tempfile, whose files are for their owner's eyes only.
-    return os.path.join(os.path.dirname(target), f".nbnumba-{secrets.token_hex(8)}.tmp")
+    name = f".nbnumba-{host_name()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+    return os.path.join(os.path.dirname(target), name)
+
+
+def host_name() -> str:
+    """Of this machine, as a part of file names."""
+    # Not socket's, whose import takes longer than a file.
+    name = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+    return re.sub(r"[^A-Za-z0-9.-]", "_", name)[:40] or "unnamed"

@@ -10,7 +10,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
+from types import ModuleType
 from typing import Any, BinaryIO, NamedTuple
 
 from ..errors import InputFileError, NbnumbaError, ResourceError
@@ -47,9 +49,27 @@ def library() -> Any:
         import hdf5plugin
     except ImportError as error:
         raise ResourceError(f"HDF5 files need a package that is not installed ({error}): {INSTALL}") from error
-    # Where HDF5_PLUGIN_PATH is set, as at many facilities, the library may have found another one, which cannot write.
-    hdf5plugin.register("bshuf", force=True)
+    _register(hdf5plugin)
     return h5py
+
+
+@cache
+def _register(hdf5plugin: ModuleType) -> None:
+    """Make our bitshuffle the one; once, since the library refuses while it has a packed file open.
+
+    Where HDF5_PLUGIN_PATH is set, as at many facilities, it may have found another, which cannot write.
+    """
+    with suppress(RuntimeError):
+        hdf5plugin.register("bshuf", force=True)
+
+
+def settled(dataset: Any) -> Any:
+    """A dataset of chunks, whose content now has its place in the file.
+
+    Else it gets that when the last reference to it is gone: a profiler that holds one would change the file's bytes.
+    """
+    dataset.flush()
+    return dataset
 
 
 def bitshuffle_lz4() -> dict[str, Any]:
@@ -169,7 +189,7 @@ with h5py.File(sys.argv[1], "r") as file:
 
 
 @contextmanager
-def reading_hdf5(path: Path, what: str) -> Iterator[Any]:
+def reading_hdf5(path: Path, what: str, is_known: bool = False) -> Iterator[Any]:
     """An HDF5 file to be read, as h5py has it; whatever is wrong with it in the block is an error of one line.
 
     Parameters
@@ -177,6 +197,8 @@ def reading_hdf5(path: Path, what: str) -> Iterator[Any]:
     path : path
     what : str
         Says in errors what the file was to hold.
+    is_known : bool
+        Whether another process has read it already: it is not looked at once more.
 
     Raises
     ------
@@ -190,7 +212,8 @@ def reading_hdf5(path: Path, what: str) -> Iterator[Any]:
         # By its name, since it may refer to files beside it; but for one that is packed, and for pipes.
         is_plain = os.path.isfile(path) and h5py.is_hdf5(path)
         with nullcontext(name) if is_plain else as_file(name, read_unpacked(path, what)) as plain:
-            _refuse_deadly(name, plain)
+            if not is_known:
+                _refuse_deadly(name, plain)
             with h5py.File(plain, "r") as file:
                 yield file
     except NbnumbaError:

@@ -17,7 +17,7 @@ from ..kernels.equations.vectors import rotated_about
 from ..units import radians_from_degrees
 from .dials import NXMX_SENSORS
 from .frame import CrystalTruth, Description, Frame, PanelGeometry
-from .hdf5 import bitshuffle_lz4
+from .hdf5 import bitshuffle_lz4, settled
 from .nexus import axis, field, group, in_nexus, length_and_direction
 
 GAP, DEAD = 1 << 0, 1 << 1
@@ -26,6 +26,19 @@ SURFACE_UM = 1e-3
 """Thickness of a sensor that counts at its surface: dxtbx takes none of 0."""
 TWO_THETA = "/entry/instrument/detector/transformations/two_theta"
 OMEGA = "/entry/sample/transformations/omega"
+
+OF_EACH_FRAME = {
+    "instrument/beam/incident_wavelength": 1,
+    "instrument/beam/incident_wavelength_spectra": 2,
+    "instrument/beam/incident_wavelength_spectra_weights": 2,
+    "instrument/beam/total_flux": 1,
+    "instrument/beam/flux_integrated": 1,
+    "instrument/beam/incident_polarization_stokes": 2,
+    "sample/transformations/omega": 1,
+    "sample/transformations/omega_end": 1,
+    "sample/transformations/omega_increment_set": 1,
+}
+"""What an entry may have for each frame beside pixels and truth, with its dimensions: one less where all are alike."""
 
 Rows = tuple[slice, slice]
 
@@ -178,7 +191,7 @@ def _write_mask(detector: Any, frame: Frame) -> None:
         mask[rows] = np.where(panel.measured, 0, GAP)
         if frame.bad is not None:
             mask[rows] |= np.where(frame.bad[number], DEAD, 0).astype(np.uint32)
-    detector.create_dataset("pixel_mask", data=mask, chunks=mask.shape, **bitshuffle_lz4())
+    settled(detector.create_dataset("pixel_mask", data=mask, chunks=mask.shape, **bitshuffle_lz4()))
     field(detector, "pixel_mask_applied", frame.pixels[0].dtype.kind in "iu")
 
 
@@ -233,8 +246,11 @@ def _write_spectra(beam: Any, descriptions: Sequence[Description]) -> None:
         raise UsageError(
             f"the frames of an NXmx file have as many wavelengths each: these have {counts[0]} to {counts[-1]}"
         )
-    wavelengths = one_or_all([one.wavelengths_angstrom for one in descriptions])
-    weights = np.broadcast_to(one_or_all([one.wavelength_weights for one in descriptions]), wavelengths.shape)
+    # Readers take both for those of all frames, or both for those of each.
+    wavelengths, weights = np.broadcast_arrays(
+        one_or_all([one.wavelengths_angstrom for one in descriptions]),
+        one_or_all([one.wavelength_weights for one in descriptions]),
+    )
     field(beam, "incident_wavelength_spectra", wavelengths, units="angstrom")
     field(beam, "incident_wavelength_spectra_weights", weights)
 
@@ -338,4 +354,4 @@ def _write_texts(table: Any, name: str, texts: Sequence[str]) -> None:
     # Of one length: what does not differ from row to row packs to nothing.
     encoded = np.array([text.encode() for text in texts], "S")
     if encoded.dtype.itemsize:
-        table.create_dataset(name, data=encoded, chunks=encoded.shape, compression="gzip")
+        settled(table.create_dataset(name, data=encoded, chunks=encoded.shape, compression="gzip"))

@@ -35,7 +35,7 @@ _NO_XRAY = (
     f"{LONGEST_ANGSTROM:g} they are taken as Å"
 )
 _ONE_WAY = "a spectrum that is not ascending, nor descending; each energy or wavelength must occur once, in order"
-_ARRAYS = "give energy_ev or wavelength_angstrom (m,), and weight (m,) or, of n spectra, (n, m)"
+_ARRAYS = "give energy_ev or wavelength_angstrom (m,), and weight (m,) or, of n spectra, (n, m); or both (n, m)"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,11 +72,11 @@ class Spectrum(HoldsArrays):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Spectra(HoldsArrays):
-    """What a file of spectra holds: some on one axis, or a single one."""
+    """What a file of spectra holds: some on one axis or each on its own, or a single one."""
 
     name: str
-    first: Array
-    """Energies or wavelengths (m,)."""
+    first: npt.NDArray[Any]
+    """Energies or wavelengths: of all spectra (m,), or of each (n, m)."""
     weight: npt.NDArray[Any]
     """Photons of each spectrum (n, m)."""
     unit: Unit
@@ -99,8 +99,9 @@ class Spectra(HoldsArrays):
         if not 0 <= number < count:
             held = "1 spectrum, number 0" if count == 1 else f"{count} spectra, numbers 0 to {count - 1}"
             raise UsageError(f"-spectrum_number {number}: {self.name} holds {held}")
-        weight = self.weight[number].astype(float)
-        wrong = why_no_spectrum(self.first, weight, self.unit)
+        first, weight = (self.first if self.first.ndim == 1 else self.first[number]), self.weight[number].astype(float)
+        first = first.astype(float, copy=False)
+        wrong = why_no_spectrum(first, weight, self.unit)
         if wrong is not None:
             row, reason = wrong
             if row is not None and self.line is not None:
@@ -108,7 +109,7 @@ class Spectra(HoldsArrays):
             of_several = f"spectrum {number}, " if count > 1 else ""
             raise InputFileError(f"{self.name}: {of_several}{'' if row is None else f'row {row}: '}{reason}")
         which = f", number {number} of {count}" if count > 1 else ""
-        return spectrum_of_columns(self.first, weight, self.unit, f"{self.name}{which}, {self.origin}")
+        return spectrum_of_columns(first, weight, self.unit, f"{self.name}{which}, {self.origin}")
 
 
 def read_spectra(path: Path) -> Spectra:
@@ -117,7 +118,8 @@ def read_spectra(path: Path) -> Spectra:
     A text has two columns, parted by commas, semicolons or blanks; lines above the first number are its header. The
     first column holds wavelengths in Å or energies in eV, told by magnitude (a median of less than 100 is Å), ascending
     or descending, the second photons. ``.npy`` is an array (m, 2) of the same; ``.npz`` has arrays ``energy_ev`` or
-    ``wavelength_angstrom`` (m,) and ``weight``, (m,) or, of n spectra, (n, m).
+    ``wavelength_angstrom`` (m,) and ``weight``, (m,) or, of n spectra, (n, m); or both (n, m), each spectrum on an axis
+    of its own.
 
     Raises
     ------
@@ -201,8 +203,8 @@ def _numbers(row: Row) -> list[float]:
     return given
 
 
-def _columns(name: str, arrays: dict[str, npt.NDArray[Any]]) -> tuple[Array, npt.NDArray[Any], Unit]:
-    """Energies or wavelengths (m,), photons of each spectrum (n, m), and the unit of the former."""
+def _columns(name: str, arrays: dict[str, npt.NDArray[Any]]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Unit]:
+    """Energies or wavelengths (m,) or (n, m), photons of each spectrum (n, m), and the unit of the former."""
     told = ", ".join(f"{array or 'an array'} {value.shape} of {value.dtype}" for array, value in arrays.items())
     if any(value.dtype.kind not in "iuf" for value in arrays.values()):
         raise InputFileError(f"{name}: holds {told or 'nothing'}, which are not all numbers; {_ARRAYS}")
@@ -215,7 +217,9 @@ def _columns(name: str, arrays: dict[str, npt.NDArray[Any]]) -> tuple[Array, npt
     axes = [axis for axis in _AXES if axis in arrays]
     if len(axes) != 1 or "weight" not in arrays:
         raise InputFileError(f"{name}: holds {told or 'nothing'}; {_ARRAYS}")
-    first, weight = arrays[axes[0]].astype(float), arrays["weight"]
-    if first.ndim != 1 or weight.ndim not in (1, 2) or weight.shape[-1] != len(first) or not weight.size:
+    first, weight = arrays[axes[0]], arrays["weight"]
+    is_of_all = first.ndim == 1 and weight.ndim in (1, 2) and weight.shape[-1] == len(first)
+    is_of_each = first.ndim == 2 and weight.shape == first.shape
+    if not (is_of_all or is_of_each) or not weight.size:
         raise InputFileError(f"{name}: holds {told}, which do not belong together; {_ARRAYS}")
     return first, np.atleast_2d(weight), _AXES[axes[0]]

@@ -12,11 +12,13 @@ import numpy as np
 from ..arrays import HoldsArrays
 from ..errors import DeviceError, NbnumbaError, NbnumbaWarning
 from ..kernels.plan import Plan
+from ..response.chain import NoiseImage
 from ..setup.added import with_added
 from ..setup.resolve import Resolved
 from .backends import How, may_depend_on_order
 from .cuda import images
 from .cuda.backend import chosen_cards
+from .cuda.counting import ToCount, reading_of
 from .job import OUTSIDE, render
 
 Prepared = Resolved | NbnumbaError
@@ -28,14 +30,16 @@ class Frame(HoldsArrays):
     """An image of a series and what it is of."""
 
     resolved: Resolved
-    photons: np.ndarray
-    """float32 (slow, fast)."""
+    photons: np.ndarray | None
+    """float32 (slow, fast); None where they were counted on a card, and stayed there."""
     backend: str
     """Who rendered it."""
+    counts: NoiseImage | None = None
+    """What the detector reads, where a card has counted the photons."""
 
 
 def render_series(
-    prepared: Iterable[Prepared], how: How, devices: Sequence[int] | Literal["all"]
+    prepared: Iterable[Prepared], how: How, devices: Sequence[int] | Literal["all"], counted: bool = False
 ) -> Iterator[Frame | NbnumbaError]:
     """Render one after the other; in their order images and, for those that have none, the errors that say why.
 
@@ -47,6 +51,10 @@ def render_series(
         As for a single image; where "auto" begins on cards and one of them fails, the CPU goes on.
     devices : sequence of int, or "all"
         Cards that take turns, where cards render, in place of ``how.device``.
+    counted : bool
+        Whether counts will do. A card then counts what it renders, where the detector does no more than count: the
+        counts of :func:`nbnumba.response.detection.detected` of the same photons, which do not come. Other images have
+        photons and no counts.
 
     Raises
     ------
@@ -63,7 +71,7 @@ def render_series(
     in_turn, waiting = iter(prepared), deque[Prepared]()
     if cards:
         try:
-            yield from _on_cards(in_turn, waiting, replace(how, backend="cuda", device=cards[0]), cards)
+            yield from _on_cards(in_turn, waiting, replace(how, backend="cuda", device=cards[0]), cards, counted)
             return
         except DeviceError as error:
             if how.backend == "cuda":
@@ -101,25 +109,29 @@ def _rendered(one: Prepared, how: How) -> Frame | NbnumbaError:
 
 
 def _on_cards(
-    in_turn: Iterator[Prepared], waiting: deque[Prepared], how: How, cards: Sequence[int]
+    in_turn: Iterator[Prepared], waiting: deque[Prepared], how: How, cards: Sequence[int], counted: bool
 ) -> Iterator[Frame | NbnumbaError]:
     """What comes of them, in order; ``waiting`` holds those that were begun and not yielded yet."""
 
-    def plans() -> Iterator[Plan]:
+    def wanted() -> Iterator[Plan | ToCount]:
         for one in in_turn:
             waiting.append(one)
             if isinstance(one, NbnumbaError) or len(one.plans) > 1 or one.lattices or may_depend_on_order(one.plan):
                 return
-            yield one.plan
+            reading = reading_of(one) if counted else None
+            yield one.plan if reading is None else ToCount(one.plan, reading)
 
     going_on = True
     while going_on:
-        for photons, outside in images.render_many(plans(), how.precision, cards):
+        for image, outside in images.render_many(wanted(), how.precision, cards):
             if outside:
                 warnings.warn(OUTSIDE, NbnumbaWarning, stacklevel=4)
             resolved = waiting.popleft()
             assert isinstance(resolved, Resolved)
-            yield Frame(resolved, with_added(photons, resolved.added), "cuda")
+            if isinstance(image, NoiseImage):
+                yield Frame(resolved, None, "cuda", image)
+            else:
+                yield Frame(resolved, with_added(image, resolved.added), "cuda")
         # What is left cannot go in a row with others.
         going_on = bool(waiting)
         if going_on:

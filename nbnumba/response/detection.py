@@ -49,6 +49,16 @@ class DetectorChain:
     saturation: float | None = None
     """The largest count to be trusted; None: no count can be told from others."""
 
+    @property
+    def offset_alone(self) -> float | None:
+        """What is added to counts, where each pixel's photons are counted and nothing else is done; else None."""
+        if self.before or self.psf != "none" or len(self.after) != 2:
+            return None
+        count, last = self.after
+        if count is not counted or not isinstance(last, partial) or last.func is not offset:
+            return None
+        return float(last.keywords["adc_offset"])
+
 
 def chain_of(readout: Readout, exposure_s: float, photon_kev: float) -> DetectorChain:
     """The steps of a read-out from which nothing is left open.
@@ -66,7 +76,8 @@ def chain_of(readout: Readout, exposure_s: float, photon_kev: float) -> Detector
     if readout.kind == "switching":
         return _switching(readout, photon_kev)
     steps: tuple[Step, ...] = (counted, partial(offset, adc_offset=readout.adc_offset or 0.0))
-    return DetectorChain((), steps, UINT16, np.uint16, saturation=UINT16 - 1)
+    largest = 2 ** (readout.bits or 16) - 1
+    return DetectorChain((), steps, largest, np.uint16 if largest <= UINT16 else np.int32, saturation=largest - 1)
 
 
 def _counting(readout: Readout, exposure_s: float) -> DetectorChain:
@@ -176,8 +187,8 @@ def detected(
     seed, frame : int
         The same two give the same counts.
     rng : {"philox", "ran1"}
-        Who draws photon counts; all else is philox's. An ideal detector that ran1 draws for has the offset in masked
-        pixels, too: nanoBragg's image, to the last bit.
+        Who draws photon counts; all else is philox's. An ideal detector of 16 bits that ran1 draws for has the offset
+        in masked pixels, too: nanoBragg's image, to the last bit.
     exposure_s, photon_kev : float
         Exposure, and energy of a photon.
     listed : sequence of int64 arrays, each of shape (n, 3)
@@ -185,7 +196,7 @@ def detected(
     threads : int, optional
         At most so many, by default as many as this machine has cores; they change nothing but the time.
     """
-    if readout.kind == "ideal" and rng == "ran1":
+    if readout.kind == "ideal" and readout.bits in (None, 16) and rng == "ran1":
         return photon_counts(photons, panels[0].roi if len(panels) == 1 else None, seed, readout, frame)
     chain = chain_of(readout, exposure_s, photon_kev)
     counts, tally = np.zeros(photons.shape, chain.integers), Tally()

@@ -82,18 +82,29 @@ def random_misset(seed: int, uniformly: bool = True) -> Vector:
         which means degrees (C-7): these are not uniform.
     """
     if uniformly:
-        return _misset_rad(uniform_rotation(*uniform_deviates(seed, MISSET, 3).tolist()))
-    return _misset_rad(np.array(_random_rotation(90.0, seeded(seed))))
+        return _angles(_uniform_rotation(*uniform_deviates(seed, MISSET, 3).tolist()))
+    return _angles(np.array(_random_rotation(90.0, seeded(seed))))
 
 
 def uniform_misset_deg(share: float, turn1: float, turn2: float) -> Vector:
-    """The angles in degrees of one of all rotations, by three deviates in (0, 1)."""
-    x, y, z = _misset_rad(uniform_rotation(share, turn1, turn2))
+    """The orientation of three deviates, all orientations alike where these are uniform.
+
+    Parameters
+    ----------
+    share, turn1, turn2 : float
+        From 0 to 1.
+
+    Returns
+    -------
+    tuple of 3 floats
+        Angles in degrees about the lab's x, then y, then z, as of ``crystal.misset_deg``.
+    """
+    x, y, z = _angles(_uniform_rotation(share, turn1, turn2))
     return (degrees_from_radians(x), degrees_from_radians(y), degrees_from_radians(z))
 
 
-def _misset_rad(u: NDArray[np.float64]) -> Vector:
-    """Angles about the lab's x, then y, then z that make a rotation."""
+def _angles(u: NDArray[np.float64]) -> Vector:
+    """Of a rotation in radians, about x, then y, then z."""
     return (
         math.atan2(u[2, 1], u[2, 2]),
         math.atan2(-u[2, 0], math.hypot(u[2, 1], u[2, 2])),
@@ -101,7 +112,7 @@ def _misset_rad(u: NDArray[np.float64]) -> Vector:
     )
 
 
-def uniform_rotation(share: float, turn1: float, turn2: float) -> NDArray[np.float64]:
+def _uniform_rotation(share: float, turn1: float, turn2: float) -> NDArray[np.float64]:
     """One of all rotations, by a random unit quaternion (K. Shoemake, Graphics Gems III, 1992, pp. 124-132)."""
     r1, r2 = math.sqrt(1.0 - share), math.sqrt(share)
     x, y = r1 * math.sin(2.0 * math.pi * turn1), r1 * math.cos(2.0 * math.pi * turn1)

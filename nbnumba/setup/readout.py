@@ -50,13 +50,13 @@ _OF_ALL = ("kind", "adc_offset")
 _OF_REAL = ("flicker", "pixel_flicker", "calibration", "calibration_seed", "bad_fraction", "bad_seed", "bad_pixel_file")
 _OF_COUNTER = ("deadtime_ns", "paralyzable", "rate_correction", "cutoff_per_s")
 HAS: Mapping[ReadoutKind, tuple[str, ...]] = {
-    "ideal": _OF_ALL,
+    "ideal": (*_OF_ALL, "bits"),
     "counting": (*_OF_ALL, *_OF_REAL, *_OF_COUNTER, "psf", "psf_fwhm_um", "bits"),
     "integrating": (*_OF_ALL, *_OF_REAL, "psf", "psf_fwhm_um", "bits", "gain", "read_noise", "swank"),
     "switching": (*_OF_ALL, *_OF_REAL, "gain", "words"),
 }
 """The fields that mean something to each kind; others may be given only as they are anyway."""
-MOST_BITS = {"counting": 32, "integrating": 16}
+MOST_BITS = {"ideal": 31, "counting": 32, "integrating": 16}
 
 
 def with_readout(experiment: Experiment) -> Experiment:
@@ -133,7 +133,9 @@ def check_readout(readout: Readout, beam: Beam, panels: Sequence[PlacedPanel]) -
     if cutoff * beam.exposure_s < 1.0:
         raise UsageError(f"-count_cutoff {cutoff:g}: is less than a count in the exposure of {beam.exposure_s:g} s")
     offset, largest = readout.adc_offset or 0.0, min(2.0 ** (readout.bits or 0) - 1.0, cutoff * beam.exposure_s)
-    if most is not None and offset >= largest:
+    # Ideal counts of the usual bits are cut, as those of nanoBragg.
+    is_usual = readout.kind == "ideal" and readout.bits == USUAL["ideal"]["bits"]
+    if most is not None and offset >= largest and not is_usual:
         raise UsageError(
             f"-adc {offset:.10g}: must be below the largest count, {largest:.10g}: by -bits {readout.bits}"
             f"{'' if math.isinf(cutoff) else ', -count_cutoff and -exposure'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...campaign.campaign import Campaign
 from ...campaign.chunks import Chunk
-from ...errors import DONE, NbnumbaError, UsageError
+from ...errors import DONE, NbnumbaError
 from ...setup.inputs import read_inputs
 from ...setup.resolve import Resolved, resolve
 from ..base import warnings_told
@@ -47,7 +47,8 @@ def _whole(campaign: Campaign) -> str:
             for sweep in job.sweeps
         ),
         "varied": ", ".join(f"{one.path} (per {one.per})" for one in job.varied),
-        "files": f"{len(campaign.chunks)} of up to {job.output.frames_per_file} frames in {campaign.folder}, {done} done",
+        "files": f"{len(campaign.chunks)} of up to {job.output.frames_per_file} frames, {done} done",
+        "folder": str(campaign.folder),
         "first": first.summary,
     }
     return "\n".join(f"{name:<12}{text}" for name, text in lines.items() if text)

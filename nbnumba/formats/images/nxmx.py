@@ -17,14 +17,14 @@ from ...errors import UsageError
 from ..dials import check_nxmx
 from ..files import Path
 from ..frame import Description, Frame
-from ..hdf5 import SIGNATURE, Written, bitshuffle_lz4, library, replacing_hdf5
+from ..hdf5 import SIGNATURE, Written, bitshuffle_lz4, library, replacing_hdf5, settled
 from ..nxmx_reading import read_nxmx
 from ..nxmx_tree import panel_slices, whole_shape, write_entry, write_frames
 from ..registry import Format, content_of
 
 
 def fitted(frame: Frame) -> Frame:
-    """A frame as the format has it: without the count of no photons, and with marks in integer pixels that were not measured."""
+    """As NXmx has it: without the count of no photons, and with marks in integer pixels that were not measured."""
     kind = frame.pixels[0].dtype
     if kind.kind == "f":
         return frame
@@ -123,6 +123,7 @@ class Series:
 
     def finish(self) -> Any:
         """Tell of all frames what there is to tell; the entry, as h5py has it."""
+        settled(self._data)
         write_frames(self._entry, self._frames)
         return self._entry
 

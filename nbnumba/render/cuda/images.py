@@ -16,8 +16,10 @@ from ...errors import DeviceError
 from ...interruption import Worker
 from ...kernels.cuda import tables as cuda_tables
 from ...kernels.plan import Plan
+from ...response.chain import NoiseImage
 from ..canvas import Canvas
 from . import cards
+from .counting import ToCount
 from .launches import Batch, Cut, Pace, cut_of
 from .memory import LENT_BYTES, Place, same_array, spare_place
 
@@ -148,9 +150,9 @@ def _counted_as_compilation() -> Iterator[None]:
 
 
 def render_many(
-    plans: Iterable[Plan], precision: Precision = "double", devices: Sequence[int] = (0,)
-) -> Iterator[tuple[np.ndarray, int]]:
-    """Render images one after the other, several under way at a time; photons and samples outside, in order.
+    wanted: Iterable[Plan | ToCount], precision: Precision = "double", devices: Sequence[int] = (0,)
+) -> Iterator[tuple[np.ndarray | NoiseImage, int]]:
+    """Render images one after the other, several under way at a time; photons or counts and samples outside, in order.
 
     Small images that are alike go several to a launch. Cards take turns. On each, one launch goes on while the images
     of the one before it are copied back and those of the one after it are set up, in memory that is used again and
@@ -164,11 +166,11 @@ def render_many(
     devices = list(dict.fromkeys(devices))
     places = {device: (Place(), Place()) for device in devices}
     under_way: deque[tuple[int, Batch]] = deque()
-    waiting, failure = _batches(plans, precision), None
+    waiting, failure = _batches(wanted, precision), None
     try:
         for number in itertools.count():
             try:
-                plans_together = next(waiting)
+                together = next(waiting)
             except StopIteration:
                 break
             except Exception as error:
@@ -181,7 +183,7 @@ def render_many(
             first, second = places[device]
             place, other = (first, second) if number // len(devices) % 2 == 0 else (second, first)
             with cards.on(device):
-                under_way.append((device, _begun(plans_together, precision, place, other)))
+                under_way.append((device, _begun(together, precision, place, other)))
         while under_way:
             yield from _finished(*under_way.popleft())
         if failure is not None:
@@ -193,63 +195,77 @@ def render_many(
                     place.clear()
 
 
-def _begun(plans: Sequence[Plan], precision: Precision, place: Place, other: Place) -> Batch:
+def _begun(wanted: Sequence[Plan | ToCount], precision: Precision, place: Place, other: Place) -> Batch:
     """Queue images that are alike and their way back; returns before they are rendered.
 
     ``other`` may hold the same factors.
     """
     # Where they serve no more, neither place keeps them while others are moved.
     place.factors, other.factors = place.factors or other.factors, None
-    batch = Batch(plans, precision, place)
+    readings = [one.reading for one in wanted if isinstance(one, ToCount)]
+    batch = Batch([*map(_plan_of, wanted)], precision, place, readings=readings)
+    kind = readings[0].integers if readings else np.float32
     for piece in batch.pieces(Pace(batch.work_of_launch)):
         batch.launch(piece)
         if piece.stop == batch.parts:
-            size, pinned = len(plans) * batch.pixels, cards.cuda_provider().cuda.pinned_array
-            window = place.space("window", size, np.float32, place.make_window)
+            size, pinned = len(wanted) * batch.pixels, cards.cuda_provider().cuda.pinned_array
+            window = place.space("window", size, kind, place.make_window)
             counts = place.space("counts", size, np.int64, pinned) if batch.interpolates else None
             batch.start_fetching(piece, window, counts)
     other.factors = place.factors
     return batch
 
 
-def _finished(device: int, batch: Batch) -> list[tuple[np.ndarray, int]]:
-    """Wait for images: photons and samples outside the table."""
+def _finished(device: int, batch: Batch) -> list[tuple[np.ndarray | NoiseImage, int]]:
+    """Wait for images: photons or counts, and samples outside the table."""
     with cards.on(device):
         batch.wait()
     window = batch.place.arrays["window"]
     full = window.size == len(batch.plans) * batch.pixels and any(map(_is_whole, batch.plans))
     lent = batch.place.lend_window() if full and window.nbytes >= LENT_BYTES else None
-    images = []
+    images: list[tuple[np.ndarray | NoiseImage, int]] = []
     for number, plan in enumerate(batch.plans):
         there = slice(number * batch.pixels, (number + 1) * batch.pixels)
         outside = int(batch.place.arrays["counts"][there].sum()) if batch.interpolates else 0
         # To be kept by whoever takes it.
-        photons = _placed(plan, window[there], copy=True) if lent is None else _placed(plan, lent[there])
-        images.append((photons, outside))
+        pixels = _placed(plan, window[there], copy=True) if lent is None else _placed(plan, lent[there])
+        images.append((pixels if batch.counter is None else batch.counter.told(number, pixels), outside))
     return images
 
 
-def _batches(plans: Iterable[Plan], precision: Precision) -> Iterator[list[Plan]]:
-    """Plans in order, several together where one launch can render them and does not last."""
-    batch: list[Plan] = []
+def _batches(wanted: Iterable[Plan | ToCount], precision: Precision) -> Iterator[list[Plan | ToCount]]:
+    """What is wanted in order, several together where one launch can render them and does not last."""
+    batch: list[Plan | ToCount] = []
     kind: tuple[Any, ...] = ()
     samples = 0
     try:
-        for plan in plans:
+        for one in wanted:
+            plan = _plan_of(one)
             cut, kind_before = cut_of(plan), kind
             kind = _kind(plan, cut, precision)
             samples += cut.samples
             fits = len(batch) < cut.most_together and samples <= MOST_SAMPLES_TOGETHER and kind == kind_before
-            if batch and not (fits and _share_tables(batch[0], plan)):
+            if batch and not (fits and _share_tables(_plan_of(batch[0]), plan) and _read_alike(batch[0], one)):
                 yield batch
                 batch, samples = [], cut.samples
-            batch.append(plan)
+            batch.append(one)
     except Exception:
         if batch:
             yield batch
         raise
     if batch:
         yield batch
+
+
+def _plan_of(wanted: Plan | ToCount) -> Plan:
+    return wanted.plan if isinstance(wanted, ToCount) else wanted
+
+
+def _read_alike(one: Plan | ToCount, other: Plan | ToCount) -> bool:
+    """Whether both are to be counted and may be together, or neither."""
+    if isinstance(one, ToCount) and isinstance(other, ToCount):
+        return one.reading.goes_with(other.reading)
+    return not (isinstance(one, ToCount) or isinstance(other, ToCount))
 
 
 def _kind(plan: Plan, cut: Cut, precision: Precision) -> tuple[Any, ...]:
@@ -280,6 +296,6 @@ def _placed(plan: Plan, window: np.ndarray, copy: bool = False) -> np.ndarray:
     window = window.reshape(slow1 - slow0 + 1, fast1 - fast0 + 1)
     if _is_whole(plan):
         return np.array(window) if copy else window
-    photons = np.zeros((detector.slow_pixels, detector.fast_pixels), np.float32)
-    photons[slow0 : slow1 + 1, fast0 : fast1 + 1] = window
-    return photons
+    image = np.zeros((detector.slow_pixels, detector.fast_pixels), window.dtype)
+    image[slow0 : slow1 + 1, fast0 : fast1 + 1] = window
+    return image

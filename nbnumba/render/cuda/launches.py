@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ...kernels.cuda import tables as cuda_tables
 from ...kernels.cuda.tables import MOST_PARTS, THREADS
 from ...kernels.plan import Plan
 from . import cards
+from .counting import TALLIES_BYTES, Counter, Reading
 from .memory import Factors, Place
 
 LAUNCH_S = 0.05
@@ -89,16 +90,23 @@ class Pace:
 class Batch:
     """Images that are alike, on the current card: their tables there, and room for the pieces of which they are made.
 
-    ``first``, ``stop``: the band of pixels to be rendered, of a single image; by default all.
+    ``first``, ``stop``: the band of pixels to be rendered, of a single image; by default all. ``readings``: how the
+    photons of each are counted, where they are.
     """
 
     def __init__(
-        self, plans: Sequence[Plan], precision: str, place: Place, first: int = 0, stop: int | None = None
+        self,
+        plans: Sequence[Plan],
+        precision: str,
+        place: Place,
+        first: int = 0,
+        stop: int | None = None,
+        readings: Sequence[Reading] = (),
     ) -> None:
         from ...kernels.cuda import render as cuda
 
         plan = plans[0]
-        self.kernels, self.plans, self.place = cuda, plans, place
+        self.kernels, self.plans, self.place, self.readings = cuda, plans, place, readings
         place.stream = place.stream or cards.cuda_provider().cuda.stream()
         self.stream = place.stream
         self.interpolates = plan.factors.interpolate > 0
@@ -141,8 +149,16 @@ class Batch:
         self.photons = place.space("photons", images * self.capacity if several else 1, np.float64)
         self.sums = place.space("sums", images * band if several else 1, np.float64)
         self.beyond = place.space("beyond", images * band if self.interpolates else 1, np.int64)
-        counted = self.interpolates and several
-        self.outside = place.space("outside", images * self.capacity if counted else 1, np.int64)
+        sums_beyond = self.interpolates and several
+        self.outside = place.space("outside", images * self.capacity if sums_beyond else 1, np.int64)
+        self.counter = Counter(place, self.readings, band, self._measured()) if self.readings else None
+
+    def _measured(self) -> Any:
+        """Where the detector measures; most often where pixels are rendered, too."""
+        measured = self.readings[0].measured
+        if measured is self.plans[0].detector.mask:
+            return self.tables.mask
+        return self.place.put("measured", measured)
 
     def pieces(self, pace: Pace) -> Iterator[Piece]:
         """Launches that make up the band, each as large as ``pace`` has it by then; of several images, one."""
@@ -201,9 +217,14 @@ class Batch:
         return int(counts.sum())
 
     def start_fetching(self, piece: Piece, window: np.ndarray, counts: np.ndarray | None) -> None:
-        """Queue the copy of a piece's pixels behind its launch. What a detector makes of photons would go before it."""
-        there = slice(piece.first, piece.first + len(self.plans) * piece.count)
-        cards.cuda_provider().copy_to_host(window[there], self.picture, self.stream)
+        """Queue the copy of a piece's pixels behind its launch, photons or what is counted of them."""
+        there, pixels = slice(piece.first, piece.first + len(self.plans) * piece.count), self.picture
+        if self.counter is not None:
+            self.counter.launch(self.picture, piece.first, piece.count, piece.first > self.first)
+            pixels = self.counter.counts
+            if piece.first + piece.count == self.stop:
+                self.counter.start_fetching()
+        cards.cuda_provider().copy_to_host(window[there], pixels, self.stream)
         if counts is not None:
             cards.cuda_provider().copy_to_host(counts[there], self.beyond, self.stream)
 
@@ -221,6 +242,9 @@ def _capacity(batch: Batch, arithmetic: int) -> int:
     around += images * cuda_tables.IMAGE.itemsize
     fixed = 8 * cuda_tables.ROW * rows + around + plan.detector.mask.nbytes
     of_pixel = images * ((20 if several else 4) + ((16 if several else 8) if batch.interpolates else 0))
+    if batch.readings:
+        fixed += batch.readings[0].measured.nbytes + images * TALLIES_BYTES
+        of_pixel += images * np.dtype(batch.readings[0].integers).itemsize
     most = min((batch.stop - batch.first) * batch.parts, MOST_PIXELS)
     place, asked = batch.place, (fixed, of_pixel, most)
     if table == 0 and place.room is not None and place.room[0] == asked:

@@ -15,7 +15,7 @@ from . import cards
 
 COMPARED_BYTES = 1 << 20
 """Up to so many an array is compared with the one that the card has, to stay there if it is the same."""
-PINNED = ("window", "counts")
+PINNED = ("window", "counts", "tallies on the host")
 """Arrays of a place that lie in the host's memory, page-locked: the card reaches them by itself."""
 LENT_BYTES, MOST_LENT = 1 << 20, 4
 """The finished images of a launch, of so many bytes or more, are not copied out of page-locked memory, as long as those
@@ -96,9 +96,9 @@ class Place:
         return self.arrays[name]
 
     def space(self, name: str, size: int, kind: type, make: Callable[..., Any] | None = None) -> Any:
-        """Room for ``size`` numbers, at least; on the card unless ``make`` makes it elsewhere."""
+        """Room for ``size`` numbers of a kind, at least; on the card unless ``make`` makes it elsewhere."""
         kept = self.arrays.get(name)
-        if kept is None or kept.size < size:
+        if kept is None or kept.size < size or kept.dtype != kind:
             self.arrays.pop(name, None)
             self.arrays[name] = (make or cards.cuda_provider().cuda.device_array)(size, kind)
         return self.arrays[name]
@@ -108,7 +108,7 @@ class Place:
         while self.windows:
             window = self.windows.pop()
             self.lent -= 1
-            if window.size >= size:
+            if window.size >= size and window.dtype == kind:
                 return window
         return cards.cuda_provider().cuda.pinned_array(size, kind)
 

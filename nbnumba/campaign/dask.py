@@ -1,0 +1,330 @@
+"""A campaign by Dask: workers on this machine, or those of a scheduler that runs already.
+
+A chunk is a task. Whose worker is lost is given to another; one that is there already is no work, so that it does not
+matter whether a worker was lost before or after it was done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import os
+import secrets
+import signal
+import socket
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import islice
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+from ..errors import NbnumbaError, ResourceError, UsageError
+from ..interruption import undisturbed
+from ..kernels.compile.cache import SOURCES, text_of
+from ..render.backends import How
+from ..version import __version__
+from .campaign import Campaign
+from .folder import read_mark
+from .running import Failed, Outcome, run_chunks
+from .work import campaign_in
+
+INSTALL = "pip install 'nbnumba[dask]'"
+LOST = "the scheduler of Dask is lost: what is done is kept, run again for the rest"
+CONNECT_S, CLOSE_S = 5.0, 3.0
+RETRIES = 2
+"""Of what no error of ours explains."""
+_TASKS_A_THREAD = 4
+"""Under way or waiting: a long campaign is not told to the scheduler at once."""
+_LOOK_S = 0.2
+_ENVIRONMENT = {
+    **dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+    "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
+}
+"""Of workers here. What Dask says of workers that come and go is no news to who runs a campaign."""
+_LOUD = ("distributed", "distributed.client", "distributed.gc", "distributed.nanny", "distributed.worker")
+
+
+class Site(NamedTuple):
+    """What a worker has and sees, which is to be the same everywhere."""
+
+    program: str
+    kernels: str
+    identity: str
+    """Of the campaign in the file that it sees under the job's name."""
+    folder: str
+    """Identity that the folder tells; "": there is none."""
+
+
+@contextmanager
+def workers_here(count: int) -> Iterator[Any]:
+    """So many processes of one thread on this machine, gone when the block ends.
+
+    Yields
+    ------
+    distributed.Client
+
+    Raises
+    ------
+    UsageError
+        No workers are asked for.
+    ResourceError
+        Dask is not installed, or the machine gives no such processes.
+    """
+    if count < 1:
+        raise UsageError(f"-local is {count}: must be 1 worker or more")
+    with _environment(_ENVIRONMENT), _quiet():
+        distributed = _distributed()
+        dashboard = "127.0.0.1:0" if importlib.util.find_spec("bokeh") else None
+        try:
+            with undisturbed(), _unheard_by_children():
+                cluster = distributed.LocalCluster(
+                    n_workers=count,
+                    threads_per_worker=1,
+                    processes=True,
+                    memory_limit=0,
+                    host="127.0.0.1",
+                    dashboard_address=dashboard,
+                    silence_logs=logging.CRITICAL,
+                )
+        except (OSError, RuntimeError) as error:
+            raise ResourceError(f"-local {count}: the workers do not start: {error}") from error
+        try:
+            with _closing(distributed.Client(cluster)) as client:
+                yield client
+        finally:
+            cluster.close(timeout=CLOSE_S)
+
+
+@contextmanager
+def workers_of(address: str) -> Iterator[Any]:
+    """The workers of a scheduler, such as tcp://node:8786.
+
+    Yields
+    ------
+    distributed.Client
+
+    Raises
+    ------
+    UsageError
+        The address is none.
+    ResourceError
+        Dask is not installed, or nothing answers there.
+    """
+    with _quiet():
+        distributed = _distributed()
+        if not _is_scheduler(address):
+            raise ResourceError(f"-dask {address}: no scheduler of Dask answers there; start one with: dask scheduler")
+        with _closing(distributed.Client(address, timeout=CONNECT_S)) as client:
+            yield client
+
+
+def told_of(client: Any) -> str:
+    """Who works, and where that can be watched, for the first line of a log."""
+    threads = client.nthreads()
+    hosts = {address.rpartition(":")[0] for address in threads}
+    link = client.dashboard_link if importlib.util.find_spec("bokeh") else ""
+    return f"{len(threads)} workers of Dask on {len(hosts)} machines" + (f"; dashboard: {link}" if link else "")
+
+
+def check_workers(client: Any, campaign: Campaign) -> None:
+    """Find out whether all workers have this nbnumba and see this campaign and its folder, which is marked already.
+
+    Raises
+    ------
+    ResourceError
+        One does not: names it.
+    """
+    # By its text: to unpickle a function of ours takes nbnumba.
+    asked = f"__import__('nbnumba.campaign.dask', fromlist=['site']).site({str(campaign.job.path)!r})"
+    here = Site(*_program(), campaign.identity, campaign.identity)
+    for address, there in client.run(eval, asked, on_error="return").items():
+        if isinstance(there, ImportError):
+            raise ResourceError(f"the worker {address} has no nbnumba that does campaigns ({there}): install it there")
+        if isinstance(there, BaseException):
+            raise ResourceError(f"the worker {address} cannot take part: {there}")
+        if there[:2] != here[:2]:
+            raise ResourceError(
+                f"the worker {address} has {' with kernels '.join(there[:2])}, here it is "
+                f"{' with kernels '.join(here[:2])}: install one version everywhere"
+            )
+        if there.identity != here.identity:
+            raise ResourceError(f"the worker {address} sees another campaign, or other input, in {campaign.job.path}")
+        if there.folder != here.folder:
+            raise ResourceError(
+                f"the worker {address} does not see the folder {campaign.folder}: share it by a network"
+            )
+
+
+def site(job: str | os.PathLike[str]) -> Site:
+    """What this process has and sees; called on workers, too."""
+    campaign = campaign_in(job)
+    try:
+        folder = str(read_mark(campaign.folder)["identity"])
+    except NbnumbaError:
+        folder = ""
+    return Site(*_program(), campaign.identity, folder)
+
+
+def _program() -> tuple[str, str]:
+    return f"nbnumba {__version__}", text_of(SOURCES).hexdigest()[:16]
+
+
+def chunks_done(client: Any, campaign: Campaign, numbers: Iterable[int], how: How) -> Iterator[Outcome]:
+    """Have chunks done, and tell of each as it ends; what is under way when the caller stops is dropped.
+
+    Raises
+    ------
+    NbnumbaError
+        What no chunk would survive, on a worker; the scheduler is lost.
+    """
+    ended: SimpleQueue[Any] = SimpleQueue()
+    under_way: dict[Any, int] = {}
+    waiting = iter(numbers)
+    run = secrets.token_hex(4)
+    try:
+        while True:
+            room = max(2, _TASKS_A_THREAD * sum(client.nthreads().values())) - len(under_way)
+            for number in islice(waiting, max(room, 0)):
+                task = client.submit(_chunk, str(campaign.job.path), campaign.identity, number, how,
+                                     key=f"chunk-{run}-{number}", pure=False, retries=RETRIES)  # fmt: skip
+                under_way[task] = number
+                task.add_done_callback(ended.put)
+            if not under_way:
+                return
+            while client.status == "running":
+                with suppress(Empty):
+                    task = ended.get(timeout=_LOOK_S)
+                    break
+            else:
+                raise ResourceError(LOST)
+            yield _outcome(under_way.pop(task), task)
+            task.release()
+    finally:
+        if under_way and client.status == "running":
+            client.cancel(list(under_way))
+
+
+def _outcome(number: int, task: Any) -> Outcome:
+    from distributed import CancelledError
+
+    try:
+        result = task.result()
+    except CancelledError as error:
+        raise ResourceError(LOST) from error
+    except Exception as error:
+        return Failed(number, -1, f"{type(error).__name__}: {' '.join(str(error).split())}", "")
+    if isinstance(result, NbnumbaError):
+        raise result
+    return result
+
+
+def _chunk(job: str, identity: str, number: int, how: How) -> Outcome | NbnumbaError:
+    """Do a chunk; on a worker. What nbnumba refuses is returned: raised, it would be tried again."""
+    from distributed import get_worker
+
+    _hush()
+    try:
+        campaign = campaign_in(job)
+        if campaign.identity != identity:
+            raise ResourceError(f"{job} or its input is not what it was when the run began")
+        return next(run_chunks(campaign, [number], _with_card(how, get_worker().name)))
+    except NbnumbaError as error:
+        return type(error)(f"{error} (on {socket.gethostname()})")
+
+
+def _with_card(how: How, name: object) -> How:
+    """With the card of a worker that has a number; one of `dask cuda worker` has none, and sees its own card first."""
+    if how.backend != "cuda" or how.device == "all" or not isinstance(name, int):
+        return how
+    from ..render.cuda.cards import card_numbers
+
+    cards = card_numbers()
+    return replace(how, device=cards[name % len(cards)]) if cards else how
+
+
+def _is_scheduler(address: str) -> bool:
+    """Whether one answers: a client that does not find it goes on asking for a while, and then says so at length."""
+    from distributed.core import rpc
+
+    async def kind() -> str:
+        async with rpc(address, timeout=CONNECT_S) as there:
+            return str((await there.identity())["type"])
+
+    try:
+        return asyncio.run(asyncio.wait_for(kind(), CONNECT_S)) == "Scheduler"
+    except ValueError as error:
+        raise UsageError(f"-dask is {address!r}: must be an address such as tcp://node:8786 ({error})") from error
+    except Exception:
+        # Something else may listen there, and what it says be anything.
+        return False
+
+
+@contextmanager
+def _unheard_by_children() -> Iterator[None]:
+    """Processes that are started by the block, and by threads that it starts, never hear of these signals.
+
+    Ctrl-C and the signals of schedulers come to all processes of a run at once; it is this one that ends the others.
+    Here they wait for the end of the block.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGUSR1})
+    try:
+        # Python's own helper, which bears Ctrl-C and opens the way for it when it starts.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _distributed() -> Any:
+    try:
+        import distributed
+    except ImportError as error:
+        raise ResourceError(f"Dask is not installed ({error}): {INSTALL}") from error
+    _hush()
+    return distributed
+
+
+def _hush() -> None:
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _closing(client: Any) -> Iterator[Any]:
+    try:
+        yield client
+    finally:
+        with suppress(OSError):
+            client.close(timeout=1.0)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """With these variables, which processes that are started inherit."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings of Dask and its kin."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"(distributed|dask|tornado|asyncio|bokeh)\b")
+        yield
