@@ -71,7 +71,7 @@ WRONG = {
     "negative hits": ((HITS, "hits = { choice = [1, -1] }"), "hits: .* must be a whole number from 0 to 1000"),
     "too many hits": ((HITS, "hits = 1001"), "hits: 1001 must be"),
     "hits of a continuum": ((HITS, "hits = { uniform = [0, 2] }"), "hits: .* must be a whole number"),
-    "hits relative to nothing": ((HITS, "hits = { relative = { uniform = [0, 1] } }"), "hits: .* must be a whole number"),
+    "hits relative to nothing": ((HITS, "hits = { relative = { uniform = [0, 1] } }"), "hits: .* must be a whole"),
     "hits that are true": ((HITS, "hits = true"), "hits: True must be"),
     "hits of two": ((HITS, "hits = [1, 2]"), "hits: \\[1, 2\\] must be"),
     # The experiment.

@@ -6,12 +6,11 @@ https://manual.nexusformat.org/classes/applications/NXmx.html, and what dxtbx re
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UsageError
 from ..experiment import Readout
 from ..kernels.equations.vectors import rotated_about
 from ..units import radians_from_degrees
@@ -103,11 +102,6 @@ def write_frames(entry: Any, frames: Sequence[Frame]) -> None:
         As :func:`write_entry` made it.
     frames : sequence of Frame
         All, whose pixels do not count.
-
-    Raises
-    ------
-    UsageError
-        Their spectra have not the same number of wavelengths.
     """
     descriptions = [frame.description for frame in frames]
     _write_beam(entry["instrument"], descriptions)
@@ -241,15 +235,16 @@ def _write_beam(instrument: Any, descriptions: Sequence[Description]) -> None:
 
 
 def _write_spectra(beam: Any, descriptions: Sequence[Description]) -> None:
-    counts = sorted({len(one.wavelengths_angstrom) for one in descriptions})
-    if len(counts) > 1:
-        raise UsageError(
-            f"the frames of an NXmx file have as many wavelengths each: these have {counts[0]} to {counts[-1]}"
-        )
+    """As many wavelengths for each frame: where one has fewer, its last goes on without photons."""
+    most = max(len(one.wavelengths_angstrom) for one in descriptions)
+
+    def filled(values: npt.NDArray[np.float64], mode: Literal["edge", "constant"]) -> npt.NDArray[np.float64]:
+        return np.pad(values, (0, most - len(values)), mode)
+
     # Readers take both for those of all frames, or both for those of each.
     wavelengths, weights = np.broadcast_arrays(
-        one_or_all([one.wavelengths_angstrom for one in descriptions]),
-        one_or_all([one.wavelength_weights for one in descriptions]),
+        one_or_all([filled(one.wavelengths_angstrom, "edge") for one in descriptions]),
+        one_or_all([filled(one.wavelength_weights, "constant") for one in descriptions]),
     )
     field(beam, "incident_wavelength_spectra", wavelengths, units="angstrom")
     field(beam, "incident_wavelength_spectra_weights", weights)
