@@ -59,6 +59,8 @@ class Spectra:
 
     file: str
     count: int
+    wavelengths: int
+    """That any of them can have."""
     order: Order
 
 
@@ -230,7 +232,9 @@ def _spectra(whole: Entry, base: Experiment) -> Spectra | None:
         raise entry.wrong("beside the experiment's beam.spectrum_file: leave one of them out")
     orders: tuple[Order, ...] = get_args(Order)
     order, located = entry.one_of("order", orders, "cycle"), entry.located(file)
-    return Spectra(located, len(read_spectra(located).weight), order)
+    count, wavelengths = read_spectra(located).weight.shape
+    bins = base.beam.spectrum_bins
+    return Spectra(located, count, wavelengths if bins is None else min(bins, wavelengths), order)
 
 
 def _output(whole: Entry) -> Output:
