@@ -107,6 +107,11 @@ def test_a_campaign_as_it_was_written_is_complete(
         assert capsys.readouterr().out.endswith(" good, 0 bad, 0 missing\n")
 
 
+def shift_frames(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["entry/nbnumba/frames/frame"][...] = file["entry/nbnumba/frames/frame"][()] + 1
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -114,8 +119,9 @@ def test_a_campaign_as_it_was_written_is_complete(
         (lambda path: path.write_bytes(b""), "cannot be read: "),
         (lambda path: path.write_text("words"), "cannot be read: .*signature"),
         (lambda path: shutil.copy(path.with_name("small_000000.h5"), path), "is file 0 under another's name"),
+        (shift_frames, "has frames 3 to 4, not 2 to 3"),
     ],
-    ids=["cut", "empty", "text", "copied"],
+    ids=["cut", "empty", "text", "copied", "shifted"],
 )
 def test_what_is_wrong_with_a_file_is_said(stills: Campaign, damage: Callable[[Path], Any], said: str) -> None:
     damage(stills.chunks[1].path)
@@ -537,6 +543,19 @@ def test_stills_are_an_experiment_for_each_crystal_with_its_image_and_beam(still
     assert len(found["detector"]) == 1
     assert found["detector"][0]["panels"][0]["trusted_range"] == [-0.5, 65534.5]
     assert found["scan"] == found["goniometer"] == []
+
+
+@pytest.mark.parametrize(("kind", "gain"), [("int32", 4.0), ("float32", 1.0)])
+def test_what_is_told_of_pixels_is_that_of_the_file(tmp_path: Path, kind: str, gain: float) -> None:
+    readout = '[experiment.readout]\nkind = "integrating"\ngain = 4\nadc_offset = 10\nbits = 12\n[vary]'
+    one = made(tmp_path, STILLS, ("[vary]", readout), ("[output]", f'[output]\ntype = "{kind}"'))
+    panel = experiments(one, 0, tmp_path)["detector"][0]["panels"][0]
+    with h5py.File(one.chunks[0].path) as file:
+        limit = file["entry/instrument/detector"].get("saturation_value", np.array(2**31 - 1))[()]
+        scale = file["entry/data"].get("data_scaling_factor", np.array(1.0))[()]
+    assert (limit < 4095) == (kind == "int32")
+    assert panel["trusted_range"][1] == limit + 0.5
+    assert (panel["gain"], panel["pedestal"], 1.0 / scale) == (gain, 0.0, gain)
 
 
 def test_misses_are_left_out(stills: Campaign, tmp_path: Path) -> None:

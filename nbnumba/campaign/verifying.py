@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -32,6 +31,8 @@ ASIDE = "bad"
 """Folder, in the campaign's, of files that were not what they should be."""
 _LOOK = Path(__file__).with_name("look.py")
 _TEMPORARY = re.compile(r"\.nbnumba-(?:(?P<host>.+)-(?P<pid>[0-9]+)-)?[0-9a-f]+\.tmp")
+_KILLED = 9
+"""The signal by which a system ends those that take too much memory."""
 _OF_CHUNKS = re.compile(r"[0-9]{4,}")
 """Names of folders."""
 
@@ -230,7 +231,7 @@ def _answer(looker: subprocess.Popen[str], campaign: Campaign, chunk: Chunk, dee
     status = looker.wait()
     if is_late:
         return "is damaged: the HDF5 library finds no end of it"
-    if status >= 0 or status == -signal.SIGKILL:
+    if status >= 0 or status == -_KILLED:
         reason = (looker.stderr.read().splitlines() or [f"it ended with status {status}"])[-1]
         raise ResourceError(f"cannot look at {chunk.path} in a process of its own: {reason:.200}")
     return f"is damaged, such that the HDF5 library ends with signal {-status}"
