@@ -30,6 +30,10 @@ def radians_from_degrees(degrees: float) -> float:
     return degrees / RTD
 
 
+def degrees_from_radians(radians: float) -> float:
+    return radians * RTD
+
+
 def radians_from_milliradians(milliradians: float) -> float:
     return milliradians / 1000.0
 

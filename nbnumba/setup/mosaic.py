@@ -14,7 +14,7 @@ from ..experiment import Crystal, Matrix
 from ..kernels.counting.random import seeded, uniform
 from ..kernels.equations.vectors import Vector, rotated_about
 from ..seeds import MISSET, uniform_deviates
-from ..units import RTD, radians_from_degrees
+from ..units import degrees_from_radians, radians_from_degrees
 
 Turn = tuple[Vector, np.float32]
 """About which axis a domain is turned, and by which share of the spread."""
@@ -112,7 +112,7 @@ def uniform_misset_deg(share: float, turn1: float, turn2: float) -> Vector:
         Angles in degrees about the lab's x, then y, then z, as of ``crystal.misset_deg``.
     """
     x, y, z = _angles(_uniform_rotation(share, turn1, turn2))
-    return (x * RTD, y * RTD, z * RTD)
+    return (degrees_from_radians(x), degrees_from_radians(y), degrees_from_radians(z))
 
 
 def _angles(u: NDArray[np.float64]) -> Vector:
