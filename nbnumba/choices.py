@@ -20,4 +20,4 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 def listed(names: tuple[str, ...]) -> str:
     """Names as an error gives them to choose from: a, b or c."""
-    return f"{', '.join(names[:-1])} or {names[-1]}"
+    return f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]

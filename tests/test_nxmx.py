@@ -302,9 +302,23 @@ def test_spectra_may_differ_from_frame_to_frame(tmp_path: Path, shift: float) ->
             assert beam["incident_wavelength"][number] == description.mean_wavelength_angstrom
             np.testing.assert_array_equal(beam[variant][number], description.wavelengths_angstrom)
             np.testing.assert_array_equal(beam[f"{variant}_weights"][number], description.wavelength_weights)
-    with pytest.raises(UsageError, match="as many wavelengths each"):
-        write_all(tmp_path / "two.nxs", images[0].frame("photons"), image_of().frame("photons"))
-    assert not (tmp_path / "two.nxs").exists()
+
+
+def test_spectra_may_have_fewer_wavelengths_in_some_frames(tmp_path: Path) -> None:
+    """The last then goes on without photons, which changes no sum."""
+    images = [image_of(beam={"spectrum": rows}) for rows in ([(12000.0, 1.0), (12010.0, 3.0)], [(12020.0, 1.0)])]
+    write_all(tmp_path / "all.nxs", *(image.frame("photons") for image in images))
+    with h5py.File(tmp_path / "all.nxs") as file:
+        beam = file["entry/instrument/beam"]
+        wavelengths = beam["incident_wavelength_spectra"][()]
+        weights = beam["incident_wavelength_spectra_weights"][()]
+        means = beam["incident_wavelength"][()]
+    assert wavelengths.shape == weights.shape == (2, 2)
+    np.testing.assert_array_equal(wavelengths[1], [means[1]] * 2)
+    np.testing.assert_array_equal(weights[1], [1, 0])
+    np.testing.assert_array_equal(wavelengths[0], images[0].description.wavelengths_angstrom)
+    np.testing.assert_array_equal(weights[0], images[0].description.wavelength_weights)
+    np.testing.assert_allclose(np.average(wavelengths, 1, weights), means, rtol=1e-6)
 
 
 def test_frames_of_another_detector_or_content_are_refused(tmp_path: Path, image: Image) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..choices import BackendName, Device, Precision
-from ..errors import UsageError
+from ..errors import InputFileError, UsageError
 from ..experiment import Experiment, FurtherLattice, changed
 from ..image import Image
 from ..simulation import simulate
@@ -45,6 +45,15 @@ class Whereabouts(NamedTuple):
         return self.number, self.number
 
 
+def _state(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """What shows that a file is still the same; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
 class Campaign:
     """The frames of a campaign's file: each follows from the file and its number alone.
 
@@ -77,6 +86,8 @@ class Campaign:
         self.type: PixelType = kind
         """Of the pixels in its files."""
         self._draws = Draws(self.job.seed)
+        self._own = [(os.fspath(path), _state(path)) for path in (self.job.path, self.job.base_path)]
+        self._named = [(path, _state(path)) for path in self.job.given]
         self._of_each = [one for one in self.job.varied if one.is_of_each_crystal]
         self._of_all = [one for one in self.job.varied if not one.is_of_each_crystal]
 
@@ -90,6 +101,11 @@ class Campaign:
     def folder(self) -> Path:
         """Where its files are, or will be."""
         return self.job.output.folder
+
+    @property
+    def is_current(self) -> bool:
+        """Whether all files that it was read from are as they were."""
+        return all(_state(path) == state for files in (self._own, self._named) for path, state in files)
 
     @cached_property
     def chunks(self) -> Chunks:
@@ -108,7 +124,21 @@ class Campaign:
     @cached_property
     def identity(self) -> str:
         """SHA-256 of that text and of all files: what images of one campaign have in common."""
-        return identity_of(self.text, self.job.given)
+        identity = identity_of(self.text, self.job.given)
+        self.check_files()
+        return identity
+
+    def check_files(self) -> None:
+        """Find out whether frames are still what they were.
+
+        Raises
+        ------
+        InputFileError
+            A file that the experiment is of has changed since the campaign was read.
+        """
+        for path, state in self._named:
+            if _state(path) != state:
+                raise InputFileError(f"{path}: has changed since the campaign was read: run it again")
 
     def checked(self, number: int) -> int:
         """The number of a frame, counted from the end where it is negative.

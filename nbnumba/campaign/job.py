@@ -59,6 +59,8 @@ class Spectra:
 
     file: str
     count: int
+    wavelengths: int
+    """That any of them can have."""
     order: Order
 
 
@@ -118,6 +120,7 @@ def read_job(path: str | os.PathLike[str]) -> Job:
     whole = whole.under("", said).table(KEYS)
     if said.get("format") != FORMAT:
         raise whole.wrong(f'format = {shown(said.get("format"))} must be "{FORMAT}"')
+    name = _name(whole)
     sweeps = _sweeps(whole)
     base_path, base = _base(whole, bool(sweeps))
     varied = varied_of(whole.under("vary", said.get("vary", {})), bool(sweeps))
@@ -126,7 +129,7 @@ def read_job(path: str | os.PathLike[str]) -> Job:
     spectra = _spectra(whole, base)
     return Job(
         path=path,
-        name=_name(whole),
+        name=name,
         seed=whole.whole("seed", -(2**63), 2**63 - 1),
         frames=_frames(whole, sweeps),
         hits=_hits(whole.under("hits", said.get("hits", 1))),
@@ -179,8 +182,8 @@ def _base(whole: Entry, in_sweeps: bool) -> tuple[Path, Experiment]:
 
 def _hits(entry: Entry) -> Distribution:
     hits = distribution_of(entry)
-    right = all(is_whole(value) and 0 <= value <= MOST_HITS for value in hits.samples(None))
-    if not isinstance(hits, (Fixed, Choice, Cycle, Poisson)) or not right:
+    is_listed = isinstance(hits, (Fixed, Choice, Cycle, Poisson))
+    if not is_listed or not all(is_whole(value) and 0 <= value <= MOST_HITS for value in hits.samples(None)):
         whole = f"a whole number from 0 to {MOST_HITS}"
         raise entry.wrong(f"{shown(entry.said)} must be {whole}, or choice, cycle, poisson or file of such")
     return hits
@@ -229,7 +232,9 @@ def _spectra(whole: Entry, base: Experiment) -> Spectra | None:
         raise entry.wrong("beside the experiment's beam.spectrum_file: leave one of them out")
     orders: tuple[Order, ...] = get_args(Order)
     order, located = entry.one_of("order", orders, "cycle"), entry.located(file)
-    return Spectra(located, len(read_spectra(located).weight), order)
+    count, wavelengths = read_spectra(located).weight.shape
+    bins = base.beam.spectrum_bins
+    return Spectra(located, count, wavelengths if bins is None else min(bins, wavelengths), order)
 
 
 def _output(whole: Entry) -> Output:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
 from ..errors import NbnumbaWarning, ResourceError
 from ..render.backends import How
@@ -98,14 +97,17 @@ def _telling(frames: Iterator[Rendered], told: Callable[[int], None]) -> Iterato
 
 
 def campaign_in(path: str | os.PathLike[str]) -> Campaign:
-    """The campaign of a file, read once by each process as long as the file stays as it is."""
-    status = os.stat(path)
-    return _kept(os.path.abspath(path), status.st_mtime_ns, status.st_size)
+    """The campaign of a file, read once by each process as long as it and the files that it names stay as they are."""
+    campaign = _kept(os.path.abspath(path))
+    if not campaign.is_current:
+        _kept.cache_clear()
+        campaign = _kept(os.path.abspath(path))
+    return campaign
 
 
 @lru_cache(maxsize=1)
-def _kept(path: str, changed_ns: int, size: int) -> Campaign:
-    return Campaign(Path(path))
+def _kept(path: str) -> Campaign:
+    return Campaign(path)
 
 
 @contextmanager

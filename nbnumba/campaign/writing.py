@@ -65,7 +65,10 @@ def _fill(written: Written, campaign: Campaign, chunk: Chunk, rendered: Iterable
         series.append(one.frame)
         numbers.append(one.number)
         sums.append(checksum(one.frame))
-    _write_campaign(series.finish()["nbnumba"], campaign, chunk, numbers, sums)
+    campaign.check_files()
+    spectra = campaign.job.spectra
+    entry = series.finish(1 if spectra is None else spectra.wavelengths)
+    _write_campaign(entry["nbnumba"], campaign, chunk, numbers, sums)
 
 
 def checksum(frame: Frame) -> int:

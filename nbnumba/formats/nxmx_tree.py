@@ -6,12 +6,11 @@ https://manual.nexusformat.org/classes/applications/NXmx.html, and what dxtbx re
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UsageError
 from ..experiment import Readout
 from ..kernels.equations.vectors import rotated_about
 from ..units import radians_from_degrees
@@ -94,7 +93,7 @@ def _write_gain(data: Any, gain: float) -> None:
             field(data, name, 1.0 / gain)
 
 
-def write_frames(entry: Any, frames: Sequence[Frame]) -> None:
+def write_frames(entry: Any, frames: Sequence[Frame], wavelengths: int = 1) -> None:
     """Make what may be another in every frame: beam, spindle and the truth.
 
     Parameters
@@ -103,14 +102,11 @@ def write_frames(entry: Any, frames: Sequence[Frame]) -> None:
         As :func:`write_entry` made it.
     frames : sequence of Frame
         All, whose pixels do not count.
-
-    Raises
-    ------
-    UsageError
-        Their spectra have not the same number of wavelengths.
+    wavelengths : int
+        At least so many in each spectrum, so that those of several files are alike.
     """
     descriptions = [frame.description for frame in frames]
-    _write_beam(entry["instrument"], descriptions)
+    _write_beam(entry["instrument"], descriptions, wavelengths)
     _write_sample(entry, descriptions)
     _write_truth(entry, frames)
 
@@ -221,14 +217,15 @@ def _write_module(detector: Any, number: int, panel: PanelGeometry, rows: Rows, 
 # The beam --------------------------------------------------------------------------------------------------------
 
 
-def _write_beam(instrument: Any, descriptions: Sequence[Description]) -> None:
+def _write_beam(instrument: Any, descriptions: Sequence[Description], wavelengths: int) -> None:
     first = descriptions[0]
     beam = group(instrument, "beam", "NXbeam")
     wavelength = one_or_all([one.mean_wavelength_angstrom for one in descriptions])
     made = field(beam, "incident_wavelength", wavelength, units="angstrom")
-    if max(len(one.wavelengths_angstrom) for one in descriptions) > 1:
+    most = max(wavelengths, *(len(one.wavelengths_angstrom) for one in descriptions))
+    if most > 1:
         made.attrs["variant"] = "incident_wavelength_spectra"
-        _write_spectra(beam, descriptions)
+        _write_spectra(beam, descriptions, most)
     if first.flux_per_s:
         field(beam, "total_flux", one_or_all([one.flux_per_s for one in descriptions]), units="Hz")
         size_mm = first.experiment.beam.size_mm
@@ -240,16 +237,16 @@ def _write_beam(instrument: Any, descriptions: Sequence[Description]) -> None:
         field(beam, "incident_polarization_stokes", np.tile(stokes(first), (len(descriptions), 1)))
 
 
-def _write_spectra(beam: Any, descriptions: Sequence[Description]) -> None:
-    counts = sorted({len(one.wavelengths_angstrom) for one in descriptions})
-    if len(counts) > 1:
-        raise UsageError(
-            f"the frames of an NXmx file have as many wavelengths each: these have {counts[0]} to {counts[-1]}"
-        )
+def _write_spectra(beam: Any, descriptions: Sequence[Description], most: int) -> None:
+    """As many wavelengths for each frame: where one has fewer, its last goes on without photons."""
+
+    def filled(values: npt.NDArray[np.float64], mode: Literal["edge", "constant"]) -> npt.NDArray[np.float64]:
+        return np.pad(values, (0, most - len(values)), mode)
+
     # Readers take both for those of all frames, or both for those of each.
     wavelengths, weights = np.broadcast_arrays(
-        one_or_all([one.wavelengths_angstrom for one in descriptions]),
-        one_or_all([one.wavelength_weights for one in descriptions]),
+        one_or_all([filled(one.wavelengths_angstrom, "edge") for one in descriptions]),
+        one_or_all([filled(one.wavelength_weights, "constant") for one in descriptions]),
     )
     field(beam, "incident_wavelength_spectra", wavelengths, units="angstrom")
     field(beam, "incident_wavelength_spectra_weights", weights)

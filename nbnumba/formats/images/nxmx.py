@@ -121,10 +121,10 @@ class Series:
         panels = (self._frames[0] if self._frames else frame).description.panels
         self._frames.append(replace(frame, pixels=(), bad=None, description=replace(frame.description, panels=panels)))
 
-    def finish(self) -> Any:
-        """Tell of all frames what there is to tell; the entry, as h5py has it."""
+    def finish(self, wavelengths: int = 1) -> Any:
+        """Tell of all frames what there is to tell, of at least so many wavelengths; the entry, as h5py has it."""
         settled(self._data)
-        write_frames(self._entry, self._frames)
+        write_frames(self._entry, self._frames, wavelengths)
         return self._entry
 
 
