@@ -14,11 +14,15 @@ from typing import Any
 
 import pytest
 
+from nbnumba.campaign.campaign import Campaign
+from nbnumba.campaign.folder import claim
 from nbnumba.campaign.running import Failed, run_chunks
 from nbnumba.campaign.shards import shard_of
 from nbnumba.campaign.work import Done
 from nbnumba.errors import ResourceError, UsageError
-from tests.campaigns import HOW, claimed, files_of, stills
+from nbnumba.render.backends import How
+from tests.campaigns import STILLS, write_campaign
+from tests.campaigns import campaign as campaign_of
 
 pytest.importorskip("distributed", reason="pip install distributed")
 from nbnumba.campaign.dask import check_workers, chunks_done, told_of, workers_here, workers_of
@@ -26,10 +30,26 @@ from nbnumba.campaign.dask import check_workers, chunks_done, told_of, workers_h
 ROOT = Path(__file__).resolve().parent.parent
 
 
+HOW = How("cpu", threads=1)
+TWELVE = ("frames = 5", "frames = 12")
+
+
+def claimed(folder: Path, *changes: tuple[str, str]) -> Campaign:
+    """A campaign of six files, whose folder is there."""
+    made = campaign_of(folder, STILLS, TWELVE, *changes)
+    claim(made, HOW)
+    return made
+
+
+def files_of(campaign: Campaign) -> dict[str, bytes]:
+    """Content of every file in the folders of chunks, temporary ones included."""
+    return {path.name: path.read_bytes() for path in sorted(campaign.folder.glob("[0-9]*/*"))}
+
+
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Files that one process makes in their order."""
-    campaign = claimed(stills(tmp_path_factory.mktemp("calm")))
+    campaign = claimed(tmp_path_factory.mktemp("calm"))
     assert [type(one) for one in run_chunks(campaign, range(6), HOW)] == [Done] * 6
     files = files_of(campaign)
     assert len(files) == 6
@@ -37,7 +57,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def test_three_shards_in_any_order_make_the_same_files(calm: dict[str, bytes], tmp_path: Path) -> None:
-    campaign = claimed(stills(tmp_path))
+    campaign = claimed(tmp_path)
     for given in ("2/3", "0/3", "1/3"):
         numbers = shard_of({}, given).of_chunks(len(campaign.chunks))
         assert len(list(run_chunks(campaign, reversed(numbers), HOW))) == 2
@@ -57,7 +77,7 @@ def test_references_that_a_profiler_holds_do_not_change_a_file(
         return held[-1]
 
     monkeypatch.setattr(h5py.Group, "create_dataset", held_dataset)
-    campaign = claimed(stills(tmp_path))
+    campaign = claimed(tmp_path)
     assert len(list(run_chunks(campaign, range(6), HOW))) == 6
     assert held
     assert files_of(campaign) == calm
@@ -71,7 +91,7 @@ def test_two_workers_of_dask_make_the_same_files(
     # At facilities it names plug-ins with which the library cannot write.
     monkeypatch.setenv("HDF5_PLUGIN_PATH", hdf5plugin.PLUGIN_PATH)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    campaign = claimed(stills(tmp_path))
+    campaign = claimed(tmp_path)
     with workers_here(2) as client:
         check_workers(client, campaign)
         assert told_of(client).startswith("2 workers of Dask on 1 machines")
@@ -88,7 +108,7 @@ def test_two_workers_of_dask_make_the_same_files(
 
 @pytest.mark.slow
 def test_chunks_of_a_worker_that_is_killed_are_done_again(calm: dict[str, bytes], tmp_path: Path) -> None:
-    campaign = claimed(stills(tmp_path))
+    campaign = claimed(tmp_path)
     with workers_here(2) as client:
         told = []
         for outcome in chunks_done(client, campaign, range(6), HOW):
@@ -101,19 +121,16 @@ def test_chunks_of_a_worker_that_is_killed_are_done_again(calm: dict[str, bytes]
 
 
 def test_a_frame_that_cannot_be_is_told_and_others_are_done(tmp_path: Path) -> None:
-    more = "[experiment.scan]\nsteps = 1\n"
-    text = stills(tmp_path, more=more).read_text()
-    # Frames 4 to 7 have the detector in the beam's source.
-    varied = '"detector.distance_mm" = { cycle = [100.0, 100.0, -1.0, 100.0], every = 2 }\n[output]'
-    (tmp_path / "job.toml").write_text(text.replace("[output]", varied))
-    campaign = claimed(tmp_path / "job.toml")
+    # Frames 4 and 5 have angles that no cell has.
+    cell = '"crystal.cell" = [60, 70, 80, 90, 95, { cycle = [90, 90, 179, 90, 90, 90], every = 2 }]'
+    campaign = claimed(tmp_path, ('"crystal.cell" = { relative = { normal = [0.0, 0.002] } }', cell))
     with workers_here(1) as client:
         outcomes = {one.chunk: one for one in chunks_done(client, campaign, range(6), HOW)}
     failed = outcomes.pop(2)
     assert isinstance(failed, Failed)
     assert failed.frame == 4
-    assert "distance" in failed.why
-    assert "distance_mm = -1" in failed.experiment
+    assert failed.why.startswith("frame 4: ")
+    assert "179" in failed.experiment
     assert all(isinstance(one, Done) for one in outcomes.values())
     assert len(files_of(campaign)) == 5
 
@@ -143,7 +160,7 @@ def _worker(address: str, path: Path) -> subprocess.Popen[bytes]:
 
 
 def test_workers_of_a_scheduler(calm: dict[str, bytes], scheduler: str, tmp_path: Path) -> None:
-    campaign = claimed(stills(tmp_path))
+    campaign = claimed(tmp_path)
     worker = _worker(scheduler, ROOT)
     try:
         with workers_of(scheduler) as client:
@@ -151,7 +168,7 @@ def test_workers_of_a_scheduler(calm: dict[str, bytes], scheduler: str, tmp_path
             check_workers(client, campaign)
             assert len(list(chunks_done(client, campaign, range(6), HOW))) == 6
             assert files_of(campaign) == calm
-            (tmp_path / "job.toml").write_text(stills(tmp_path / "other", frames=14).read_text().replace("20", "21", 1))
+            write_campaign(tmp_path, STILLS, TWELVE, ("seed = 7", "seed = 8"))
             with pytest.raises(ResourceError, match="sees another campaign, or other input, in"):
                 check_workers(client, campaign)
     finally:
@@ -160,7 +177,7 @@ def test_workers_of_a_scheduler(calm: dict[str, bytes], scheduler: str, tmp_path
 
 
 def test_worker_of_another_program_takes_no_part(scheduler: str, tmp_path: Path) -> None:
-    campaign = claimed(stills(tmp_path))
+    campaign = claimed(tmp_path)
     package = tmp_path / "without" / "nbnumba"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
@@ -199,7 +216,7 @@ def test_address_that_is_none(address: str) -> None:
 
 
 def test_lost_scheduler_is_said(tmp_path: Path) -> None:
-    campaign = claimed(stills(tmp_path))
+    campaign = claimed(tmp_path)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"

@@ -12,7 +12,7 @@ import sys
 import types
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
@@ -39,6 +39,7 @@ from nbnumba.render.cuda import cards as gpu
 from nbnumba.render.cuda import images as gpu_rendering
 from nbnumba.render.cuda import launches as gpu_launches
 from nbnumba.render.cuda import memory as gpu_memory
+from nbnumba.render.cuda.counting import TALLIES_BYTES, Reading
 from nbnumba.render.job import render
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.resolve import Resolved, resolve
@@ -426,15 +427,19 @@ def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch)
     """Less room, smaller pieces; too little for the tables, an error."""
     plan = resolved_from([*STILL, "-detpixels", "1024"]).plan
 
-    def capacity(plan: Plan, free: float) -> int:
+    def capacity(plan: Plan, free: float, readings: Sequence[Reading] = ()) -> int:
         monkeypatch.setattr(gpu, "cuda_provider", lambda: fake_provider(free=free, to_device=lambda array, stream=0: 0))
         job = types.SimpleNamespace(
-            plans=[plan], parts=1, first=0, stop=1 << 20, interpolates=False, place=gpu_memory.Place()
-        )
+            plans=[plan], parts=1, first=0, stop=1 << 20, interpolates=False, place=gpu_memory.Place(),
+            readings=readings,
+        )  # fmt: skip
         return gpu_launches._capacity(job, choices.DOUBLE)  # type: ignore[arg-type]
 
     assert capacity(plan, 1e12) == 1 << 20
     assert capacity(plan, 4 * (1 << 18) + 2000) == 1 << 18
+    # Counts lie beside the photons.
+    reading = Reading(0, 0, 1024, 1024, 1, 0, integers=np.uint16)
+    assert capacity(plan, 6 * (1 << 18) + 2000 + TALLIES_BYTES, [reading]) == 1 << 18
     with pytest.raises(DeviceError, match=r"GiB free, this image needs .*-backend cpu"):
         capacity(plan, 1e5)
     long = plan._replace(factors=plan.factors._replace(table=np.broadcast_to(np.zeros(1), (1, 2000, 2000, 2000))))
@@ -453,7 +458,7 @@ def test_a_table_that_is_too_large_is_told_the_size_that_would_fit(
         table = np.broadcast_to(np.zeros(1), (1, *shape))
         job = types.SimpleNamespace(
             plans=[plan._replace(factors=plan.factors._replace(table=table))],
-            parts=1, first=0, stop=256, interpolates=False, place=gpu_memory.Place(),
+            parts=1, first=0, stop=256, interpolates=False, place=gpu_memory.Place(), readings=(),
         )  # fmt: skip
         return gpu_launches._capacity(job, choices.DOUBLE)  # type: ignore[arg-type]
 

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nbnumba import Experiment, changed, simulate_many
+from nbnumba import Experiment, NbnumbaWarning, changed, simulate_many
+from nbnumba.setup.inputs import read_inputs
+from nbnumba.setup.resolve import resolve
 from nbnumba.structure_factors.keeping import MOST_KEPT, MOST_KEPT_BYTES, TICK_NS, kept_while_same
 from nbnumba.structure_factors.provider import Scaling, listed_factors, model_factors, model_of, reflections_in
 from nbnumba.structure_factors.table import FactorTable
@@ -145,6 +147,43 @@ def test_orientations_and_small_shifts_of_the_detector_share_f(
         for seed in range(10)
     ]
     assert len({id(image.resolved.table) for image in simulate_many(frames)}) == len(calculations) <= 2
+
+
+def test_crystals_of_varied_cells_share_f(tmp_path: Path, calculations: list[Any]) -> None:
+    factors = {"coordinate_file": model(tmp_path / "m.pdb")}
+    frames = [
+        changed(STILL, structure_factors=factors, crystal={"cell": (20 + a, 30 - a, 40 + 2 * a, 90, 90, 90)})
+        for a in (0.01, 0.02, -0.05, 0.07, -0.01)
+    ]
+    assert len({id(image.resolved.table) for image in simulate_many(frames)}) == len(calculations) == 1
+
+
+def test_coordinates_without_a_cell_stand_in_that_of_each_crystal(tmp_path: Path, calculations: list[Any]) -> None:
+    path = put(tmp_path / "m.pdb", ATOM.format(5.0) + ATOM.format(5.0).replace("5.000", "9.000", 1) + "END\n")
+    frames = [
+        changed(STILL, structure_factors={"coordinate_file": path}, crystal={"cell": (a, 30, 40, 90, 90, 90)})
+        for a in (20.0, 20.5, 20.0)
+    ]
+    with pytest.warns(NbnumbaWarning, match="stand, in P 1, in that of -cell"):
+        first, second, third = (image.resolved.table for image in simulate_many(frames))
+    assert third is first is not second
+    assert len(calculations) == 2
+
+
+@pytest.mark.filterwarnings("ignore:F are of a crystal with the cell")
+def test_a_larger_cell_than_that_of_the_coordinates_has_f_to_the_edge(tmp_path: Path) -> None:
+    """Its reflections are nearer to the beam than those of the file with the same indices."""
+    factors = {"coordinate_file": model(tmp_path / "m.pdb")}
+    for stretch in (1.0, 1.004, 1.0099, 1.03):
+        cell = (20 * stretch, 30 * stretch, 40 * stretch, 90, 90, 90)
+        still = changed(STILL, structure_factors=factors, crystal={"cell": cell}, detector={"pixel_mm": 15.0})
+        found = resolve(still, read_inputs(still))
+        own, reach = np.array(cell[:3]), 1.0 / found.edge_angstrom
+        hkl = np.argwhere(np.ones([2 * int(edge * reach) + 3 for edge in own])) - (own * reach).astype(int) - 1
+        met = hkl[np.linalg.norm(hkl / own, axis=1) <= reach]
+        index = met - found.table.first
+        assert np.all((index >= 0) & (index < found.table.values.shape[1:]))
+        assert found.table.values[0][tuple(index.T)].min() > 0.0
 
 
 def test_large_results_are_not_kept_beside_a_newer_one() -> None:

@@ -33,7 +33,8 @@ from .work import campaign_in
 
 INSTALL = "pip install 'nbnumba[dask]'"
 LOST = "the scheduler of Dask is lost: what is done is kept, run again for the rest"
-CONNECT_S, CLOSE_S = 5.0, 3.0
+CONNECT_S, CLOSE_S = 5.0, 20.0
+"""A worker that does not end within four seconds is killed."""
 RETRIES = 2
 """Of what no error of ours explains."""
 _TASKS_A_THREAD = 4
@@ -95,7 +96,8 @@ def workers_here(count: int) -> Iterator[Any]:
             with _closing(distributed.Client(cluster)) as client:
                 yield client
         finally:
-            cluster.close(timeout=CLOSE_S)
+            with suppress(TimeoutError):
+                cluster.close(timeout=CLOSE_S)
 
 
 @contextmanager
@@ -180,6 +182,16 @@ def chunks_done(client: Any, campaign: Campaign, numbers: Iterable[int], how: Ho
     NbnumbaError
         What no chunk would survive, on a worker; the scheduler is lost.
     """
+    from distributed import CancelledError
+
+    try:
+        yield from _sent(client, campaign, numbers, how)
+    except (OSError, CancelledError) as error:
+        raise ResourceError(LOST) from error
+
+
+def _sent(client: Any, campaign: Campaign, numbers: Iterable[int], how: How) -> Iterator[Outcome]:
+    """The same, with Dask's own errors where the scheduler is lost."""
     ended: SimpleQueue[Any] = SimpleQueue()
     under_way: dict[Any, int] = {}
     waiting = iter(numbers)
@@ -199,23 +211,20 @@ def chunks_done(client: Any, campaign: Campaign, numbers: Iterable[int], how: Ho
                     task = ended.get(timeout=_LOOK_S)
                     break
             else:
-                raise ResourceError(LOST)
+                raise ConnectionError
             yield _outcome(under_way.pop(task), task)
             task.release()
     finally:
         if under_way and client.status == "running":
-            client.cancel(list(under_way))
+            with suppress(OSError):
+                client.cancel(list(under_way))
 
 
 def _outcome(number: int, task: Any) -> Outcome:
-    from distributed import CancelledError
-
-    try:
-        result = task.result()
-    except CancelledError as error:
-        raise ResourceError(LOST) from error
-    except Exception as error:
+    if task.status == "error":
+        error = task.exception()
         return Failed(number, -1, f"{type(error).__name__}: {' '.join(str(error).split())}", "")
+    result = task.result()
     if isinstance(result, NbnumbaError):
         raise result
     return result
@@ -226,11 +235,17 @@ def _chunk(job: str, identity: str, number: int, how: How) -> Outcome | NbnumbaE
     from distributed import get_worker
 
     _hush()
+    worker = get_worker()
+
+    def told(frames: int) -> None:
+        if worker.status.name.startswith("clos"):
+            raise ResourceError("the worker is told to end")
+
     try:
         campaign = campaign_in(job)
         if campaign.identity != identity:
             raise ResourceError(f"{job} or its input is not what it was when the run began")
-        return next(run_chunks(campaign, [number], _with_card(how, get_worker().name)))
+        return next(run_chunks(campaign, [number], _with_card(how, worker.name), told))
     except NbnumbaError as error:
         return type(error)(f"{error} (on {socket.gethostname()})")
 

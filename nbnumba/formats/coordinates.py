@@ -43,6 +43,8 @@ class Model:
 
     structure: gemmi.Structure
     is_small_molecule: bool
+    has_own_cell: bool = True
+    """Whether the file has its unit cell; else it is one that stands in."""
 
     @property
     def name(self) -> str:
@@ -100,6 +102,7 @@ def read_model(path: Path, cell: Cell | None = None) -> Model:
         if len(structure) > 1:
             _say(f"{name} holds {len(structure)} models: the first one counts")
             del structure[1:]
+        has_own_cell = _has_cell(structure)
         _settle_cell(name, structure, cell)
         _check_atoms(name, structure[0])
         _remove_absent_atoms(structure[0])
@@ -107,7 +110,7 @@ def read_model(path: Path, cell: Cell | None = None) -> Model:
         _turn_to_usual_axes(name, structure)
         _share_special_positions(structure)
     structure.name = name
-    return Model(structure, is_small_molecule)
+    return Model(structure, is_small_molecule, has_own_cell)
 
 
 def _parsed(name: str, content: bytes) -> tuple[gemmi.Structure, bool]:
@@ -181,9 +184,13 @@ def _atom(site: gemmi.SmallStructure.Site, cell: gemmi.UnitCell) -> gemmi.Atom:
 # Cell and space group -----------------------------------------------------------------------------------------------
 
 
+def _has_cell(structure: gemmi.Structure) -> bool:
+    return any(edge > 1.0 for edge in structure.cell.parameters[:3])
+
+
 def _settle_cell(name: str, structure: gemmi.Structure, stand_in: Cell | None) -> None:
     """Check cell and space group, or give those of the stand-in to a structure that has none."""
-    if all(edge <= 1.0 for edge in structure.cell.parameters[:3]):
+    if not _has_cell(structure):
         if stand_in is None:
             raise InputFileError(
                 f"{name} has no unit cell (CRYST1 or _cell): give that of the crystal, -cell a b c alpha beta gamma"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -54,7 +55,7 @@ class Spectrum(HoldsArrays):
         """That of each energy (n,)."""
         return EV_ANGSTROM / self.energy_ev
 
-    @property
+    @cached_property
     def mean_ev(self) -> float:
         """Mean energy of the photons."""
         return float(np.average(self.energy_ev, weights=self.weight))

@@ -1,6 +1,6 @@
 """Photons that are added to each pixel's expectation once it is rendered: those of an image and of a radial profile."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,10 +9,13 @@ from ..experiment import Experiment
 from ..kernels.equations.maps import map_photons_per_intensity, map_scattering_vectors
 from ..kernels.equations.vectors import Vector
 from ..kernels.plan import DetectorPlan, Plan
+from ..structure_factors.keeping import Itself, kept_while_same
 from ..units import ANGSTROM_PER_METRE, METRES_PER_ANGSTROM
 from .detector import rendered_pixels
 from .inputs import Inputs
 from .panels import stacked
+
+_NO_MASK: Any = None
 
 
 def added_photons(
@@ -32,6 +35,7 @@ def added_photons(
     Returns
     -------
     ndarray of float32, shape (slow, fast), or None
+        The same one in all frames of a series, not to be written to.
 
     Raises
     ------
@@ -40,9 +44,34 @@ def added_photons(
     UsageError
         A profile by radius where the beam meets no detector.
     """
-    image, profile = inputs.added_image, inputs.added_profile
-    if image is None and profile is None:
+    if inputs.added_image is None and inputs.added_profile is None:
         return None
+    return _added(_Added(experiment, inputs, detectors, incident, wavelength_angstrom))
+
+
+class _Added(NamedTuple):
+    """What decides on photons that are added."""
+
+    experiment: Experiment
+    inputs: Inputs
+    detectors: tuple[DetectorPlan, ...]
+    incident: Vector
+    wavelength_angstrom: float
+
+    @property
+    def state(self) -> Any:
+        """The same where the same photons are."""
+        background = self.experiment.background
+        given = (self.inputs.added_image, self.inputs.added_profile, *(one.mask for one in self.detectors))
+        pixels = tuple(one._replace(mask=_NO_MASK) for one in self.detectors)
+        beam = (self.incident, self.wavelength_angstrom) if self.inputs.added_profile is not None else ()
+        return background.image_file, background.profile_axis, pixels, beam, *map(Itself, given)
+
+
+@kept_while_same(lambda added: added.state)
+def _added(added: _Added) -> np.ndarray:
+    experiment, inputs, detectors, incident, wavelength_angstrom = added
+    image, profile = inputs.added_image, inputs.added_profile
     rendered = stacked([rendered_pixels(detector) for detector in detectors])
     photons = np.zeros(rendered.shape)
     if image is not None:

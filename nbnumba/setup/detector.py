@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ..kernels.choices import FLAT, MIXED_AXES, SPHERE
 from ..kernels.equations.pixel import position
 from ..kernels.equations.vectors import dot
 from ..kernels.plan import DetectorPlan
+from ..structure_factors.keeping import Itself, kept_while_same
 from ..units import metres_from_microns
 from .beamstop import hidden_pixels
 from .geometry import place_detector
@@ -43,8 +45,32 @@ def place_panels(experiment: Experiment) -> tuple[PlacedPanel, ...]:
     return (place_detector(experiment),)
 
 
+class _Masked(NamedTuple):
+    """What decides which pixels are measured."""
+
+    detector: Detector
+    panels: Sequence[PlacedPanel]
+    inputs: Inputs
+
+    @property
+    def state(self) -> Any:
+        """The same where the same pixels are."""
+        sizes = tuple((panel.fast_pixels, panel.slow_pixels) for panel in self.panels)
+        given = (self.inputs.mask, self.inputs.found, self.detector.panels)
+        return self.detector.preset, sizes, *map(Itself, given)
+
+
 def panel_masks(detector: Detector, panels: Sequence[PlacedPanel], inputs: Inputs) -> tuple[np.ndarray | None, ...]:
-    """For each panel 0 where a pixel is not measured (slow, fast): by masks and gaps; None: all are."""
+    """For each panel 0 where a pixel is not measured (slow, fast): by masks and gaps; None: all are.
+
+    They are the same arrays in all frames of a series, not to be written to.
+    """
+    return _masks_of(_Masked(detector, panels, inputs))
+
+
+@kept_while_same(lambda masked: masked.state)
+def _masks_of(masked: _Masked) -> tuple[np.ndarray | None, ...]:
+    detector, panels, inputs = masked
     founds = _found_masks(inputs, panels)
     if detector.panels is None:
         return (beside_blind_pixels(detector.preset, _both(_of_its_size(inputs, panels[0]), founds[0]), panels[0]),)
@@ -65,9 +91,8 @@ def detector_plans(
     regions = [("-roi", detector.roi)]
     if detector.panels is not None:
         regions = [(f"detector.panels[{number}].roi", listed.roi) for number, listed in enumerate(detector.panels)]
-    plans = []
-    for panel, mask, (name, roi) in zip(panels, masks, regions, strict=True):
-        rendered = _rendered(panel, mask, hidden_pixels(detector, panel, panels[0]))
+    plans, all_rendered = [], _all_rendered(_Hidden(detector, panels, masks))
+    for panel, rendered, (name, roi) in zip(panels, all_rendered, regions, strict=True):
         plans.append(_plan(detector, sensor, panel, _roi(name, roi, panel), rendered, quirks))
     return tuple(plans)
 
@@ -177,6 +202,31 @@ def _roi(name: str, roi: Roi | None, panel: PlacedPanel) -> Roi:
             stacklevel=4,
         )
     return clipped
+
+
+class _Hidden(NamedTuple):
+    """What decides which pixels are rendered."""
+
+    detector: Detector
+    panels: Sequence[PlacedPanel]
+    masks: Sequence[np.ndarray | None]
+
+    @property
+    def state(self) -> Any:
+        """The same where the same pixels are."""
+        stop = (self.detector.beamstop_mm, self.detector.beamstop_arm, tuple(self.panels))
+        sizes = tuple((panel.fast_pixels, panel.slow_pixels) for panel in self.panels)
+        return stop if self.detector.beamstop_mm > 0.0 else sizes, *map(Itself, self.masks)
+
+
+@kept_while_same(lambda hidden: hidden.state)
+def _all_rendered(hidden: _Hidden) -> tuple[np.ndarray, ...]:
+    """Of each panel 0 where a pixel is not rendered."""
+    detector, panels, masks = hidden
+    return tuple(
+        _rendered(panel, mask, hidden_pixels(detector, panel, panels[0]))
+        for panel, mask in zip(panels, masks, strict=True)
+    )
 
 
 def _rendered(panel: PlacedPanel, pixels: np.ndarray | None, hidden: np.ndarray | None) -> np.ndarray:

@@ -31,7 +31,7 @@ from .beam import central_wavelength
 from .checks import check_experiment
 from .crystal import has_matrix
 from .inputs import Inputs, read_curves, read_factors
-from .lattice import Lattice
+from .lattice import Lattice, reciprocal_axes, widest
 from .memory import check_channels
 from .reach import edge_resolution, spacing_with_neighbours
 from .sources import Sources
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 CELL_DIGITS = 9
 """Of the constants of a cell by which F are kept: those of one crystal in two orientations differ by rounding."""
+SAME_CELL = 1e-4
+"""Relative difference of a cell's constants that is rounding, of a matrix for one."""
 DMIN_STEP = 1.01
 """Ratio of the resolutions to which F are calculated: a series whose detector or wavelength moves a little shares F."""
 
@@ -68,9 +70,10 @@ def is_interpolated(experiment: Experiment, lattice: Lattice, quirks: Quirks) ->
 
 def factor_table(
     experiment: Experiment, source: FactorSource | None, detectors: Sequence[DetectorPlan], sources: Sources,
-    dispersion: Dispersion, lattice: Lattice, between: bool,
+    dispersion: Dispersion, lattices: Sequence[Lattice], between: bool,
 ) -> FactorTable:  # fmt: skip
-    """The table of F: of reflections, or calculated from coordinates as far as any sample reaches."""
+    """The table of F: of reflections, or calculated from coordinates as far as any sample reaches in any lattice."""
+    smallest = widest(lattices)
     factors, dmin = experiment.structure_factors, experiment.sampling.dmin_angstrom
     if source is None:
         if factors.default_f == 0.0:
@@ -79,15 +82,18 @@ def factor_table(
             )
         return constant_factors(float(factors.default_f))
     if isinstance(source, (ListOfP1, Reflections, FactorTable)):
-        table = table_of_reflections(experiment, source, lambda: lattice.cell)
+        table = table_of_reflections(experiment, source, lambda: smallest.cell)
         if table.is_dark:
             warnings.warn("every F is 0: the crystal scatters nothing", NbnumbaWarning, stacklevel=3)
         return table
-    if not dmin:
+    farther = max(_steps_between(source.cell, one.cell) for one in lattices)
+    if dmin:
+        dmin /= DMIN_STEP**farther
+    else:
         dmin = min(edge_resolution(detector, sources.incident, sources.wavelength_angstrom) for detector in detectors)
-        dmin = _stepped(dmin)
+        dmin = _stepped(dmin, farther)
     if between:
-        dmin = _stepped(spacing_with_neighbours(dmin, lattice))
+        dmin = _stepped(spacing_with_neighbours(dmin, smallest))
     return table_of_model(experiment, source, dmin, dispersion)
 
 
@@ -170,9 +176,22 @@ def _rounded(source: ListOfP1 | Reflections | FactorTable, cell: Cell | None) ->
     return (a, b, c, alpha, beta, gamma)
 
 
-def _stepped(dmin_angstrom: float) -> float:
-    """That step of resolution which reaches as far or a little farther."""
-    return float(DMIN_STEP ** math.floor(math.log(dmin_angstrom, DMIN_STEP)))
+def _stepped(dmin_angstrom: float, farther: int = 0) -> float:
+    """That step of resolution which reaches as far or a little farther, or some steps beyond."""
+    return float(DMIN_STEP ** (math.floor(math.log(dmin_angstrom, DMIN_STEP)) - farther))
+
+
+def _steps_between(cell: Cell, crystal_cell: Cell) -> int:
+    """By how many steps of resolution a reflection may be farther out in a cell than in the crystal's.
+
+    One at the least where they differ, so that crystals whose cells vary about that of their coordinates share F.
+    """
+    if all(abs(one - other) <= SAME_CELL * other for one, other in zip(cell, crystal_cell, strict=True)):
+        return 0
+    stars, edges = np.array(reciprocal_axes(cell)), np.linalg.inv(reciprocal_axes(crystal_cell))
+    # |B h| of the one over that of the other is at most the norm of what turns this into that.
+    stretch = float(np.linalg.norm(edges @ stars, 2))
+    return max(1, math.ceil(math.log(stretch, DMIN_STEP)))
 
 
 def factors_plan(table: FactorTable, between: bool, quirks: Quirks) -> FactorsPlan:

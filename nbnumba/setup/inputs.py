@@ -23,7 +23,7 @@ from ..formats.images.smv import SmvImage, header_value, read_smv
 from ..formats.matrix import MosflmMatrix, read_matrix
 from ..formats.sources import read_sources
 from ..formats.spectrum import Spectrum, read_spectra
-from ..structure_factors.keeping import kept_while_unchanged
+from ..structure_factors.keeping import Itself, kept_while_same, kept_while_unchanged
 from ..structure_factors.provider import FactorSource, dumped_factors, model_of, reflections_in, reflections_in_memory
 from .found import with_found
 
@@ -32,6 +32,7 @@ T = TypeVar("T")
 _spectra_in = kept_while_unchanged(read_spectra)
 """Each frame of a series takes one of a file's."""
 _table_in, _image_in = kept_while_unchanged(read_amorphous), kept_while_unchanged(read_added_image)
+_profile_in, _mask_in = kept_while_unchanged(read_profile), kept_while_unchanged(read_smv)
 
 KEYWORDS = {
     "pixel_mm": "PIXEL_SIZE",
@@ -106,12 +107,12 @@ def read_inputs(experiment: Experiment) -> Inputs:
         sources=read(read_sources, beam.source_file) if beam.sources is None else np.array(beam.sources, float),
         spectrum=read(lambda path: _spectra_in(path).numbered(beam.spectrum_number), beam.spectrum_file),
         curves=read_curves(experiment),
-        amorphous=read(read_amorphous, background.amorphous_file),
+        amorphous=read(_table_in, background.amorphous_file),
         materials=tuple(read(_table_in, one.table_file) for one in background.materials or ()),
         added_image=read(_image_in, background.image_file),
-        added_profile=read(read_profile, background.profile_file),
+        added_profile=read(_profile_in, background.profile_file),
         bad=read(read_bad_pixels, experiment.readout.bad_pixel_file),
-        mask=read(read_smv, detector.mask_file) if mask is None else _without_header(mask),
+        mask=read(_mask_in, detector.mask_file) if mask is None else _without_header(mask),
         header=read(read_found, detector.header_file),
     )
 
@@ -122,6 +123,7 @@ def read_curves(experiment: Experiment) -> dict[str, DispersionCurve]:
     return {element: read_dispersion(file) for element, file in named.items() if file is not None}
 
 
+@kept_while_same(Itself)
 def _without_header(mask: Mask) -> SmvImage:
     return SmvImage("detector.mask", "", np.asarray(mask).astype(np.uint16))
 

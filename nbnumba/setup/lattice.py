@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +87,13 @@ def orient_crystal(crystal: Crystal, beam: Beam, matrix: np.ndarray | None, wave
     a, b, c = (scaled(v, volume) for v in crosses)
     a_star, b_star, c_star = (scaled(v, star_volume) for v in (cross(b, c), cross(c, a), cross(a, b)))
     return Lattice(a, b, c, a_star, b_star, c_star, volume, misset_rad, _cells(crystal, beam, (a, b, c), quirks))
+
+
+def widest(lattices: Sequence[Lattice]) -> Lattice:
+    """Of the smallest cell, whose neighbouring reflections are farthest apart."""
+    if len(lattices) == 1:
+        return lattices[0]
+    return max(lattices, key=lambda lattice: sum(map(length, (lattice.a_star, lattice.b_star, lattice.c_star))))
 
 
 def axes_of_edges(cells: tuple[int, int, int]) -> tuple[Vector, Vector, Vector]:

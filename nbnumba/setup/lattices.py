@@ -12,7 +12,6 @@ from ..experiment import Cell, Crystal, Experiment, FurtherLattice, with_right_v
 from ..experiment.field import declared
 from ..experiment.quirks import Quirks
 from ..formats.matrix import MosflmMatrix
-from ..kernels.equations.vectors import length
 from ..kernels.plan import FactorsPlan, Plan
 from ..unit_cell import why_no_cell
 from ..units import ELECTRON_RADIUS_SQR_M2
@@ -138,13 +137,6 @@ def check_cells(several: Sequence[OneOfSeveral], cell: Cell | None, wavelength: 
 def _has_matrix(lattice: FurtherLattice) -> bool:
     """Whether it says by itself where its axes lie."""
     return lattice.matrix_file is not None or lattice.a_matrix is not None
-
-
-def widest(lattices: Sequence[Lattice]) -> Lattice:
-    """Of the smallest cell, whose neighbouring reflections are farthest apart."""
-    if len(lattices) == 1:
-        return lattices[0]
-    return max(lattices, key=lambda lattice: sum(map(length, (lattice.a_star, lattice.b_star, lattice.c_star))))
 
 
 def further_plans(

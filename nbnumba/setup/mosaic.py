@@ -16,6 +16,9 @@ from ..kernels.equations.vectors import Vector, rotated_about
 from ..seeds import MISSET, uniform_deviates
 from ..units import degrees_from_radians, radians_from_degrees
 
+Turn = tuple[Vector, np.float32]
+"""About which axis a domain is turned, and by which share of the spread."""
+
 MOST_KEPT = 10_000
 """Domains whose rotations stay in memory for the next frame: less than a megabyte."""
 
@@ -59,15 +62,24 @@ def mosaic_rotations(spread_deg: float, domains: int, seed: int) -> NDArray[np.f
 
 
 def _drawn(spread_deg: float, domains: int, seed: int) -> NDArray[np.float64]:
-    state = seeded(seed)
     spread = radians_from_degrees(spread_deg)
-    rotations = np.array([_random_rotation(spread, state) for _ in range(domains)])
+    turns = _kept_turns(domains, seed) if domains <= MOST_KEPT else _turns(domains, seed)
+    rotations = np.array([_turned(spread, turn) for turn in turns])
     rotations[0] = np.identity(3)
     return rotations
 
 
 _kept = lru_cache(maxsize=2)(_drawn)
 """The frames of a series mostly have their domains in common."""
+
+
+def _turns(domains: int, seed: int) -> list[Turn]:
+    state = seeded(seed)
+    return [_random_turn(state) for _ in range(domains)]
+
+
+_kept_turns = lru_cache(maxsize=2)(_turns)
+"""Or what is drawn of them, where the spread is another in each."""
 
 
 def random_misset(seed: int, uniformly: bool = True) -> Vector:
@@ -83,7 +95,7 @@ def random_misset(seed: int, uniformly: bool = True) -> Vector:
     """
     if uniformly:
         return _angles(_uniform_rotation(*uniform_deviates(seed, MISSET, 3).tolist()))
-    return _angles(np.array(_random_rotation(90.0, seeded(seed))))
+    return _angles(np.array(_turned(90.0, _random_turn(seeded(seed)))))
 
 
 def uniform_misset_deg(share: float, turn1: float, turn2: float) -> Vector:
@@ -124,12 +136,18 @@ def _uniform_rotation(share: float, turn1: float, turn2: float) -> NDArray[np.fl
     ])  # fmt: skip
 
 
-def _random_rotation(spread_rad: float, state: NDArray[np.int64]) -> Matrix:
-    """Rotation by up to ``spread_rad`` about a random axis; float32 where the original program rounds to it."""
+def _random_turn(state: NDArray[np.int64]) -> Turn:
+    """A random axis, and a share of the spread; float32 where the original program rounds to it."""
     azimuth, height, radius = (2.0 * float(uniform(state)) - 1.0 for _ in range(3))
     width = math.sqrt(1.0 - height * height)
     axis = (width * math.sin(math.pi * azimuth), width * math.cos(math.pi * azimuth), height)
     power = np.float32(float(np.float32(1.0 - radius * radius)) ** float(np.float32(1.0 / 3.0)))
+    return axis, power
+
+
+def _turned(spread_rad: float, turn: Turn) -> Matrix:
+    """The edges of a cube, turned by a share of the spread."""
+    axis, power = turn
     angle = float(np.float32(spread_rad) * power)
     x, y, z = (rotated_about(edge, axis, angle) for edge in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
     return ((x[0], y[0], z[0]), (x[1], y[1], z[1]), (x[2], y[2], z[2]))

@@ -4,6 +4,8 @@ import itertools
 import math
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,7 @@ from .sources import Sources
 
 _POINTS_ALONG_EDGE = 9
 """Of a flat detector in front of the sample the corners scatter farthest; of others some point near one of these."""
+_NO_MASK: Any = None
 _SOURCES_AT_ONCE = 20_000
 _MISSED_FROM = 2.0
 """Widths between two samples; at one width their sum is still that of the spot within 3 %."""
@@ -43,9 +46,7 @@ def edge_resolution(
         Directions of travel, unit vectors.
     wavelength_angstrom : float64 array (n,)
     """
-    shares = np.linspace(0.0, 1.0, _POINTS_ALONG_EDGE).tolist()
-    fast, slow = detector.pixel * detector.fast_pixels, detector.pixel * detector.slow_pixels
-    seen = np.array([unit(position(detector, fast * x, slow * y, 0.0)) for x in shares for y in shares])
+    seen = _seen(detector._replace(mask=_NO_MASK))
     stol = 0.0
     for first in range(0, len(incident), _SOURCES_AT_ONCE):
         some = slice(first, first + _SOURCES_AT_ONCE)
@@ -53,6 +54,14 @@ def edge_resolution(
         sines = np.sqrt(np.maximum(1e-12, (1.0 - cosines) / 2.0))
         stol = max(stol, float((sines / wavelength_angstrom[some]).max()))
     return 0.5 / stol
+
+
+@lru_cache(maxsize=1024)
+def _seen(detector: DetectorPlan) -> NDArray[np.float64]:
+    """Directions in which points all over a panel are seen (n, 3); the same in all frames of a series."""
+    shares = np.linspace(0.0, 1.0, _POINTS_ALONG_EDGE).tolist()
+    fast, slow = detector.pixel * detector.fast_pixels, detector.pixel * detector.slow_pixels
+    return np.array([unit(position(detector, fast * x, slow * y, 0.0)) for x in shares for y in shares])
 
 
 def spacing_with_neighbours(dmin_angstrom: float, lattice: Lattice) -> float:

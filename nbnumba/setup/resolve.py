@@ -28,7 +28,7 @@ from .input_checks import check_inputs
 from .inputs import Inputs, with_headers
 from .labels import Case, labels_met
 from .lattice import NO_LATTICE, Lattice
-from .lattices import FurtherPlans, OneOfSeveral, check_cells, check_lattices, further_plans, oriented_lattices, widest
+from .lattices import FurtherPlans, OneOfSeveral, check_cells, check_lattices, further_plans, oriented_lattices
 from .materials import InBeam, check_materials, materials_in_beam
 from .memory import check_memory
 from .mosaic import NO_DOMAINS, mosaic_rotations
@@ -311,9 +311,9 @@ def _factors(place: _InPlace, is_any_between: bool) -> tuple[Dispersion, FactorT
         return (), constant_factors(0.0)
     check_cells(place.lattices, cell_of(inputs.factors), place.wavelength_angstrom)
     dispersion = dispersion_in(place.experiment, inputs, sources)
-    smallest = widest([one.lattice for one in place.lattices])
+    lattices = [one.lattice for one in place.lattices]
     table = factor_table(
-        place.experiment, inputs.factors, place.detectors, sources, dispersion, smallest, is_any_between
+        place.experiment, inputs.factors, place.detectors, sources, dispersion, lattices, is_any_between
     )
     return dispersion, table
 

@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,10 @@ class Sources(HoldsArrays):
 
     def wavelengths(self) -> tuple[np.ndarray, np.ndarray]:
         """The different ones in Å, ascending, and which of them each source has."""
+        return self._wavelengths
+
+    @cached_property
+    def _wavelengths(self) -> tuple[np.ndarray, np.ndarray]:
         if len(self.wavelength_angstrom) == 1:
             return self.wavelength_angstrom, np.zeros(1, np.int64)
         different, number = np.unique(self.wavelength_angstrom, return_inverse=True)

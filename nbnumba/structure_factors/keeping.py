@@ -1,6 +1,7 @@
 """What is made once and kept until something that decides it changes."""
 
 import os
+import stat
 import threading
 import time
 from collections import OrderedDict
@@ -38,11 +39,25 @@ def state_of_file(path: Path) -> FileState | None:
     with suppress(OSError):
         found = os.stat(path)
         settled = time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > TICK_NS
-        if settled and os.path.isfile(path):
+        if settled and stat.S_ISREG(found.st_mode):
             return FileState(
-                os.path.realpath(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+                os.path.abspath(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
             )
     return None
+
+
+class Itself:
+    """What stands for an object where others are compared by what they hold: equal to what stands for the same one."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+        """Not given back while this is kept, so that no other object takes its place in memory."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Itself) and self.held is other.held
+
+    def __hash__(self) -> int:
+        return id(self.held)
 
 
 def kept_while_same(state_of: Callable[[Any], Any]) -> Callable[[Callable[..., Made]], Callable[..., Made]]:

@@ -24,7 +24,7 @@ from ..formats.hkl import LIST, hkl_of
 from ..formats.reflections import Kind, Reflections, reflections_of
 from ..formats.rows import rows
 from .box import damping
-from .keeping import kept_while_same, kept_while_unchanged
+from .keeping import MOST_KEPT, kept_while_same, kept_while_unchanged
 from .table import FactorTable, Provenance, completeness, dense_table
 
 if TYPE_CHECKING:
@@ -116,12 +116,25 @@ def dumped_factors(path: Path, default_f: float) -> FactorTable:
     return FactorTable(values[np.newaxis], (bounds[0], bounds[2], bounds[4]), float(default_f))
 
 
-@kept_while_unchanged
 def model_of(path: Path, cell: Cell | None) -> Model:
-    """The model in a file of coordinates; ``cell`` stands in where the file has none."""
+    """The model in a file of coordinates; ``cell`` stands in where the file has none, and else changes nothing."""
     from ..formats.coordinates import read_model
 
-    return read_model(path, cell)
+    models = _models_of(path)
+    model = models.get(None) or models.get(cell)
+    if model is None:
+        model = read_model(path, cell)
+        if _models_of(path) is models:
+            if len(models) >= MOST_KEPT:
+                models.clear()
+            models[None if model.has_own_cell else cell] = model
+    return model
+
+
+@kept_while_unchanged
+def _models_of(path: Path) -> dict[Cell | None, Model]:
+    """Those that were read of a file, by the cell that stands in; None: it has its own."""
+    return {}
 
 
 # Tables of F -------------------------------------------------------------------------------------------------------

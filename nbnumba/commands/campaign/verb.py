@@ -24,13 +24,13 @@ def add_how(parser: Parser) -> None:
     parser.add_argument("-backend", choices=BACKENDS, default="auto", help="who renders (default: auto)")
     parser.add_argument("-precision", choices=PRECISIONS, default="double", help="of the lattice factor")
     parser.add_argument("-threads", metavar="n", help="of the CPU (default: all cores; 1 where workers are several)")
-    parser.add_argument("-device", metavar="n", default="0", help="which GPU, or all (default: 0)")
+    parser.add_argument("-device", metavar="n", help="which GPU, or all (default: each worker of a machine another)")
 
 
 def how_of(told: argparse.Namespace, threads: int | None = None) -> How:
     """Who renders."""
     given = whole("-threads", told.threads, 1) if told.threads is not None else threads
-    device: Any = "all" if told.device == "all" else whole("-device", told.device, 0)
+    device: Any = told.device if told.device == "all" else whole("-device", told.device or "0", 0)
     return How(told.backend, told.precision, given, device)
 
 

@@ -81,7 +81,7 @@ def reading_of(resolved: Resolved) -> Reading | None:
     measured = EVERYTHING if mask is None else detector.mask
     if mask is not None and experiment.detector.beamstop_mm > 0.0:
         # What it hides is dark, but measured.
-        measured = (mask != 0).view(np.uint8)
+        measured = np.ascontiguousarray(mask != 0).view(np.uint8)
     return Reading(
         fast0, slow0, fast1 - fast0 + 1, detector.fast_pixels, noise.seed or 0, noise.frame,
         offset, chain.largest, chain.integers, chain.saturation, measured,
