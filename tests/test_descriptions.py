@@ -179,6 +179,28 @@ def test_each_lattice_is_an_experiment(tmp_path: Path) -> None:
     assert [one["space_group_hall_symbol"] for one in found["crystal"]] == ["P 1", "P 2ac 2ab"]
 
 
+def test_several_lattices_turn_in_one_scan(tmp_path: Path) -> None:
+    with sink(tmp_path / "true.expt") as frames:
+        for angle in (10.0, 10.5, 11.0):
+            frame = image_of(f"{LINE} -phi {angle}").frame("experiment")
+            own = frame.description.crystals[0]
+            crystals = (own, replace(own, a_matrix=2.0 * own.a_matrix))
+            frames.write(replace(frame, description=replace(frame.description, crystals=crystals)))
+    found = json.loads((tmp_path / "true.expt").read_text())
+    assert [(one["crystal"], one["scan"]) for one in found["experiment"]] == [(0, 0), (1, 0)]
+    assert [scan["image_range"] for scan in found["scan"]] == [[1, 3]]
+
+
+def test_an_image_is_found_by_its_place_in_a_file_of_several(tmp_path: Path) -> None:
+    with sink(tmp_path / "true.expt") as frames:
+        for place, (angle, width) in enumerate([(0.0, 0.0), (10.0, 0.0), (10.0, 0.5), (10.5, 0.5)]):
+            frame = image_of(f"{LINE} -phi {angle} -osc {width} -frame 7").frame("experiment")
+            frames.write(replace(frame, counts_file="all.nxs", counts_place=place))
+    found = json.loads((tmp_path / "true.expt").read_text())
+    assert [one.get("single_file_indices") for one in found["imageset"]] == [[0], [1], None]
+    assert [scan["image_range"] for scan in found["scan"]] == [[3, 4]]
+
+
 def test_oblique_pixels_become_rectangular_about_the_centre() -> None:
     panel = image_of(LINE).description.panels[0]
     leaning = replace(panel, slow=tuple(np.array(panel.slow) + 0.003 * np.array(panel.fast)))

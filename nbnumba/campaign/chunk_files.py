@@ -17,9 +17,9 @@ from .chunks import Chunk
 Array = npt.NDArray[Any]
 Columns = dict[str, Array]
 
+SPECTRA = tuple(name for name in OF_EACH_FRAME if "_spectra" in name)
 TEXTS = "experiment"
 """Column of the table of frames that is as large as all others together."""
-SPECTRA = tuple(name for name in OF_EACH_FRAME if "_spectra" in name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ def joined(chunks: Sequence[Chunk], told: Sequence[Told]) -> Told:
     Raises
     ------
     InputFileError
-        They are not alike: one tells what another does not, or has spectra of another length.
+        One tells of other things than the others, or has spectra of another length.
     """
     for chunk, one in zip(chunks, told, strict=True):
         if _kinds(one) != _kinds(told[0]):
@@ -86,10 +86,9 @@ def joined(chunks: Sequence[Chunk], told: Sequence[Told]) -> Told:
     )
 
 
-def _kinds(told: Told) -> dict[str, tuple[int, ...]]:
+def _kinds(told: Told) -> dict[str, int]:
     """What can only be joined to the like: names, and how many numbers a frame has."""
-    return {name: told.entry[name].shape[-1:] if dims > 1 else () for name, dims in OF_EACH_FRAME.items()
-            if name in told.entry}  # fmt: skip
+    return {name: value.shape[-1] if OF_EACH_FRAME[name] > 1 else 1 for name, value in told.entry.items()}
 
 
 def _entry(entries: Sequence[Columns], counts: Sequence[int]) -> Columns:

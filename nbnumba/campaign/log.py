@@ -89,6 +89,15 @@ def read_log(folder: Path, since: float) -> Told:
     )
 
 
+def sums_of(folder: Path) -> dict[int, set[str]]:
+    """SHA-256 of each chunk's file as it was written, by the chunk's number; several where versions are mixed."""
+    sums: dict[int, set[str]] = {}
+    for record in _records(folder):
+        if isinstance(record.get("sha256"), str):
+            sums.setdefault(record["chunk"], set()).add(record["sha256"])
+    return sums
+
+
 def _said(outcome: Outcome) -> dict[str, Any]:
     who = {"host": outcome.host, "pid": outcome.pid}
     if not isinstance(outcome, Done):

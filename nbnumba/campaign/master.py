@@ -70,14 +70,14 @@ def make_masters(campaign: Campaign, findings: Findings, told: Callable[[], None
                 told()
             whole = joined(chunks, of_each)
             masters.append((master_path(campaign, number), whole.count))
-            write_master(masters[-1][0], chunks, [one.count for one in of_each], whole, lacking)
+            write_master(masters[-1][0], chunks, whole, lacking)
             if truth is not None:
                 truth.add(whole, chunks)
     paths = [path for path, _ in masters]
     for path in campaign.folder.glob(f"{glob.escape(campaign.job.name)}_master_*.h5"):
         if path not in paths:
             path.unlink()
-    write_manifest(campaign.folder / "manifest.csv", [*((one.path, one.frames) for one in findings.good), *masters])
+    write_manifest(campaign.folder / "manifest.csv", findings.good, masters)
     return paths
 
 
@@ -104,9 +104,7 @@ def master_path(campaign: Campaign, number: int) -> Path:
     return campaign.folder / f"{campaign.job.name}_master_{number:03d}.h5"
 
 
-def write_master(
-    path: Path, chunks: Sequence[Chunk], counts: Sequence[int], told: Told, missing: Sequence[int]
-) -> None:
+def write_master(path: Path, chunks: Sequence[Chunk], told: Told, missing: Sequence[int]) -> None:
     """Make a master.
 
     Parameters
@@ -115,8 +113,6 @@ def write_master(
         In a folder above those of the files.
     chunks : sequence of Chunk
         Which it shows.
-    counts : sequence of int
-        Of their frames.
     told : Told
         What they tell, as one.
     missing : sequence of int
@@ -138,6 +134,7 @@ def write_master(
         for name, value in told.entry.items():
             entry.create_dataset(name, data=value).attrs.update(like[name].attrs)
         sources = [os.path.relpath(chunk.path, path.parent) for chunk in chunks]
+        counts = [chunk.frames for chunk in chunks]
         entry[PIXELS] = _virtual(file, like[PIXELS], like[PIXELS].dtype, fill_of(like[PIXELS]), sources, counts)
         entry[AGAIN] = entry[PIXELS]
         _write_truth(entry[TRUTH], told, chunks, missing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +18,7 @@ from ..formats.files import replacing
 from .chunk_files import Told
 from .chunks import Chunk
 from .identity import digest_of
+from .log import sums_of
 
 INSTALL = "pip install 'nbnumba[campaign]'"
 OF_FRAMES = (
@@ -108,19 +109,26 @@ def columns_of(told: Told, chunks: Sequence[Chunk]) -> dict[str, np.ma.MaskedArr
     return found
 
 
-def write_manifest(path: Path, files: Sequence[tuple[Path, int]]) -> None:
-    """Write a table of files: name, frames, bytes, SHA-256.
+def write_manifest(path: Path, chunks: Sequence[Chunk], masters: Sequence[tuple[Path, int]]) -> None:
+    """Write a table of files: name, frames, bytes, SHA-256; of files of chunks that of their log, if it tells one.
 
     Raises
     ------
     ResourceError
         It cannot be written.
     """
-    text = io.StringIO()
+    sums, text = sums_of(path.parent), io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["file", "frames", "bytes", "sha256"])
-    for file, frames in files:
-        name = file.relative_to(path.parent).as_posix()
-        rows.writerow([name, frames, file.stat().st_size, digest_of(str(file))])
+
+    def add(file: Path, frames: int, known: Set[str]) -> None:
+        # Who reads them all to make a sum of each waits long.
+        digest = next(iter(known)) if len(known) == 1 else digest_of(str(file))
+        rows.writerow([file.relative_to(path.parent).as_posix(), frames, file.stat().st_size, digest])
+
+    for chunk in chunks:
+        add(chunk.path, chunk.frames, sums.get(chunk.number, set()))
+    for master, frames in masters:
+        add(master, frames, set())
     with replacing(path) as out:
         out.write(text.getvalue().encode())

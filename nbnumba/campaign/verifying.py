@@ -6,22 +6,24 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
 
 from ..errors import ResourceError
+from ..formats.files import host_name
 from ..formats.hdf5 import library
 from .campaign import Campaign
 from .chunks import Chunk
 from .folder import check_mark
+from .identity import digest_of
+from .log import sums_of
 
 MOST_SECONDS, MOST_SECONDS_A_FRAME = 120.0, 5.0
 """That a sound file takes, and of each of its frames where those are looked at."""
@@ -62,7 +64,7 @@ def verify(
     ----------
     campaign : Campaign
     deep : bool
-        Compare the sum of every frame's pixels, too: all is read.
+        Compare the sums of every frame's pixels and of the whole files, too: all is read.
     wait_s : float
         After so many seconds, what is missing is looked for once more: a network file system may tell late of it.
     told : callable
@@ -87,8 +89,10 @@ def verify(
         time.sleep(wait_s)
         names = _names_in(campaign.folder)
     there = [chunk for chunk in campaign.chunks if _is_in(names, chunk)]
+    sums = sums_of(campaign.folder) if deep else {}
     good, bad = [], []
-    for chunk, why in _looked_at(campaign, there, deep):
+    for chunk, wrong in _looked_at(campaign, there, deep):
+        why = wrong or _unlike_its_log(chunk, sums)
         if why:
             bad.append((chunk, why))
         else:
@@ -158,7 +162,7 @@ def _is_stale(path: Path) -> bool:
     match = _TEMPORARY.fullmatch(path.name)
     if match is None:
         return False
-    if match["host"] == socket.gethostname() and os.name == "posix":
+    if match["host"] == host_name() and os.name == "posix":
         try:
             os.kill(int(match["pid"]), 0)
         except ProcessLookupError:
@@ -166,6 +170,13 @@ def _is_stale(path: Path) -> bool:
         except PermissionError:
             pass
     return time.time() - path.stat().st_mtime > STALE_SECONDS
+
+
+def _unlike_its_log(chunk: Chunk, sums: Mapping[int, Set[str]]) -> str:
+    """That a file is not as it was written, where its log tells of that: not all in it is pixels, which have sums."""
+    if chunk.number not in sums or digest_of(os.fspath(chunk.path)) in sums[chunk.number]:
+        return ""
+    return "is not as it was written: its pixels are, its SHA-256 is not that of its log"
 
 
 # What is in the files --------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ def asked_for(outputs: Outputs, images: int, description: Description) -> list[A
         asked = _without_unasked(asked, outputs)
     for path in outputs.files or ():
         image_format = by_suffix(path)
-        asked.append(("-o", path, _content(image_format, outputs.counted), image_format))
+        asked.append(("-o", path, content_for(image_format, outputs.counted), image_format))
     number = description.image_number
     return [
         Asked(option, _template(path, one, images, number), content, one, _options(outputs, one), number)
@@ -124,7 +124,7 @@ def _without_unasked(asked: list[Named], outputs: Outputs) -> list[Named]:
     return [one for one in asked if one[1] not in left_out]
 
 
-def _content(image_format: Format, counted: bool) -> Content:
+def content_for(image_format: Format, counted: bool) -> Content:
     """What a file of -o holds: what the detector reads; or, without noise, what is expected of it."""
     wanted: tuple[Content, ...] = ("counted",) if counted else ("photons", "scaled")
     return next((content for content in wanted if content in image_format.holds), image_format.holds[0])
@@ -143,13 +143,16 @@ def _template(path: str, image_format: Format, images: int, number: int) -> str:
     return f"{stem}_{'#' * number_of_digits(images)}{suffix}"
 
 
-def counts_file(asked: list[Asked], images: int) -> str:
-    """The first file that DIALS finds counts in, # standing for the number of the image; empty where there is none."""
+def counts_file(asked: list[Asked], images: int) -> tuple[str, bool]:
+    """The first file that DIALS finds counts in, # standing for the number of the image; and whether it has them all.
+
+    Empty where there is none.
+    """
     for one in asked:
         if one.content == "counted" and one.format.name in READ_BY_DIALS:
-            is_template = images > 1 or one.format.sink is not None
-            return one.path if is_template else template_of(one.path, one.number)
-    return ""
+            has_all = one.format.sink is not None
+            return one.path if images > 1 or has_all else template_of(one.path, one.number), has_all
+    return "", False
 
 
 def check_outputs(command: Command, asked: list[Asked], description: Description) -> None:
@@ -245,7 +248,8 @@ class Writer:
             stack.enter_context(sink_of(one.format, one.path, one.options, one.number)) if images > 1 else None
             for one in asked
         ]
-        self._counts_file = counts_file(asked, images)
+        self._counts_file, self._has_all = counts_file(asked, images)
+        self._taken = 0
         self._scales: dict[Content, float] | None = None
         self.said: list[str] = []
         """What there is to say of the first image's integers."""
@@ -258,7 +262,8 @@ class Writer:
             with self._phase("noise" if one.content == "counted" else "write"):
                 if one.content not in frames:
                     frame = image.frame(one.content, scales.get(one.content), threads=self._threads)
-                    frames[one.content] = replace(frame, counts_file=self._counts_file)
+                    place = self._taken if self._has_all else None
+                    frames[one.content] = replace(frame, counts_file=self._counts_file, counts_place=place)
             with self._phase("write"):
                 if frames_of_it is None:
                     write(one.format, one.path, frames[one.content], **one.options)
@@ -266,6 +271,7 @@ class Writer:
                     frames_of_it.write(frames[one.content])
         if not self.said:
             self.said = [*self._scale_lines(image, frames)]
+        self._taken += 1
         return frames
 
     def _scales_by(self, image: Image) -> dict[Content, float]:

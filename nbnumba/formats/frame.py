@@ -273,6 +273,8 @@ class Frame(HoldsArrays):
     counts_file: str = ""
     """For formats without pixels: the file that has its counts, # standing for the number of the image; empty where
     there is none that DIALS reads."""
+    counts_place: int | None = None
+    """Which of the images in that file it is, from 0; None: the file has one."""
 
     def with_unmeasured(self, value: float) -> Frame:
         """The same with a value in the pixels that were not measured.

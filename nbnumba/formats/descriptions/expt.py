@@ -61,11 +61,12 @@ class _Experiments:
         models = {"beam": self._index("beam", _beam(d)), "detector": self._detector(frame)}
         if d.oscillation_deg > 0.0:
             models["goniometer"] = self._index("goniometer", _goniometer(d))
-        crystals = [{"crystal": self._index("crystal", _crystal(d, crystal))} for crystal in d.crystals] or [{}]
+        last = len(d.crystals)
+        crystals = [{"crystal": self._index("crystal", _crystal(d, crystal), last)} for crystal in d.crystals] or [{}]
         found = [{**models, **crystal} for crystal in crystals]
         scan = self._scan(d, found)
         if scan is None:
-            scans = {"scan": self._index("scan", _scan(d))} if d.oscillation_deg > 0.0 else {}
+            scans = {"scan": self._index("scan", _scan(frame))} if d.oscillation_deg > 0.0 else {}
             if frame.counts_file:
                 self.models["imageset"].append(_images(frame))
                 scans["imageset"] = len(self.models["imageset"]) - 1
@@ -76,11 +77,13 @@ class _Experiments:
             scan["epochs"].append(0.0)
         self._last = frame, found
 
-    def _index(self, name: str, model: Json) -> int:
-        """Where a model stands among those of its kind."""
+    def _index(self, name: str, model: Json, last: int = 1) -> int:
+        """Where a model stands among those of its kind; of these, the last so many may be the same."""
         models = self.models[name]
-        if not models or models[-1] != model:
-            models.append(model)
+        for number in range(max(0, len(models) - last), len(models)):
+            if models[number] == model:
+                return number
+        models.append(model)
         return len(models) - 1
 
     def _detector(self, frame: Frame) -> int:
@@ -110,7 +113,9 @@ def _images(frame: Frame) -> Json:
     d, file = frame.description, os.path.abspath(frame.counts_file)
     if d.oscillation_deg > 0.0:
         return {"__id__": "ImageSequence", "template": file, "params": {}, **_CORRECTIONS}
-    images = {"images": [numbered(file, d.image_number)]}
+    images: Json = {"images": [numbered(file, d.image_number)]}
+    if frame.counts_place is not None:
+        images["single_file_indices"] = [frame.counts_place]
     return {"__id__": "ImageSet", **images, "params": {}, **_CORRECTIONS}
 
 
@@ -180,9 +185,12 @@ def _goniometer(d: Description) -> Json:
     }
 
 
-def _scan(d: Description) -> Json:
+def _scan(frame: Frame) -> Json:
+    d = frame.description
+    # DIALS takes the number of an image for its place in the file, where that has several.
+    number = d.image_number if frame.counts_place is None else frame.counts_place + 1
     return {
-        "image_range": [d.image_number, d.image_number],
+        "image_range": [number, number],
         "batch_offset": 0,
         "oscillation": [d.phi_deg, d.oscillation_deg],
         "exposure_time": [d.exposure_s],
