@@ -94,8 +94,8 @@ def measure_campaigns(folder: Path, rounds: int) -> list[Figure]:
 
 
 def _campaign(
-    folder: Path, name: str, fluence: float = 1e24, factors: str = 'hkl_file = "list.hkl"', side: int | None = None,
-    frames: int | None = None,
+    folder: Path, name: str, fluence: float = 1e24, factors: str = 'hkl_file = "list.hkl"',
+    side: int | None = None, frames: int | None = None,
 ) -> Campaign:  # fmt: skip
     path, side = folder / f"{name}.toml", side or SIDE
     text = STILLS.format(
