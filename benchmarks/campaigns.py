@@ -99,8 +99,8 @@ def _campaign(
 ) -> Campaign:  # fmt: skip
     path, side = folder / f"{name}.toml", side or SIDE
     text = STILLS.format(
-        frames=frames or FRAMES, fluence=fluence, side=side, pixel_mm=102.4 / side, factors=factors, dmin=LYSOZYME_DMIN_ANGSTROM,
-        cell=", ".join(map(str, LYSOZYME_CELL_ANGSTROM)),
+        frames=frames or FRAMES, fluence=fluence, side=side, pixel_mm=102.4 / side, factors=factors,
+        dmin=LYSOZYME_DMIN_ANGSTROM, cell=", ".join(map(str, LYSOZYME_CELL_ANGSTROM)),
     )  # fmt: skip
     path.write_text(text.replace('"stills"', f'"{name}"'))
     return Campaign(path)
