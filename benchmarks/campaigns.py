@@ -82,7 +82,9 @@ def measure_campaigns(folder: Path, rounds: int) -> list[Figure]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NbnumbaWarning)
         probe = _campaign(folder, "probe")
-        mean = statistics.fmean(float(probe.render(number, "cpu", threads=1).photons.mean()) for number in range(FRAMES)[:4])
+        mean = statistics.fmean(
+            float(probe.render(number, "cpu", threads=1).photons.mean()) for number in range(FRAMES)[:4]
+        )
         return [
             *_parts(probe, rounds),
             *_sources(folder, rounds),
@@ -92,12 +94,13 @@ def measure_campaigns(folder: Path, rounds: int) -> list[Figure]:
 
 
 def _campaign(
-    folder: Path, name: str, fluence: float = 1e24, factors: str = 'hkl_file = "list.hkl"', side: int | None = None,
+    folder: Path, name: str, fluence: float = 1e24, factors: str = 'hkl_file = "list.hkl"',
+    side: int | None = None, frames: int | None = None,
 ) -> Campaign:  # fmt: skip
     path, side = folder / f"{name}.toml", side or SIDE
     text = STILLS.format(
-        frames=FRAMES, fluence=fluence, side=side, pixel_mm=102.4 / side, factors=factors, dmin=LYSOZYME_DMIN_ANGSTROM,
-        cell=", ".join(map(str, LYSOZYME_CELL_ANGSTROM)),
+        frames=frames or FRAMES, fluence=fluence, side=side, pixel_mm=102.4 / side, factors=factors,
+        dmin=LYSOZYME_DMIN_ANGSTROM, cell=", ".join(map(str, LYSOZYME_CELL_ANGSTROM)),
     )  # fmt: skip
     path.write_text(text.replace('"stills"', f'"{name}"'))
     return Campaign(path)
@@ -168,7 +171,7 @@ def _chain(folder: Path, mean: float, fluence: float, rounds: int) -> list[Figur
 
 def _worker(folder: Path, rounds: int) -> list[Figure]:
     """A process that makes one small file without F to be read: all but its start takes milliseconds."""
-    campaign = _campaign(folder, "worker", factors="default_f = 100", side=16)
+    campaign = _campaign(folder, "worker", factors="default_f = 100", side=64, frames=1)
     words = [sys.executable, "-m", "nbnumba", "campaign", "run", os.fspath(campaign.job.path), "-backend", "cpu"]
     memory: list[float] = []
 

@@ -107,7 +107,10 @@ def test_warnings_of_a_kind_come_once(path: Path) -> None:
 
 def test_a_frame_that_cannot_be_says_which(tmp_path: Path) -> None:
     job = tmp_path / "job.toml"
-    job.write_text(JOB.replace("{ uniform = [1.25, 1.35] }", "{ cycle = [1.3, -1.3] }"))
+    cells = "{ cycle = [[79, 79, 38, 90, 90, 90], [79, 79, 38, 10, 10, 170]] }"
+    job.write_text(
+        JOB.replace('"crystal.cell" = { relative = { normal = [0.0, 0.002] } }', f'"crystal.cell" = {cells}')
+    )
     dataset = CampaignDataset(job)
     assert dataset[0].number == 0
     with pytest.raises(nbnumba.NbnumbaError, match="frame 1: "):
