@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 import nbnumba
 from nbnumba import Campaign, CampaignDataset
@@ -155,7 +156,7 @@ def test_the_loader_of_pytorch_takes_it(path: Path, stored: dict[str, np.ndarray
 def test_contact_sheet_shows_the_files(path: Path, stored: dict[str, np.ndarray], tmp_path: Path) -> None:
     example = runpy.run_path(str(Path(__file__).parent.parent / "examples" / "contact_sheet.py"))
     example["main"](str(path.parent / "small"), str(tmp_path / "sheet.png"))
-    assert (tmp_path / "sheet.png").stat().st_size > 10_000
+    assert len(np.unique(imread(tmp_path / "sheet.png"))) > 100
     shown = list(example["thumbnails"](path.parent / "small", 5))
     assert [(number, hits) for number, hits, _ in shown] == list(enumerate(stored["hits"][:5]))
     # No spot is lost in it.
