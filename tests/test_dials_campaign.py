@@ -78,7 +78,7 @@ def test_strong_spots_of_stills_are_reflections_of_the_crystals_that_were_there(
         np.testing.assert_allclose(weights, weight)
     spots, near, by_another = (np.array([frame[what] for frame in found["frames"]]) for what in
                                ("spots", "near", "by_another"))  # fmt: skip
-    print(dict(hits=hits.tolist(), spots=spots.tolist(), near=near.tolist(), by_another=by_another.tolist()))
+    print(*zip(hits.tolist(), spots.tolist(), near.tolist(), by_another.tolist(), strict=True))
     assert spots[hits == 0].sum() <= 3
     assert np.all(spots[hits > 0] > 50)
     assert near.sum() >= 0.95 * spots.sum()

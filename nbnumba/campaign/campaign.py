@@ -7,7 +7,7 @@ import os
 from bisect import bisect_right
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..choices import BackendName, Device, Precision
 from ..errors import InputFileError, UsageError
@@ -21,6 +21,9 @@ from .draws import Draws
 from .identity import identity_of, physics_text
 from .job import PixelType, read_job
 from .varying import Per, Varied
+
+if TYPE_CHECKING:
+    from .dataset import CampaignDataset
 
 
 class Whereabouts(NamedTuple):
@@ -213,6 +216,18 @@ class Campaign:
     ) -> Image:
         """The image of a frame; parameters and errors as of :func:`nbnumba.simulate`."""
         return simulate(self.frame(number), backend, precision, threads, device=device)
+
+    def dataset(
+        self,
+        backend: BackendName = "auto",
+        precision: Precision = "double",
+        threads: int | None = 1,
+        device: Device = 0,
+    ) -> CampaignDataset:
+        """The frames for those who train on them; parameters as of :class:`nbnumba.CampaignDataset`."""
+        from .dataset import CampaignDataset
+
+        return CampaignDataset(self, backend, precision, threads, device)
 
     def _frame(self, at: Whereabouts) -> Experiment:
         changes: dict[str, dict[str, Any]] = {
