@@ -1,4 +1,4 @@
-"""The printed script in a real SLURM of one node, which is started for it: arrays, parts of them, requeues, dependencies."""
+"""The printed script in a real SLURM of one node, which is started for it: arrays, parts, requeues, dependencies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -62,7 +63,7 @@ def test_array_in_turns_then_verify_and_master(here: Slurm, tmp_path: Path) -> N
     tasks, last = here.ended(array), here.ended(then)[then]
     assert {name: task["JobState"] for name, task in tasks.items()} == dict.fromkeys("012", "COMPLETED")
     spans = sorted((task["StartTime"], task["EndTime"]) for task in tasks.values())
-    assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False)), "one at a time"
+    assert all(before[1] <= after[0] for before, after in pairwise(spans)), "one at a time"
     assert chunks_done(campaign) == list(range(6))
     for number, said in printed(campaign).items():
         assert said.startswith(
@@ -122,7 +123,7 @@ def test_tasks_go_on_beyond_their_time(here: Slurm, tmp_path: Path) -> None:
     print(f"\nmissing at each start: {missing}")
     assert missing[0] == 200
     assert len(missing) == int(task["Restarts"]) + 1
-    assert all(after < before for before, after in zip(missing, missing[1:], strict=False))
+    assert all(after < before for before, after in pairwise(missing))
 
 
 def test_failure_ends_a_task_with_its_status(here: Slurm, tmp_path: Path) -> None:
