@@ -5,6 +5,7 @@
 #   make lint    style and types
 #   make bench   speed, on this machine
 #   make test-dials  what DIALS makes of our files, where python3-dials or another DIALS_PYTHON has it
+#   make test-slurm  campaigns in a SLURM of one node, started and stopped for it: by root, with slurm-wlm and munge
 #   make test-gpu, make bench-gpu, make first-light: on its graphics card; without a network, by a Python that has all
 #                that is needed: make first-light NO_INSTALL=1 PYTHON=python3
 #   make docs    docs/options.md, docs/api.md and the man page, build/man/nbnumba.1
@@ -31,7 +32,7 @@ sources = pyproject.toml setup.cfg nbnumba/version.py
 
 stills = examples/lysozyme_stills
 
-.PHONY: demo campaign-demo test slow lint bench test-dials bench-gpu test-gpu first-light docs install clean
+.PHONY: demo campaign-demo test slow lint bench test-dials test-slurm bench-gpu test-gpu first-light docs install clean
 
 demo: $(editable)
 	$(bin)/nbnumba demo
@@ -62,6 +63,9 @@ bench: $(tools)
 
 test-dials: $(tools)
 	$(bin)/python -m pytest -q -rs -m dials tests/test_dials.py tests/test_dials_campaign.py
+
+test-slurm: $(tools)
+	$(bin)/python -m pytest -q -rs -m slurm tests/test_slurm.py
 
 bench-gpu: $(tools_on_card)
 	$(python_on_card) -m benchmarks.gpu

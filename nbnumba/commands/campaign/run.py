@@ -79,11 +79,10 @@ def _outcomes(
     if told.local is None and told.dask is None:
         yield from run_chunks(campaign, numbers, how, watch.frames)
         return
-    from ...campaign.dask import check_workers, chunks_done, told_of, workers_here, workers_of
+    from ...campaign.dask import chunks_done, told_of, workers_here, workers_of
 
     # There are processes and connections to put away.
     interruption.unwind_on_signals()
     with workers_of(told.dask) if told.local is None else workers_here(whole("-local", told.local, 1)) as client:
         print(told_of(client), flush=True)
-        check_workers(client, campaign)
         yield from chunks_done(client, campaign, numbers, how)
