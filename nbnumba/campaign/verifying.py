@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Timer
 
 from ..errors import ResourceError
-from ..formats.files import host_name
+from ..formats.files import TEMPORARY, host_name
 from ..formats.hdf5 import library
 from .campaign import Campaign
 from .chunks import Chunk
@@ -30,7 +30,6 @@ STALE_SECONDS = 24 * 3600.0
 ASIDE = "bad"
 """Folder, in the campaign's, of files that were not what they should be."""
 _LOOK = Path(__file__).with_name("look.py")
-_TEMPORARY = re.compile(r"\.nbnumba-(?:(?P<host>.+)-(?P<pid>[0-9]+)-)?[0-9a-f]+\.tmp")
 _KILLED = 9
 """The signal by which a system ends those that take too much memory."""
 _OF_CHUNKS = re.compile(r"[0-9]{4,}")
@@ -146,7 +145,7 @@ def _others(campaign: Campaign, names: dict[str, set[str]]) -> Iterator[Path]:
         known.setdefault(chunk.path.parent.name, set()).add(chunk.path.name)
     for folder in sorted(names):
         for name in sorted(names[folder] - known.get(folder, set())):
-            if not _TEMPORARY.fullmatch(name):
+            if not TEMPORARY.fullmatch(name):
                 yield campaign.folder / folder / name
 
 
@@ -160,7 +159,7 @@ def _remove_stale(folder: Path) -> Iterator[Path]:
 
 
 def _is_stale(path: Path) -> bool:
-    match = _TEMPORARY.fullmatch(path.name)
+    match = TEMPORARY.fullmatch(path.name)
     if match is None:
         return False
     if match["host"] == host_name() and os.name == "posix":

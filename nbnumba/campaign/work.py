@@ -55,6 +55,7 @@ def do_chunk(
     Parameters
     ----------
     campaign : Campaign or path
+        The campaign, or its file, which each process reads once.
     number : int
         Of the chunk, from 0.
     how : How
@@ -65,6 +66,7 @@ def do_chunk(
     Returns
     -------
     Done
+        What it took, or that there was nothing to do.
 
     Raises
     ------
