@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..compile.jit import compiled, internal
+from ..compile.jit import compiled, internal, maker
 from ..compile.memory import read, read_back, take, write
 from ..compile.rounding import exp_minus, product
 from .deviates import (
@@ -50,7 +50,7 @@ class Chunk(NamedTuple):
     count: Any
 
 
-@internal()
+@maker()
 def new_chunk():
     """Room for one."""
     rows = np.empty((5, CHUNK + VECTOR))
