@@ -54,10 +54,12 @@ class _Masked(NamedTuple):
 
     @property
     def state(self) -> Any:
-        """The same where the same pixels are."""
+        """The same where the same pixels are; None: nothing hides any."""
+        preset, given = self.detector.preset, (self.inputs.mask, self.inputs.found, self.detector.panels)
+        if preset is None and all(one is None for one in given):
+            return None
         sizes = tuple((panel.fast_pixels, panel.slow_pixels) for panel in self.panels)
-        given = (self.inputs.mask, self.inputs.found, self.detector.panels)
-        return self.detector.preset, sizes, *map(Itself, given)
+        return preset, sizes, *map(Itself, given)
 
 
 def panel_masks(detector: Detector, panels: Sequence[PlacedPanel], inputs: Inputs) -> tuple[np.ndarray | None, ...]:
@@ -213,10 +215,14 @@ class _Hidden(NamedTuple):
 
     @property
     def state(self) -> Any:
-        """The same where the same pixels are."""
-        stop = (self.detector.beamstop_mm, self.detector.beamstop_arm, tuple(self.panels))
+        """The same where the same pixels are; None: nothing hides any."""
+        if self.detector.beamstop_mm > 0.0:
+            stop = (self.detector.beamstop_mm, self.detector.beamstop_arm, tuple(self.panels))
+            return stop, *map(Itself, self.masks)
+        if all(mask is None for mask in self.masks):
+            return None
         sizes = tuple((panel.fast_pixels, panel.slow_pixels) for panel in self.panels)
-        return stop if self.detector.beamstop_mm > 0.0 else sizes, *map(Itself, self.masks)
+        return sizes, *map(Itself, self.masks)
 
 
 @kept_while_same(lambda hidden: hidden.state)
