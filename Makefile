@@ -1,9 +1,11 @@
 # Every target builds the environment that it needs, in .venv: no root, no compiler.
 #   make demo    an image to look at, in demo/
+#   make campaign-demo  100 stills of lysozyme, in two minutes on two cores, and a sheet of them in examples/lysozyme_stills/
 #   make test    the tests that take seconds; make slow: the others
 #   make lint    style and types
 #   make bench   speed, on this machine
 #   make test-dials  what DIALS makes of our files, where python3-dials or another DIALS_PYTHON has it
+#   make test-slurm  campaigns in a SLURM of one node, started and stopped for it: by root, with slurm-wlm and munge
 #   make test-gpu, make bench-gpu, make first-light: on its graphics card; without a network, by a Python that has all
 #                that is needed: make first-light NO_INSTALL=1 PYTHON=python3
 #   make docs    docs/options.md, docs/api.md and the man page, build/man/nbnumba.1
@@ -28,10 +30,22 @@ tools_on_card = $(tools)
 endif
 sources = pyproject.toml setup.cfg nbnumba/version.py
 
-.PHONY: demo test slow lint bench test-dials bench-gpu test-gpu first-light docs install clean
+stills = examples/lysozyme_stills
+
+.PHONY: demo campaign-demo test slow lint bench test-dials test-slurm bench-gpu test-gpu first-light docs install clean
 
 demo: $(editable)
 	$(bin)/nbnumba demo
+
+campaign-demo: $(tools)
+	$(bin)/nbnumba campaign run $(stills).toml -local 2
+	$(bin)/nbnumba campaign verify $(stills).toml -deep
+	$(bin)/nbnumba campaign master $(stills).toml
+	$(bin)/python examples/contact_sheet.py $(stills) $(stills)/sheet.png
+	@echo
+	@echo "Look at    $(stills)/sheet.png: frames with their number, and how many crystals each has; water alone, where none."
+	@echo "           $(stills)/lysozyme_master_000.h5 has all frames: open it in DIALS, ALBULA or h5py."
+	@echo "           $(stills)/truth.parquet has a row for each crystal; docs/campaigns.md says more."
 
 test: $(tools)
 	$(bin)/python -m pytest -q -n auto --dist loadfile
@@ -48,7 +62,10 @@ bench: $(tools)
 	$(bin)/python -m benchmarks
 
 test-dials: $(tools)
-	$(bin)/python -m pytest -q -rs -m dials tests/test_dials.py
+	$(bin)/python -m pytest -q -rs -m dials tests/test_dials.py tests/test_dials_campaign.py
+
+test-slurm: $(tools)
+	$(bin)/python -m pytest -q -rs -m slurm tests/test_slurm.py
 
 bench-gpu: $(tools_on_card)
 	$(python_on_card) -m benchmarks.gpu
@@ -74,7 +91,7 @@ install: $(bin)/python
 	@echo "Done: $(bin)/nbnumba"
 
 clean:
-	rm -rf $(venv) build dist demo benchmarks/results *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(venv) build dist demo examples/lysozyme_*/ benchmarks/results *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(editable): $(bin)/python $(sources)

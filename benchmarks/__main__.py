@@ -18,6 +18,7 @@ from nbnumba.choices import PRECISIONS
 from nbnumba.comparison.programs import words_of
 from nbnumba.errors import NbnumbaError
 
+from .campaigns import measure_campaigns
 from .cases import LARGE_CASE, ROOT, SCALING_CASE, WAVELENGTHS, all_cases, write_inputs
 from .measure import (
     KERNELS,
@@ -111,6 +112,8 @@ def measure(only: Sequence[str] | None, rounds: int, quick: bool) -> Report:
             scaling = measure_scaling(cases[SCALING_CASE], folder, rounds, quick)
             figures = measure_start(folder, rounds, cold=not quick) + measure_parts(folder, rounds)
             figures += measure_series(folder, rounds)
+            progress("campaigns")
+            figures += measure_campaigns(folder / "campaigns", rounds)
         if not only or NOISE in only:
             progress(NOISE)
             noise = measure_noise(rounds)

@@ -22,6 +22,11 @@ SECTIONS = {
     ),
     "Images": ("nbnumba", "Image response.chain.NoiseImage statistics.Statistics setup.geometry.Geometry"),
     "Image files": ("nbnumba.formats", "sinks.sink frame.Frame frame.Description frame.PanelGeometry"),
+    "Campaigns": (
+        "nbnumba",
+        "Campaign CampaignDataset campaign.dataset.Sample campaign.chunks.Chunk campaign.work.do_chunk "
+        "campaign.work.Done",
+    ),
     "Without rendering": ("nbnumba", "predict hkl_map Predictions"),
     "Errors and warnings": ("nbnumba", "NbnumbaError UsageError InputFileError ResourceError NbnumbaWarning"),
     "Properties of simulators": ("nbnumba.testing.properties", ""),

@@ -8,7 +8,7 @@ from hypothesis import settings
 settings.register_profile("nbnumba", deadline=None, max_examples=50, derandomize="CI" in os.environ)
 settings.load_profile("nbnumba")
 
-collect_ignore = ["by_dials.py", "by_dxtbx.py"]
+collect_ignore = ["by_dials.py", "by_dials_campaign.py", "by_dxtbx.py"]
 """Run by the Python that has DIALS."""
 
 

@@ -110,8 +110,10 @@ def slurm(folder: Path, cores: int = 2) -> Iterator[Slurm]:
     munge += [f"--key-file={key}", f"--seed-file={folder}/munge/seed", "--foreground", "--force"]
     try:
         for command in (["munged", *munge], ["slurmctld", "-D", "-c"], ["slurmd", "-D", "-N", host]):
-            log = (folder / f"{command[0]}.out").open("wb")
-            daemons.append(subprocess.Popen(command, env=here.environ, stdout=log, stderr=log, start_new_session=True))
+            with (folder / f"{command[0]}.out").open("wb") as log:
+                daemons.append(
+                    subprocess.Popen(command, env=here.environ, stdout=log, stderr=log, start_new_session=True)
+                )
             if command[0] == "munged":
                 wait_until((folder / "munge" / "socket").exists, 20, lambda: _logs(folder))
         wait_until(lambda: _is_idle(here), 60, lambda: _logs(folder))
@@ -126,7 +128,9 @@ def _is_idle(here: Slurm) -> bool:
 
 
 def _logs(folder: Path) -> str:
-    return "\n".join(f"{path.name}:\n{path.read_text()[-3000:]}" for path in folder.glob("*.[lo][ou][gt]"))
+    return "\n".join(
+        f"{path.name}:\n{path.read_text()[-3000:]}" for path in [*folder.glob("*.log"), *folder.glob("*.out")]
+    )
 
 
 def _free_ports(count: int) -> list[int]:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
+from benchmarks import campaigns
 from benchmarks.cases import LYSOZYME_CASES, LYSOZYME_HKL, SCALING_CASE, WAVELENGTHS, Case, all_cases
 from benchmarks.measure import OPERATIONS, resolved_of, steps_of, with_tables
 from nbnumba.comparison.programs import OWN
@@ -66,6 +67,15 @@ def test_a_quick_run_writes_its_figures(
     assert set(case["ns_per_step"]) == {"double", "mixed"}
     assert (tmp_path / "results.md").read_text() == capsys.readouterr().out
     assert (tmp_path / "results.png").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_campaigns_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaigns, "SIDE", 64)
+    monkeypatch.setattr(campaigns, "FRAMES", 2)
+    figures = {figure.name: figure.value for figure in campaigns.measure_campaigns(tmp_path, 1)}
+    assert len(figures) == 11
+    assert min(figures.values()) > 0.0
 
 
 SIMULATED = """

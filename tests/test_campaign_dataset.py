@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import runpy
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 import nbnumba
 from nbnumba import Campaign, CampaignDataset
@@ -107,11 +109,14 @@ def test_warnings_of_a_kind_come_once(path: Path) -> None:
 
 def test_a_frame_that_cannot_be_says_which(tmp_path: Path) -> None:
     job = tmp_path / "job.toml"
-    job.write_text(JOB.replace("{ uniform = [1.25, 1.35] }", "{ cycle = [1.3, -1.3] }"))
+    job.write_text(JOB.replace("{ uniform = [1.25, 1.35] }", "{ normal = [0.5, 1.0] }"))
     dataset = CampaignDataset(job)
-    assert dataset[0].number == 0
-    with pytest.raises(nbnumba.NbnumbaError, match="frame 1: "):
-        dataset[1]
+    wavelengths = [dataset.campaign.frame(number).beam.wavelength_angstrom or 0.0 for number in range(7)]
+    good, bad = (next(number for number, value in enumerate(wavelengths) if (value > 0) == wanted)
+                 for wanted in (True, False))  # fmt: skip
+    assert dataset[good].number == good
+    with pytest.raises(nbnumba.NbnumbaError, match=f"frame {bad}: "):
+        dataset[bad]
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork"])
@@ -135,9 +140,24 @@ def test_a_pickle_is_small_and_the_same_campaign(path: Path) -> None:
     assert len(pickle.dumps(dataset)) < 20_000
 
 
+def test_a_campaign_gives_its_dataset(path: Path) -> None:
+    dataset = Campaign(path).dataset(threads=2)
+    np.testing.assert_array_equal(dataset[2].pixels, CampaignDataset(path)[2].pixels)
+
+
 def test_the_loader_of_pytorch_takes_it(path: Path, stored: dict[str, np.ndarray]) -> None:
     data = pytest.importorskip("torch.utils.data")
     dataset = CampaignDataset(path)
     loader = data.DataLoader(dataset, batch_size=3, num_workers=2, collate_fn=list, multiprocessing_context="spawn")
     samples = [sample for batch in loader for sample in batch]
     np.testing.assert_array_equal([sample.pixels for sample in samples], stored["pixels"])
+
+
+def test_contact_sheet_shows_the_files(path: Path, stored: dict[str, np.ndarray], tmp_path: Path) -> None:
+    example = runpy.run_path(str(Path(__file__).parent.parent / "examples" / "contact_sheet.py"))
+    example["main"](str(path.parent / "small"), str(tmp_path / "sheet.png"))
+    assert len(np.unique(imread(tmp_path / "sheet.png"))) > 100
+    shown = list(example["thumbnails"](path.parent / "small", 5))
+    assert [(number, hits) for number, hits, _ in shown] == list(enumerate(stored["hits"][:5]))
+    # No spot is lost in it.
+    assert [counts.max() for _, _, counts in shown] == stored["pixels"][:5].max(axis=(1, 2)).tolist()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from tests.campaigns import STILLS, write_campaign
 from tests.campaigns import campaign as campaign_of
 
 pytest.importorskip("distributed", reason="pip install distributed")
-from nbnumba.campaign.dask import check_workers, chunks_done, told_of, workers_here, workers_of
+from nbnumba.campaign.dask import chunks_done, told_of, workers_here, workers_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -93,7 +94,6 @@ def test_two_workers_of_dask_make_the_same_files(
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     campaign = claimed(tmp_path)
     with workers_here(2) as client:
-        check_workers(client, campaign)
         assert told_of(client).startswith("2 workers of Dask on 1 machines")
         assert set(client.run(os.getenv, "OMP_NUM_THREADS").values()) == {"1"}
         pids = list(client.run(os.getpid).values())
@@ -135,9 +135,9 @@ def test_a_frame_that_cannot_be_is_told_and_others_are_done(tmp_path: Path) -> N
     assert len(files_of(campaign)) == 5
 
 
-@pytest.fixture(scope="module")
-def scheduler() -> Iterator[str]:
-    """Address of one without workers."""
+@contextmanager
+def _scheduler() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Address and process of one without workers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -145,10 +145,16 @@ def scheduler() -> Iterator[str]:
     process = subprocess.Popen([*command, "--no-dashboard"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _await(lambda: _listens(port))
-        yield f"tcp://127.0.0.1:{port}"
+        yield f"tcp://127.0.0.1:{port}", process
     finally:
         process.terminate()
         process.wait()
+
+
+@pytest.fixture
+def scheduler() -> Iterator[str]:
+    with _scheduler() as (address, _):
+        yield address
 
 
 def _worker(address: str, path: Path) -> subprocess.Popen[bytes]:
@@ -164,13 +170,11 @@ def test_workers_of_a_scheduler(calm: dict[str, bytes], scheduler: str, tmp_path
     worker = _worker(scheduler, ROOT)
     try:
         with workers_of(scheduler) as client:
-            client.wait_for_workers(1, timeout=30)
-            check_workers(client, campaign)
             assert len(list(chunks_done(client, campaign, range(6), HOW))) == 6
             assert files_of(campaign) == calm
             write_campaign(tmp_path, STILLS, TWELVE, ("seed = 7", "seed = 8"))
             with pytest.raises(ResourceError, match="sees another campaign, or other input, in"):
-                check_workers(client, campaign)
+                list(chunks_done(client, campaign, range(6), HOW))
     finally:
         worker.terminate()
         worker.wait()
@@ -180,13 +184,13 @@ def test_worker_of_another_program_takes_no_part(scheduler: str, tmp_path: Path)
     campaign = claimed(tmp_path)
     package = tmp_path / "without" / "nbnumba"
     package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
+    (package / "__init__.py").write_text("raise ModuleNotFoundError('No module named nbnumba')")
     worker = _worker(scheduler, package.parent)
     try:
         with workers_of(scheduler) as client:
             client.wait_for_workers(1, timeout=30)
             with pytest.raises(ResourceError, match=r"^the worker tcp://\S+ has no nbnumba that does campaigns"):
-                check_workers(client, campaign)
+                list(chunks_done(client, campaign, range(6), HOW))
     finally:
         worker.terminate()
         worker.wait()
@@ -217,21 +221,52 @@ def test_address_that_is_none(address: str) -> None:
 
 def test_lost_scheduler_is_said(tmp_path: Path) -> None:
     campaign = claimed(tmp_path)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", address.rpartition(":")[2]]
-    process = subprocess.Popen([*command, "--no-dashboard"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        _await(lambda: _listens(int(address.rpartition(":")[2])))
-        with workers_of(address) as client:
-            outcomes = chunks_done(client, campaign, range(6), HOW)
-            process.kill()
-            with pytest.raises(ResourceError, match="the scheduler of Dask is lost"):
-                next(outcomes)
-    finally:
+    with _scheduler() as (address, process), workers_of(address) as client:
+        outcomes = chunks_done(client, campaign, range(6), HOW)
         process.kill()
-        process.wait()
+        with pytest.raises(ResourceError, match="the scheduler of Dask is lost"):
+            next(outcomes)
+
+
+@pytest.mark.parametrize("name", [pytest.param("SIGINT", marks=pytest.mark.slow), "SIGUSR1"])
+def test_signal_to_all_processes_of_a_run_ends_them_and_is_told_once(name: str, tmp_path: Path) -> None:
+    """As Ctrl-C does on a terminal, and SLURM before the time is up."""
+    job = write_campaign(tmp_path, STILLS, ("frames = 5", "frames = 400"),
+                         ("fast_pixels = 48", "fast_pixels = 512"), ("slow_pixels = 40", "slow_pixels = 512"),
+                         ("mosaic_domains = 1", "mosaic_domains = 50\nmosaic_spread_deg = 0.1"))  # fmt: skip
+    command = [sys.executable, "-m", "nbnumba", "campaign", "run", str(job), "-local", "2", "-backend", "cpu"]
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environ, start_new_session=True, text=True, preexec_fn=_heed_ctrl_c,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        line = process.stdout.readline()
+        assert line.startswith("shard 0/1 (alone): 200 of 200 chunks missing"), line + process.stderr.read()
+        assert process.stdout.readline() == "2 workers of Dask on 1 machines\n"
+        _await(lambda: next((tmp_path / "small").glob("0000/*.h5"), None))
+        os.killpg(process.pid, getattr(signal, name))
+        began = time.monotonic()
+        said = process.stderr.read().splitlines()
+        assert process.wait() == 75
+    assert time.monotonic() - began < 30
+    word = "interrupted" if name == "SIGINT" else "told to stop"
+    assert said[0] == f"nbnumba campaign run: {word}; nothing half written is left; run it again to go on"
+    assert all(line.startswith("nbnumba campaign run: warning") for line in said[1:]), said
+    assert not list((tmp_path / "small").rglob("*.tmp"))
+    _await(lambda: not _group_lives(process.pid))
+
+
+def _heed_ctrl_c() -> None:
+    """Who is started in the background ignores it, and so does what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _group_lives(number: int) -> bool:
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _await(what: Any) -> None:

@@ -60,6 +60,38 @@ def test_the_background_is_every_bit_that_of_a_crystal_without_f(words: str, bac
     assert found.statistics_beside_beam == found.statistics
 
 
+def test_what_frames_have_alike_is_kept_and_the_rest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames that differ in fluence, wavelength, distance, material, region, mask and gaps take turns."""
+    from nbnumba.kernels.cpu import background
+
+    measured, measure = [], background.measure
+    monkeypatch.setattr(background, "measure", lambda *args: (measured.append(args), measure(*args)))
+    base = "-background water 0.05 -background air 20 -detpixels 37"
+    others = ["", "-lambda 1.3", "-distance 90", "-background ice 0.1", "-beamstop 4", "-polar 0.9", "-oversample 2"]
+    frames = [f"{base} {other} -fluence {fluence}" for fluence in ("1e24", "3.7e26") for other in others]
+    expected = [simulate(without_f(words), "cpu").photons for words in frames]
+    for _ in range(2):
+        for words, photons in zip(frames, expected, strict=True):
+            assert np.array_equal(simulate(experiment(f"{words} -spot_scale 0"), "cpu", threads=2).photons, photons)
+    assert len(measured) <= 2 * len(others)
+
+
+def test_gaps_and_panels(monkeypatch: pytest.MonkeyPatch) -> None:
+    from test_panels import cut
+
+    words = "-detector pilatus-100k -roi 100 180 20 120 -background water 0.05 -beamstop 2"
+    line = [*words.split(), "-N", "5"]
+    miss = Experiment.from_args([*line, "-spot_scale", "0"])
+    lit = changed(Experiment.from_args(["-cell", "70", "80", "90", *line, "-oversample", "1"]),
+                  structure_factors=StructureFactors.from_arrays([[1, 1, 1]], [0.0]))  # fmt: skip
+    assert np.array_equal(simulate(miss, "cpu").photons, simulate(lit, "cpu").photons)
+    panels = cut(experiment("-water 0.1 -spot_scale 0"), [17], [11])
+    whole = simulate(experiment("-water 0.1 -spot_scale 0"), "cpu").photons
+    parts = simulate(panels, "cpu").panels
+    joined = np.block([[parts[0], parts[1]], [parts[2], parts[3]]])
+    np.testing.assert_allclose(joined, whole, atol=1e-6 * whole.max())
+
+
 @pytest.mark.parametrize("words", ["-water 0.1", "-mode c -water 0.1 -osc 1 -phisteps 2 -oversample 2"])
 def test_the_oracle_has_the_same(words: str) -> None:
     miss = experiment(f"{words} -default_F 100 -spot_scale 0")

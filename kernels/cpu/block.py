@@ -13,6 +13,10 @@ PADDING = 64
 """Blocks are padded to a multiple of it, so that no loop ends in a scalar remainder."""
 
 
+LINE = 8
+"""Numbers in a cache line."""
+
+
 class Block(NamedTuple):
     """Arrays of one value for each pixel of a block."""
 
@@ -52,6 +56,25 @@ class Block(NamedTuple):
     """What :func:`sum_in_single` keeps: float32, and indices into the table of structure factors."""
     scratch: np.ndarray
     """What :func:`sum_interpolated` keeps of ``PADDING`` pixels at a time."""
+
+
+@internal()
+def aligned(count):
+    """Room for numbers, from the beginning of a cache line: else most vectors would lie in two."""
+    room = np.empty(count + LINE - 1)
+    first = -(room.ctypes.data // room.itemsize) % LINE
+    return room[first : first + count]
+
+
+@internal(forceinline=True)
+def new_block():
+    """Room for the values of a block's pixels."""
+    rows = aligned(21 * BLOCK).reshape(21, BLOCK)
+    return Block(
+        rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7], rows[8], rows[9], rows[10],
+        rows[11], rows[12], rows[13], rows[14], rows[15], rows[16], rows[17], rows[18], rows[19], rows[20],
+        aligned(7 * BLOCK // 2).view(np.float32), aligned(BLOCK // 2).view(np.uint32), aligned(16 * PADDING),
+    )  # fmt: skip
 
 
 @internal(forceinline=True)

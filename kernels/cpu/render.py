@@ -7,18 +7,13 @@ owner, whatever the number of threads, and blocks are padded to whole SIMD vecto
 on its neighbours.
 """
 
-import numpy as np
-
 from ..compile.jit import compiled, internal
 from ..compile.memory import take
 from ..equations.background import background_intensity
-from .block import BLOCK, PADDING, Block, choose_pixels, fill, padded
+from .block import choose_pixels, fill, new_block, padded
 from .samples import add_layer, finish_pixels, place_pixels, scatter, weigh_samples
 from .sums import sum_orientations
 from .tables import origin_of
-
-LINE = 8
-"""Numbers in a cache line."""
 
 
 @internal(forceinline=True)
@@ -66,23 +61,10 @@ def rays_of(plan, tables):
 
 
 @internal()
-def aligned(count):
-    """Room for numbers, from the beginning of a cache line: else most vectors would lie in two."""
-    room = np.empty(count + LINE - 1)
-    first = -(room.ctypes.data // room.itemsize) % LINE
-    return room[first : first + count]
-
-
-@internal()
 def render_row(plan, tables, image, slow, done, stop, shape, interpolate, single):
     """One row of the image, block by block; the number of samples outside the table."""
     detector = plan.detector
-    rows = aligned(21 * BLOCK).reshape(21, BLOCK)
-    block = Block(
-        rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7], rows[8], rows[9], rows[10],
-        rows[11], rows[12], rows[13], rows[14], rows[15], rows[16], rows[17], rows[18], rows[19], rows[20],
-        aligned(7 * BLOCK // 2).view(np.float32), aligned(BLOCK // 2).view(np.uint32), aligned(16 * PADDING),
-    )  # fmt: skip
+    block = new_block()
     outside = 0.0
     fast = detector.roi[0]
     while fast <= detector.roi[1] and not stop[0]:

@@ -6,7 +6,7 @@ from ..choices import FLAT
 from ..compile.equation import inlined
 from ..compile.jit import internal
 from ..compile.memory import add_to, read, write
-from ..equations.background import background_intensity, intensity_of, row_near, square_between
+from ..equations.background import amorphous_square, intensity_of, row_near, square_between
 from ..equations.pixel import capture, flat_position, position, solid_angle
 from ..equations.polarization import polarization_factor
 from ..equations.scattering import beyond_resolution, scattering_vector, sin_theta_over_lambda
@@ -94,22 +94,30 @@ def scatter(plan, block, count, source, first_of_pixel):
 
 @internal(forceinline=True, fastmath={"contract", "arcp"})
 def put_amorphous(background, block, count):
-    """Photons per steradian from amorphous material: the row of a pixel's sin θ/λ is near that of the pixel before."""
+    """Photons per steradian from amorphous material."""
+    factor, excess = block.samples, block.photons
+    put_square(background, block, factor, excess, count)
+    for pixel in range(count):
+        block.amorphous[pixel] = intensity_of(background.scale, factor[pixel], excess[pixel])
+
+
+@internal(forceinline=True, fastmath={"contract", "arcp"})
+def put_square(background, block, factor, excess, count):
+    """F of amorphous material, and what F² is besides: a pixel's row of the table is near that of the pixel before."""
     table, low = background.table, 0
     rows = table.shape[1]
     if rows < 2:
         for pixel in range(count):
             stol = sin_theta_over_lambda((block.qx[pixel], block.qy[pixel], block.qz[pixel]))
-            block.amorphous[pixel] = background_intensity(background, stol)
+            factor[pixel], excess[pixel] = amorphous_square(background, stol)
         return
     for pixel in range(count):
         stol = sin_theta_over_lambda((block.qx[pixel], block.qy[pixel], block.qz[pixel]))
         if table[0, 0] < stol < table[0, rows - 1]:
             low = row_near(table, low, stol)
-            factor, excess = square_between(table, low, stol)
-            block.amorphous[pixel] = intensity_of(background.scale, factor, excess)
+            factor[pixel], excess[pixel] = square_between(table, low, stol)
         else:
-            block.amorphous[pixel] = background_intensity(background, stol)
+            factor[pixel], excess[pixel] = amorphous_square(background, stol)
 
 
 @internal(forceinline=True)

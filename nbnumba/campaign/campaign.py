@@ -7,7 +7,7 @@ import os
 from bisect import bisect_right
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..choices import BackendName, Device, Precision
 from ..errors import InputFileError, UsageError
@@ -21,6 +21,9 @@ from .draws import Draws
 from .identity import identity_of, physics_text
 from .job import PixelType, read_job
 from .varying import Per, Varied
+
+if TYPE_CHECKING:
+    from .dataset import CampaignDataset
 
 
 class Whereabouts(NamedTuple):
@@ -113,8 +116,24 @@ class Campaign:
         return Chunks(self.job)
 
     def chunk_of(self, number: int) -> Chunk:
-        """The file that a frame lies in."""
-        return self.chunks.of_frame(self.checked(number))
+        """The file that a frame lies in.
+
+        Parameters
+        ----------
+        number : int
+            Of the frame, as of :meth:`frame`.
+
+        Returns
+        -------
+        Chunk
+            There or not yet.
+
+        Raises
+        ------
+        IndexError
+            There is no such frame.
+        """
+        return self.chunks.of_frame(self._checked(number))
 
     @cached_property
     def text(self) -> str:
@@ -140,7 +159,7 @@ class Campaign:
             if _state(path) != state:
                 raise InputFileError(f"{path}: has changed since the campaign was read: run it again")
 
-    def checked(self, number: int) -> int:
+    def _checked(self, number: int) -> int:
         """The number of a frame, counted from the end where it is negative.
 
         Raises
@@ -153,7 +172,7 @@ class Campaign:
             raise IndexError(f"frame {number}: there are {len(self)}, from 0")
         return number % len(self)
 
-    def whereabouts(self, number: int) -> Whereabouts:
+    def _whereabouts(self, number: int) -> Whereabouts:
         """Where a frame is in the campaign."""
         job = self.job
         if not job.sweeps:
@@ -183,22 +202,54 @@ class Campaign:
         UsageError
             A field was drawn that is not of its type: names the frame.
         """
-        at = self.whereabouts(self.checked(number))
+        at = self._whereabouts(self._checked(number))
         try:
             return self._frame(at)
         except UsageError as error:
             raise type(error)(f"frame {at.number}: {error}") from error
 
     def hits(self, number: int) -> int:
-        """How many crystals are in a frame."""
-        return self._hits(self.whereabouts(self.checked(number)))
+        """How many crystals are in a frame.
+
+        Parameters
+        ----------
+        number : int
+            Of the frame, as of :meth:`frame`.
+
+        Returns
+        -------
+        int
+            0 is a miss.
+
+        Raises
+        ------
+        IndexError
+            There is no such frame.
+        """
+        return self._hits(self._whereabouts(self._checked(number)))
 
     def spectrum(self, number: int) -> int:
-        """Number of a frame's spectrum in its file; -1 where there is none."""
+        """Number of a frame's spectrum in its file.
+
+        Parameters
+        ----------
+        number : int
+            Of the frame, as of :meth:`frame`.
+
+        Returns
+        -------
+        int
+            From 0; -1 where there is none.
+
+        Raises
+        ------
+        IndexError
+            There is no such frame.
+        """
         spectra = self.job.spectra
         if spectra is None:
             return -1
-        number = self.checked(number)
+        number = self._checked(number)
         if spectra.order == "cycle":
             return number % spectra.count
         return int(self._draws.uniforms("spectrum", number)[0] * spectra.count)
@@ -211,8 +262,56 @@ class Campaign:
         threads: int | None = None,
         device: Device = 0,
     ) -> Image:
-        """The image of a frame; parameters and errors as of :func:`nbnumba.simulate`."""
+        """The image of a frame.
+
+        Parameters
+        ----------
+        number : int
+            Of the frame, as of :meth:`frame`.
+        backend, precision, threads, device : optional
+            Who renders, as of :func:`nbnumba.simulate`.
+
+        Returns
+        -------
+        Image
+            Photons, and counts by :meth:`~nbnumba.Image.noise`.
+
+        Raises
+        ------
+        IndexError
+            There is no such frame.
+        UsageError, InputFileError, ResourceError
+            As of :func:`nbnumba.simulate`.
+        """
         return simulate(self.frame(number), backend, precision, threads, device=device)
+
+    def dataset(
+        self,
+        backend: BackendName = "auto",
+        precision: Precision = "double",
+        threads: int | None = 1,
+        device: Device = 0,
+    ) -> CampaignDataset:
+        """The frames for those who train on them.
+
+        Parameters
+        ----------
+        backend, precision, threads, device : optional
+            Who renders, as of :func:`nbnumba.simulate`.
+
+        Returns
+        -------
+        CampaignDataset
+            Renders what is asked for.
+
+        Raises
+        ------
+        UsageError
+            A choice that there is not.
+        """
+        from .dataset import CampaignDataset
+
+        return CampaignDataset(self, backend, precision, threads, device)
 
     def _frame(self, at: Whereabouts) -> Experiment:
         changes: dict[str, dict[str, Any]] = {

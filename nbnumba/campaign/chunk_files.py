@@ -32,6 +32,8 @@ class Told:
     """Truth of each frame (n,), but for its text."""
     crystals: Columns
     """Truth of each crystal (m,), with the number of its frame among these; empty where there is none."""
+    distance_mm: Array
+    """Sample to detector, of each frame (n,)."""
     text_bytes: int
     """Length of the longest text; 0: there are none."""
 
@@ -52,10 +54,12 @@ def told_by(chunk: Chunk) -> Told:
     with reading_hdf5(chunk.path, "a file of a campaign", is_known=True) as file:
         entry, truth = file["entry"], file["entry/nbnumba"]
         frames = truth["frames"]
+        distance = entry["instrument/detector/distance"][()]
         return Told(
             entry={name: entry[name][()] for name in OF_EACH_FRAME if name in entry},
             frames={name: frames[name][()] for name in frames if name != TEXTS},
             crystals={name: column[()] for name, column in truth["crystals"].items()} if "crystals" in truth else {},
+            distance_mm=np.full(len(frames["frame"]), distance),
             text_bytes=frames[TEXTS].dtype.itemsize if TEXTS in frames else 0,
         )
 
@@ -82,6 +86,7 @@ def joined(chunks: Sequence[Chunk], told: Sequence[Told]) -> Told:
         entry=_entry([one.entry for one in told], counts),
         frames=_one_below_the_other([one.frames for one in told]),
         crystals=_one_below_the_other(crystals) if crystals else {},
+        distance_mm=np.concatenate([one.distance_mm for one in told]),
         text_bytes=max(one.text_bytes for one in told),
     )
 

@@ -128,11 +128,17 @@ def told_of(client: Any) -> str:
     threads = client.nthreads()
     hosts = {address.rpartition(":")[0] for address in threads}
     link = client.dashboard_link if importlib.util.find_spec("bokeh") else ""
-    return f"{len(threads)} workers of Dask on {len(hosts)} machines" + (f"; dashboard: {link}" if link else "")
+    said = f"{len(threads)} workers of Dask on {len(hosts)} machines" if threads else "no worker of Dask yet: waiting"
+    return said + (f"; dashboard: {link}" if link else "")
 
 
-def check_workers(client: Any, campaign: Campaign) -> None:
-    """Find out whether all workers have this nbnumba and see this campaign and its folder, which is marked already.
+def check_workers(client: Any, campaign: Campaign, addresses: Iterable[str]) -> set[str]:
+    """Find out whether workers have this nbnumba and see this campaign and its folder, which is marked already.
+
+    Returns
+    -------
+    set of str
+        Addresses of those that answered.
 
     Raises
     ------
@@ -141,23 +147,29 @@ def check_workers(client: Any, campaign: Campaign) -> None:
     """
     # By its text: to unpickle a function of ours takes nbnumba.
     asked = f"__import__('nbnumba.campaign.dask', fromlist=['site']).site({str(campaign.job.path)!r})"
-    here = Site(*_program(), campaign.identity, campaign.identity)
-    for address, there in client.run(eval, asked, on_error="return").items():
-        if isinstance(there, ImportError):
-            raise ResourceError(f"the worker {address} has no nbnumba that does campaigns ({there}): install it there")
-        if isinstance(there, BaseException):
-            raise ResourceError(f"the worker {address} cannot take part: {there}")
-        if there[:2] != here[:2]:
-            raise ResourceError(
-                f"the worker {address} has {' with kernels '.join(there[:2])}, here it is "
-                f"{' with kernels '.join(here[:2])}: install one version everywhere"
-            )
-        if there.identity != here.identity:
-            raise ResourceError(f"the worker {address} sees another campaign, or other input, in {campaign.job.path}")
-        if there.folder != here.folder:
-            raise ResourceError(
-                f"the worker {address} does not see the folder {campaign.folder}: share it by a network"
-            )
+    here, good = Site(*_program(), campaign.identity, campaign.identity), set()
+    for address, there in client.run(eval, asked, workers=list(addresses), on_error="return").items():
+        if isinstance(there, OSError):
+            # It is gone, or going.
+            continue
+        why = _why_unfit(campaign, here, there)
+        if why:
+            raise ResourceError(f"the worker {address} {why}")
+        good.add(address)
+    return good
+
+
+def _why_unfit(campaign: Campaign, here: Site, there: Site | BaseException) -> str:
+    if isinstance(there, ImportError):
+        return f"has no nbnumba that does campaigns ({there}): install it there"
+    if isinstance(there, BaseException):
+        return f"cannot take part: {there}"
+    if there[:2] != here[:2]:
+        theirs, ours = (" with kernels ".join(site[:2]) for site in (there, here))
+        return f"has {theirs}, here it is {ours}: install one version everywhere"
+    if there.identity != here.identity:
+        return f"sees another campaign, or other input, in {campaign.job.path}"
+    return "" if there.folder == here.folder else f"does not see the folder {campaign.folder}: share it by a network"
 
 
 def site(job: str | os.PathLike[str]) -> Site:
@@ -180,7 +192,7 @@ def chunks_done(client: Any, campaign: Campaign, numbers: Iterable[int], how: Ho
     Raises
     ------
     NbnumbaError
-        What no chunk would survive, on a worker; the scheduler is lost.
+        What no chunk would survive, on a worker; one that cannot take part; the scheduler is lost.
     """
     from distributed import CancelledError
 
@@ -195,10 +207,14 @@ def _sent(client: Any, campaign: Campaign, numbers: Iterable[int], how: How) -> 
     ended: SimpleQueue[Any] = SimpleQueue()
     under_way: dict[Any, int] = {}
     waiting = iter(numbers)
-    run = secrets.token_hex(4)
+    run, known = secrets.token_hex(4), set[str]()
     try:
         while True:
-            room = max(2, _TASKS_A_THREAD * sum(client.nthreads().values())) - len(under_way)
+            threads = client.nthreads()
+            if not known.issuperset(threads):
+                # One that cannot do a chunk would fail all of them faster than others do them.
+                known |= check_workers(client, campaign, threads.keys() - known)
+            room = max(2, _TASKS_A_THREAD * sum(threads.values())) - len(under_way)
             for number in islice(waiting, max(room, 0)):
                 task = client.submit(_chunk, str(campaign.job.path), campaign.identity, number, how,
                                      key=f"chunk-{run}-{number}", pure=False, retries=RETRIES)  # fmt: skip

@@ -55,7 +55,7 @@ class CampaignDataset:
     ----------
     campaign : Campaign, str or path
         The campaign, or its file (docs/campaigns.md).
-    backend, precision, threads, device
+    backend, precision, threads, device : optional
         Who renders, as of :func:`nbnumba.simulate`; one thread, since loaders have processes.
 
     Raises

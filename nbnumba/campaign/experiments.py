@@ -33,7 +33,7 @@ def true_frames(campaign: Campaign, chunk: Chunk) -> Iterator[Frame]:
     """
     for place, number in enumerate(range(chunk.first, chunk.stop)):
         if campaign.hits(number):
-            frame = _as_counted(campaign, _true_frame(campaign.frame(number)))
+            frame = _as_stored(campaign, _true_frame(campaign.frame(number)))
             yield replace(frame, counts_file=os.fspath(chunk.path), counts_place=place)
 
 
@@ -44,15 +44,18 @@ def _true_frame(experiment: Experiment) -> Frame:
         return Image(resolve(experiment, read_inputs(experiment)), _UNSEEN).frame("experiment")
 
 
-def _as_counted(campaign: Campaign, frame: Frame) -> Frame:
-    """With the limits of counts in the file, from which the count of no photons is subtracted."""
+def _as_stored(campaign: Campaign, frame: Frame) -> Frame:
+    """With gain, offset and limit of what is in the file: of counts without their offset, or of photons."""
     description = frame.description
-    offset, saturation = round(description.readout.adc_offset or 0.0), frame.saturation
-    if campaign.type == "uint16":
+    readout = description.readout
+    offset, saturation = round(readout.adc_offset or 0.0), frame.saturation
+    changes = {"adc_offset": (readout.adc_offset or 0.0) - offset}
+    if campaign.type == "float32":
+        changes, saturation = {"adc_offset": 0.0, "gain": 1.0}, None
+    elif campaign.type == "uint16":
         saturation = MOST_UINT16 if saturation is None else min(saturation, MOST_UINT16)
-    readout = {"adc_offset": (description.readout.adc_offset or 0.0) - offset}
     return replace(
         frame,
         saturation=None if saturation is None else saturation - offset,
-        description=replace(description, experiment=changed(description.experiment, readout=readout)),
+        description=replace(description, experiment=changed(description.experiment, readout=changes)),
     )

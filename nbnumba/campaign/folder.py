@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import DeviceError, InputFileError, ResourceError, UsageError
-from ..formats.files import read_text, replacing
+from ..formats.files import read_text, replacing, temporary_beside
 from ..interruption import unfinished
 from ..kernels.compile.cache import SOURCES, text_of
 from ..render.backends import How
@@ -133,9 +132,9 @@ def who_renders(how: How) -> How:
 
 def _first_wins(mark: Path, text: str) -> None:
     """Make the mark, unless somebody else does: a link is made once, on NFS, too."""
-    own = mark.with_name(f".nbnumba-{secrets.token_hex(8)}.tmp")
+    own = temporary_beside(str(mark))
     try:
-        unfinished.add(str(own))
+        unfinished.add(own)
         with replacing(own) as file:
             file.write(text.encode())
         with suppress(FileExistsError):
@@ -145,7 +144,7 @@ def _first_wins(mark: Path, text: str) -> None:
     finally:
         with suppress(OSError):
             os.unlink(own)
-        unfinished.discard(str(own))
+        unfinished.discard(own)
 
 
 def _check(campaign: Campaign, known: dict[str, Any], now: dict[str, Any], mix: bool) -> None:

@@ -72,10 +72,10 @@ def _of_another(file: Any, asked: dict[str, Any]) -> str:
 
 def _unlike_its_sums(file: Any, first: int) -> str:
     """The frames whose pixels are not those that were written."""
-    wrong, why = [], ""
+    pixels, wrong, why = file["entry/data/data"], [], ""
     for row, expected in enumerate(file["entry/nbnumba/frames/crc32"][()].tolist()):
         try:
-            if zlib.crc32(file["entry/data/data"][row]) != expected:
+            if zlib.crc32(pixels[row]) != expected:
                 wrong.append(first + row)
         except OSError as error:
             wrong.append(first + row)

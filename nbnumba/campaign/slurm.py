@@ -13,7 +13,6 @@ from ..errors import UsageError
 MOST_RESTARTS = 100
 """Of a task: one that never gets a chunk done within its time is not begun for ever."""
 _TIME = re.compile(r"\d+|\d+:\d\d(:\d\d)?|\d+-\d\d?(:\d\d){0,2}", re.ASCII)
-_ARRAY_LIMIT = 1001
 
 
 @dataclass(frozen=True)

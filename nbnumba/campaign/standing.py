@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ResourceError
+from ..formats.files import TEMPORARY
 from .campaign import Campaign
 from .chunks import FILES_OF_A_FOLDER, folder_of, number_of
 from .log import Failure, read_log
 
 LATELY_S = 3600.0
 """Of what is done within this time the rate is made."""
-TEMPORARY = (".nbnumba-", ".tmp")
-"""How names of files begin and end that are being written."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def standing_of(campaign: Campaign) -> Standing:
         frames_done=len(campaign) - left,
         rate=_rate(campaign, done, log.seconds, now if missing else None),
         failed=tuple(log.failures[number] for number in missing if number in log.failures),
-        temporaries=sum(name.startswith(TEMPORARY[0]) and name.endswith(TEMPORARY[1]) for _, name in names),
+        temporaries=sum(TEMPORARY.fullmatch(name) is not None for _, name in names),
     )
 
 

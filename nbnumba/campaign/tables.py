@@ -99,6 +99,7 @@ def columns_of(told: Told, chunks: Sequence[Chunk]) -> dict[str, np.ma.MaskedArr
     frames, is_missed = np.concatenate([of_crystals, missed])[order], order >= len(of_crystals)
     crystals = np.where(is_missed, 0, order)
     found = {name: np.ma.array(told.frames[name][frames]) for name in OF_FRAMES}
+    found["distance_mm"] = np.ma.array(told.distance_mm[frames])
     starts, numbers = np.array([(chunk.first, chunk.number) for chunk in chunks]).T
     found["chunk"] = np.ma.array(numbers[np.searchsorted(starts, found["frame"].data, "right") - 1])
     within = np.arange(len(frames)) - np.searchsorted(frames, frames)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 from threading import Timer
 
 from ..errors import ResourceError
-from ..formats.files import host_name
+from ..formats.files import TEMPORARY, host_name
 from ..formats.hdf5 import library
 from .campaign import Campaign
 from .chunks import Chunk
@@ -31,7 +30,8 @@ STALE_SECONDS = 24 * 3600.0
 ASIDE = "bad"
 """Folder, in the campaign's, of files that were not what they should be."""
 _LOOK = Path(__file__).with_name("look.py")
-_TEMPORARY = re.compile(r"\.nbnumba-(?:(?P<host>.+)-(?P<pid>[0-9]+)-)?[0-9a-f]+\.tmp")
+_KILLED = 9
+"""The signal by which a system ends those that take too much memory."""
 _OF_CHUNKS = re.compile(r"[0-9]{4,}")
 """Names of folders."""
 
@@ -145,7 +145,7 @@ def _others(campaign: Campaign, names: dict[str, set[str]]) -> Iterator[Path]:
         known.setdefault(chunk.path.parent.name, set()).add(chunk.path.name)
     for folder in sorted(names):
         for name in sorted(names[folder] - known.get(folder, set())):
-            if not _TEMPORARY.fullmatch(name):
+            if not TEMPORARY.fullmatch(name):
                 yield campaign.folder / folder / name
 
 
@@ -159,7 +159,7 @@ def _remove_stale(folder: Path) -> Iterator[Path]:
 
 
 def _is_stale(path: Path) -> bool:
-    match = _TEMPORARY.fullmatch(path.name)
+    match = TEMPORARY.fullmatch(path.name)
     if match is None:
         return False
     if match["host"] == host_name() and os.name == "posix":
@@ -230,7 +230,7 @@ def _answer(looker: subprocess.Popen[str], campaign: Campaign, chunk: Chunk, dee
     status = looker.wait()
     if is_late:
         return "is damaged: the HDF5 library finds no end of it"
-    if status >= 0 or status == -signal.SIGKILL:
+    if status >= 0 or status == -_KILLED:
         reason = (looker.stderr.read().splitlines() or [f"it ended with status {status}"])[-1]
         raise ResourceError(f"cannot look at {chunk.path} in a process of its own: {reason:.200}")
     return f"is damaged, such that the HDF5 library ends with signal {-status}"

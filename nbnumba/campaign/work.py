@@ -27,6 +27,7 @@ class Done:
     """A chunk that is done."""
 
     chunk: int
+    """Its number."""
     frames: int
     """That were made now; 0 where its file was there."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -38,15 +39,16 @@ class Done:
     device: str = ""
     """That rendered: cpu, cuda:0."""
     host: str = field(default_factory=socket.gethostname)
+    """Machine that did it."""
     pid: int = field(default_factory=os.getpid)
-    """Who did it."""
+    """Process that did it."""
 
 
 def do_chunk(
     campaign: Campaign | str | os.PathLike[str],
     number: int,
     how: How = How(),  # noqa: B008
-    told: Callable[[int], None] = lambda frames: None,
+    told: Callable[[int], None] | None = None,
 ) -> Done:
     """Make the file of a chunk, unless it is there.
 
@@ -55,16 +57,18 @@ def do_chunk(
     Parameters
     ----------
     campaign : Campaign or path
+        The campaign, or its file, which each process reads once.
     number : int
         Of the chunk, from 0.
     how : How
         Who renders.
-    told : callable
+    told : callable, optional
         Called after each frame with how many of the chunk are rendered.
 
     Returns
     -------
     Done
+        What it took, or that there was nothing to do.
 
     Raises
     ------
@@ -90,10 +94,11 @@ def do_chunk(
     return Done(number, chunk.frames, phases.seconds(), digest, warned, device)
 
 
-def _telling(frames: Iterator[Rendered], told: Callable[[int], None]) -> Iterator[Rendered]:
+def _telling(frames: Iterator[Rendered], told: Callable[[int], None] | None) -> Iterator[Rendered]:
     for count, one in enumerate(frames, 1):
         yield one
-        told(count)
+        if told is not None:
+            told(count)
 
 
 def campaign_in(path: str | os.PathLike[str]) -> Campaign:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from functools import cache
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from ..errors import NbnumbaWarning, UsageError
 from .detector import Detector
 from .noun import Noun, changed_noun, shown, types_of
 from .nouns import Background, Beam, Crystal, Goniometer, Noise, Readout, Sampling, Scan, StructureFactors
-from .toml import as_toml, from_toml, is_list_of_tables
+from .toml import as_toml, from_toml
 from .types import Mode
 
 SomeNoun = TypeVar("SomeNoun", bound=Noun)
@@ -150,7 +150,7 @@ class Experiment(Noun):
                 "structure_factors.reflections: reflections in memory have no text: save them as an MTZ file or a list "
                 "of h k l F, and name that by hkl_file"
             )
-        return _without_none(asdict(self))
+        return _plain(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Experiment:
@@ -257,9 +257,10 @@ def with_right_values(noun: SomeNoun, **values: Any) -> SomeNoun:
     return copy
 
 
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    if is_list_of_tables(value):
-        return tuple(_without_none(item) for item in value)
+def _plain(value: Any) -> Any:
+    """Nouns as dicts of what was given; all else, which cannot be changed, as it is."""
+    if isinstance(value, Noun):
+        return {name: _plain(item) for name, item in vars(value).items() if item is not None}
+    if type(value) is tuple and value and isinstance(value[0], Noun):
+        return tuple(map(_plain, value))
     return value

@@ -127,7 +127,7 @@ def check_writable(path: Path) -> None:
         _refuse_write_protected(target)
         if is_replaceable(path):
             # Permissions do not tell all: some file systems take no files, not even from root.
-            temporary = _temporary_beside(target)
+            temporary = temporary_beside(target)
             try:
                 open(temporary, "xb").close()
                 os.unlink(temporary)
@@ -299,7 +299,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _beside(path: Path, target: str) -> Iterator[BinaryIO]:
-    temporary = _temporary_beside(target)
+    temporary = temporary_beside(target)
     waiting = _waiting.get()
     interruption.unfinished.add(temporary)
     try:
@@ -362,7 +362,8 @@ def _discard(temporary: str) -> None:
     interruption.unfinished.discard(temporary)
 
 
-def _temporary_beside(target: str) -> str:
+def temporary_beside(target: str) -> str:
+    """A name in the same folder that nobody else has, and that tells whose it is."""
     # Not made by tempfile, whose files are for their owner's eyes only.
     name = f".nbnumba-{host_name()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
     return os.path.join(os.path.dirname(target), name)

@@ -30,6 +30,7 @@ OF_EACH_FRAME = {
     "instrument/beam/incident_wavelength": 1,
     "instrument/beam/incident_wavelength_spectra": 2,
     "instrument/beam/incident_wavelength_spectra_weights": 2,
+    "instrument/beam/incident_wavelength_spectra_weight": 2,
     "instrument/beam/total_flux": 1,
     "instrument/beam/flux_integrated": 1,
     "instrument/beam/incident_polarization_stokes": 2,
@@ -249,7 +250,9 @@ def _write_spectra(beam: Any, descriptions: Sequence[Description], most: int) ->
         one_or_all([filled(one.wavelength_weights, "constant") for one in descriptions]),
     )
     field(beam, "incident_wavelength_spectra", wavelengths, units="angstrom")
-    field(beam, "incident_wavelength_spectra_weights", weights)
+    # The name of the standard, and that which dxtbx reads.
+    for name in ("weights", "weight"):
+        field(beam, f"incident_wavelength_spectra_{name}", weights)
 
 
 def stokes(description: Description) -> npt.NDArray[np.float64]:

@@ -12,6 +12,7 @@ from ..interruption import in_threads
 from ..kernels.plan import Plan
 from ..tolerances import BY_PRECISION
 from .backends import Backend, How, Outcome, order_matters
+from .background import background_work, is_background_alone
 from .canvas import Canvas
 from .reference import opening_of
 
@@ -23,6 +24,8 @@ def _render(plan: Plan, how: How, canvas: Canvas) -> Outcome:
         raise UsageError(f"-threads {threads}: this machine takes 1 to {most}")
 
     def prepare() -> Callable[[], float]:
+        if is_background_alone(plan):
+            return background_work(plan, canvas, threads)
         from ..kernels.cpu.render import render
         from ..kernels.cpu.tables import make_tables, variant_of
 

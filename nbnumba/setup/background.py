@@ -39,8 +39,12 @@ def background_plan(
     spot_scale: float = 1.0,
 ) -> BackgroundPlan:
     """All materials in the beam as one; ``spot_scale`` multiplies the spots and leaves their photons as they are."""
-    plans = [water(experiment, inputs, fluence, quirks), *(_plan(material, fluence) for material in materials)]
-    plan = together(plans, waves_of(sources))
+    plans, of_one_photon = (
+        [water(experiment, inputs, photons, quirks), *(_plan(material, photons) for material in materials)]
+        for photons in (fluence, 1.0)
+    )
+    # Frames of another fluence have the same table, to the bit.
+    plan = together(plans, waves_of(sources), [one.scale for one in of_one_photon])
     return plan._replace(scale=plan.scale / spot_scale) if plan.in_sum else plan
 
 
@@ -79,30 +83,35 @@ def waves_of(sources: Sources) -> Waves:
     return sources.wavelength_angstrom[0] / wavelengths, shares / shares.sum()
 
 
-def together(materials: Sequence[BackgroundPlan], waves: Waves = ONE_WAVE) -> BackgroundPlan:
+def together(
+    materials: Sequence[BackgroundPlan], waves: Waves = ONE_WAVE, molecules: Sequence[float] | None = None
+) -> BackgroundPlan:
     """The material whose intensity is that of all: scale · F(s)² = Σ_i scale_i Σ_k share_k · F_i(s · ratio_k)².
 
     s is sin θ/λ of the first source. A single one in the beam stays as it is, bit by bit, where there is one wavelength
-    or its F is constant.
+    or its F is constant. ``molecules``, in any unit, are how many there are of each; by default as ``scale`` has it.
 
     Raises
     ------
     UsageError
         In mode c, water beside another.
     """
-    present = [material for material in materials if material.scale > 0.0] or materials[:1]
+    which = [number for number, material in enumerate(materials) if material.scale > 0.0] or [0]
+    present = [materials[number] for number in which]
     if len(present) == 1 and (len(waves[0]) == 1 or not present[0].table.size):
         return present[0]
     if any(material.in_sum for material in present):
         raise UsageError("-water beside another background: mode c scales water twice and nothing else; give one")
     scale = sum(material.scale for material in present)
+    numbers = [material.scale for material in present] if molecules is None else [molecules[n] for n in which]
+    shares = [number / sum(numbers) for number in numbers]
     stol = _rows([material.table[0] for material in present], waves[0])
 
     def square(stol: np.ndarray) -> np.ndarray:
         total = np.zeros(len(stol))
-        for material in present:
+        for material, of_all in zip(present, shares, strict=True):
             for ratio, share in zip(*waves, strict=True):
-                total += material.scale / scale * share * _factor(material, stol * ratio) ** 2
+                total += of_all * share * _factor(material, stol * ratio) ** 2
         return total
 
     factor, excess = np.sqrt(square(stol)), np.zeros(len(stol))

@@ -60,10 +60,12 @@ class Itself:
         return id(self.held)
 
 
-def kept_while_same(state_of: Callable[[Any], Any]) -> Callable[[Callable[..., Made]], Callable[..., Made]]:
+def kept_while_same(
+    state_of: Callable[[Any], Any], most: int = MOST_KEPT, most_bytes: int = MOST_KEPT_BYTES
+) -> Callable[[Callable[..., Made]], Callable[..., Made]]:
     """Let ``make(source, …)`` give a late result again while ``state_of(source)`` and the rest are the same.
 
-    A state of None is never the same.
+    A state of None is never the same. So many results are kept, and so many bytes besides the newest.
     """
 
     def decorate(make: Callable[..., Made]) -> Callable[..., Made]:
@@ -81,7 +83,7 @@ def kept_while_same(state_of: Callable[[Any], Any]) -> Callable[[Callable[..., M
             if state is not None and state_of(source) == state:
                 with lock:
                     kept[state, rest] = made
-                    while len(kept) > 1 and (len(kept) > MOST_KEPT or _bytes_of(kept.values()) > MOST_KEPT_BYTES):
+                    while len(kept) > 1 and (len(kept) > most or _bytes_of(kept.values()) > most_bytes):
                         kept.popitem(last=False)
             return made
 

@@ -7,7 +7,7 @@ import sys
 from ...campaign.campaign import Campaign
 from ...campaign.master import make_masters
 from ...campaign.verifying import verify
-from ...errors import DONE, INCOMPLETE, UsageError
+from ...errors import DONE, INCOMPLETE
 from ..base import warnings_told
 from .verb import verb_parser
 from .verify import bar, said_of
@@ -28,9 +28,7 @@ def main(argv: list[str]) -> int:
         findings = verify(campaign, told=forward)
         if findings.good and (findings.is_complete or told.partial):
             masters = make_masters(campaign, findings, forward)
-    if not findings.good:
-        raise UsageError(f"{campaign.folder}: none of {len(campaign.chunks)} files is there: run the campaign first")
-    if not findings.is_complete and not told.partial:
+    if not findings.is_complete and not (told.partial and findings.good):
         *_, whole = said_of(campaign, findings)
         print(f"{parser.prog}: {whole}: run again, see verify, or give -partial", file=sys.stderr)
         return INCOMPLETE

@@ -58,7 +58,9 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
     workers.add_argument("-dask", metavar="ADDRESS", help="by the workers of Dask's scheduler, such as tcp://node:8786")
     parser.add_argument("-mix", action="store_true", help="go on with files of another version, backend or precision")
     add_how(parser)
-    return parser.parse_args(argv)
+    told = parser.parse_args(argv)
+    told.local = told.local if told.local is None else whole("-local", told.local, 1)
+    return told
 
 
 def _how(told: argparse.Namespace) -> How:
@@ -79,11 +81,10 @@ def _outcomes(
     if told.local is None and told.dask is None:
         yield from run_chunks(campaign, numbers, how, watch.frames)
         return
-    from ...campaign.dask import check_workers, chunks_done, told_of, workers_here, workers_of
+    from ...campaign.dask import chunks_done, told_of, workers_here, workers_of
 
     # There are processes and connections to put away.
     interruption.unwind_on_signals()
-    with workers_of(told.dask) if told.local is None else workers_here(whole("-local", told.local, 1)) as client:
+    with workers_of(told.dask) if told.local is None else workers_here(told.local) as client:
         print(told_of(client), flush=True)
-        check_workers(client, campaign)
         yield from chunks_done(client, campaign, numbers, how)
