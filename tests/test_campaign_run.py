@@ -29,6 +29,7 @@ from nbnumba.campaign.warming import kinds
 from nbnumba.campaign.work import Done
 from nbnumba.cli import main
 from nbnumba.errors import DeviceError
+from nbnumba.formats.files import temporary_beside
 from nbnumba.render.backends import How
 from tests.campaigns import STILLS, write_campaign
 
@@ -254,7 +255,7 @@ def test_status_before_amid_and_after(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "0 of 3 chunks, 0 of 5 frames" in capsys.readouterr().out
     assert not folder_of(job).exists()
     run(job, "-shard", "0/2")
-    (folder_of(job) / "0000" / ".nbnumba-host-1-00.tmp").touch()
+    Path(temporary_beside(str(folder_of(job) / "0000" / "small_000001.h5"))).touch()
     # Not of this campaign's chunks.
     for name in ("small_000003.h5", "small_1.h5", "smaller_000001.h5", "small_000001.h5.bad"):
         (folder_of(job) / "0000" / name).touch()
