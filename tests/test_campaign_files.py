@@ -242,8 +242,14 @@ def test_temporary_files_are_removed_where_nobody_will_finish_them(stills: Campa
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     folder, host = stills.chunks[0].path.parent, host_name()
-    dead, alive = folder / f".nbnumba-{host}-{ended.pid}-ab12.tmp", folder / f".nbnumba-{host}-{os.getpid()}-ab12.tmp"
-    other, old = folder / f".nbnumba-other-{ended.pid}-ab12.tmp", stills.folder / ".nbnumba-other-1-ab12.tmp"
+    dead, alive = (
+        folder / f".nbnumba-{host}-{ended.pid}-0123456789abcdef.tmp",
+        folder / f".nbnumba-{host}-{os.getpid()}-0123456789abcdef.tmp",
+    )
+    other, old = (
+        folder / f".nbnumba-other-{ended.pid}-0123456789abcdef.tmp",
+        stills.folder / ".nbnumba-other-1-0123456789abcdef.tmp",
+    )
     for path in (dead, alive, other, old):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))
