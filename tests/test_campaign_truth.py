@@ -11,6 +11,7 @@ from campaigns import STILLS, campaign
 
 from nbnumba.campaign.campaign import Campaign
 from nbnumba.cli import main
+from nbnumba.errors import InputFileError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(is coarse|spots are|makes 2):nbnumba.errors.NbnumbaWarning")
 
@@ -67,3 +68,28 @@ def test_a_count_that_is_cut_to_16_bits_is_not_to_be_trusted(tmp_path: Path) -> 
     assert not is_cut.all()
     assert np.array_equal(pixels > most, is_cut)
     assert np.array_equal(pixels[~is_cut], wanted[~is_cut])
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ('"readout.adc_offset" = { cycle = [0, 10], every = 2 }', "of ideal detectors"),
+        ('"readout.kind" = { cycle = ["counting", "integrating"], every = 2 }', "of integrating detectors"),
+        ('"detector.preset" = { cycle = ["eiger2-1m", "jungfrau-1m"], every = 2 }', "of switching detectors"),
+    ],
+)
+def test_files_have_one_type_whatever_reads_out(tmp_path: Path, field: str, said: str) -> None:
+    with pytest.raises(InputFileError, match=f"uint16 has no room below 0, where counts {said}.*give int32"):
+        campaign(tmp_path, STILLS, varied(field), ("[output]", '[output]\ntype = "uint16"'))
+    assert campaign(tmp_path, STILLS, varied(field)).type == "int32"
+
+
+def test_an_offset_that_is_given_is_taken_off_again(tmp_path: Path) -> None:
+    offset = '"readout.adc_offset" = { cycle = [0, 40], every = 2 }'
+    one = made(tmp_path, varied(offset))
+    for chunk in one.chunks:
+        with h5py.File(chunk.path) as file:
+            stored = file["entry/data/data"][()]
+        wanted = [one.render(number, "cpu").noise().counts for number in range(chunk.first, chunk.stop)]
+        assert stored.dtype == np.int32
+        assert np.array_equal(stored, np.array(wanted) - 40 * (chunk.number == 1))
