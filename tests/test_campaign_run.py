@@ -31,6 +31,7 @@ from nbnumba.cli import main
 from nbnumba.errors import DeviceError
 from nbnumba.formats.files import temporary_beside
 from nbnumba.render.backends import How
+from nbnumba.render.cuda import cards
 from tests.campaigns import STILLS, write_campaign
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -243,6 +244,31 @@ def test_card_that_fails_is_no_frame_s_matter(
     assert capsys.readouterr().err == "nbnumba campaign: the card has fallen off the bus\n"
     assert not made(job)
     assert not records(job)
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (("-backend", "cpu", "-threads", "4000"), 2, "-threads 4000: this machine takes 1 to "),
+        (("-local", "2", "-threads", "2"), 2, "-threads 2 beside -local 2, whose processes have one thread each"),
+        (("-backend", "cuda"), 4, "-backend cuda: it has fallen off the bus"),
+    ],
+)
+def test_what_the_machine_has_not_is_said_before_the_folder_is_claimed(
+    options: tuple[str, ...],
+    status: int,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cards, "why_unusable", lambda *_: "it has fallen off the bus")
+    job = write_campaign(tmp_path)
+    assert main(["campaign", "run", str(job), *options]) == status
+    error = capsys.readouterr().err
+    assert error.startswith(f"nbnumba campaign: {said}")
+    assert error.count("\n") == 1
+    assert not folder_of(job).exists()
 
 
 # How far it is -----------------------------------------------------------------------------------------------------
