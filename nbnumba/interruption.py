@@ -6,6 +6,7 @@ Needs the standard library alone, so that the command can listen from its first 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -99,22 +100,42 @@ def _hear(handler: Callable[[int, FrameType | None], None] | signal.Handlers) ->
 
 
 def _end(number: int, frame: FrameType | None) -> None:
+    # Further ones, until the line is out: this one is under way.
+    _hear(_overhear)
     for path in list(unfinished):
         with suppress(OSError):
             os.unlink(path)
+    begin = "\n" if os.isatty(2) else ""  # after ^C, or a bar of progress
+    advice = "" if _resumable is None else "; run it again to go on"
+    line = f"{begin}nbnumba: {SIGNALS[number]}; {NOTHING_LEFT}{advice}\n".encode()
+    is_said = _would_not_wait(2)
+    if is_said:
+        with suppress(OSError):
+            os.write(2, line)
     # What comes now may wait for a reader; then a second signal helps.
     _hear(_leave)
     with suppress(Exception):
         sys.stdout.flush()
-    begin = "\n" if os.isatty(2) else ""  # after ^C, or a bar of progress
-    advice = "" if _resumable is None else "; run it again to go on"
-    with suppress(OSError):
-        os.write(2, f"{begin}nbnumba: {SIGNALS[number]}; {NOTHING_LEFT}{advice}\n".encode())
+    if not is_said:
+        with suppress(OSError):
+            os.write(2, line)
     _leave(number, frame)
+
+
+def _overhear(number: int, frame: FrameType | None) -> None:
+    pass
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number if _resumable is None else _resumable)
+
+
+def _would_not_wait(descriptor: int) -> bool:
+    """Whether a line can be written at once, as far as the system tells."""
+    try:
+        return bool(select.select([], [descriptor], [], 0.0)[1])
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tqdm import tqdm
 
 from nbnumba.campaign import log, rendering, standing, watching
 from nbnumba.campaign.campaign import Campaign
@@ -28,7 +29,9 @@ from nbnumba.campaign.warming import kinds
 from nbnumba.campaign.work import Done
 from nbnumba.cli import main
 from nbnumba.errors import DeviceError
+from nbnumba.formats.files import temporary_beside
 from nbnumba.render.backends import How
+from nbnumba.render.cuda import cards
 from tests.campaigns import STILLS, write_campaign
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -149,10 +152,12 @@ def test_terminal_has_a_bar_and_who_has_none_a_line_a_minute(
     assert len(lines) == 5 + 3
     assert re.fullmatch(r"0/3 chunks, [\d.e+]+ frames/s, \d+ (s|min|h) left", lines[0])
     assert [line.split()[0] for line in lines] == [f"{number}/3" for number in (0, 0, 1, 1, 1, 2, 2, 3)]
-    terminal = Terminal()
+    terminal, shown, update = Terminal(), list[float](), tqdm.update
     monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(tqdm, "update", lambda bar, n: (shown.append(n), update(bar, n)))
     assert run(write_campaign(tmp_path / "bar")) == 0
-    assert re.search(r"%\|#+ +\| [1-5]/5 \[.*frame/s\]", terminal.getvalue())
+    assert "0/5 [00:00<?, ?frame/s]" in terminal.getvalue()
+    assert sum(shown) == 5
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
@@ -241,6 +246,31 @@ def test_card_that_fails_is_no_frame_s_matter(
     assert not records(job)
 
 
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (("-backend", "cpu", "-threads", "4000"), 2, "-threads 4000: this machine takes 1 to "),
+        (("-local", "2", "-threads", "2"), 2, "-threads 2 beside -local 2, whose processes have one thread each"),
+        (("-backend", "cuda"), 4, "-backend cuda: it has fallen off the bus"),
+    ],
+)
+def test_what_the_machine_has_not_is_said_before_the_folder_is_claimed(
+    options: tuple[str, ...],
+    status: int,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cards, "why_unusable", lambda *_: "it has fallen off the bus")
+    job = write_campaign(tmp_path)
+    assert main(["campaign", "run", str(job), *options]) == status
+    error = capsys.readouterr().err
+    assert error.startswith(f"nbnumba campaign: {said}")
+    assert error.count("\n") == 1
+    assert not folder_of(job).exists()
+
+
 # How far it is -----------------------------------------------------------------------------------------------------
 
 
@@ -251,7 +281,7 @@ def test_status_before_amid_and_after(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "0 of 3 chunks, 0 of 5 frames" in capsys.readouterr().out
     assert not folder_of(job).exists()
     run(job, "-shard", "0/2")
-    (folder_of(job) / "0000" / ".nbnumba-host-1-00.tmp").touch()
+    Path(temporary_beside(str(folder_of(job) / "0000" / "small_000001.h5"))).touch()
     # Not of this campaign's chunks.
     for name in ("small_000003.h5", "small_1.h5", "smaller_000001.h5", "small_000001.h5.bad"):
         (folder_of(job) / "0000" / name).touch()

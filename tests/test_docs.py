@@ -1,13 +1,19 @@
 """The documents say what the program does."""
 
+import importlib.util
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 from documented_files import write_documented_files
 
+from nbnumba.campaign.job import KEYS
+from nbnumba.campaign.words import KINDS
 from nbnumba.cli import COMMANDS, main
+from nbnumba.commands.campaign import VERBS
+from nbnumba.errors import DONE, INPUT_FILE, USAGE
 from nbnumba.nanobragg.help import parser
 from nbnumba.nanobragg.option_table import markdown
 from nbnumba.nanobragg.table import OPTIONS
@@ -167,6 +173,51 @@ def test_files_are_taken_as_the_page_on_files_says(
         assert program == "nbnumba"
         assert missing_lines(said, err + out) == [], command
         assert failed == any(re.match("nbnumba: (?!warning)", line) for line in said), command
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """What stands between fences of a language."""
+    text = (ROOT / "docs" / page).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.filterwarnings("ignore::nbnumba.NbnumbaWarning")
+def test_a_campaign_runs_as_the_page_on_campaigns_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for package in ("distributed", "h5py", "hdf5plugin", "pyarrow"):
+        pytest.importorskip(package)
+    shutil.copy(ROOT / "nbnumba" / "data" / "1hel.pdb", tmp_path / "model.pdb")
+    monkeypatch.chdir(tmp_path)
+    job = next(block for block in blocks("campaigns.md", "toml") if block.startswith("# stills.toml"))
+    changes = {
+        "stills.toml": ("", ""),
+        "other_seed.toml": ("seed = 20261126", "seed = 1"),
+        "wrong.toml": ("[vary]", '[vary]\n"crystal.mosaic_spread" = 0.1'),
+    }
+    for name, (before, after) in changes.items():
+        Path(name).write_text(job.replace(before, after, 1))
+    for command, said in typed_lines("campaigns.md"):
+        program, *words = shlex.split(command)
+        status = main(words)
+        out, err = capfd.readouterr()
+        assert program == "nbnumba"
+        assert missing_lines(said, err + out) == [], command
+        assert status == {"other_seed.toml": USAGE, "wrong.toml": INPUT_FILE}.get(words[2], DONE), command
+    read = [block for block in blocks("campaigns.md", "python") if "stills/" in block]
+    assert len(read) == 2
+    for block in read:
+        if "pandas" not in block or importlib.util.find_spec("pandas") is not None:
+            exec(block, {})
+
+
+def test_the_page_on_campaigns_knows_all_that_a_campaign_has() -> None:
+    text = (ROOT / "docs" / "campaigns.md").read_text()
+    assert [word for word in (*KEYS, *(f"{word} = " for word in KINDS)) if word not in text] == []
+    assert [verb for verb in VERBS if f"| `{verb}" not in text] == []
+    for block in blocks("campaigns.md", "python"):
+        if ">>>" not in block:
+            compile(block, "campaigns.md", "exec")
 
 
 def test_the_page_on_files_names_every_option_that_takes_one() -> None:

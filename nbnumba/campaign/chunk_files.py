@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputFileError
 from ..formats.hdf5 import reading_hdf5
 from ..formats.nxmx_tree import OF_EACH_FRAME
 from .chunks import Chunk
@@ -64,17 +63,8 @@ def told_by(chunk: Chunk) -> Told:
         )
 
 
-def joined(chunks: Sequence[Chunk], told: Sequence[Told]) -> Told:
-    """What several files tell, as if it were one.
-
-    Raises
-    ------
-    InputFileError
-        One tells of other things than the others, or has spectra of another length.
-    """
-    for chunk, one in zip(chunks, told, strict=True):
-        if _kinds(one) != _kinds(told[0]):
-            raise InputFileError(f"{chunk.path}: tells of other things than {chunks[0].path}: they make no series")
+def joined(told: Sequence[Told]) -> Told:
+    """What several files tell, as if it were one: of the same things, by :func:`kinds_of`."""
     counts = [one.count for one in told]
     starts = np.cumsum([0, *counts[:-1]])
     crystals = [
@@ -91,7 +81,7 @@ def joined(chunks: Sequence[Chunk], told: Sequence[Told]) -> Told:
     )
 
 
-def _kinds(told: Told) -> dict[str, int]:
+def kinds_of(told: Told) -> dict[str, int]:
     """What can only be joined to the like: names, and how many numbers a frame has."""
     return {name: value.shape[-1] if OF_EACH_FRAME[name] > 1 else 1 for name, value in told.entry.items()}
 

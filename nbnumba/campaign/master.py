@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ..formats.hdf5 import library, reading_hdf5, replacing_hdf5
 from ..formats.nexus import field, group
 from ..formats.nxmx_tree import OF_EACH_FRAME
 from .campaign import Campaign
-from .chunk_files import TEXTS, Told, joined, told_by
+from .chunk_files import TEXTS, Told, joined, kinds_of, told_by
 from .chunks import Chunk
 from .tables import truth_table, write_manifest
 from .verifying import Findings
@@ -51,7 +51,7 @@ def make_masters(campaign: Campaign, findings: Findings, told: Callable[[], None
     Raises
     ------
     InputFileError
-        A file cannot be read, or one is not as the others of its series.
+        A file cannot be read.
     ResourceError
         A file cannot be written.
 
@@ -63,12 +63,8 @@ def make_masters(campaign: Campaign, findings: Findings, told: Callable[[], None
     lacking = sorted(chunk.number for chunk in (*findings.missing, *(chunk for chunk, _ in findings.bad)))
     masters: list[tuple[Path, int]] = []
     with together(), truth_table(campaign.folder / "truth.parquet") as truth:
-        for number, chunks in enumerate(series_of(campaign, findings.good)):
-            of_each = []
-            for chunk in chunks:
-                of_each.append(told_by(chunk))
-                told()
-            whole = joined(chunks, of_each)
+        for number, (chunks, of_each) in enumerate(_alike(series_of(campaign, findings.good), told)):
+            whole = joined(of_each)
             masters.append((master_path(campaign, number), whole.count))
             write_master(masters[-1][0], chunks, whole, lacking)
             if truth is not None:
@@ -97,6 +93,19 @@ def series_of(campaign: Campaign, chunks: Sequence[Chunk]) -> list[list[Chunk]]:
             series.append([])
         series[-1].append(chunk)
     return list(chain(*found.values()))
+
+
+def _alike(series: Sequence[list[Chunk]], told: Callable[[], None]) -> Iterator[tuple[list[Chunk], list[Told]]]:
+    """Those of a series that tell of the same things, with what they tell: spectra may have other lengths in each."""
+    for chunks in series:
+        found: dict[str, tuple[list[Chunk], list[Told]]] = {}
+        for chunk in chunks:
+            one = told_by(chunk)
+            of_kind = found.setdefault(repr(kinds_of(one)), ([], []))
+            of_kind[0].append(chunk)
+            of_kind[1].append(one)
+            told()
+        yield from found.values()
 
 
 def master_path(campaign: Campaign, number: int) -> Path:

@@ -24,7 +24,7 @@ from .job import PixelType
 from .phases import Phases
 
 MOST_UINT16 = int(np.iinfo(np.uint16).max) - 1
-"""The largest marks what was not measured."""
+"""The largest count to be trusted: one more marks what was cut, or not measured."""
 
 
 class FrameError(NbnumbaError):
@@ -129,7 +129,7 @@ def _as_type(frame: Frame, kind: PixelType) -> Frame:
     """Counts as integers of a campaign's files."""
     pixels = frame.pixels[0].dtype
     if kind == "uint16" and pixels != np.uint16:
-        cut = tuple(np.minimum(panel, MOST_UINT16).astype(np.uint16) for panel in frame.pixels)
+        cut = tuple(np.minimum(panel, MOST_UINT16 + 1).astype(np.uint16) for panel in frame.pixels)
         saturation = MOST_UINT16 if frame.saturation is None else min(frame.saturation, MOST_UINT16)
         return replace(frame, pixels=cut, saturation=saturation)
     if kind == "int32" and pixels != np.int32:

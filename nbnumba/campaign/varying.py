@@ -212,7 +212,7 @@ def check_values(one: Varied, base: Any) -> None:
     if isinstance(one.distribution, Relative) and not all(map(is_number, base if isinstance(base, tuple) else (base,))):
         raise UsageError(f"{one.path}: relative to what? the experiment has {shown(base)} there")
     kind, field = nouns()[one.noun], declared(nouns()[one.noun])[one.name]
-    for value in _distinct(one, base):
+    for value in values_of(one, base):
         value = typed(kind, one.name, value)
         for number in value if isinstance(value, tuple) else (value,):
             is_endless = isinstance(number, (int, float)) and not -LARGEST <= number <= LARGEST
@@ -224,7 +224,7 @@ def check_values(one: Varied, base: Any) -> None:
             raise UsageError(f"{one.path} {number:.12g}: must {wants}")
 
 
-def _distinct(one: Varied, base: Any) -> Iterator[Any]:
+def values_of(one: Varied, base: Any) -> Iterator[Any]:
     """Values to be tried; those that are listed are not rounded."""
     is_listed = isinstance(one.distribution, (Fixed, Choice, Cycle))
     _, is_three = _kind_of(one.noun, one.name)

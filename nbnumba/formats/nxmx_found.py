@@ -248,7 +248,7 @@ def _beam(beam: Any, name: str) -> dict[str, Any]:
     if "total_flux" in beam:
         found["flux_per_s"] = float(_bare(beam["total_flux"], name).ravel()[0])
     if "incident_beam_size" in beam:
-        found["size_mm"] = float(_numbers(beam["incident_beam_size"], name).ravel().max())
+        found["size_mm"] = float(_numbers(beam["incident_beam_size"], name).ravel()[:2].max())
     stokes = beam.get("incident_polarization_stokes", beam.get("incident_polarisation_stokes"))
     return found | ({} if stokes is None else _polarization(_bare(stokes, name).reshape(-1, 4)[0]))
 

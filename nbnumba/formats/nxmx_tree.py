@@ -33,6 +33,7 @@ OF_EACH_FRAME = {
     "instrument/beam/incident_wavelength_spectra_weight": 2,
     "instrument/beam/total_flux": 1,
     "instrument/beam/flux_integrated": 1,
+    "instrument/beam/incident_beam_size": 2,
     "instrument/beam/incident_polarization_stokes": 2,
     "sample/transformations/omega": 1,
     "sample/transformations/omega_end": 1,
@@ -227,10 +228,10 @@ def _write_beam(instrument: Any, descriptions: Sequence[Description], wavelength
     if most > 1:
         made.attrs["variant"] = "incident_wavelength_spectra"
         _write_spectra(beam, descriptions, most)
-    if first.flux_per_s:
+    if any(one.flux_per_s for one in descriptions):
         field(beam, "total_flux", one_or_all([one.flux_per_s for one in descriptions]), units="Hz")
-        size_mm = first.experiment.beam.size_mm
-        field(beam, "incident_beam_size", np.array([size_mm, size_mm]), units="mm")
+        sizes_mm = [one.experiment.beam.size_mm for one in descriptions]
+        field(beam, "incident_beam_size", one_or_all([(size_mm, size_mm) for size_mm in sizes_mm]), units="mm")
         profile = {"box": "rectangular", "gauss": "Gaussian"}[first.experiment.beam.profile]
         field(beam, "profile", profile)
     field(beam, "flux_integrated", one_or_all([one.fluence_per_m2 for one in descriptions]), units="m^-2")

@@ -30,6 +30,7 @@ examples:
 
 other commands (each with -h):
   nbnumba demo        lysozyme as a beamline would see it, and a picture
+  nbnumba campaign    many images of one description, on a laptop or a cluster
   nbnumba detectors   detectors that -detector knows by name
   nbnumba detect      what a detector reads of an image of photons
   nbnumba profile     the radial background of a measured image

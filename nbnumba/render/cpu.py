@@ -17,11 +17,23 @@ from .canvas import Canvas
 from .reference import opening_of
 
 
-def _render(plan: Plan, how: How, canvas: Canvas) -> Outcome:
-    most = numba.config.NUMBA_NUM_THREADS
+def threads_of(how: How) -> int:
+    """How many render.
+
+    Raises
+    ------
+    UsageError
+        The machine does not take so many.
+    """
+    most: int = numba.config.NUMBA_NUM_THREADS
     threads = most if how.threads is None else int(how.threads)
     if threads > most:
         raise UsageError(f"-threads {threads}: this machine takes 1 to {most}")
+    return threads
+
+
+def _render(plan: Plan, how: How, canvas: Canvas) -> Outcome:
+    threads = threads_of(how)
 
     def prepare() -> Callable[[], float]:
         if is_background_alone(plan):

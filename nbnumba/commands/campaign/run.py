@@ -17,7 +17,7 @@ from ...campaign.shards import card_of, shard_of
 from ...campaign.standing import missing_of
 from ...campaign.watching import Watch
 from ...compiling import without_blas
-from ...errors import DONE, INCOMPLETE, STOPPED
+from ...errors import DONE, INCOMPLETE, STOPPED, UsageError
 from ...render.backends import How
 from ..base import warnings_told
 from .verb import add_how, how_of, verb_parser, whole
@@ -61,6 +61,8 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
     add_how(parser)
     told = parser.parse_args(argv)
     told.local = told.local if told.local is None else whole("-local", told.local, 1)
+    if told.local is not None and told.threads not in (None, "1"):
+        raise UsageError(f"-threads {told.threads} beside -local {told.local}, whose processes have one thread each")
     return told
 
 
@@ -68,12 +70,26 @@ def _how(told: argparse.Namespace) -> How:
     """Who renders: of several processes each by one thread; of several ranks of a machine each by another card."""
     by_dask = told.local is not None or told.dask is not None
     how = who_renders(how_of(told, 1 if by_dask else None))
+    if told.dask is None:
+        _check_here(how)
     if how.backend != "cuda" or told.device is not None or by_dask:
         return how
     from ...render.cuda.cards import card_numbers
 
     cards = card_numbers()
     return replace(how, device=cards[card_of(os.environ, len(cards))]) if cards else how
+
+
+def _check_here(how: How) -> None:
+    """Find out whether this machine has what is asked for, before the folder says that it is done so."""
+    if how.backend == "cuda":
+        from ...render.cuda.backend import chosen_cards
+
+        chosen_cards("all" if how.device == "all" else [int(how.device)], asked=True)
+    elif how.backend == "cpu":
+        from ...render.cpu import threads_of
+
+        threads_of(how)
 
 
 def _outcomes(
