@@ -4,9 +4,9 @@
   common, ``distributions`` and the keyed deviates of ``draws`` what varies; ``campaign`` makes frames of them, and
   ``identity`` says which campaigns are the same.
 - Made: ``chunks`` are the files, ``rendering`` makes frames and ``writing`` a file, ``phases`` has the clock; ``work``
-  does a chunk, ``running`` one after the other, by ``shards``, ``dask`` or the script of ``slurm``; ``warming`` compiles.
+  does a chunk, ``running`` several, by ``shards``, ``dask`` or the script of ``slurm``; ``warming`` compiles before.
 - Watched: ``folder`` guards whose it is, ``log`` tells what became of chunks, ``standing`` how far all are, and
   ``watching`` shows a run.
-- Used: ``verifying`` looks at files (by ``look``), ``chunk_files`` reads them, ``master`` and ``tables`` show all as one,
+- Used: ``verifying`` looks at files (by ``look``), ``chunk_files`` reads them, ``master`` and ``tables`` show them all,
   ``again`` compares a frame with its file, ``experiments`` tells DIALS, ``dataset`` serves those who train.
 """
