@@ -26,6 +26,10 @@ from .preset import beside_blind_pixels
 Roi = tuple[int, int, int, int]
 
 
+ALL_RENDERED = np.zeros((0, 0), np.uint8)
+"""Of a panel whose pixels all are; one array, since whoever keeps what is made of a mask tells it by that."""
+
+
 @dataclass(frozen=True)
 class Sensor:
     """How all panels of a detector stop photons."""
@@ -238,7 +242,7 @@ def _all_rendered(hidden: _Hidden) -> tuple[np.ndarray, ...]:
 def _rendered(panel: PlacedPanel, pixels: np.ndarray | None, hidden: np.ndarray | None) -> np.ndarray:
     """0 where a pixel is not rendered: by the mask's ``pixels``, or behind the beamstop."""
     if pixels is None and hidden is None:
-        return np.zeros((0, 0), np.uint8)
+        return ALL_RENDERED
     mask = np.ones((panel.slow_pixels, panel.fast_pixels), np.uint8)
     if pixels is not None:
         mask[pixels == 0] = 0
