@@ -7,8 +7,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -259,6 +261,30 @@ def test_the_folder_of_another_campaign_is_refused(stills: Campaign, capsys: pyt
     for verb, words in (("verify", []), ("master", []), ("frame", ["0"]), ("expt", ["0"])):
         assert main(["campaign", verb, str(stills.job.path), *words]) == 2
         assert "holds another campaign" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs alarms")
+def test_who_interrupts_a_look_waits_for_nothing(
+    stills: Campaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = tmp_path / "look.py"
+    endless.write_text("import time\ntime.sleep(600)\n")
+    monkeypatch.setattr(verifying, "_LOOK", endless)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            verify(stills)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join(1.0)
+            assert not thread.is_alive()
 
 
 # master ----------------------------------------------------------------------------------------------------------

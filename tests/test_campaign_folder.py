@@ -16,6 +16,7 @@ from campaigns import EVERYTHING, STILLS, SWEEPS, campaign, write_campaign
 
 from nbnumba.campaign.campaign import Campaign
 from nbnumba.campaign.folder import MARK, claim, mark_of, read_mark
+from nbnumba.campaign.running import run_chunks
 from nbnumba.campaign.work import do_chunk
 from nbnumba.cli import main
 from nbnumba.errors import InputFileError, ResourceError, UsageError
@@ -332,9 +333,16 @@ def test_a_file_that_changes_under_way_stops_the_work(tmp_path: Path) -> None:
     made = campaign(tmp_path, STILLS, SPECTRUM)
     do_chunk(made, 0, CPU)
     np.savez(tmp_path / "spectra.npz", energy_ev=np.array([9000.0, 9001.0]), weight=np.ones((4, 2)))
-    with pytest.raises(InputFileError, match=r"spectra.npz: has changed since the campaign was read"):
+    changed = r"spectra.npz: has changed since the campaign was read"
+    with pytest.raises(InputFileError, match=changed):
         do_chunk(made, 1, CPU)
     assert not made.chunks[1].is_done
+    with pytest.raises(InputFileError, match=changed):
+        next(run_chunks(made, [1, 2], CPU))
+    # Of which there are not as many as there were.
+    np.savez(tmp_path / "spectra.npz", energy_ev=np.array([9000.0, 9001.0]), weight=np.ones((1, 2)))
+    with pytest.raises(InputFileError, match=changed):
+        next(run_chunks(made, [1, 2], CPU))
 
 
 def test_a_chunk_that_is_there_is_left_alone(tmp_path: Path) -> None:

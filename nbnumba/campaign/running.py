@@ -49,13 +49,16 @@ def run_chunks(
     ------
     ResourceError
         What no chunk would survive: no disk, no card.
+    InputFileError
+        Nor that: a file that the campaign was read from has changed.
     """
     for number in numbers:
         try:
-            yield do_chunk(campaign, number, how, told)
-        except FrameError as error:
-            yield Failed(number, error.number, str(error), error.experiment)
+            outcome: Outcome = do_chunk(campaign, number, how, told)
         except ResourceError:
             raise
         except NbnumbaError as error:
-            yield Failed(number, -1, str(error), "")
+            campaign.check_files()
+            frame, experiment = (error.number, error.experiment) if isinstance(error, FrameError) else (-1, "")
+            outcome = Failed(number, frame, str(error), experiment)
+        yield outcome

@@ -223,8 +223,10 @@ def _answer(looker: subprocess.Popen[str], campaign: Campaign, chunk: Chunk, dee
         line = looker.stdout.readline()
     except BrokenPipeError:
         line = ""
-    is_late = not timer.is_alive()
-    timer.cancel()
+    finally:
+        # Who is interrupted does not wait for it.
+        is_late = not timer.is_alive()
+        timer.cancel()
     if line:
         return str(json.loads(line))
     status = looker.wait()

@@ -64,8 +64,8 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; {self.prog} -h tells more")
 
 
-def made_folder(path: str | Path) -> Path:
-    """The folder of ``-out``, made where it is missing.
+def made_folder(path: str | Path, entry: str = "-out") -> Path:
+    """A folder, made where it is missing; ``entry`` is what says which.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def made_folder(path: str | Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ResourceError(f"cannot make the folder {folder}: {error.strerror}; give another with -out") from error
+        raise ResourceError(f"cannot make the folder {folder}: {error.strerror}; give another with {entry}") from error
     return folder
 
 

@@ -30,6 +30,6 @@ def main(argv: list[str]) -> int:
     gpus, cpus = whole("-gpus", told.gpus, 0), whole("-cpus", told.cpus, 1)
     asked = Request(tasks, at_once, gpus, cpus, told.time)
     campaign = Campaign(told.job)
-    made_folder(campaign.folder / FOLDER)
+    made_folder(campaign.folder / FOLDER, "output.folder")
     print(array_script(campaign.job.name, campaign.job.path, campaign.folder, len(campaign.chunks), asked), end="")
     return DONE
