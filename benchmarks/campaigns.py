@@ -9,8 +9,6 @@ import itertools
 import os
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -22,6 +20,7 @@ from pathlib import Path
 from nbnumba import simulate
 from nbnumba.campaign.campaign import Campaign
 from nbnumba.campaign.work import do_chunk
+from nbnumba.comparison.programs import OWN
 from nbnumba.errors import NbnumbaWarning
 from nbnumba.formats.hkl import write_hkl
 from nbnumba.render.backends import How
@@ -30,8 +29,8 @@ from nbnumba.setup.resolve import resolve
 from nbnumba.structure_factors.fcalc import structure_factors_from_coordinates
 from nbnumba.structure_factors.keeping import TICK_NS
 
-from .cases import LYSOZYME_CELL_ANGSTROM, LYSOZYME_DMIN_ANGSTROM, ROOT
-from .measure import Figure, in_turn, seconds_per_call
+from .cases import LYSOZYME_CELL_ANGSTROM, LYSOZYME_DMIN_ANGSTROM
+from .measure import Figure, in_turn, seconds_per_call, used_by
 
 FRAMES = 20
 """Of a file."""
@@ -170,27 +169,19 @@ def _chain(folder: Path, mean: float, fluence: float, rounds: int) -> list[Figur
 
 
 def _worker(folder: Path, rounds: int) -> list[Figure]:
-    """A process that makes one small file without F to be read: all but its start takes milliseconds."""
-    campaign = _campaign(folder, "worker", factors="default_f = 100", side=64, frames=1)
-    words = [sys.executable, "-m", "nbnumba", "campaign", "run", os.fspath(campaign.job.path), "-backend", "cpu"]
-    memory: list[float] = []
+    """A process that reads F and makes one small file: all but its start takes milliseconds."""
+    campaign = _campaign(folder, "worker", side=64, frames=1)
+    words = [*OWN, "campaign", "run", os.fspath(campaign.job.path), "-backend", "cpu", "-threads", "1"]
 
-    def worker() -> float:
+    def worker() -> tuple[float, int]:
         shutil.rmtree(campaign.folder, ignore_errors=True)
-        process = subprocess.Popen(
-            [*words, "-threads", "1"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        memory.append(used.ru_maxrss / 1024)
-        return used.ru_utime + used.ru_stime
+        return used_by(words, folder)
 
     worker()
-    median = _median({"worker": worker}, rounds)
+    seconds, memory = zip(*(worker() for _ in range(rounds)), strict=True)
     return [
-        Figure("a worker of a campaign, from start to end of a small file", median["worker"], "s"),
-        Figure("a worker of a campaign, its memory", statistics.median(memory), "MiB"),
+        Figure("a worker of a campaign, from start to end of a small file", statistics.median(seconds), "s"),
+        Figure("a worker of a campaign, its memory", statistics.median(memory) / 2**20, "MiB"),
     ]
 
 

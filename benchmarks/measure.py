@@ -353,15 +353,21 @@ def measure_parts(folder: Path, rounds: int) -> list[Figure]:
 
 def measure_memory(case: Case, folder: Path) -> Figure:
     """Largest resident memory of a whole command."""
+    _, memory = used_by([*OWN, *case.args, *NO_EXTRAS], folder)
+    return Figure(f"largest memory of the command, {case.name}", memory / 2**20, "MiB")
+
+
+def used_by(words: Sequence[str], folder: Path) -> tuple[float, int]:
+    """Processor time of a whole command, in seconds, and its largest resident memory, in bytes."""
     # A child's figure begins at that of its parent, so a small process stands between.
     watch = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        "used = resource.getrusage(resource.RUSAGE_CHILDREN); print(used.ru_utime + used.ru_stime, used.ru_maxrss)"
     )
-    line = [sys.executable, "-c", watch, *OWN, *case.args, *NO_EXTRAS]
+    line = [sys.executable, "-c", watch, *words]
     done = subprocess.run(line, cwd=folder, env=_environment(), check=True, capture_output=True, text=True)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Figure(f"largest memory of the command, {case.name}", int(done.stdout) * unit / 2**20, "MiB")
+    seconds, memory = done.stdout.split()
+    return float(seconds), int(memory) * (1 if sys.platform == "darwin" else 1024)
 
 
 def _wall(words: Sequence[str], *args: str, cwd: Path | None = None, cache: str | None = None) -> float:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from importlib import import_module
+from types import ModuleType
 from typing import Any, TextIO
 
 from . import interruption
@@ -151,9 +152,9 @@ def _run(args: list[str], imported: Callable[[], None]) -> int:
         if args[:2] != RESUMABLE:
             # These run programs and have folders to put away.
             interruption.unwind_on_signals()
-        command = import_module(f".commands.{args[0].replace('-', '_')}", __package__)
+        command, words = _command_of(args)
         imported()
-        return int(command.main(args[1:]))
+        return int(command.main(words))
     from .nanobragg.parse import parse, wants_help, wants_version
 
     if wants_help(args) or not args:
@@ -171,3 +172,11 @@ def _run(args: list[str], imported: Callable[[], None]) -> int:
 
     imported()
     return run(simulation)
+
+
+def _command_of(args: list[str]) -> tuple[ModuleType, list[str]]:
+    """The module of a command, or of its verb where it has such, and the words that are left to it."""
+    command = import_module(f".commands.{args[0].replace('-', '_')}", __package__)
+    if args[1:] and args[1] in getattr(command, "VERBS", ()):
+        return import_module(f".{args[1]}", command.__name__), args[2:]
+    return command, args[1:]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from .errors import NbnumbaWarning
@@ -38,3 +40,16 @@ def compiling(work: Callable[[], T], tell: Callable[[str], None] = _warn) -> T:
     if trouble is not None:
         tell(trouble)
     return result
+
+
+@contextmanager
+def without_blas() -> Iterator[None]:
+    """Keep Numba from importing SciPy's BLAS, which no kernel calls and which takes longer than a small image."""
+    hidden = "scipy.linalg" not in sys.modules
+    if hidden:
+        sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["scipy.linalg"]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..compile.jit import compiled, internal
+from ..compile.jit import compiled, internal, maker
 from ..compile.memory import read, read_back, take, write
 from ..compile.rounding import exp_minus, product
 from .deviates import (
@@ -50,7 +50,7 @@ class Chunk(NamedTuple):
     count: Any
 
 
-@internal()
+@maker()
 def new_chunk():
     """Room for one."""
     rows = np.empty((5, CHUNK + VECTOR))
@@ -78,11 +78,16 @@ def draw_poisson(mean, first, columns, frame, key, taken, out):
     chunk = new_chunk()
     row = take(taken)
     while row < mean.shape[0]:
-        pixel = first + np.uint64(row) * columns
-        for start in range(0, mean.shape[1], CHUNK):
-            stop = min(start + CHUNK, mean.shape[1])
-            count_chunk(chunk, mean[row, start:stop], pixel + np.uint64(start), frame, key, out[row, start:stop])
+        count_row(chunk, mean[row], first + np.uint64(row) * columns, frame, key, out[row])
         row = take(taken)
+
+
+@internal()
+def count_row(chunk, mean, pixel, frame, key, out):
+    """Counts of a row, chunk by chunk."""
+    for start in range(0, mean.size, CHUNK):
+        stop = min(start + CHUNK, mean.size)
+        count_chunk(chunk, mean[start:stop], pixel + np.uint64(start), frame, key, out[start:stop])
 
 
 @internal()

@@ -29,16 +29,16 @@ class Share(NamedTuple):
 def measure(plan, share, taken):
     """Fill rows of a share until all are taken: the work of one thread of any number; ``taken`` counts them."""
     first, last = plan.detector.roi[2], plan.detector.roi[3]
-    slow = first + take(taken)
+    slow, block = first + take(taken), new_block()
     while slow <= last:
-        measure_row(plan, share, slow)
+        measure_row(plan, share, block, slow)
         slow = first + take(taken)
 
 
 @internal()
-def measure_row(plan, share, slow):
+def measure_row(plan, share, block, slow):
     """One row of the share, block by block."""
-    block, fast = new_block(), plan.detector.roi[0]
+    fast = plan.detector.roi[0]
     with_excess = share.excess.shape[0] > 0
     while fast <= plan.detector.roi[1]:
         count, fast = choose_pixels(plan.detector, block, slow, fast)

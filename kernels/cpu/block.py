@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compile.equation import inlined
-from ..compile.jit import internal
+from ..compile.jit import internal, maker
 
 BLOCK = 256
 """Pixels in a block: its arrays stay in the first-level cache."""
@@ -58,7 +58,7 @@ class Block(NamedTuple):
     """What :func:`sum_interpolated` keeps of ``PADDING`` pixels at a time."""
 
 
-@internal()
+@maker()
 def aligned(count):
     """Room for numbers, from the beginning of a cache line: else most vectors would lie in two."""
     room = np.empty(count + LINE - 1)
@@ -66,7 +66,7 @@ def aligned(count):
     return room[first : first + count]
 
 
-@internal(forceinline=True)
+@maker(forceinline=True)
 def new_block():
     """Room for the values of a block's pixels."""
     rows = aligned(21 * BLOCK).reshape(21, BLOCK)

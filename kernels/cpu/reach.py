@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..choices import FLAT
-from ..compile.jit import internal
+from ..compile.jit import internal, maker
 from ..equations.pixel import flat_position
 from ..equations.vectors import Vector, cross, dot, length, scaled, unit
 
@@ -44,7 +44,7 @@ def region_corner(detector, number, depth):
     return flat_position(detector, detector.pixel * fast, detector.pixel * slow, depth)
 
 
-@internal()
+@maker()
 def farthest_scattering(plan):
     """|q| in 1/m that no sample exceeds, from the corner that scatters farthest."""
     detector, sources = plan.detector, plan.sources
@@ -59,7 +59,7 @@ def farthest_scattering(plan):
     return np.sqrt(opening) / sources.wavelength.min()
 
 
-@internal()
+@maker()
 def shell_of(plan, cells, reach):
     """The shell of an image, whose orientations are ``cells`` and whose samples are within ``reach``."""
     a, b, c = edges_of(cells, 0)

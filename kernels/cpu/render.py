@@ -61,10 +61,9 @@ def rays_of(plan, tables):
 
 
 @internal()
-def render_row(plan, tables, image, slow, done, stop, shape, interpolate, single):
+def render_row(plan, tables, block, image, slow, done, stop, shape, interpolate, single):
     """One row of the image, block by block; the number of samples outside the table."""
     detector = plan.detector
-    block = new_block()
     outside = 0.0
     fast = detector.roi[0]
     while fast <= detector.roi[1] and not stop[0]:
@@ -102,10 +101,10 @@ def render(plan, tables, image, taken, done, stop, shape, interpolate, single):
     outside : float
         Samples that were to be interpolated but lie outside the table; those that pad the blocks count too.
     """
-    outside = 0.0
+    outside, block = 0.0, new_block()
     first, last = plan.detector.roi[2], plan.detector.roi[3]
     slow = first + take(taken)
     while slow <= last:
-        outside += render_row(plan, tables, image, slow, done, stop, shape, interpolate, single)
+        outside += render_row(plan, tables, block, image, slow, done, stop, shape, interpolate, single)
         slow = first + take(taken)
     return outside

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import os
-from bisect import bisect_right
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -177,8 +176,7 @@ class Campaign:
         job = self.job
         if not job.sweeps:
             return Whereabouts(number, -1, -1, number, 0)
-        sweep = bisect_right(job.starts, number) - 1
-        crystal, turn = divmod(number - job.starts[sweep], job.sweeps[sweep].frames)
+        sweep, crystal, turn = job.place_in_sweeps(number)
         before = sum(other.crystals for other in job.sweeps[:sweep])
         return Whereabouts(number, sweep, crystal, before + crystal, turn)
 

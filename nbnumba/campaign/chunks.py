@@ -91,8 +91,7 @@ class Chunks(Sequence[Chunk]):
         job = self._job
         if not job.sweeps:
             return self[frame // self._per]
-        sweep = bisect_right(job.starts, frame) - 1
-        crystal, number = divmod(frame - job.starts[sweep], job.sweeps[sweep].frames)
+        sweep, crystal, number = job.place_in_sweeps(frame)
         return self[self._starts[sweep] + crystal * self._of_crystal[sweep] + number // self._per]
 
     def _chunk(self, number: int) -> Chunk:

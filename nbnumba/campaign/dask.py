@@ -23,11 +23,9 @@ from typing import Any, NamedTuple
 
 from ..errors import NbnumbaError, ResourceError, UsageError
 from ..interruption import undisturbed
-from ..kernels.compile.cache import SOURCES, text_of
 from ..render.backends import How
-from ..version import __version__
 from .campaign import Campaign
-from .folder import read_mark
+from .folder import read_mark, this_program
 from .running import Failed, Outcome, run_chunks
 from .work import campaign_in
 
@@ -147,7 +145,7 @@ def check_workers(client: Any, campaign: Campaign, addresses: Iterable[str]) -> 
     """
     # By its text: to unpickle a function of ours takes nbnumba.
     asked = f"__import__('nbnumba.campaign.dask', fromlist=['site']).site({str(campaign.job.path)!r})"
-    here, good = Site(*_program(), campaign.identity, campaign.identity), set()
+    here, good = Site(**this_program(), identity=campaign.identity, folder=campaign.identity), set()
     for address, there in client.run(eval, asked, workers=list(addresses), on_error="return").items():
         if isinstance(there, OSError):
             # It is gone, or going.
@@ -179,11 +177,7 @@ def site(job: str | os.PathLike[str]) -> Site:
         folder = str(read_mark(campaign.folder)["identity"])
     except NbnumbaError:
         folder = ""
-    return Site(*_program(), campaign.identity, folder)
-
-
-def _program() -> tuple[str, str]:
-    return f"nbnumba {__version__}", text_of(SOURCES).hexdigest()[:16]
+    return Site(**this_program(), identity=campaign.identity, folder=folder)
 
 
 def chunks_done(client: Any, campaign: Campaign, numbers: Iterable[int], how: How) -> Iterator[Outcome]:

@@ -22,7 +22,7 @@ from ..render.backends import How
 from ..setup.panels import stacked
 from .campaign import Campaign
 from .rendering import rendered_frames
-from .work import counted
+from .work import warnings_by_kind
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -111,7 +111,7 @@ class CampaignDataset:
         return self._sample(self.numbers[number])
 
     def _sample(self, number: int) -> Sample:
-        with counted() as warned:
+        with warnings_by_kind() as warned:
             ((_, frame, _),) = rendered_frames(self.campaign, [number], self._how)
         for kind in warned.keys() - self._warned:
             self._warned.add(kind)

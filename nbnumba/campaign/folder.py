@@ -83,11 +83,15 @@ def mark_of(campaign: Campaign, how: How) -> dict[str, Any]:
     return {
         **_of_campaign(campaign),
         "frames": len(campaign),
-        "program": f"nbnumba {__version__}",
-        "kernels": text_of(SOURCES).hexdigest()[:16],
+        **this_program(),
         "backend": how.backend,
         "precision": how.precision,
     }
+
+
+def this_program() -> dict[str, str]:
+    """What renders here: version, and what its kernels are written like."""
+    return {"program": f"nbnumba {__version__}", "kernels": text_of(SOURCES).hexdigest()[:16]}
 
 
 def _of_campaign(campaign: Campaign) -> dict[str, Any]:

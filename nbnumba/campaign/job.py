@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -100,6 +101,11 @@ class Job:
     def starts(self) -> tuple[int, ...]:
         """Number of the first frame of each sweep, and of the one after the last."""
         return tuple(accumulate((sweep.frames * sweep.crystals for sweep in self.sweeps), initial=0))
+
+    def place_in_sweeps(self, frame: int) -> tuple[int, int, int]:
+        """Numbers of a frame's sweep, of the crystal in that, and of the frame among those of the crystal."""
+        sweep = bisect_right(self.starts, frame) - 1
+        return sweep, *divmod(frame - self.starts[sweep], self.sweeps[sweep].frames)
 
 
 def read_job(path: str | os.PathLike[str]) -> Job:

@@ -56,7 +56,7 @@ class Log:
             raise ResourceError(f"cannot write {self.path}: {error.strerror or error}") from error
 
 
-class Told(NamedTuple):
+class Summary(NamedTuple):
     """What logs of a campaign say."""
 
     failures: dict[int, Failure]
@@ -65,7 +65,7 @@ class Told(NamedTuple):
     """What a chunk took of late, on average; 0 where none was made."""
 
 
-def read_log(folder: Path, since: float) -> Told:
+def read_log(folder: Path, since: float) -> Summary:
     """What all runs have told.
 
     Parameters
@@ -83,7 +83,7 @@ def read_log(folder: Path, since: float) -> Told:
         if record["time"] > since and "seconds" in record:
             spent.append(sum(record["seconds"].values()))
     failed = {number: record for number, record in last.items() if "why" in record}
-    return Told(
+    return Summary(
         {number: Failure(number, record["frame"], record["why"]) for number, record in failed.items()},
         sum(spent) / max(len(spent), 1),
     )

@@ -6,7 +6,6 @@ from typing import Any
 
 from ..render.backends import How
 from .campaign import Campaign
-from .phases import Phases
 from .rendering import rendered_frames
 from .writing import packed
 
@@ -23,7 +22,7 @@ def warm(campaign: Campaign, how: How) -> list[int]:
         As of a run.
     """
     frames = kinds(campaign)
-    for rendered in rendered_frames(campaign, frames, how, Phases("write")):
+    for rendered in rendered_frames(campaign, frames, how):
         packed(campaign, campaign.chunk_of(rendered.number), [rendered])
     return frames
 

@@ -87,7 +87,7 @@ def do_chunk(
     except OSError as error:
         raise ResourceError(f"cannot make the folder {chunk.path.parent}: {error.strerror or error}") from error
     phases = Phases("write")
-    with counted() as warned:
+    with warnings_by_kind() as warned:
         frames = rendered_frames(campaign, range(chunk.first, chunk.stop), how, phases)
         write_chunk(campaign, chunk, _telling(frames, told))
     digest, device = digest_of(str(chunk.path)), f"cuda:{how.device}" if how.backend == "cuda" else how.backend
@@ -116,8 +116,8 @@ def _kept(path: str) -> Campaign:
 
 
 @contextmanager
-def counted() -> Iterator[dict[str, tuple[int, str]]]:
-    """Warnings of the block by kind, numbers in their texts apart."""
+def warnings_by_kind() -> Iterator[dict[str, tuple[int, str]]]:
+    """Of each kind of warning in the block how often it came and what the first said; numbers in it tell no kinds."""
     warned: dict[str, tuple[int, str]] = {}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", NbnumbaWarning)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..compiling import without_blas
 from ..description import described
 from ..errors import NbnumbaError, NbnumbaWarning, UsageError
 from ..experiment import Experiment
@@ -217,7 +218,7 @@ def _images(
     frames = render_series(prepared, how, "all" if settings.device == "all" else [settings.device])
     with _bar(command, settings.images, "image") as bar:
         for _ in range(settings.images):
-            with clock.phase("render"), _without_blas():
+            with clock.phase("render"), without_blas():
                 frame = next(frames)
             if isinstance(frame, NbnumbaError):
                 raise frame
@@ -252,21 +253,8 @@ class _NoBar:
 
 
 def _render_on(resolved: Resolved, settings: Run, progress: Progress) -> Rendering:
-    with _without_blas():
+    with without_blas():
         return render(resolved, settings.backend, settings.precision, settings.threads, progress, settings.device)
-
-
-@contextmanager
-def _without_blas() -> Iterator[None]:
-    """Keep Numba from importing SciPy's BLAS, which no kernel calls and which takes longer than a small image."""
-    hidden = "scipy.linalg" not in sys.modules
-    if hidden:
-        sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if hidden:
-            del sys.modules["scipy.linalg"]
 
 
 def _write(images: Iterator[tuple[Image, str]], command: Command, asked: list[Asked], clock: Clock) -> Finished:

@@ -59,8 +59,10 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         text = " ".join(filter(None, (", ".join(action.option_strings), str(action.metavar or ""))))
-        indent = self._current_indent
-        return textwrap.fill(text, self._width - indent, subsequent_indent=(indent + 4) * " ", break_on_hyphens=False)
+        indent, width = self._current_indent, self._width - self._current_indent
+        if len(text) <= width:
+            return text
+        return textwrap.fill(text, width, subsequent_indent=(indent + 4) * " ", break_on_hyphens=False)
 
 
 def parser() -> argparse.ArgumentParser:

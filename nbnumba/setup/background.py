@@ -39,12 +39,13 @@ def background_plan(
     spot_scale: float = 1.0,
 ) -> BackgroundPlan:
     """All materials in the beam as one; ``spot_scale`` multiplies the spots and leaves their photons as they are."""
-    plans, of_one_photon = (
-        [water(experiment, inputs, photons, quirks), *(_plan(material, photons) for material in materials)]
-        for photons in (fluence, 1.0)
-    )
-    # Frames of another fluence have the same table, to the bit.
-    plan = together(plans, waves_of(sources), [one.scale for one in of_one_photon])
+
+    def of_each(photons: float) -> list[BackgroundPlan]:
+        return [water(experiment, inputs, photons, quirks), *(_plan(material, photons) for material in materials)]
+
+    # By what a photon meets, frames of another fluence have the same table, to the bit.
+    molecules = [one.scale for one in of_each(1.0)] if materials else None
+    plan = together(of_each(fluence), waves_of(sources), molecules)
     return plan._replace(scale=plan.scale / spot_scale) if plan.in_sum else plan
 
 

@@ -121,10 +121,10 @@ def warn_of_slips(experiment: Experiment) -> None:
 
 def _numbers_in(value: Any) -> Iterator[float]:
     """Every number of a value, in however many tuples."""
-    if type(value) is tuple:
-        for part in value:
+    for part in value if type(value) is tuple else (value,):
+        if type(part) is float or type(part) is int:
+            yield part
+        elif type(part) is tuple:
             yield from _numbers_in(part)
-    elif is_dataclass(value):
-        yield from _numbers_in(tuple(vars(value).values()))
-    elif type(value) is float or type(value) is int:
-        yield value
+        elif is_dataclass(part):
+            yield from _numbers_in(tuple(vars(part).values()))

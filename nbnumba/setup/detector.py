@@ -26,6 +26,10 @@ from .preset import beside_blind_pixels
 Roi = tuple[int, int, int, int]
 
 
+ALL_RENDERED = np.zeros((0, 0), np.uint8)
+"""Of a panel whose pixels all are; one array, since whoever keeps what is made of a mask tells it by that."""
+
+
 @dataclass(frozen=True)
 class Sensor:
     """How all panels of a detector stop photons."""
@@ -54,10 +58,12 @@ class _Masked(NamedTuple):
 
     @property
     def state(self) -> Any:
-        """The same where the same pixels are."""
+        """The same where the same pixels are; None: nothing hides any."""
+        preset, given = self.detector.preset, (self.inputs.mask, self.inputs.found, self.detector.panels)
+        if preset is None and all(one is None for one in given):
+            return None
         sizes = tuple((panel.fast_pixels, panel.slow_pixels) for panel in self.panels)
-        given = (self.inputs.mask, self.inputs.found, self.detector.panels)
-        return self.detector.preset, sizes, *map(Itself, given)
+        return preset, sizes, *map(Itself, given)
 
 
 def panel_masks(detector: Detector, panels: Sequence[PlacedPanel], inputs: Inputs) -> tuple[np.ndarray | None, ...]:
@@ -213,10 +219,14 @@ class _Hidden(NamedTuple):
 
     @property
     def state(self) -> Any:
-        """The same where the same pixels are."""
-        stop = (self.detector.beamstop_mm, self.detector.beamstop_arm, tuple(self.panels))
+        """The same where the same pixels are; None: nothing hides any."""
+        if self.detector.beamstop_mm > 0.0:
+            stop = (self.detector.beamstop_mm, self.detector.beamstop_arm, tuple(self.panels))
+            return stop, *map(Itself, self.masks)
+        if all(mask is None for mask in self.masks):
+            return None
         sizes = tuple((panel.fast_pixels, panel.slow_pixels) for panel in self.panels)
-        return stop if self.detector.beamstop_mm > 0.0 else sizes, *map(Itself, self.masks)
+        return sizes, *map(Itself, self.masks)
 
 
 @kept_while_same(lambda hidden: hidden.state)
@@ -232,7 +242,7 @@ def _all_rendered(hidden: _Hidden) -> tuple[np.ndarray, ...]:
 def _rendered(panel: PlacedPanel, pixels: np.ndarray | None, hidden: np.ndarray | None) -> np.ndarray:
     """0 where a pixel is not rendered: by the mask's ``pixels``, or behind the beamstop."""
     if pixels is None and hidden is None:
-        return np.zeros((0, 0), np.uint8)
+        return ALL_RENDERED
     mask = np.ones((panel.slow_pixels, panel.fast_pixels), np.uint8)
     if pixels is not None:
         mask[pixels == 0] = 0

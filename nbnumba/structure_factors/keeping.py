@@ -75,14 +75,17 @@ def kept_while_same(
         @wraps(make)
         def provide(source: Any, *rest: Any) -> Made:
             state = state_of(source)
+            if state is None:
+                return make(source, *rest)
+            key = (state, rest)
             with lock:
-                if state is not None and (state, rest) in kept:
-                    kept.move_to_end((state, rest))
-                    return kept[state, rest]
+                if key in kept:
+                    kept.move_to_end(key)
+                    return kept[key]
             made = make(source, *rest)
-            if state is not None and state_of(source) == state:
+            if state_of(source) == state:
                 with lock:
-                    kept[state, rest] = made
+                    kept[key] = made
                     while len(kept) > 1 and (len(kept) > most or _bytes_of(kept.values()) > most_bytes):
                         kept.popitem(last=False)
             return made

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from ...errors import INCOMPLETE, STOPPED, UsageError
 from ..base import Parser
 
@@ -22,9 +20,7 @@ ENDS_WITH = (INCOMPLETE, STOPPED)
 
 
 def main(argv: list[str]) -> int:
-    """Run a verb."""
-    if argv and argv[0] in VERBS:
-        return int(import_module(f".{argv[0]}", __name__).main(argv[1:]))
+    """Say what verbs there are: words that begin with one are its module's."""
     parser = Parser(
         prog="nbnumba campaign",
         usage="nbnumba campaign VERB JOB.toml [options]",

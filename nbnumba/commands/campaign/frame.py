@@ -9,7 +9,6 @@ from typing import Any
 from ...campaign.again import difference
 from ...campaign.campaign import Campaign
 from ...campaign.folder import MARK, PROGRAM, check_mark, mark_of, read_mark, who_renders
-from ...campaign.phases import Phases
 from ...campaign.rendering import rendered_frames
 from ...errors import DIFFERS, DONE
 from ...formats import registry
@@ -47,7 +46,7 @@ def main(argv: list[str]) -> int:
         registry.by_suffix(path)
         check_writable(path)
     with warnings_told(parser.prog):
-        (rendered,) = rendered_frames(campaign, [number], how, Phases("setup"))
+        (rendered,) = rendered_frames(campaign, [number], how)
         _write(told.o, campaign, number, rendered.frame, how)
     chunk = campaign.chunk_of(number)
     if not chunk.is_done:

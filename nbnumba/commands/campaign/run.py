@@ -16,6 +16,7 @@ from ...campaign.running import Outcome, run_chunks
 from ...campaign.shards import card_of, shard_of
 from ...campaign.standing import missing_of
 from ...campaign.watching import Watch
+from ...compiling import without_blas
 from ...errors import DONE, INCOMPLETE, STOPPED, UsageError
 from ...render.backends import How
 from ..base import warnings_told
@@ -95,7 +96,8 @@ def _outcomes(
     told: argparse.Namespace, campaign: Campaign, numbers: list[int], how: How, watch: Watch
 ) -> Generator[Outcome, None, None]:
     if told.local is None and told.dask is None:
-        yield from run_chunks(campaign, numbers, how, watch.frames)
+        with without_blas():
+            yield from run_chunks(campaign, numbers, how, watch.frames)
         return
     from ...campaign.dask import chunks_done, told_of, workers_here, workers_of
 

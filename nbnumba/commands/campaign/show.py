@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...campaign.campaign import Campaign
-from ...campaign.chunks import Chunk
+from ...campaign.standing import missing_of
 from ...errors import DONE, NbnumbaError
 from ...setup.inputs import read_inputs
 from ...setup.resolve import Resolved, resolve
@@ -38,7 +38,8 @@ def _whole(campaign: Campaign) -> str:
     job = campaign.job
     first = _resolved(campaign, 0)
     shape = (sum(panel.slow_pixels for panel in first.panels), max(panel.fast_pixels for panel in first.panels))
-    done = sum(map(_is_done, campaign.chunks))
+    chunks = len(campaign.chunks)
+    done = chunks - len(missing_of(campaign, range(chunks)))
     lines = {
         "campaign": f"{job.name}, identity {campaign.identity[:16]}",
         "frames": f"{len(campaign)} of {shape[1]} x {shape[0]} pixels, {campaign.type}",
@@ -47,15 +48,11 @@ def _whole(campaign: Campaign) -> str:
             for sweep in job.sweeps
         ),
         "varied": ", ".join(f"{one.path} (per {one.per})" for one in job.varied),
-        "files": f"{len(campaign.chunks)} of up to {job.output.frames_per_file} frames, {done} done",
+        "files": f"{chunks} of up to {job.output.frames_per_file} frames, {done} done",
         "folder": str(campaign.folder),
         "first": first.summary,
     }
     return "\n".join(f"{name:<12}{text}" for name, text in lines.items() if text)
-
-
-def _is_done(chunk: Chunk) -> bool:
-    return chunk.is_done
 
 
 def _frame(campaign: Campaign, number: int) -> str:

@@ -11,9 +11,10 @@ from ...render.backends import How
 from ..base import Parser
 
 
-def verb_parser(name: str, description: str, **options: Any) -> Parser:
+def verb_parser(
+    name: str, description: str, ends_with: tuple[int, ...] = (INCOMPLETE, STOPPED), **options: Any
+) -> Parser:
     """The parser of a verb, with the campaign as its first word."""
-    ends_with = options.pop("ends_with", (INCOMPLETE, STOPPED))
     parser = Parser(prog=f"nbnumba campaign {name}", description=description, ends_with=ends_with, **options)
     parser.add_argument("job", metavar="JOB.toml", help="the campaign")
     return parser
