@@ -365,3 +365,19 @@ def test_a_campaign_s_file_is_read_again_when_it_or_what_it_names_changes(tmp_pa
     assert campaign_in(path).identity != first.identity
     path.write_text(path.read_text().replace("seed = 7", "seed = 77"))
     assert campaign_in(path).job.seed == 77
+
+
+def test_files_without_their_mark_are_not_another_campaign_s(tmp_path: Path) -> None:
+    made = campaign(tmp_path)
+    do_chunk(made, 1, CPU)
+    claim(made, CPU)
+    (made.folder / "campaign.json").unlink()
+    with pytest.raises(UsageError, match=r"small_000001.h5 is of another campaign \(identity"):
+        claim(campaign(tmp_path, STILLS, ("seed = 7", "seed = 8")), CPU)
+    assert not (made.folder / "campaign.json").exists()
+    claim(campaign(tmp_path), CPU)
+    assert (made.folder / "campaign.json").exists()
+    (made.folder / "campaign.json").unlink()
+    made.chunks[1].path.write_bytes(b"half")
+    with pytest.raises(InputFileError, match=r"small_000001.h5"):
+        claim(campaign(tmp_path), CPU)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..errors import DeviceError, InputFileError, ResourceError, UsageError
 from ..formats.files import read_text, replacing, temporary_beside
+from ..formats.hdf5 import reading_hdf5
 from ..interruption import unfinished
 from ..kernels.compile.cache import SOURCES, text_of
 from ..render.backends import How
@@ -44,6 +47,7 @@ def claim(campaign: Campaign, how: How, mix: bool = False) -> None:
     except OSError as error:
         raise ResourceError(f"cannot make the folder {campaign.folder}: {error.strerror or error}") from error
     if not os.path.exists(mark):
+        _check_unmarked(campaign)
         _first_wins(mark, json.dumps(now, indent=1) + "\n")
     known = read_mark(campaign.folder)
     _check(campaign, known, now, mix)
@@ -149,6 +153,18 @@ def _first_wins(mark: Path, text: str) -> None:
         with suppress(OSError):
             os.unlink(own)
         unfinished.discard(own)
+
+
+def _check_unmarked(campaign: Campaign) -> None:
+    """Where the mark is gone, a file that lies there tells whose folder it is: else it would be taken for ours."""
+    for path in islice(campaign.folder.glob(f"[0-9]*/{glob.escape(campaign.job.name)}_*.h5"), 1):
+        with reading_hdf5(path, "a file of a campaign") as file:
+            identity = str(file["entry/nbnumba/campaign"].attrs["identity"])
+        if identity != campaign.identity:
+            raise UsageError(
+                f"{path} is of another campaign (identity {identity[:12]}, not {campaign.identity[:12]}): give "
+                "output.folder another name"
+            )
 
 
 def _check(campaign: Campaign, known: dict[str, Any], now: dict[str, Any], mix: bool) -> None:
