@@ -58,7 +58,7 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
     workers.add_argument("-local", metavar="n", help="by n processes on this machine (needs Dask)")
     workers.add_argument("-dask", metavar="ADDRESS", help="by the workers of Dask's scheduler, such as tcp://node:8786")
     parser.add_argument("-mix", action="store_true", help="go on with files of another version, backend or precision")
-    add_how(parser)
+    add_how(parser, many=True)
     told = parser.parse_args(argv)
     told.local = told.local if told.local is None else whole("-local", told.local, 1)
     if told.local is not None and told.threads not in (None, "1"):

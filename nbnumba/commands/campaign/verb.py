@@ -20,12 +20,13 @@ def verb_parser(
     return parser
 
 
-def add_how(parser: Parser) -> None:
-    """Options that say who renders."""
+def add_how(parser: Parser, many: bool = False) -> None:
+    """Options that say who renders: one process, or many."""
     parser.add_argument("-backend", choices=BACKENDS, default="auto", help="who renders (default: auto)")
     parser.add_argument("-precision", choices=PRECISIONS, default="double", help="of the lattice factor")
-    parser.add_argument("-threads", metavar="n", help="of the CPU (default: all cores; 1 where workers are several)")
-    parser.add_argument("-device", metavar="n", help="which GPU, or all (default: each worker of a machine another)")
+    of_many, of_each = ("; 1 with -local and -dask", "each worker of a machine another") if many else ("", "0")
+    parser.add_argument("-threads", metavar="n", help=f"of the CPU (default: all cores{of_many})")
+    parser.add_argument("-device", metavar="n", help=f"which GPU, or all (default: {of_each})")
 
 
 def how_of(told: argparse.Namespace, threads: int | None = None) -> How:
