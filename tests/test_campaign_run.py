@@ -383,7 +383,7 @@ def test_who_is_warm_compiles_nothing(tmp_path: Path) -> None:
     for verb in ("warm", "run"):
         line = [sys.executable, str(ROOT / "cli.py"), "campaign", verb, str(job), *ALONE]
         subprocess.run(line, env=environ, check=True, capture_output=True)
-        compiled.append({path: path.stat().st_mtime_ns for path in cache.rglob("*.nbc")})
+        compiled.append({path: path.stat().st_mtime_ns for path in cache.rglob("*.kernel")})
     assert compiled[0]
     assert compiled[0] == compiled[1]
 
