@@ -94,7 +94,7 @@ def test_two_workers_of_dask_make_the_same_files(
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     campaign = claimed(tmp_path)
     with workers_here(2) as client:
-        assert told_of(client).startswith("2 workers of Dask on 1 machines")
+        assert told_of(client).startswith("2 workers of Dask on 1 machine")
         assert set(client.run(os.getenv, "OMP_NUM_THREADS").values()) == {"1"}
         pids = list(client.run(os.getpid).values())
         outcomes = list(chunks_done(client, campaign, range(6), HOW))
@@ -242,7 +242,7 @@ def test_signal_to_all_processes_of_a_run_ends_them_and_is_told_once(name: str, 
         assert process.stderr is not None
         line = process.stdout.readline()
         assert line.startswith("shard 0/1 (alone): 200 of 200 chunks missing"), line + process.stderr.read()
-        assert process.stdout.readline() == "2 workers of Dask on 1 machines\n"
+        assert process.stdout.readline() == "2 workers of Dask on 1 machine\n"
         _await(lambda: next((tmp_path / "small").glob("0000/*.h5"), None))
         os.killpg(process.pid, getattr(signal, name))
         began = time.monotonic()

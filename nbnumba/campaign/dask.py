@@ -126,7 +126,9 @@ def told_of(client: Any) -> str:
     threads = client.nthreads()
     hosts = {address.rpartition(":")[0] for address in threads}
     link = client.dashboard_link if importlib.util.find_spec("bokeh") else ""
-    said = f"{len(threads)} workers of Dask on {len(hosts)} machines" if threads else "no worker of Dask yet: waiting"
+    workers, machines = (f"{count} {noun}{'s' * (count != 1)}" for count, noun in
+                         ((len(threads), "worker"), (len(hosts), "machine")))  # fmt: skip
+    said = f"{workers} of Dask on {machines}" if threads else "no worker of Dask yet: waiting"
     return said + (f"; dashboard: {link}" if link else "")
 
 
