@@ -33,6 +33,7 @@ from nbnumba.formats.files import temporary_beside
 from nbnumba.render.backends import How
 from nbnumba.render.cuda import cards
 from tests.campaigns import STILLS, write_campaign
+from tests.signals import hears
 
 ROOT = Path(__file__).resolve().parent.parent
 ALONE = ("-threads", "1", "-backend", "cpu")
@@ -391,16 +392,6 @@ def test_who_is_warm_compiles_nothing(tmp_path: Path) -> None:
 # Signals -----------------------------------------------------------------------------------------------------------
 
 
-def hears(process: subprocess.Popen[str]) -> bool:
-    """Whether a process has a handler for SIGUSR1, the last that it gets, or has ended."""
-    try:
-        status = Path(f"/proc/{process.pid}/status").read_text()
-    except FileNotFoundError:
-        return True
-    caught = re.search(r"SigCgt:\s*(\w+)", status)
-    return process.poll() is not None or bool(caught and int(caught[1], 16) >> (signal.SIGUSR1 - 1) & 1)
-
-
 def check_left(job: Path, calm: dict[str, bytes]) -> int:
     """How many chunks there are: each as that of a calm run, beginning with the first, without a gap."""
     files = made(job)
@@ -414,7 +405,8 @@ def check_stops(name: str, times: int, calm: tuple[dict[str, bytes], float], fol
     for attempt in range(times):
         job = write_campaign(folder / str(attempt), STILLS, MANY)
         with subprocess.Popen(command(job), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            while not hears(process):
+            # It is the last that gets a handler.
+            while not hears(process, signal.SIGUSR1):
                 time.sleep(0.001)
             time.sleep(rng.uniform(0.0, calm[1]) if attempt else 0.0)
             process.send_signal(getattr(signal, name))

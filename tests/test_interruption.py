@@ -18,6 +18,7 @@ import pytest
 
 from nbnumba import interruption
 from nbnumba.formats import files
+from tests.signals import hears
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI = (sys.executable, str(ROOT / "cli.py"))
@@ -35,20 +36,10 @@ def outputs(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def hears(process: subprocess.Popen[str]) -> bool:
-    """Whether a process has a handler for SIGTERM, or has ended."""
-    try:
-        status = Path(f"/proc/{process.pid}/status").read_text()
-    except FileNotFoundError:
-        return True
-    caught = re.search(r"SigCgt:\s*(\w+)", status)
-    return process.poll() is not None or bool(caught and int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
-
-
 def ended(folder: Path, number: int, delay_s: float) -> tuple[int, str]:
     """Exit status and stderr of a command that gets a signal so long after it has begun to listen."""
     with subprocess.Popen(line(2), cwd=folder, stderr=subprocess.PIPE, text=True) as process:
-        while not hears(process):
+        while not hears(process, signal.SIGTERM):
             time.sleep(0.001)
         time.sleep(delay_s)
         process.send_signal(number)
@@ -140,7 +131,7 @@ def test_signal_that_is_to_be_ignored_is(
     if nohup is None:
         pytest.skip("needs nohup")
     with subprocess.Popen([nohup, *line(2)], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        while not hears(process):
+        while not hears(process, signal.SIGTERM):
             time.sleep(0.001)
         process.send_signal(signal.SIGHUP)
         process.communicate(timeout=60)

@@ -14,7 +14,6 @@ from functools import lru_cache
 from ..errors import NbnumbaWarning, ResourceError
 from ..render.backends import How
 from .campaign import Campaign
-from .identity import digest_of
 from .phases import Phases
 from .rendering import Rendered, rendered_frames
 from .writing import write_chunk
@@ -89,8 +88,8 @@ def do_chunk(
     phases = Phases("write")
     with warnings_by_kind() as warned:
         frames = rendered_frames(campaign, range(chunk.first, chunk.stop), how, phases)
-        write_chunk(campaign, chunk, _telling(frames, told))
-    digest, device = digest_of(str(chunk.path)), f"cuda:{how.device}" if how.backend == "cuda" else how.backend
+        digest = write_chunk(campaign, chunk, _telling(frames, told))
+    device = f"cuda:{how.device}" if how.backend == "cuda" else how.backend
     return Done(number, chunk.frames, phases.seconds(), digest, warned, device)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 import zlib
 from collections.abc import Iterable
 from itertools import chain
@@ -19,19 +21,25 @@ from ..setup.panels import stacked
 from .campaign import Campaign
 from .chunks import Chunk
 from .draws import FORMAT
+from .identity import digest_of
 from .rendering import Rendered
 
 MOST_IN_MEMORY_BYTES = 1 << 31
 """Of pixels before they are packed; larger files are written as they grow."""
 
 
-def write_chunk(campaign: Campaign, chunk: Chunk, rendered: Iterable[Rendered]) -> None:
+def write_chunk(campaign: Campaign, chunk: Chunk, rendered: Iterable[Rendered]) -> str:
     """Make the file of a chunk, which has its name once it is whole and on the disk.
 
     Parameters
     ----------
     rendered : iterable of Rendered
         All its frames, in their order.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file.
 
     Raises
     ------
@@ -44,11 +52,12 @@ def write_chunk(campaign: Campaign, chunk: Chunk, rendered: Iterable[Rendered]) 
     if size > MOST_IN_MEMORY_BYTES:
         with replacing_hdf5(chunk.path) as written:
             _fill(written, campaign, chunk, chain([first], frames))
-        return
+        return digest_of(os.fspath(chunk.path))
     content = packed(campaign, chunk, chain([first], frames))
     # A shared file system sees one write of a whole file, and nothing of the library.
     with replacing(chunk.path) as out:
         out.write(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def packed(campaign: Campaign, chunk: Chunk, rendered: Iterable[Rendered]) -> memoryview:
