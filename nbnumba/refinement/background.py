@@ -51,10 +51,10 @@ def basis_of(background: str, resolved: Resolved, counts: Pixels) -> Array | Non
         return None
     make = KNOWN.get(background)
     basis = make(resolved, counts) if make else _of_file(background, counts.shape)[np.newaxis]
-    basis = basis[(basis * counts).any(axis=(1, 2))]
-    if not len(basis):
+    differs = [bool(image[counts].any()) for image in basis]
+    if not any(differs):
         raise UsageError(f"-background {background}: is 0 in every pixel that counts; give another, or none")
-    return basis
+    return basis if all(differs) else basis[differs]
 
 
 def _flat(resolved: Resolved, counts: Pixels) -> Array:
@@ -85,8 +85,10 @@ def _radial(resolved: Resolved, counts: Pixels) -> Array:
         return _flat(resolved, counts)
     inner = np.linspace(least, most, RADIAL - _CUBIC + 1)
     knots = np.concatenate([[least] * _CUBIC, inner, [most] * _CUBIC])
+    functions = BSpline(knots, np.identity(RADIAL), _CUBIC, extrapolate=False)
     splines = np.zeros((RADIAL, *counts.shape))
-    splines[:, counts] = BSpline.design_matrix(at[counts], knots, _CUBIC).toarray().T
+    for row, (inside, radii) in enumerate(zip(counts, at, strict=True)):
+        splines[:, row, inside] = functions(radii[inside]).T
     return splines
 
 
