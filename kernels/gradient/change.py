@@ -40,6 +40,8 @@ TABLES = 35
 class Change(NamedTuple):
     """Directions in which a plan is moved; what nobody moves is empty."""
 
+    follows: float
+    """1: the metric of Gaussian spots is that of the cell and changes with it; 0: that of edges counted in cells."""
     columns: np.ndarray
     """(parameters, variables): how fast each variable moves with each parameter, in the order of the numbers above."""
     spread: np.ndarray
