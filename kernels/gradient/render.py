@@ -21,15 +21,15 @@ from .uses import use_slopes
 class Wanted(NamedTuple):
     """Which sums are made, each a tuple of one element or none: what is not wanted is not compiled."""
 
-    geometry: tuple
+    geometry: tuple[int, ...]
     """What moves places, directions and wavelengths, and factors that depend on those."""
-    cells: tuple
+    cells: tuple[int, ...]
     """Numbers of cells, the shape's scale."""
-    spread: tuple
+    spread: tuple[int, ...]
     """Mosaic spread."""
-    sweep: tuple
+    sweep: tuple[int, ...]
     """φ steps that move apart."""
-    tables: tuple
+    tables: tuple[int, ...]
     """Structure factors."""
 
 
