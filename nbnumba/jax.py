@@ -25,7 +25,7 @@ def image(model: Differentiable, values: Any) -> Any:
     ----------
     model : Differentiable
     values : array (n,)
-        In the order of ``model.names``. JAX's are float32 unless ``jax_enable_x64`` is set, and that is few digits for a
+        In the order of ``model.names``. JAX's are float32 unless ``jax_enable_x64`` is set, which is few digits for a
         misset.
 
     Returns
