@@ -18,6 +18,9 @@ from ..kernels.equations.lattice_factor import GAUSS_WIDTH, SPHERE_VOLUME, TOPHA
 
 Array = npt.NDArray[Any]
 
+ABOUT_AXES = np.array([[[0, 0, 0], [0, 0, -1], [0, 1, 0]], [[0, 0, 1], [0, 0, 0], [-1, 0, 0]],
+                       [[0, -1, 0], [1, 0, 0], [0, 0, 0]]])  # fmt: skip
+"""[e]× of the three axes."""
 COTANGENTS_BELOW = 0.1
 """πN|δ| below which N cot πNδ − cot πδ is summed as a series: there both are large and nearly alike."""
 SPHERE_BELOW = 1.0
@@ -58,7 +61,7 @@ def unit_change(v: Array, change: Array) -> Array:
 
 def cross_matrix(v: Array) -> Array:
     """[v]×, so that [v]× w = v × w; of each vector of (..., 3)."""
-    return np.cross(np.asarray(v)[..., np.newaxis, :], np.identity(3)).swapaxes(-1, -2)
+    return np.tensordot(v, ABOUT_AXES, axes=1)
 
 
 def rotation(turn: Array, amount: Any = 1.0) -> Array:
