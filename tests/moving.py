@@ -66,9 +66,7 @@ DIVERGENT = changed(
           "horizontal_divergence_steps": 3, "horizontal_divergence_sigma_mrad": 2.0, "round_divergence": False},
 )  # fmt: skip
 WET = changed(TRICLINIC, background={"water_um": 0.02})
-IN_WATER = changed(
-    TRICLINIC, background={"materials": [Material("water", path_mm=1e-3)]}, crystal={"spot_scale": 1e8}
-)
+IN_WATER = changed(TRICLINIC, background={"materials": [Material("water", path_mm=1e-3)]}, crystal={"spot_scale": 1e8})
 """F of the water from a table over sin θ/λ; as bright as the spots."""
 LATTICE = resolved_of(TRICLINIC).lattice
 BY_MATRIX = changed(
@@ -77,15 +75,16 @@ BY_MATRIX = changed(
 )
 
 
-def reflections(most: int = 15) -> StructureFactors:
-    """Random F of all reflections whose indices are that large at most, in P 1."""
+def _random_reflections(most: int = 15) -> StructureFactors:
     hkl = np.stack(np.meshgrid(*[np.arange(-most, most + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     hkl = hkl[len(hkl) // 2 :]
     f = np.exp(np.random.default_rng(1).normal(4.0, 0.5, len(hkl)))
     return StructureFactors.from_arrays(hkl, f, cell=TRICLINIC.crystal.cell, space_group="P 1", interpolate=True)
 
 
-TABLED = changed(TRICLINIC, structure_factors=reflections())
+REFLECTIONS = _random_reflections()
+"""Of all indices up to 15, in P 1, interpolated."""
+TABLED = changed(TRICLINIC, structure_factors=REFLECTIONS)
 
 PARAMETERS: Mapping[str, tuple[Experiment, Mapping[str, float]]] = {
     "": (TRICLINIC, {

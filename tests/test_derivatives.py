@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from channels import with_channels
-from moving import CUSTOM, IN_WATER, PARAMETERS, TABLED, TRICLINIC, WET, host_at, put, reflections, resolved_of, tangent
+from moving import CUSTOM, IN_WATER, PARAMETERS, REFLECTIONS, TABLED, TRICLINIC, WET, host_at, put, resolved_of, tangent
 from scipy.stats import linregress
 
 from nbnumba import Experiment, Panel, changed
@@ -134,7 +134,7 @@ def test_what_has_no_derivatives_is_refused() -> None:
 def test_parameters_move_photons_as_complex_steps_do(crystal: str, between: bool, sampling: dict[str, bool]) -> None:
     errors = {}
     for group, (experiment, scales) in PARAMETERS.items():
-        factors: Any = reflections() if between else experiment.structure_factors
+        factors: Any = REFLECTIONS if between else experiment.structure_factors
         factors = replace(factors, interpolate=between)
         host = host_at(changed(experiment, crystal=CRYSTALS[crystal], sampling=sampling, structure_factors=factors))
         tangents = {name: tangent(experiment, name, scale) for name, scale in scales.items()}
