@@ -42,6 +42,18 @@ def cubic_weights(t):
     return (inner * (2.0 - t), outer * (t - 1.0), -outer * t, inner * (t + 1.0))
 
 
+@inlined
+def cubic_slopes(t):
+    """Their derivatives by t."""
+    square = t * t
+    return (
+        (-3.0 * square + 6.0 * t - 2.0) * (1 / 6),
+        (3.0 * square - 4.0 * t - 1.0) * 0.5,
+        (-3.0 * square + 2.0 * t + 2.0) * 0.5,
+        (3.0 * square - 1.0) * (1 / 6),
+    )
+
+
 @equation
 def interpolated_factor(factors, channel, h, k, l):
     """F between reflections of a channel: the tensor product of cubic Lagrange polynomials over 4×4×4 of them."""

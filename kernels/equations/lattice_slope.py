@@ -1,0 +1,160 @@
+"""How the square of the lattice factor changes: with the distance from the reflection, with the number of cells.
+
+In a form that vectorizes, as the squares in ``lattice_factor.py``. Each gives F_latt²; its derivatives by δh, δk, δl;
+and three numbers more, which the number of cells and the shape's scale need: for the square shape the derivatives by
+Na, Nb and Nc; where the shape depends on ρ² = fudge · Σ N_i²δ_i² their parts dF_latt²/dρ² · δ_i²; for a Gaussian spot
+that depends on the cell, Σ δ_i ∂F_latt²/∂δ_i and nothing.
+"""
+
+import numpy as np
+from numba.extending import overload
+
+from ..choices import GAUSS, ROUND, SQUARE, TOPHAT, shape_without_slope
+from ..compile.equation import inlined
+from ..compile.jit import internal
+from ..compile.polynomials import cos_pi, cos_pi_short, cos_pi_single, exp_clamped, sin_pi, sin_pi_single
+from .lattice_factor import (
+    GAUSS_WIDTH,
+    SERIES_BELOW,
+    SPHERE_VOLUME,
+    index_distance_sqr,
+    peak,
+    sphere_series,
+    tophat_sqr,
+)
+
+NEAREST = 1e-8
+"""N|δ| is taken to be at least this: L' is then wrong by 2.5e-8 of its largest value, and where it is all but 0."""
+NEAREST_SINGLE = 1e-4
+"""The same where δ becomes a float32: by 1e-3."""
+SLOPE_SERIES_BELOW = 0.5
+"""x of a sphere below which the slope of its amplitude comes from a series."""
+
+# Numba calls it with types, at compilation.
+overload(shape_without_slope)(shape_without_slope)
+
+
+@internal(forceinline=True, fastmath={"contract"})
+def lattice_slopes(crystal, follows, dh, dk, dl, shape):
+    """F_latt² of the shape that is chosen, its three slopes, and the three numbers that it has besides."""
+    if len(shape) == ROUND:
+        slopes = round_slopes(crystal, dh, dk, dl)
+    elif len(shape) == GAUSS:
+        slopes = gauss_slopes(crystal, follows, dh, dk, dl)
+    elif len(shape) == TOPHAT:
+        slopes = (tophat_sqr(crystal, dh, dk, dl), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    elif len(shape) == SQUARE:
+        slopes = square_slopes(crystal, dh, dk, dl)
+    else:
+        slopes = shape_without_slope(shape)
+    return slopes
+
+
+@inlined
+def apart(cells, delta, nearest):
+    """δ with its sign, not nearer to 0 than ``nearest``/N: there the closed form of L' is 0/0."""
+    return np.copysign(max(abs(delta), nearest / cells), delta)
+
+
+@inlined
+def square_slopes(crystal, dh, dk, dl):
+    """Of (Π L_i)², L = sin πNδ / sin πδ: L' = π(N cos πNδ − L cos πδ)/sin πδ, ∂L/∂N = πδ cos πNδ / sin πδ.
+
+    One division serves all three axes; no slope is divided by L, which has zeros.
+    """
+    na, nb, nc = float(crystal.cells[0]), float(crystal.cells[1]), float(crystal.cells[2])
+    dh, dk, dl = apart(na, dh, NEAREST), apart(nb, dk, NEAREST), apart(nc, dl, NEAREST)
+    mh, mk, ml = na * dh, nb * dk, nc * dl
+    mh, mk, ml = mh - np.rint(mh), mk - np.rint(mk), ml - np.rint(ml)
+    sh, sk, sl = sin_pi(dh), sin_pi(dk), sin_pi(dl)
+    th, tk, tl = sin_pi(mh), sin_pi(mk), sin_pi(ml)
+    ch, ck, cl = cos_pi_short(mh), cos_pi_short(mk), cos_pi_short(ml)
+    skl, tkl = sk * sl, tk * tl
+    r = 1.0 / (sh * skl)
+    amplitude = th * tkl * r
+    common = (2.0 * np.pi) * amplitude * (r * r)
+    gh = common * (na * ch * sh - th * cos_pi_short(dh)) * (skl * tkl)
+    gk = common * (nb * ck * sk - tk * cos_pi_short(dk)) * ((sh * sl) * (th * tl))
+    gl = common * (nc * cl * sl - tl * cos_pi_short(dl)) * ((sh * sk) * (th * tk))
+    twice = (2.0 * np.pi) * amplitude * r
+    return (
+        amplitude * amplitude, gh, gk, gl,
+        twice * dh * ch * tkl, twice * dk * ck * (th * tl), twice * dl * cl * (th * tk),
+    )  # fmt: skip
+
+
+@inlined
+def square_slopes_single(na, nb, nc, dh, dk, dl, mh, mk, ml):
+    """The same in float32, of δ that are :func:`apart` and of Nδ less its nearest whole number."""
+    sh, sk, sl = sin_pi_single(dh), sin_pi_single(dk), sin_pi_single(dl)
+    th, tk, tl = sin_pi_single(mh), sin_pi_single(mk), sin_pi_single(ml)
+    ch, ck, cl = cos_pi_single(mh), cos_pi_single(mk), cos_pi_single(ml)
+    skl, shl, shk = sk * sl, sh * sl, sh * sk
+    r = np.float32(1.0) / (sh * skl)
+    ih, ik, il = skl * r, shl * r, shk * r
+    lh, lk, ll = th * ih, tk * ik, tl * il
+    amplitude = lh * lk * ll
+    common = np.float32(2.0 * np.pi) * amplitude
+    gh = common * ((na * ch - lh * cos_pi_single(dh)) * ih) * (lk * ll)
+    gk = common * ((nb * ck - lk * cos_pi_single(dk)) * ik) * (lh * ll)
+    gl = common * ((nc * cl - ll * cos_pi_single(dl)) * il) * (lh * lk)
+    return (
+        amplitude * amplitude, gh, gk, gl,
+        common * dh * ch * ih * (lk * ll), common * dk * ck * ik * (lh * ll), common * dl * cl * il * (lh * lk),
+    )  # fmt: skip
+
+
+@inlined
+def sphere_slope_series(square):
+    """dj/d(x²) of j = 3(sin x/x − cos x)/x² for a small x, given x²."""
+    return -1 / 10 + square * (
+        2 / 280
+        + square * (-3 / 15120 + square * (4 / 1330560 + square * (-5 / 172972800 + square * (6 / 31135104000))))
+    )
+
+
+@inlined
+def round_slopes(crystal, dh, dk, dl):
+    """Of (N · j(π ρ))², ρ² = fudge · Σ N_i²δ_i²; dj/d(x²) = (3 sin x/x² − 3 j/x) / 2x."""
+    na, nb, nc = float(crystal.cells[0]), float(crystal.cells[1]), float(crystal.cells[2])
+    radius_sqr = index_distance_sqr(crystal, dh, dk, dl) * crystal.fudge
+    radius = np.sqrt(radius_sqr)
+    x = np.pi * max(radius, 1e-9)
+    turn = radius - np.rint(radius)
+    # sin and cos of x share a sign, which is lost in the product of both.
+    sine, square = sin_pi(turn), np.pi * np.pi * radius_sqr
+    closed = 3.0 * (sine / x - cos_pi(turn)) / (x * x)
+    slope = (3.0 * sine / (x * x) - 3.0 * closed / x) / (2.0 * x)
+    volume = peak(crystal) * SPHERE_VOLUME
+    amplitude = volume * (sphere_series(square) if x < SERIES_BELOW else closed)
+    amplitude_slope = volume * (sphere_slope_series(square) if x < SLOPE_SERIES_BELOW else slope)
+    change = (2.0 * np.pi * np.pi) * amplitude * amplitude_slope
+    twice = 2.0 * crystal.fudge * change
+    return (
+        amplitude * amplitude, twice * na * na * dh, twice * nb * nb * dk, twice * nc * nc * dl,
+        change * dh * dh, change * dk * dk, change * dl * dl,
+    )  # fmt: skip
+
+
+@inlined
+def gauss_slopes(crystal, follows, dh, dk, dl):
+    """Of (N · exp(−ρ²/0.63))², ρ the distance in Å⁻¹ times N; its metric is the cell's where ``follows`` is 1."""
+    a, b, c = crystal.a_star, crystal.b_star, crystal.c_star
+    x = dh * a[0] + dk * b[0] + dl * c[0]
+    y = dh * a[1] + dk * b[1] + dl * c[1]
+    z = dh * a[2] + dk * b[2] + dl * c[2]
+    cells = peak(crystal)
+    sharpness = crystal.fudge / GAUSS_WIDTH
+    amplitude = cells * exp_clamped(-((x * x + y * y + z * z) * (cells * cells * sharpness)))
+    latt_sqr = amplitude * amplitude
+    common = -4.0 * (cells * cells * sharpness) * latt_sqr
+    gh = common * (a[0] * x + a[1] * y + a[2] * z)
+    gk = common * (b[0] * x + b[1] * y + b[2] * z)
+    gl = common * (c[0] * x + c[1] * y + c[2] * z)
+    # d/dρ² is −2/0.63 F_latt².
+    change = (-2.0 / GAUSS_WIDTH) * latt_sqr
+    along = gh * dh + gk * dk + gl * dl
+    first = along if follows > 0.0 else change * dh * dh
+    second = 0.0 if follows > 0.0 else change * dk * dk
+    third = 0.0 if follows > 0.0 else change * dl * dl
+    return latt_sqr, gh, gk, gl, first, second, third
