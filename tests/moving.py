@@ -6,7 +6,7 @@ import math
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 from typing import Any
 
@@ -20,7 +20,7 @@ from nbnumba.setup.mosaic import mosaic_changes
 from nbnumba.setup.resolve import Resolved, resolve
 from nbnumba.structure_factors.table import FactorTable
 from nbnumba.testing.derivatives import tangent_of
-from nbnumba.testing.plain_image import Host, host_of
+from nbnumba.testing.plain_image import Host, Variables, host_of
 
 RELATIVE_STEP = 1e-3
 """Of differences that stand for the rates of a plan's variables, in units of a parameter's scale."""
@@ -132,3 +132,13 @@ def tangent(experiment: Experiment, name: str, scale: float) -> dict[str, Any]:
     if name == "crystal.mosaic_spread_deg":
         return {"spread": math.radians(1.0)}
     return tangent_of(lambda amount: host_at(put(experiment, name, amount)), RELATIVE_STEP * scale)
+
+
+def any_directions(host: Host, seed: int = 1) -> list[dict[str, Any]]:
+    """One of each variable that the host has, at random, as large as the variable."""
+    random, tangents = np.random.default_rng(seed), []
+    for name in (field.name for field in fields(Variables)):
+        value = np.asarray(getattr(host.variables, name))
+        if value.size:
+            tangents.append({name: random.normal(size=value.shape) * (np.abs(value).max() or 1.0)})
+    return tangents
