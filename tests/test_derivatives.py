@@ -55,6 +55,7 @@ VARIANTS: dict[str, Experiment] = {
     "point pixels": changed(TRICLINIC, detector={"point_pixel": True}, sampling=OVERSAMPLED),
     "no sensor": changed(TRICLINIC, detector={"thickness_um": 0.0, "attenuation_depth_um": None, "layers": None}),
     "unpolarized": changed(WET, beam={"polarization_correction": False}, sampling=OVERSAMPLED),
+    "polarized along the beam": changed(CUSTOM, beam={"kahn_factor": 0.0, "polarization_axis": (0.999, 0.02, -0.03)}),
     "region": changed(WET, detector={"roi": (1, 5, 2, 4)}),
     "one cell": changed(TRICLINIC, crystal={"cells": (1, 6, 4)}),
     "oblong pixels": changed(

@@ -48,15 +48,20 @@ def column(v: Array) -> Array:
 
 
 def unit(v: Array) -> Array:
-    """Of vectors whose components are last."""
-    return v / np.sqrt((v * v).sum(axis=-1, keepdims=True))
+    """Of vectors whose components are last; 0 stays 0."""
+    return v / _size_or_one(v)
 
 
 def unit_change(v: Array, change: Array) -> Array:
     """Of the same: what is across the direction."""
     direction = unit(v)
     across = change - direction * (direction * change).sum(axis=-1, keepdims=True)
-    return across / np.sqrt((v * v).sum(axis=-1, keepdims=True))
+    return across / _size_or_one(v)
+
+
+def _size_or_one(v: Array) -> Array:
+    size = np.sqrt((v * v).sum(axis=-1, keepdims=True))
+    return np.where(size == 0.0, 1.0, size)
 
 
 def cross_matrix(v: Array) -> Array:
