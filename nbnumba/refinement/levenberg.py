@@ -18,10 +18,11 @@ Array = NDArray[np.float64]
 FIRST_DAMPING, LEAST_DAMPING, FACTOR = 1e-3, 1e-7, 5.0
 MOST_TRIALS = 8
 """Steps, each shorter than the one before, that are tried at one place."""
-NEGLIGIBLE = 1e-4
-"""Of the objective, by how much a last step lowers it: a hundredth of a standard deviation."""
-ROUNDING = 1e-10
-"""The same, as a fraction of the objective."""
+NEGLIGIBLE = 1e-3
+"""Of the objective per pixel, or of 1 where that is less, by how much a last step lowers the objective: a thirtieth of
+a standard deviation."""
+SMALL_STEPS = 2
+"""After so many that are negligible a search ends; after one, where it was hardly damped."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,10 +79,10 @@ def minimized(
     Notes
     -----
     (A + λ diag A) s = g (Marquardt, J. Soc. Ind. Appl. Math. 11, 1963, 431), whatever the units of the coordinates.
-    λ falls after a step that leads down and rises after one that does not. The search ends where a step that is hardly
-    damped lowers the objective by no more than ``NEGLIGIBLE``, or none leads down.
+    λ falls after a step that leads down and rises after one that does not. The search ends where steps lower the
+    objective by no more than ``NEGLIGIBLE``, or none leads down.
     """
-    point, damping = start, FIRST_DAMPING
+    point, damping, small = start, FIRST_DAMPING, 0
     for _ in range(iterations):
         step = _lower(evaluate, point, damping, low, high)
         if step is None:
@@ -89,7 +90,8 @@ def minimized(
         gain = point.objective - step.point.objective
         point, damping = step.point, max(step.damping / FACTOR, LEAST_DAMPING)
         tell(step)
-        if step.damping <= FIRST_DAMPING and gain <= max(NEGLIGIBLE, ROUNDING * point.objective):
+        small = small + 1 if gain <= NEGLIGIBLE * max(1.0, point.objective / point.normal.pixels) else 0
+        if small and (step.damping <= FIRST_DAMPING or small == SMALL_STEPS):
             break
     return point
 

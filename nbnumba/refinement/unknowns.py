@@ -17,7 +17,10 @@ from .systems import Together
 
 Array = NDArray[np.float64]
 
-BY_LOGARITHM = ("scale", "crystal.spot_scale", "beam.fluence_per_m2")
+SCALE = "scale"
+SCALES = (SCALE, "crystal.spot_scale")
+"""By which spots alone are multiplied."""
+BY_LOGARITHM = (*SCALES, "beam.fluence_per_m2")
 """Numbers of which factors count: the coordinate is their logarithm."""
 BACKGROUND = "background"
 """Name of the coefficients of a target's images."""
@@ -84,6 +87,11 @@ class Unknowns(HoldsArrays):
         )
 
 
+def carried(source: Mapping[str, float], names: Sequence[str], at: Array) -> Array:
+    """Coordinates with those taken over that the source has by the same names."""
+    return np.array([source.get(name, own) for name, own in zip(names, at.tolist(), strict=True)])
+
+
 def unknowns_of(
     names: Sequence[str],
     values: Array,
@@ -117,7 +125,11 @@ def unknowns_of(
     for number in first:
         if names[number] in BY_LOGARITHM and not values[number] > 0.0:
             raise UsageError(f"{names[number]} {values[number]:g}: to be refined it must start above 0")
-    start, width, least, most = values[first], known[first], low[first], high[first]
+    start = values[first]
+    width, least, most = (
+        np.array([chosen(each[list(group)]) for group in groups])
+        for chosen, each in ((np.min, known), (np.max, low), (np.min, high))
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         width = np.where(logarithmic, width / start, width)
         least, most, start = (
