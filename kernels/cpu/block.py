@@ -67,9 +67,9 @@ def aligned(count):
 
 
 @maker(forceinline=True)
-def new_block():
+def new_block(pixels=BLOCK):
     """Room for the values of a block's pixels."""
-    rows = aligned(21 * BLOCK).reshape(21, BLOCK)
+    rows = aligned(21 * pixels).reshape(21, pixels)
     return Block(
         rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7], rows[8], rows[9], rows[10],
         rows[11], rows[12], rows[13], rows[14], rows[15], rows[16], rows[17], rows[18], rows[19], rows[20],
@@ -80,14 +80,14 @@ def new_block():
 @internal(forceinline=True)
 def choose_pixels(detector, block, slow, fast):
     """Fill ``block.fast`` with pixels to be rendered, from ``fast`` on, padded; how many, and where to go on."""
-    last, count = detector.roi[1], 0
+    last, count, most = detector.roi[1], 0, block.fast.shape[0]
     if detector.mask.shape[0] == 0:
-        count = min(BLOCK, last + 1 - fast)
+        count = min(most, last + 1 - fast)
         for p in range(count):
             block.fast[p] = fast + p
         fast += count
     else:
-        while fast <= last and count < BLOCK:
+        while fast <= last and count < most:
             if detector.mask[slow, fast]:
                 block.fast[count] = fast
                 count += 1

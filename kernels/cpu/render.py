@@ -9,9 +9,8 @@ on its neighbours.
 
 from ..compile.jit import compiled, internal
 from ..compile.memory import take
-from ..equations.background import background_intensity
 from .block import choose_pixels, fill, new_block, padded
-from .samples import add_layer, finish_pixels, place_pixels, scatter, weigh_samples
+from .samples import add_layer, begin_pixels, finish_pixels, place_pixels, scatter, weigh_samples
 from .sums import sum_orientations
 from .tables import origin_of
 
@@ -20,13 +19,7 @@ from .tables import origin_of
 def render_block(plan, tables, block, slow, count, stop, shape, interpolate, single):
     """Photons of a block's pixels, into ``block.photons``; the number of samples outside the table."""
     outside = 0.0
-    fill(block.total, plan.background.in_sum * background_intensity(plan.background, 0.0), count)
-    fill(block.captured, 0.0, count)
-    fill(block.amorphous, 0.0, count)
-    fill(block.kept, 1.0, count)
-    fill(block.polar, 1.0, count)
-    fill(block.polar_known, 0.0, count)
-    fill(block.capture, 1.0, count)
+    begin_pixels(plan, block, count)
     sub_pixels, sources = rays_of(plan, tables)
     for layer in range(plan.detector.layers):
         fill(block.layer, 0.0, count)

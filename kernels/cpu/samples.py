@@ -6,12 +6,30 @@ from ..choices import FLAT
 from ..compile.equation import inlined
 from ..compile.jit import internal
 from ..compile.memory import add_to, read, write
-from ..equations.background import amorphous_square, intensity_of, row_near, square_between
+from ..equations.background import (
+    amorphous_square,
+    background_intensity,
+    intensity_of,
+    row_near,
+    square_between,
+)
 from ..equations.pixel import capture, flat_position, position, solid_angle
 from ..equations.polarization import polarization_factor
 from ..equations.scattering import beyond_resolution, scattering_vector, sin_theta_over_lambda
 from ..equations.vectors import length
 from .block import copy, fill
+
+
+@inlined
+def begin_pixels(plan, block, count):
+    """No sample yet, and no factor of any."""
+    fill(block.total, plan.background.in_sum * background_intensity(plan.background, 0.0), count)
+    fill(block.captured, 0.0, count)
+    fill(block.amorphous, 0.0, count)
+    fill(block.kept, 1.0, count)
+    fill(block.polar, 1.0, count)
+    fill(block.polar_known, 0.0, count)
+    fill(block.capture, 1.0, count)
 
 
 @internal(forceinline=True, fastmath={"contract", "arcp"})

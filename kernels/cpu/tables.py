@@ -85,6 +85,23 @@ def make_tables(plan, interpolate):
     )
 
 
+@compiled()
+def with_cells_of(plan, tables):
+    """Whether tables of one channel hold all that another plan with the same F meets; and with that one's cells."""
+    farthest, first = farthest_indices(plan.crystal, farthest_scattering(plan)), tables.first
+    fits = not tables.covers or (farthest[0] <= -first[0] and farthest[1] <= -first[1] and farthest[2] <= -first[2])
+    again = Tables(
+        oriented_cells(plan.crystal),
+        tables.factors,
+        tables.sizes,
+        tables.first,
+        tables.strides,
+        tables.channel_stride,
+        tables.covers,
+    )
+    return fits, again
+
+
 @internal()
 def strides_of(sizes, channels, interpolate):
     """How far apart neighbours along h, k and l stand, and channels.

@@ -1,6 +1,6 @@
 """How the square of the lattice factor changes: with the distance from the reflection, with the number of cells.
 
-In a form that vectorizes, as the squares in ``lattice_factor.py``. Each gives F_latt²; its derivatives by δh, δk and δl;
+In a form that vectorizes, as the squares in ``lattice_factor.py``. Each gives F_latt²; its derivatives by δh, δk, δl;
 and three numbers more, which the number of cells and the shape's scale need: for the square shape the derivatives by
 Na, Nb and Nc; where the shape depends on ρ² = fudge · Σ N_i²δ_i² their parts dF_latt²/dρ² · δ_i²; for a Gaussian spot
 that depends on the cell, Σ δ_i ∂F_latt²/∂δ_i and nothing.
@@ -107,7 +107,10 @@ def square_slopes_single(na, nb, nc, dh, dk, dl, mh, mk, ml):
 @inlined
 def sphere_slope_series(square):
     """dj/d(x²) of j = 3(sin x/x − cos x)/x² for a small x, given x²."""
-    return -1 / 10 + square * (2 / 280 + square * (-3 / 15120 + square * (4 / 1330560 + square * (-5 / 172972800))))
+    return -1 / 10 + square * (
+        2 / 280
+        + square * (-3 / 15120 + square * (4 / 1330560 + square * (-5 / 172972800 + square * (6 / 31135104000))))
+    )
 
 
 @inlined
@@ -124,10 +127,8 @@ def round_slopes(crystal, dh, dk, dl):
     slope = (3.0 * sine / (x * x) - 3.0 * closed / x) / (2.0 * x)
     volume = peak(crystal) * SPHERE_VOLUME
     amplitude = volume * (sphere_series(square) if x < SERIES_BELOW else closed)
-    # Near 0 both forms of j and of its slope are positive and negative alike: no sign is to be found again.
-    j = volume * (sphere_series(square) if x < SLOPE_SERIES_BELOW else closed)
-    dj = volume * (sphere_slope_series(square) if x < SLOPE_SERIES_BELOW else slope)
-    change = (2.0 * np.pi * np.pi) * j * dj
+    amplitude_slope = volume * (sphere_slope_series(square) if x < SLOPE_SERIES_BELOW else slope)
+    change = (2.0 * np.pi * np.pi) * amplitude * amplitude_slope
     twice = 2.0 * crystal.fudge * change
     return (
         amplitude * amplitude, twice * na * na * dh, twice * nb * nb * dk, twice * nc * nc * dl,

@@ -41,7 +41,7 @@ class Change(NamedTuple):
     """Directions in which a plan is moved; what nobody moves is empty."""
 
     follows: float
-    """1: the metric of Gaussian spots is that of the cell and changes with it; 0: that of edges counted in cells."""
+    """1: Gaussian spots whose metric is that of the cell and changes with it; 0: other shapes, or a metric of edges."""
     columns: np.ndarray
     """(parameters, variables): how fast each variable moves with each parameter, in the order of the numbers above."""
     spread: np.ndarray
