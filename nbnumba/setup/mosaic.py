@@ -61,10 +61,33 @@ def mosaic_rotations(spread_deg: float, domains: int, seed: int) -> NDArray[np.f
     return _kept(spread_deg, domains, seed).copy()
 
 
+def mosaic_changes(spread_deg: float, domains: int, seed: int) -> NDArray[np.float64]:
+    """How the rotations of :func:`mosaic_rotations` change with the spread: dD/dspread = share · [axis]× D.
+
+    Each turns by its share of the spread about its own axis. That angle is rounded to a float32, of which this knows
+    nothing: differences of rotations agree where their step is a thousandth of the spread or more.
+
+    Parameters
+    ----------
+    spread_deg, domains, seed
+        As there.
+
+    Returns
+    -------
+    float64 array, shape (domains, 3, 3)
+        Per radian; 0 of the first domain, which stays where it is.
+    """
+    rotations = mosaic_rotations(spread_deg, domains, seed)
+    changes = np.zeros_like(rotations)
+    for domain, (axis, share) in enumerate(_turns_of(domains, seed)[1:], start=1):
+        # A row of the transpose is a column of D: what one edge of a cube became.
+        changes[domain] = float(share) * np.cross(axis, rotations[domain].T).T
+    return changes
+
+
 def _drawn(spread_deg: float, domains: int, seed: int) -> NDArray[np.float64]:
     spread = radians_from_degrees(spread_deg)
-    turns = _kept_turns(domains, seed) if domains <= MOST_KEPT else _turns(domains, seed)
-    rotations = np.array([_turned(spread, turn) for turn in turns])
+    rotations = np.array([_turned(spread, turn) for turn in _turns_of(domains, seed)])
     rotations[0] = np.identity(3)
     return rotations
 
@@ -80,6 +103,10 @@ def _turns(domains: int, seed: int) -> list[Turn]:
 
 _kept_turns = lru_cache(maxsize=2)(_turns)
 """Or what is drawn of them, where the spread is another in each."""
+
+
+def _turns_of(domains: int, seed: int) -> list[Turn]:
+    return _kept_turns(domains, seed) if domains <= MOST_KEPT else _turns(domains, seed)
 
 
 def random_misset(seed: int, uniformly: bool = True) -> Vector:
