@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from nbnumba import Experiment, NbnumbaError, changed, simulate
 from nbnumba.errors import InputFileError, NbnumbaWarning, UsageError
-from nbnumba.refinement.background import RADIAL, basis_of
+from nbnumba.refinement.background import APART, MOST_PARTS, basis_of
 from nbnumba.refinement.measured import FARTHEST_BELOW, ROBUST_Z, Reading, read_target
 from nbnumba.setup.added import sin_theta_over_lambda
 from nbnumba.setup.detector_alone import resolve_detector
@@ -172,7 +173,9 @@ def test_backgrounds_make_what_they_are_called() -> None:
     radius = sin_theta_over_lambda(resolved.plans[0].detector, resolved.panels[0].beam, 1.0)
     images = {"flat": np.full(counts.shape, 3.0), "plane": 2.0 - 3.0 * slow + fast, "radial": (radius - 0.01) ** 3 + 2}
     assert basis_of("none", resolved, counts) is None
-    for name, functions in (("flat", 1), ("plane", 3), ("radial", RADIAL)):
+    splines = 3 + math.ceil((radius.max() - radius.min()) / APART)
+    assert 4 < splines < MOST_PARTS
+    for name, functions in (("flat", 1), ("plane", 3), ("radial", splines)):
         basis = basis_of(name, resolved, counts)
         assert basis is not None
         assert basis.shape == (functions, SLOW, FAST)
@@ -189,6 +192,18 @@ def test_radial_functions_add_up_to_one_and_need_no_masked_pixel() -> None:
     np.testing.assert_allclose(basis.sum(axis=0), counts, atol=1e-12)
     assert (basis >= 0.0).all()
     assert np.linalg.matrix_rank(basis.reshape(len(basis), -1)) == len(basis)
+
+
+def test_water_and_air_are_radial() -> None:
+    """What is left is less than a third of the noise of ten thousand photons a pixel."""
+    words = "-pixel 0.8 -detpixels 100 -flux 1e12 -beamsize 0.05 -background water 0.2 -background air 20 -spot_scale 0"
+    image = simulate(experiment(words), "cpu").photons.astype(float)
+    counts = np.ones(image.shape, bool)
+    basis = basis_of("radial", resolve_detector(experiment(words)), counts)
+    assert basis is not None
+    assert image.min() < 0.5 * image.max()
+    image *= 1e4 / image.mean()
+    assert np.mean((fitted(basis, image) - image) ** 2 / image) < 0.1
 
 
 def test_background_of_a_file_is_that_image() -> None:

@@ -12,7 +12,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from nbnumba import Experiment, changed
+from nbnumba import Differentiable, Experiment, changed, interruption, simulate
 from nbnumba.cli import main
 from nbnumba.commands import refine as command
 from nbnumba.errors import UsageError
@@ -172,6 +172,82 @@ def test_options_of_a_simulation_say_where_it_starts(asked: dict[str, Any]) -> N
     run(f"{START} -image i.npy -free cell -background none")
     assert asked["experiment"] == Experiment.from_toml(Path("start.toml").read_text())
     assert asked["target"].basis is None
+
+
+# From counts to numbers ------------------------------------------------------------------------------------------
+
+STILL = ("-cell 40 40 50 90 90 90 -default_F 50 -N 8 -detpixels 64 -pixel 0.4 -distance 100 -lambda 1 -oversample 1 "
+         "-misset 12 34 56 -spot_scale 4e7 -flux 1e12 -beamsize 0.05 -exposure 1 -background air 0.02 -readout counting "
+         "-seed 1")  # fmt: skip
+OFF = "-cell 40.05 40.05 50 90 90 90 -misset 12.03 34 56 -spot_scale 3e7"
+WANTED = "-image c.cbf -free cell,misset,scale -system tetragonal -background radial -threads 1 -report r.json"
+
+
+@pytest.fixture
+def still() -> None:
+    """What a counter reads of a crystal in air, and a start that is off and knows of no air."""
+    truth = Experiment.from_args(STILL.split())
+    simulate(truth, "cpu").save("c.cbf", content="counted")
+    start = changed(Experiment.from_args(f"{STILL} {OFF}".split()), background={"materials": None})
+    Path("off.toml").write_text(start.to_toml())
+
+
+def test_counts_lead_back_to_the_truth(still: None) -> None:
+    run(f"off.toml {WANTED} -png r.png")
+    report = json.loads(Path("r.json").read_text())
+    truth = [40.0, 40.0, 50.0, 90.0, 90.0, 90.0, 12.0, 34.0, 56.0, 4e7]
+    for told, true in zip(report["parameters"], truth, strict=True):
+        assert abs(told["value"] - true) <= 4.0 * told["esd"] + 1e-12, told
+        assert told["esd"] < 0.02 * true
+    fit = report["fit"]["deviance_per_pixel"]
+    assert fit["before"] > 1.2
+    assert 0.9 < fit["after"] < 1.1
+    refined = Experiment.from_toml(Path("refined.toml").read_text())
+    assert refined.crystal.cell[0] == report["parameters"][0]["value"]
+    assert refined == changed(
+        Experiment.from_toml(Path("off.toml").read_text()),
+        crystal={name: getattr(refined.crystal, name) for name in ("cell", "misset_deg", "spot_scale")},
+    )
+
+
+def test_a_signal_keeps_the_best_so_far(still: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, normal = [0], Differentiable.normal
+
+    def interrupted(*args: Any, **how: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 5:
+            raise interruption.Interrupted(signal.SIGTERM)
+        return normal(*args, **how)
+
+    monkeypatch.setattr(Differentiable, "normal", interrupted)
+    run(f"off.toml {WANTED}", status=143)
+    report = json.loads(Path("r.json").read_text())
+    assert report["interrupted"] is True
+    fit = report["fit"]["deviance_per_pixel"]
+    assert fit["after"] < fit["before"]
+    cell = [told["value"] for told in report["parameters"][:6]]
+    assert Experiment.from_toml(Path("refined.toml").read_text()).crystal.cell == pytest.approx(cell, rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("phi,misset", "crystal.misset_deg[2] and scan.phi_deg move the image alike"),
+        ("cell -curved_det", "gradients are of flat detectors"),
+        ("cell -mode c", "gradients are of mode spec"),
+        ("crystal.cel", "crystal.cel is not known as a parameter; did you mean crystal.cell"),
+        ("cell -system rhombic", "system 'rhombic': give triclinic"),
+        ("cell -restrain misset=1", "restraints crystal.misset_deg: is not refined"),
+        ("cell -bounds cell[0]=50:60", "bounds crystal.cell[0]=50:60: crystal.cell[0] starts at 78"),
+        ("cell -restrain cell=x", "restraints crystal.cell=x: give a width above 0"),
+    ],
+)
+def test_what_cannot_be_refined(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run(f"start.toml -image i.npy -quiet -free {words}", status=2)
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert said in err
+    assert {path.name for path in Path().iterdir()} == {"start.toml", "i.npy"}
 
 
 # What it leaves --------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 
@@ -18,8 +19,10 @@ Array = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.bool_]
 
 NONE = "none"
-RADIAL = 8
-"""How many functions make a radial background: as many as a ring of water and air about the beamstop need."""
+APART = 0.02
+"""Of a radial background's knots, in sin θ/λ, Å⁻¹: the ring of water is off by less than the noise of 10⁴ photons."""
+MOST_PARTS = 24
+"""Between knots."""
 _CUBIC = 3
 
 
@@ -83,10 +86,11 @@ def _radial(resolved: Resolved, counts: Pixels) -> Array:
     least, most = float(at[counts].min()), float(at[counts].max())
     if least == most:
         return _flat(resolved, counts)
-    inner = np.linspace(least, most, RADIAL - _CUBIC + 1)
-    knots = np.concatenate([[least] * _CUBIC, inner, [most] * _CUBIC])
-    functions = BSpline(knots, np.identity(RADIAL), _CUBIC, extrapolate=False)
-    splines = np.zeros((RADIAL, *counts.shape))
+    parts = min(math.ceil((most - least) / APART), MOST_PARTS)
+    knots = np.concatenate([[least] * _CUBIC, np.linspace(least, most, parts + 1), [most] * _CUBIC])
+    number = parts + _CUBIC
+    functions = BSpline(knots, np.identity(number), _CUBIC, extrapolate=False)
+    splines = np.zeros((number, *counts.shape))
     for row, (inside, radii) in enumerate(zip(counts, at, strict=True)):
         splines[:, row, inside] = functions(radii[inside]).T
     return splines

@@ -83,7 +83,11 @@ def _row(one: Parameter) -> tuple[str, ...]:
 def _like(refined: str, start: float) -> str:
     """The start with as many decimals as what came of it."""
     number, bracket, rest = refined.partition("(")
-    return f"{start:.{len(number.partition('.')[2])}f}" if bracket and "e" not in rest else f"{start:.6g}"
+    if not bracket:
+        return f"{start:.9g}"
+    _, power, digits = rest.partition("e")
+    decimals = len(number.partition(".")[2])
+    return f"{start / 10.0 ** int(digits or 0):.{decimals}f}{power}{digits}"
 
 
 def _rows_of_background(result: Refinement) -> Iterator[tuple[str, ...]]:
