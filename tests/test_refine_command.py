@@ -177,8 +177,8 @@ def test_options_of_a_simulation_say_where_it_starts(asked: dict[str, Any]) -> N
 # From counts to numbers ------------------------------------------------------------------------------------------
 
 STILL = ("-cell 40 40 50 90 90 90 -default_F 50 -N 8 -detpixels 64 -pixel 0.4 -distance 100 -lambda 1 -oversample 1 "
-         "-misset 12 34 56 -spot_scale 4e7 -flux 1e12 -beamsize 0.05 -exposure 1 -background air 0.02 -readout counting "
-         "-seed 1")  # fmt: skip
+         "-misset 12 34 56 -spot_scale 4e7 -flux 1e12 -beamsize 0.05 -exposure 1 -background air 0.02 "
+         "-readout counting -seed 1")  # fmt: skip
 OFF = "-cell 40.05 40.05 50 90 90 90 -misset 12.03 34 56 -spot_scale 3e7"
 WANTED = "-image c.cbf -free cell,misset,scale -system tetragonal -background radial -threads 1 -report r.json"
 
@@ -204,10 +204,8 @@ def test_counts_lead_back_to_the_truth(still: None) -> None:
     assert 0.9 < fit["after"] < 1.1
     refined = Experiment.from_toml(Path("refined.toml").read_text())
     assert refined.crystal.cell[0] == report["parameters"][0]["value"]
-    assert refined == changed(
-        Experiment.from_toml(Path("off.toml").read_text()),
-        crystal={name: getattr(refined.crystal, name) for name in ("cell", "misset_deg", "spot_scale")},
-    )
+    start = Experiment.from_toml(Path("off.toml").read_text())
+    assert (refined.beam, refined.goniometer, refined.mode) == (start.beam, start.goniometer, start.mode)
 
 
 def test_a_signal_keeps_the_best_so_far(still: None, monkeypatch: pytest.MonkeyPatch) -> None:
