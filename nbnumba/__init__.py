@@ -21,6 +21,7 @@ __all__ = [
     "CampaignDataset",
     "Crystal",
     "Detector",
+    "Differentiable",
     "Experiment",
     "FurtherLattice",
     "Goniometer",
@@ -40,6 +41,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "changed",
+    "gradients",
     "hkl_map",
     "predict",
     "rotation_series",
@@ -51,6 +53,7 @@ __all__ = [
 if TYPE_CHECKING:
     from .campaign.campaign import Campaign
     from .campaign.dataset import CampaignDataset
+    from .differentiation.model import Differentiable, gradients
     from .experiment import (
         Background,
         Beam,
@@ -75,8 +78,10 @@ else:
     _HEAVY = {
         "Campaign": "campaign.campaign",
         "CampaignDataset": "campaign.dataset",
+        "Differentiable": "differentiation.model",
         "Image": "image",
         "Predictions": "prediction",
+        "gradients": "differentiation.model",
         "hkl_map": "prediction",
         "predict": "prediction",
         "rotation_series": "simulation",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..choices import Precision
 from ..errors import UsageError
-from ..experiment import Experiment
+from ..experiment import Experiment, with_right_values
 from ..render.backends import How
 from ..render.cpu import threads_of
 from ..setup.again import Setting
@@ -115,7 +115,7 @@ class Differentiable:
         -------
         Experiment
         """
-        return with_whole_cells(self._at(values))
+        return with_whole_cells(experiment_at(self._setting, self._parameters, self._checked(values)))
 
     def image(self, values: npt.ArrayLike) -> Array:
         """Photons.
@@ -195,14 +195,15 @@ class Differentiable:
         assert done.normal is not None
         return done.normal
 
-    def _at(self, values: npt.ArrayLike) -> Experiment:
+    def _checked(self, values: npt.ArrayLike) -> list[float]:
         given = np.asarray(values, float)
         if given.shape != (len(self._parameters),):
             raise UsageError(f"values of shape {given.shape}: give one for each of {', '.join(self.names)}")
-        return experiment_at(self._setting, self._parameters, given.tolist())
+        numbers: list[float] = given.tolist()
+        return numbers
 
     def _evaluated(self, values: npt.ArrayLike, asked: Asked) -> Evaluated:
-        plans, changes = change_of(self._setting, self._parameters, self._at(values), np.asarray(values, float))
+        plans, changes = change_of(self._setting, self._checked(values), self._parameters)
         return self._evaluator.evaluate(plans, changes, asked)
 
     def _image(self, what: str, image: Any) -> Array:
@@ -215,8 +216,6 @@ class Differentiable:
 
 def with_whole_cells(experiment: Experiment) -> Experiment:
     """With the numbers of cells as an experiment has them."""
-    from ..experiment import with_right_values
-
     na, nb, nc = (max(1, round(number)) for number in experiment.crystal.cells)
     return with_right_values(experiment, crystal=with_right_values(experiment.crystal, cells=(na, nb, nc)))
 
