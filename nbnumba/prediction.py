@@ -88,9 +88,7 @@ class Oriented:
             d in Å at each pixel's centre, for the mean direction and wavelength of the sources; infinite where the
             direct beam falls. Several panels as in :meth:`hkl_map`.
         """
-        with np.errstate(divide="ignore"):
-            spacing: Array = ANGSTROM_PER_METRE / np.linalg.norm(_map_of_q(self.resolved), axis=2)
-        return spacing
+        return resolution_map(self.resolved)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -225,6 +223,13 @@ def _resolved(experiment: Experiment) -> Resolved:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "-oversample|.* spots are", NbnumbaWarning)
         return resolve(experiment, read_inputs(experiment))
+
+
+def resolution_map(resolved: Resolved) -> Array:
+    """d in Å of every pixel (slow, fast); see :meth:`Image.resolution_map`."""
+    with np.errstate(divide="ignore"):
+        spacing: Array = ANGSTROM_PER_METRE / np.linalg.norm(_map_of_q(resolved), axis=2)
+    return spacing
 
 
 def central_beam(resolved: Resolved) -> tuple[Vector, float]:
