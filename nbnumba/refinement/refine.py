@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -112,14 +113,14 @@ def refine(
     def smaller_problem(part: int) -> Problem:
         return _smaller(problem, partial(make, smaller(experiment, model.resolved, part)), known, between)
 
-    interrupted = True
-    with suppress(KeyboardInterrupt):
+    interrupted = None
+    try:
         start = _with_photons(problem)
         search(
             log, start, stages == "auto", fringes, circles, partial(turned, smaller=smaller_problem, fringes=fringes)
         )
-        interrupted = False
-    if interrupted:
+    except KeyboardInterrupt as error:
+        interrupted = getattr(error, "number", signal.SIGINT)
         with suppress(UsageError):
             log.end("interrupted")
     return outcome(problem, before, log.best, fixed, fringes, log.history, log.ends, interrupted)
