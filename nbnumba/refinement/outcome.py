@@ -47,7 +47,7 @@ class Parameter:
     esd: float
     """Standard deviation; 0 of a constant of the cell that stands still beside others that do not."""
     equals: str | None = None
-    """The number that it is equal to by the crystal system."""
+    """The number that it is equal to by the crystal system; its own name: it stands still."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -228,7 +228,9 @@ def _parameters(problem: Problem, values: Array, sigma: Array, fixed: Sequence[P
             zip(model.names, model.units, model.values.tolist(), values.tolist(), sigma.tolist(), strict=False)
         )
     ]
-    cell = sorted([one for one in found if one.name.startswith("crystal.cell[")] + list(fixed), key=lambda one: one.name)
+    cell = sorted(
+        [one for one in found if one.name.startswith("crystal.cell[")] + list(fixed), key=lambda one: one.name
+    )
     others = [one for one in found if not one.name.startswith("crystal.cell[")]
     place = next((number for number, one in enumerate(found) if one.name.startswith("crystal.cell[")), 0)
     return (*others[:place], *cell, *others[place:])

@@ -116,7 +116,9 @@ def refine(
     interrupted = None
     try:
         start = _with_photons(problem)
-        search(log, start, stages == "auto", fringes, circles, partial(turned, smaller=smaller_problem, fringes=fringes))
+        search(
+            log, start, stages == "auto", fringes, circles, partial(turned, smaller=smaller_problem, fringes=fringes)
+        )
     except KeyboardInterrupt as error:
         interrupted = getattr(error, "number", signal.SIGINT)
         with suppress(UsageError):
@@ -158,7 +160,7 @@ def _model(
     place = names.index(CELL)
     names[place : place + 1] = [_cell_names()[number] for number in moving]
     fixed = tuple(
-        Parameter(name, "Å" if number < 3 else "deg", cell[number], cell[number], 0.0)
+        Parameter(name, "Å" if number < 3 else "deg", cell[number], cell[number], 0.0, name)
         for number, name in enumerate(_cell_names())
         if number not in moving
     )
@@ -208,14 +210,18 @@ def _smaller(
     model = make((*names, SCALE))
     known = {name: width for name, width in restraints.items() if noun_of(name) in ORIENTATION}
     between = {name: pair for name, pair in bounds.items() if noun_of(name) in ORIENTATION}
-    unknowns = unknowns_of(model.names, model.values, first_coefficients(whole.target, whole.counts), (), known, between)
+    unknowns = unknowns_of(
+        model.names, model.values, first_coefficients(whole.target, whole.counts), (), known, between
+    )
     return replace(whole, model=model, unknowns=unknowns)
 
 
 def _with_photons(problem: Problem) -> Array:
     """The start, a free scale being that by which there are as many photons as were measured."""
     unknowns, at = problem.unknowns, problem.unknowns.start.copy()
-    scales = [number for number, name in enumerate(unknowns.names) if name in SCALES and np.isinf(unknowns.width[number])]
+    scales = [
+        number for number, name in enumerate(unknowns.names) if name in SCALES and np.isinf(unknowns.width[number])
+    ]
     if scales:
         values, coefficients = unknowns.split(at)
         ratio = photons_over(problem.target, problem.counts, problem.model.image(values), coefficients)

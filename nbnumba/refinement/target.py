@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import kl_div
 
 from ..differentiation.target import Target
 from ..errors import UsageError
+from ..kernels.gradient.uses import SMALLEST_EXPECTATION
 from ..setup.detector import rendered_pixels
 from ..setup.panels import stack_shape, stacked
 from ..setup.resolve import Resolved
@@ -115,13 +117,11 @@ def photons_over(target: Target, counts: Pixels, image: Array, coefficients: Arr
     return net / own if net > 0.0 and own > 0.0 else 1.0
 
 
-def deviance(target: Target, counts: Pixels, expected: Array) -> float:
-    """2 Σ(µ − y + y ln(y/µ)), read-out noise in both."""
+def deviance(target: Target, counts: Pixels, image: Array) -> float:
+    """2 Σ(µ − y + y ln(y/µ)) of photons that are expected, read-out noise in both."""
     noise = target.read_noise**2
-    y, mu = np.maximum(target.measured[counts] + noise, 0.0), expected[counts] + noise
-    if not np.all(mu > 0.0):
-        return np.inf
-    return float(2.0 * np.sum(mu - y + y * np.log(np.where(y > 0.0, y, 1.0) / mu)))
+    y, mu = np.maximum(target.measured[counts] + noise, 0.0), image[counts] + noise
+    return float(2.0 * np.sum(kl_div(y, np.maximum(mu, SMALLEST_EXPECTATION))))
 
 
 def expected(target: Target, image: Array, coefficients: Array) -> Array:
