@@ -105,7 +105,7 @@ def field_of(path: Path) -> tuple[Path, Declaration]:
     name, field = name_of(path[:end]), str(path[end - 1])
     why = NOT_SMOOTH.get(name_of(path[:2])) or NOT_SMOOTH.get(str(path[0]))
     if why is not None:
-        raise UsageError(f"{name}: {why}")
+        raise UsageError(f"{name} {why}")
     if not any(is_smooth(part) for part in types_of(kind)[field]):
         raise UsageError(f"{name} is no number that can be moved a little, and so has no derivative")
     return path[:end], declared(kind)[field]
