@@ -126,8 +126,9 @@ def _scale(given: Reading, counts: Counts, own: Readout, filled: Readout) -> tup
         raise UsageError(f"-gain {given.gain:g}: must be above 0, in numbers of the file per photon")
     usual = (0.0, 1.0, 0.0)
     if counts.are_integers:
-        # What a counter wrote has none, unless somebody says so.
-        of_kind = 0.0 if counts.format == "CBF" else filled.adc_offset or 0.0
+        # CBF is what counters write, which have none, unless the read-out is of another kind.
+        is_of_counter = counts.format == "CBF" and filled.kind != "integrating"
+        of_kind = 0.0 if is_of_counter else filled.adc_offset or 0.0
         offset = next((one for one in (counts.offset, own.adc_offset) if one is not None), of_kind)
         usual = (offset, filled.gain or 1.0, filled.read_noise or 0.0)
     told = (given.pedestal, given.gain, given.sigma)
