@@ -220,7 +220,8 @@ class Differentiable:
         wanted = 0 if target.basis is None else len(target.basis)
         if given.shape != (wanted,):
             raise UsageError(f"coefficients of the background: {given.size} are given, and {wanted} are needed")
-        self._image("measured", target.measured)
+        for what, image in target.images:
+            self._image(what, image)
         done = self._evaluated(values, Asked(target=target, coefficients=given))
         assert done.normal is not None
         return done.normal
