@@ -44,6 +44,7 @@ __all__ = [
     "gradients",
     "hkl_map",
     "predict",
+    "refine",
     "rotation_series",
     "simulate",
     "simulate_many",
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     )
     from .image import Image
     from .prediction import Predictions, hkl_map, predict
+    from .refinement.refine import refine
     from .simulation import rotation_series, simulate, simulate_many
 else:
     _HEAVY = {
@@ -84,6 +86,7 @@ else:
         "gradients": "differentiation.model",
         "hkl_map": "prediction",
         "predict": "prediction",
+        "refine": "refinement.refine",
         "rotation_series": "simulation",
         "simulate": "simulation",
         "simulate_many": "simulation",

@@ -32,8 +32,8 @@ def factor_slope(plan: Plan, moved: Moved) -> FactorSlope:
     table = moved.difference([factors.table for factors in made])
     default = float(moved.difference([factors.default for factors in made]))
     now, change = np.append(plan.factors.table, plan.factors.default), np.append(table, default)
-    square = float(now @ now)
-    share = float(now @ change) / square if square else 0.0
+    square = float((now * now).sum())
+    share = float((now * change).sum()) / square if square else 0.0
     if np.abs(change - share * now).max() <= ALIKE * np.abs(change).max():
         return FactorSlope(2.0 * share)
     return FactorSlope(0.0, table, default)

@@ -105,7 +105,10 @@ def field_of(path: Path) -> tuple[Path, Declaration]:
     name, field = name_of(path[:end]), str(path[end - 1])
     why = NOT_SMOOTH.get(name_of(path[:2])) or NOT_SMOOTH.get(str(path[0]))
     if why is not None:
-        raise UsageError(f"{name}: {why}")
+        raise UsageError(f"{name} {why}")
+    if inside is not None:
+        number = next(item for item, kinds in types_of(inside).items() if any(map(is_smooth, kinds)))
+        raise UsageError(f"{name}: name the numbers of one of them, such as {name_of(path[:2])}[0].{number}")
     if not any(is_smooth(part) for part in types_of(kind)[field]):
         raise UsageError(f"{name} is no number that can be moved a little, and so has no derivative")
     return path[:end], declared(kind)[field]

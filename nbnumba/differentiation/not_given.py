@@ -68,7 +68,9 @@ def value_not_given(setting: Setting, name: str) -> Any:
     if name in OF_CUSTOM and detector.convention == "custom":
         return getattr(CONVENTIONS["custom"], OF_CUSTOM[name])
     if name in OF_CUSTOM or name == "detector.origin_mm":
-        raise UsageError(f"{name} is not given, and -{detector.convention} has its own: give all by -custom")
+        raise UsageError(
+            f"{name} is not given, and -{detector.convention} has its own: give it, with the convention custom"
+        )
     if name == "detector.attenuation_depth_um" and resolved.plans[0].detector.attenuation > 0.0:
         return MICRONS / resolved.plans[0].detector.attenuation
     if noun == "detector" and (field in OF_GEOMETRY or field == "distance_mm"):

@@ -82,7 +82,7 @@ def _whole_of(setting: Setting, place: Path) -> Any:
     try:
         value = value_at(setting.experiment, place)
     except (IndexError, TypeError):
-        raise UsageError(f"{name_of(place)}: the experiment has none of that number") from None
+        raise UsageError(f"{name_of(place)}: the experiment does not list so many") from None
     return value_not_given(setting, name_of(place)) if value is None or isinstance(value, str) else value
 
 

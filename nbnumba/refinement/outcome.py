@@ -90,8 +90,9 @@ class Refinement(HoldsArrays):
     """z = (y − µ)/√(µ + σ²) (slow, fast); NaN where pixels do not count."""
     target: Target
     """What was measured."""
-    interrupted: bool
-    """Whether Ctrl-C or a signal ended it: then it is the best that had been found."""
+    interrupted: int | None
+    """Number of the signal that ended it, such as that of Ctrl-C: then it is the best that had been found. None: none
+    did."""
 
     @property
     def summary(self) -> str:
@@ -156,7 +157,7 @@ def outcome(
     fringes: Fringes,
     history: Sequence[Iteration],
     ends: Sequence[StageEnd],
-    interrupted: bool,
+    interrupted: int | None,
 ) -> Refinement:
     """All that is told of the best point.
 
