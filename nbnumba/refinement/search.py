@@ -75,7 +75,7 @@ class Problem(HoldsArrays):
         """The same on other pixels."""
         return replace(self, target=replace(self.target, mask=counts), counts=counts)
 
-    def minimized(self, start: Array, iterations: int, tell: Callable[[Step], None]) -> Point:
+    def minimized(self, start: Array, iterations: int, tell: Callable[[Step[Point]], None]) -> Point:
         """The lowest point on the way from a start."""
         return minimized(self.point, self.point(start), self.unknowns.low, self.unknowns.high, iterations, tell)
 
@@ -95,7 +95,7 @@ class Log:
     history: list[Iteration] = field(default_factory=list)
     ends: list[StageEnd] = field(default_factory=list)
 
-    def step(self, stage: str, step: Step, at: Array) -> None:
+    def step(self, stage: str, step: Step[Point], at: Array) -> None:
         """Note a step of a stage; ``at``: where it led among the coordinates of the whole problem."""
         self.at = at
         before = self.history[-1] if self.history else None
@@ -125,7 +125,7 @@ def go(log: Log, start: Array, stages: Sequence[Stage], way: str, circles: Circl
             log.end(stage.name)
 
 
-def _note(log: Log, stage: str, step: Step) -> None:
+def _note(log: Log, stage: str, step: Step[Point]) -> None:
     log.step(stage, step, step.point.at)
 
 
