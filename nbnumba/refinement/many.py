@@ -133,7 +133,13 @@ class JointRefinement(HoldsArrays):
         return tuple(found)
 
     def report(self) -> str:
-        """All this for people, in lines."""
+        """All this for people.
+
+        Returns
+        -------
+        str
+            In lines.
+        """
         from .many_report import text_of
 
         return text_of(self)
@@ -329,7 +335,7 @@ def _refined(crew: Crew, stills: Sequence[Still], tell: Tell) -> JointRefinement
     first, shared = layouts[0].unknowns.start, layouts[0].shared
     start = [np.concatenate([first[:shared], one.unknowns.start[shared:]]) for one in layouts]
     before = Arrow(tuple(crew.each(evaluated, [(at, ALL) for at in start])), shared)
-    _check_told_apart(before, layouts[0].unknowns.names)
+    check_told_apart(before, layouts[0].unknowns.names)
     joint = _Joint(crew, layouts, before, before, tell)
     interrupted = None
     try:
@@ -364,7 +370,7 @@ def _check_alike(layouts: Sequence[Known]) -> None:
                 )
 
 
-def _check_told_apart(arrow: Arrow, names: Sequence[str]) -> None:
+def check_told_apart(arrow: Arrow, names: Sequence[str]) -> None:
     """Raise a UsageError for shared numbers of which the images do not tell, and say which."""
     matrix, diagonal = arrow.information()
     names = names[: arrow.shared]

@@ -112,7 +112,13 @@ class Refinement(HoldsArrays):
         return tuple(sorted(pairs, key=lambda pair: -abs(pair[2])))
 
     def report(self) -> str:
-        """All this for people, in lines."""
+        """All this for people.
+
+        Returns
+        -------
+        str
+            In lines.
+        """
         from .report import text_of
 
         return text_of(self)
