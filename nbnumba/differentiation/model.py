@@ -220,7 +220,8 @@ class Differentiable:
         wanted = 0 if target.basis is None else len(target.basis)
         if given.shape != (wanted,):
             raise UsageError(f"coefficients of the background: {given.size} are given, and {wanted} are needed")
-        self._image("measured", target.measured)
+        for what, image in target.images:
+            self._check_size(what, image.shape)
         done = self._evaluated(values, Asked(target=target, coefficients=given))
         assert done.normal is not None
         return done.normal
@@ -238,10 +239,13 @@ class Differentiable:
 
     def _image(self, what: str, image: Any) -> Array:
         array = np.asarray(image, float)
-        if array.shape != self.shape:
-            found, own = (" x ".join(map(str, size[::-1])) for size in (array.shape, self.shape))
-            raise UsageError(f"{what} of {found} pixels: the image has {own} (fast x slow)")
+        self._check_size(what, array.shape)
         return array
+
+    def _check_size(self, what: str, shape: tuple[int, ...]) -> None:
+        if shape != self.shape:
+            found, own = (" x ".join(map(str, size[::-1])) for size in (shape, self.shape))
+            raise UsageError(f"{what} of {found} pixels: the image has {own} (fast x slow)")
 
 
 def with_whole_cells(experiment: Experiment) -> Experiment:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,9 +116,8 @@ def refine(
     interrupted = None
     try:
         start = _with_photons(problem)
-        search(
-            log, start, stages == "auto", fringes, circles, partial(turned, smaller=smaller_problem, fringes=fringes)
-        )
+        turn = partial(turned, smaller=smaller_problem, fringes=fringes)
+        search(log, start, stages == "auto", fringes, circles, turn)
     except KeyboardInterrupt as error:
         interrupted = getattr(error, "number", signal.SIGINT)
         with suppress(UsageError):
@@ -181,7 +180,7 @@ def _system_of(model: Differentiable) -> System:
     group = find_spacegroup_by_name(provenance.space_group)
     if group is None:
         return "triclinic"
-    return "rhombohedral" if group.ext == "R" else group.crystal_system_str()
+    return cast(System, "rhombohedral" if group.ext == "R" else group.crystal_system_str())
 
 
 def problem_of(
@@ -211,19 +210,16 @@ def _smaller(
     model = make((*names, SCALE))
     known = {name: width for name, width in restraints.items() if noun_of(name) in ORIENTATION}
     between = {name: pair for name, pair in bounds.items() if noun_of(name) in ORIENTATION}
-    unknowns = unknowns_of(
-        model.names, model.values, first_coefficients(whole.target, whole.counts), (), known, between
-    )
+    coefficients = whole.unknowns.start[whole.unknowns.numbers :]
+    unknowns = unknowns_of(model.names, model.values, coefficients, (), known, between)
     return replace(whole, model=model, unknowns=unknowns)
 
 
 def _with_photons(problem: Problem) -> Array:
     """The start, a free scale being that by which there are as many photons as were measured."""
     unknowns, at = problem.unknowns, problem.unknowns.start.copy()
-    scales = [
-        number for number, name in enumerate(unknowns.names) if name in SCALES and np.isinf(unknowns.width[number])
-    ]
-    if scales:
+    scales = [number for number, name in enumerate(unknowns.names) if name in SCALES]
+    if scales and np.isinf(unknowns.width[scales[0]]):
         values, coefficients = unknowns.split(at)
         ratio = photons_over(problem.target, problem.counts, problem.model.image(values), coefficients)
         at[scales[0]] += np.log(ratio)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..arrays import HoldsArrays
 from ..differentiation.model import Differentiable
 from ..differentiation.target import Target
+from ..setup.checks import check_experiment
 from .levenberg import Point, Step, minimized
 from .stages import GROWING, NEAR, TOGETHER, Circles, Fringes, Stage
 from .unknowns import Unknowns
@@ -67,8 +68,9 @@ class Problem(HoldsArrays):
     """The same mask."""
 
     def point(self, at: Array) -> Point:
-        """Normal equations at coordinates."""
+        """Normal equations at coordinates; a UsageError where there is no such experiment."""
         values, coefficients = self.unknowns.split(at)
+        check_experiment(self.model.experiment(values))
         return self.unknowns.point(at, self.model.normal(values, self.target, coefficients))
 
     def on(self, counts: Pixels) -> Problem:
@@ -139,9 +141,9 @@ def search(
     go(log, start, (TOGETHER,), "plain", circles)
     if not is_staged:
         return
-    starts = {(): start}
+    starts = {"circles": start}
     if fringes.orientation >= NEAR:
-        starts[("orientation",)] = turned(log, start)
-        go(log, starts[("orientation",)], (TOGETHER,), "orientation", circles)
-    for before, at in starts.items():
-        go(log, at, (*GROWING, TOGETHER), ", ".join((*before, "circles")), circles)
+        starts["orientation, circles"] = turned(log, start)
+        go(log, starts["orientation, circles"], (TOGETHER,), "orientation", circles)
+    for way, at in starts.items():
+        go(log, at, (*GROWING, TOGETHER), way, circles)
