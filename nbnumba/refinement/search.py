@@ -80,11 +80,14 @@ class Problem(HoldsArrays):
 
     def within(self, reach: float) -> Problem:
         """The same within a circle, where nothing but the usual errors of a start keeps it from running away."""
-        counts = self.counts & self.circles.within(reach)
         unknowns = replace(self.unknowns, width=widths_of(self.unknowns))
-        return replace(self, unknowns=unknowns, target=replace(self.target, mask=counts), counts=counts)
+        return replace(self.on(self.counts & self.circles.within(reach)), unknowns=unknowns)
 
-    def minimized(self, start: Array, stage: Stage, tell: Callable[[Step], None]) -> Point:
+    def on(self, counts: Pixels) -> Problem:
+        """The same on other pixels."""
+        return replace(self, target=replace(self.target, mask=counts), counts=counts)
+
+    def minimized(self, start: Array, stage: Stage, tell: Callable[[Step[Point]], None]) -> Point:
         """The lowest point on the way from a start."""
         unknowns = self.unknowns
         farthest = MOST_FRINGES / self.circles.fringes(stage.reach) * whole_of(unknowns)
@@ -114,7 +117,7 @@ class Log:
     ends: list[StageEnd] = field(default_factory=list)
     _ended: int = 0
 
-    def step(self, stage: str, step: Step, at: Array) -> None:
+    def step(self, stage: str, step: Step[Point], at: Array) -> None:
         """Note a step of a stage; ``at``: where it led among the coordinates of the whole problem."""
         self.at = at
         before = self.history[-1] if self.history else None
@@ -197,5 +200,5 @@ def _best_of_scattered(log: Log, start: Array) -> Array:
     return grown(log, best.at, "best start", GROWING[len(low) :])
 
 
-def _note(log: Log, stage: Stage, step: Step) -> None:
+def _note(log: Log, stage: Stage, step: Step[Point]) -> None:
     log.step(stage.name, step, step.point.at)
