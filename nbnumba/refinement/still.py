@@ -77,6 +77,15 @@ class Known(NamedTuple):
     units: tuple[str, ...]
     """Of each."""
 
+    def values(self, at: Array) -> Array:
+        """The numbers that coordinates stand for (n,)."""
+        is_logarithm = self.unknowns.logarithmic
+        return np.where(is_logarithm, np.exp(np.where(is_logarithm, at, 0.0)), at)
+
+    def slopes(self, at: Array) -> Array:
+        """How fast these move with their coordinates (n,)."""
+        return np.where(self.unknowns.logarithmic, self.values(at), 1.0)
+
 
 class Alone(NamedTuple):
     """An image after a refinement of its own numbers."""
