@@ -120,11 +120,11 @@ def test_beside_numbers_at_their_bounds_a_step_is_that_of_all_equations_solved_a
     low, high = np.full(12, -np.inf), np.full(12, np.inf)
     normal = Normal(0.0, gradient, matrix, 1, 1.0, 1.0, 1.0)
     whole = Point(arrow.at, 0.0, gradient, matrix, normal)
-    free = destination(whole, 1e-3, low, high) - arrow.at
+    free = destination(whole, 1e-3, low, high, np.full(12, np.inf)) - arrow.at
     for number in (1, 8):
         (low if free[number] < 0.0 else high)[number] = arrow.at[number] + 0.3 * free[number]
-    wanted = destination(whole, 1e-3, low, high)
-    found = destination(arrow, 1e-3, low, high)
+    wanted = destination(whole, 1e-3, low, high, np.full(12, np.inf))
+    found = destination(arrow, 1e-3, low, high, np.full(12, np.inf))
     assert np.allclose(found - arrow.at, wanted - arrow.at, rtol=1e-9, atol=0.0)
     assert all(wanted[number] in (low[number], high[number]) for number in (1, 8))
 

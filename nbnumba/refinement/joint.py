@@ -14,7 +14,7 @@ from .arrow import Arrow, joined
 from .crew import Crew
 from .levenberg import Step, minimized
 from .stages import ALL, Stage
-from .still import Known, evaluated, refined_alone
+from .still import Known, evaluated, farthest, is_explained, refined_alone
 
 Array = NDArray[np.float64]
 
@@ -56,10 +56,15 @@ class Joint:
         """How many coordinates are shared."""
         return self.known[0].shared
 
-    def limits(self) -> tuple[Array, Array]:
-        """Bounds of all coordinates (n,)."""
-        lows, highs = ([getattr(one.unknowns, which) for one in self.known] for which in ("low", "high"))
-        return joined(lows, self.shared), joined(highs, self.shared)
+    def bounds(self, reach: float) -> tuple[Array, Array, Array]:
+        """Of all coordinates the bounds, and by how much a step may move the shared ones (n,)."""
+        low, high = (
+            joined([getattr(one.unknowns, which) for one in self.known], self.shared) for which in ("low", "high")
+        )
+        steps = np.full(len(low), np.inf)
+        each = self.crew.each(farthest, [reach] * len(self.known))
+        steps[: self.shared] = np.min([one[: self.shared] for one in each], axis=0)
+        return low, high, steps
 
     def arrow(self, parts: Sequence[Array], reach: float = ALL) -> Arrow:
         """Normal equations at each image's coordinates."""
@@ -79,7 +84,7 @@ class Joint:
 
     def go(self, start: Arrow, stages: Sequence[Stage], way: str) -> None:
         """One way from a start, with all numbers free in each of its stages."""
-        at, (low, high) = start.at, self.limits()
+        at = start.at
         for stage in stages:
 
             def place(at: Array, reach: float = stage.reach) -> Arrow:
@@ -88,7 +93,13 @@ class Joint:
             begin = place(at)
             self.keep(begin, stage)
             if begin.pixels > 0:
-                at = minimized(place, begin, low, high, stage.iterations, partial(self.step, way, stage)).at
+                at = minimized(
+                    place, begin, self.bounds(stage.reach), stage.iterations, partial(self.step, way, stage)
+                ).at
+
+    def is_explained(self) -> bool:
+        """Whether all spots of all images are as they should be at the best place."""
+        return all(self.crew.each(is_explained, [point.at for point in self.best.points]))
 
     def step(self, way: str, stage: Stage, step: Step[Arrow]) -> None:
         """Note a step of a stage."""

@@ -22,6 +22,7 @@ MOST_TRIALS = 8
 NEGLIGIBLE = 1e-3
 """Of the objective per pixel, or of 1 where that is less, by how much a last step lowers the objective: a thirtieth of
 a standard deviation."""
+TINY = np.finfo(np.float64).tiny
 SMALL_STEPS = 2
 """After so many that are negligible a search ends; after one, where it was hardly damped."""
 
@@ -99,8 +100,7 @@ class Step(HoldsArrays, Generic[P]):
 def minimized(
     evaluate: Callable[[Array], P],
     start: P,
-    low: Array,
-    high: Array,
+    bounds: tuple[Array, Array, Array],
     iterations: int,
     tell: Callable[[Step[P]], None],
 ) -> P:
@@ -112,8 +112,8 @@ def minimized(
         The point at coordinates; an NbnumbaError where there is none, from which the search turns back.
     start : Place
         Within the bounds.
-    low, high : float64 arrays, shape (n,)
-        Bounds of each coordinate; infinite where there is none.
+    bounds : tuple of 3 float64 arrays, shape (n,)
+        Lowest and highest value of each coordinate, and by how much a step may move it; infinite where there is none.
     iterations : int
         Steps at the most.
     tell : callable
@@ -127,7 +127,7 @@ def minimized(
     """
     point, damping, small = start, FIRST_DAMPING, 0
     for _ in range(iterations):
-        step = _lower(evaluate, point, damping, low, high)
+        step = _lower(evaluate, point, damping, bounds)
         if step is None:
             break
         gain = point.objective - step.point.objective
@@ -139,10 +139,12 @@ def minimized(
     return point
 
 
-def _lower(evaluate: Callable[[Array], P], point: P, damping: float, low: Array, high: Array) -> Step[P] | None:
+def _lower(
+    evaluate: Callable[[Array], P], point: P, damping: float, bounds: tuple[Array, Array, Array]
+) -> Step[P] | None:
     """The first step that leads down, with ever more damping."""
     for trial in range(MOST_TRIALS):
-        aim = destination(point, damping, low, high)
+        aim = destination(point, damping, *bounds)
         if np.array_equal(aim, point.at):
             return None
         try:
@@ -156,7 +158,13 @@ def _lower(evaluate: Callable[[Array], P], point: P, damping: float, low: Array,
     return None
 
 
-def destination(point: Place, damping: float, low: Array, high: Array) -> Array:
+def destination(point: Place, damping: float, low: Array, high: Array, farthest: Array) -> Array:
+    """Where the damped step leads, as far as it goes at once."""
+    move = _within_bounds(point, damping, low, high) - point.at
+    return point.at + move * min(1.0, float(np.min(farthest / np.maximum(np.abs(move), TINY), initial=np.inf)))
+
+
+def _within_bounds(point: Place, damping: float, low: Array, high: Array) -> Array:
     """Where the damped step leads: a coordinate that would pass its bound is put there, the others are told of it."""
     aim = point.at.copy()
     moves = np.ones(len(aim), bool)

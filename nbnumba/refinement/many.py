@@ -158,7 +158,7 @@ def _refined(crew: Crew, stills: Sequence[Still], tell: Tell) -> JointRefinement
             joint.alone()
         begin = joint.best
         joint.go(begin, (TOGETHER,), "plain")
-        if stills[0].stages == "auto":
+        if stills[0].stages == "auto" and not joint.is_explained():
             joint.go(begin, (*GROWING, TOGETHER), "circles")
     except KeyboardInterrupt as error:
         interrupted = getattr(error, "number", signal.SIGINT)

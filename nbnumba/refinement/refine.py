@@ -18,7 +18,7 @@ from ..differentiation.model import Differentiable
 from ..differentiation.target import Target
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Experiment
-from ..prediction import resolution_map
+from ..prediction import longest_edge
 from .outcome import Parameter, Refinement, check_independent, outcome
 from .restraints import Bounds, Width, noun_of
 from .search import Iteration, Log, Problem, search
@@ -104,8 +104,7 @@ def refine(
     make = partial(Differentiable, precision=precision, threads=threads)
     model, constants, fixed = model_of(make, experiment, free, system)
     problem = problem_of(model, constants, measured, background, known, between)
-    circles = circles_of(resolution_map(model.resolved), problem.counts)
-    fringes = fringes_off(problem.unknowns, model.resolved, circles.edge)
+    fringes = fringes_off(problem.unknowns, problem.circles)
     before = problem.point(problem.unknowns.start)
     check_independent(before, problem.unknowns.names)
     log = Log(problem, progress or (lambda iteration: None), before, before.at)
@@ -117,11 +116,11 @@ def refine(
     try:
         start = _with_photons(problem)
         turn = partial(turned, smaller=smaller_problem, fringes=fringes)
-        search(log, start, stages == "auto", fringes, circles, turn)
+        search(log, start, stages == "auto", fringes, turn)
     except KeyboardInterrupt as error:
         interrupted = getattr(error, "number", signal.SIGINT)
         with suppress(UsageError):
-            log.end("interrupted")
+            log.keep(problem.point(log.at))
     return outcome(problem, before, log.best, fixed, fringes, log.history, log.ends, interrupted)
 
 
@@ -196,7 +195,7 @@ def problem_of(
     assert target.mask is not None
     coefficients = first_coefficients(target, target.mask)
     unknowns = unknowns_of(model.names, model.values, coefficients, constants, restraints, bounds)
-    return Problem(model, unknowns, target, target.mask)
+    return Problem(model, unknowns, target, target.mask, circles_of(model.resolved, target.mask))
 
 
 def _smaller(
@@ -212,7 +211,8 @@ def _smaller(
     between = {name: pair for name, pair in bounds.items() if noun_of(name) in ORIENTATION}
     coefficients = whole.unknowns.start[whole.unknowns.numbers :]
     unknowns = unknowns_of(model.names, model.values, coefficients, (), known, between)
-    return replace(whole, model=model, unknowns=unknowns)
+    circles = replace(whole.circles, longest=longest_edge(model.resolved))
+    return replace(whole, model=model, unknowns=unknowns, circles=circles)
 
 
 def _with_photons(problem: Problem) -> Array:

@@ -21,13 +21,12 @@ from ..choices import Precision
 from ..differentiation.model import Differentiable
 from ..differentiation.target import Target
 from ..experiment import Experiment
-from ..prediction import resolution_map
 from .levenberg import Point
 from .outcome import BeforeAfter, cc_of, image_of
 from .refine import CELL, model_of, problem_of, refine
 from .restraints import Bounds, Width, noun_of
 from .search import Iteration, Problem
-from .stages import Circles, circles_of
+from .stages import ALL
 from .systems import System
 from .unknowns import Unknowns, carried
 
@@ -70,8 +69,7 @@ class Known(NamedTuple):
     """Which coordinates an image has."""
 
     unknowns: Unknowns
-    """Shared ones first; widths of these are √images times as large, so that each image bears its part of what is known
-    of them."""
+    """Shared ones first."""
     shared: int
     """How many are shared."""
     units: tuple[str, ...]
@@ -104,14 +102,7 @@ class Figures(NamedTuple):
     cc: BeforeAfter
 
 
-class _Kept(NamedTuple):
-    """What is made of an image once."""
-
-    problem: Problem
-    circles: Circles
-
-
-_kept: dict[tuple[str, int], _Kept] = {}
+_kept: dict[tuple[str, int], Problem] = {}
 _lock = Lock()
 """Workers of Dask have several threads."""
 
@@ -121,7 +112,7 @@ _lock = Lock()
 
 def known(still: Still, _: None) -> Known:
     """Which coordinates it has."""
-    unknowns, model = _of(still).problem.unknowns, _of(still).problem.model
+    unknowns, model = _of(still).unknowns, _of(still).model
     units = tuple(model.units[group[0]] for group in unknowns.groups)
     shared = sum(is_shared(still, name) for name in unknowns.names)
     return Known(unknowns, shared, units + ("photons",) * (len(unknowns.names) - len(units)))
@@ -130,8 +121,17 @@ def known(still: Still, _: None) -> Known:
 def evaluated(still: Still, place: tuple[Array, float]) -> Point:
     """Normal equations at coordinates, of pixels within a circle."""
     at, reach = place
-    problem, circles = _of(still)
-    return (problem if np.isinf(reach) else problem.on(problem.counts & circles.within(reach))).point(at)
+    return _shared_out(still, _of(still) if reach == ALL else _of(still).within(reach)).point(at)
+
+
+def farthest(still: Still, reach: float) -> Array:
+    """By how much a step may move each coordinate, of pixels within a circle (n,)."""
+    return _of(still).farthest(reach)
+
+
+def is_explained(still: Still, at: Array) -> bool:
+    """Whether all spots are as they should be at coordinates."""
+    return _of(still).explains(at)
 
 
 def refined_alone(still: Still, _: None) -> Alone:
@@ -149,7 +149,7 @@ def refined_alone(still: Still, _: None) -> Alone:
         threads=1,
         progress=_go_on,
     )
-    problem = _of(still).problem
+    problem = _of(still)
     own = dict(zip(found.names, found.values.tolist(), strict=True))
     is_logarithm = dict(zip(problem.unknowns.names, problem.unknowns.logarithmic.tolist(), strict=True))
     at = carried(
@@ -157,12 +157,12 @@ def refined_alone(still: Still, _: None) -> Alone:
         problem.unknowns.names,
         problem.unknowns.start,
     )
-    return Alone(problem.point(at), len(found.history), found.interrupted)
+    return Alone(evaluated(still, (at, ALL)), len(found.history), found.interrupted)
 
 
 def figures(still: Still, places: tuple[Array, Array]) -> Figures:
     """What it says of a start and an end."""
-    problem = _of(still).problem
+    problem = _of(still)
     cc = BeforeAfter(*(cc_of(problem, image_of(problem, at)) for at in places))
     return Figures(problem.model.experiment(problem.unknowns.split(places[1])[0]), cc)
 
@@ -203,7 +203,7 @@ def _of_own(still: Still, given: Mapping[str, T]) -> dict[str, T]:
     return {name: value for name, value in given.items() if any(overlap(name, other) for other in still.own)}
 
 
-def _of(still: Still) -> _Kept:
+def _of(still: Still) -> Problem:
     key = (still.token, still.number)
     with _lock:
         kept = _kept.get(key)
@@ -219,11 +219,13 @@ def _of(still: Still) -> _Kept:
     return made
 
 
-def _made(still: Still) -> _Kept:
+def _made(still: Still) -> Problem:
     make = partial(Differentiable, precision=still.precision, threads=1)
     model, constants, _ = model_of(make, still.experiment, (*still.shared, *still.own), still.system)
-    problem = problem_of(model, constants, still.target, still.background, still.restraints, still.bounds)
-    unknowns = problem.unknowns
-    share = [math.sqrt(still.images) if is_shared(still, name) else 1.0 for name in unknowns.names]
-    problem = replace(problem, unknowns=replace(unknowns, width=unknowns.width * share))
-    return _Kept(problem, circles_of(resolution_map(model.resolved), problem.counts))
+    return problem_of(model, constants, still.target, still.background, still.restraints, still.bounds)
+
+
+def _shared_out(still: Still, problem: Problem) -> Problem:
+    """With widths of shared numbers √images times as large: each image bears its part of what is known of them."""
+    times = [math.sqrt(still.images) if is_shared(still, name) else 1.0 for name in problem.unknowns.names]
+    return replace(problem, unknowns=replace(problem.unknowns, width=problem.unknowns.width * times))
