@@ -15,9 +15,11 @@ from nbnumba import Experiment, refine, refine_many, simulate
 from nbnumba.differentiation.target import Normal, Target
 from nbnumba.errors import UsageError
 from nbnumba.refinement.arrow import Arrow
+from nbnumba.refinement.joint import JointStep
+from nbnumba.refinement.joint_outcome import JointRefinement
+from nbnumba.refinement.joint_report import as_json
 from nbnumba.refinement.levenberg import Point, destination
-from nbnumba.refinement.many import JointRefinement, JointStep, check_told_apart
-from nbnumba.refinement.many_report import as_json
+from nbnumba.refinement.many import check_told_apart
 from nbnumba.refinement.report import json_text
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbnumba.errors.NbnumbaWarning")

@@ -80,19 +80,18 @@ class Problem(HoldsArrays):
 
     def within(self, reach: float) -> Problem:
         """The same within a circle, where nothing but the usual errors of a start keeps it from running away."""
+        counts = self.counts & self.circles.within(reach)
         unknowns = replace(self.unknowns, width=widths_of(self.unknowns))
-        return replace(self.on(self.counts & self.circles.within(reach)), unknowns=unknowns)
-
-    def on(self, counts: Pixels) -> Problem:
-        """The same on other pixels."""
-        return replace(self, target=replace(self.target, mask=counts), counts=counts)
+        return replace(self, unknowns=unknowns, target=replace(self.target, mask=counts), counts=counts)
 
     def minimized(self, start: Array, stage: Stage, tell: Callable[[Step[Point]], None]) -> Point:
         """The lowest point on the way from a start."""
-        unknowns = self.unknowns
-        farthest = MOST_FRINGES / self.circles.fringes(stage.reach) * whole_of(unknowns)
-        bounds = (unknowns.low, unknowns.high, farthest)
+        bounds = (self.unknowns.low, self.unknowns.high, self.farthest(stage.reach))
         return minimized(self.point, self.point(start), bounds, stage.iterations, tell)
+
+    def farthest(self, reach: float) -> Array:
+        """By how much a step may move each coordinate, where pixels within a circle count (n,)."""
+        return MOST_FRINGES / self.circles.fringes(reach) * whole_of(self.unknowns)
 
     def explains(self, at: Array) -> bool:
         """Whether all spots are as they should be at coordinates."""
