@@ -21,6 +21,7 @@ __all__ = [
     "CampaignDataset",
     "Crystal",
     "Detector",
+    "Differentiable",
     "Experiment",
     "FurtherLattice",
     "Goniometer",
@@ -40,8 +41,10 @@ __all__ = [
     "UsageError",
     "__version__",
     "changed",
+    "gradients",
     "hkl_map",
     "predict",
+    "refine",
     "rotation_series",
     "simulate",
     "simulate_many",
@@ -51,6 +54,7 @@ __all__ = [
 if TYPE_CHECKING:
     from .campaign.campaign import Campaign
     from .campaign.dataset import CampaignDataset
+    from .differentiation.model import Differentiable, gradients
     from .experiment import (
         Background,
         Beam,
@@ -70,15 +74,19 @@ if TYPE_CHECKING:
     )
     from .image import Image
     from .prediction import Predictions, hkl_map, predict
+    from .refinement.refine import refine
     from .simulation import rotation_series, simulate, simulate_many
 else:
     _HEAVY = {
         "Campaign": "campaign.campaign",
         "CampaignDataset": "campaign.dataset",
+        "Differentiable": "differentiation.model",
         "Image": "image",
         "Predictions": "prediction",
+        "gradients": "differentiation.model",
         "hkl_map": "prediction",
         "predict": "prediction",
+        "refine": "refinement.refine",
         "rotation_series": "simulation",
         "simulate": "simulation",
         "simulate_many": "simulation",

@@ -10,7 +10,6 @@ import numpy as np
 from numba.extending import overload
 
 from ..choices import GAUSS, ROUND, SQUARE, TOPHAT, shape_without_slope
-from ..compile.equation import inlined
 from ..compile.jit import internal
 from ..compile.polynomials import cos_pi, cos_pi_short, cos_pi_single, exp_clamped, sin_pi, sin_pi_single
 from .lattice_factor import (
@@ -33,8 +32,13 @@ SLOPE_SERIES_BELOW = 0.5
 # Numba calls it with types, at compilation.
 overload(shape_without_slope)(shape_without_slope)
 
+# Once each, where the renderer of photons has a copy in every place: those would take longer to compile than all else.
+fused = internal(forceinline=True, fastmath={"contract"})
+sine, cosine, cosine_short = fused(sin_pi), fused(cos_pi), fused(cos_pi_short)
+sine_single, cosine_single = fused(sin_pi_single), fused(cos_pi_single)
 
-@internal(forceinline=True, fastmath={"contract"})
+
+@fused
 def lattice_slopes(crystal, follows, dh, dk, dl, shape):
     """F_latt² of the shape that is chosen, its three slopes, and the three numbers that it has besides."""
     if len(shape) == ROUND:
@@ -42,7 +46,7 @@ def lattice_slopes(crystal, follows, dh, dk, dl, shape):
     elif len(shape) == GAUSS:
         slopes = gauss_slopes(crystal, follows, dh, dk, dl)
     elif len(shape) == TOPHAT:
-        slopes = (tophat_sqr(crystal, dh, dk, dl), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        slopes = tophat_sqr(crystal, dh, dk, dl), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
     elif len(shape) == SQUARE:
         slopes = square_slopes(crystal, dh, dk, dl)
     else:
@@ -50,61 +54,65 @@ def lattice_slopes(crystal, follows, dh, dk, dl, shape):
     return slopes
 
 
-@inlined
+@fused
 def apart(cells, delta, nearest):
     """δ with its sign, not nearer to 0 than ``nearest``/N: there the closed form of L' is 0/0."""
     return np.copysign(max(abs(delta), nearest / cells), delta)
 
 
-@inlined
+@fused
+def along_an_axis(cells, delta):
+    """s = sin πδ and t = sin πNδ; (L' s²)/π and (∂L/∂N s)/π, where L = t/s."""
+    delta = apart(cells, delta, NEAREST)
+    turn = cells * delta
+    turn -= np.rint(turn)
+    s, t, c = sine(delta), sine(turn), cosine_short(turn)
+    return s, t, cells * c * s - t * cosine_short(delta), delta * c
+
+
+@fused
 def square_slopes(crystal, dh, dk, dl):
     """Of (Π L_i)², L = sin πNδ / sin πδ: L' = π(N cos πNδ − L cos πδ)/sin πδ, ∂L/∂N = πδ cos πNδ / sin πδ.
 
     One division serves all three axes; no slope is divided by L, which has zeros.
     """
-    na, nb, nc = float(crystal.cells[0]), float(crystal.cells[1]), float(crystal.cells[2])
-    dh, dk, dl = apart(na, dh, NEAREST), apart(nb, dk, NEAREST), apart(nc, dl, NEAREST)
-    mh, mk, ml = na * dh, nb * dk, nc * dl
-    mh, mk, ml = mh - np.rint(mh), mk - np.rint(mk), ml - np.rint(ml)
-    sh, sk, sl = sin_pi(dh), sin_pi(dk), sin_pi(dl)
-    th, tk, tl = sin_pi(mh), sin_pi(mk), sin_pi(ml)
-    ch, ck, cl = cos_pi_short(mh), cos_pi_short(mk), cos_pi_short(ml)
-    skl, tkl = sk * sl, tk * tl
+    sh, th, gh, ch = along_an_axis(float(crystal.cells[0]), dh)
+    sk, tk, gk, ck = along_an_axis(float(crystal.cells[1]), dk)
+    sl, tl, gl, cl = along_an_axis(float(crystal.cells[2]), dl)
+    skl, tkl, thl, thk = sk * sl, tk * tl, th * tl, th * tk
     r = 1.0 / (sh * skl)
     amplitude = th * tkl * r
-    common = (2.0 * np.pi) * amplitude * (r * r)
-    gh = common * (na * ch * sh - th * cos_pi_short(dh)) * (skl * tkl)
-    gk = common * (nb * ck * sk - tk * cos_pi_short(dk)) * ((sh * sl) * (th * tl))
-    gl = common * (nc * cl * sl - tl * cos_pi_short(dl)) * ((sh * sk) * (th * tk))
     twice = (2.0 * np.pi) * amplitude * r
-    return (
-        amplitude * amplitude, gh, gk, gl,
-        twice * dh * ch * tkl, twice * dk * ck * (th * tl), twice * dl * cl * (th * tk),
-    )  # fmt: skip
+    common = twice * r
+    slopes = common * gh * (skl * tkl), common * gk * ((sh * sl) * thl), common * gl * ((sh * sk) * thk)
+    return amplitude * amplitude, slopes, (twice * ch * tkl, twice * ck * thl, twice * cl * thk)
 
 
-@inlined
+@fused
 def square_slopes_single(na, nb, nc, dh, dk, dl, mh, mk, ml):
     """The same in float32, of δ that are :func:`apart` and of Nδ less its nearest whole number."""
-    sh, sk, sl = sin_pi_single(dh), sin_pi_single(dk), sin_pi_single(dl)
-    th, tk, tl = sin_pi_single(mh), sin_pi_single(mk), sin_pi_single(ml)
-    ch, ck, cl = cos_pi_single(mh), cos_pi_single(mk), cos_pi_single(ml)
+    sh, sk, sl = sine_single(dh), sine_single(dk), sine_single(dl)
     skl, shl, shk = sk * sl, sh * sl, sh * sk
     r = np.float32(1.0) / (sh * skl)
-    ih, ik, il = skl * r, shl * r, shk * r
-    lh, lk, ll = th * ih, tk * ik, tl * il
-    amplitude = lh * lk * ll
+    lh, gh, ch = along_in_single(na, dh, mh, skl * r)
+    lk, gk, ck = along_in_single(nb, dk, mk, shl * r)
+    ll, gl, cl = along_in_single(nc, dl, ml, shk * r)
+    lkl, lhl, lhk = lk * ll, lh * ll, lh * lk
+    amplitude = lh * lkl
     common = np.float32(2.0 * np.pi) * amplitude
-    gh = common * ((na * ch - lh * cos_pi_single(dh)) * ih) * (lk * ll)
-    gk = common * ((nb * ck - lk * cos_pi_single(dk)) * ik) * (lh * ll)
-    gl = common * ((nc * cl - ll * cos_pi_single(dl)) * il) * (lh * lk)
-    return (
-        amplitude * amplitude, gh, gk, gl,
-        common * dh * ch * ih * (lk * ll), common * dk * ck * ik * (lh * ll), common * dl * cl * il * (lh * lk),
-    )  # fmt: skip
+    slopes = common * gh * lkl, common * gk * lhl, common * gl * lhk
+    return amplitude * amplitude, slopes, (common * ch * lkl, common * ck * lhl, common * cl * lhk)
 
 
-@inlined
+@fused
+def along_in_single(cells, delta, turn, inverse):
+    """L, L'/π and (∂L/∂N)/π of an axis, given 1/sin πδ."""
+    c = cosine_single(turn)
+    along = sine_single(turn) * inverse
+    return along, (cells * c - along * cosine_single(delta)) * inverse, delta * c * inverse
+
+
+@fused
 def sphere_slope_series(square):
     """dj/d(x²) of j = 3(sin x/x − cos x)/x² for a small x, given x²."""
     return -1 / 10 + square * (
@@ -113,7 +121,7 @@ def sphere_slope_series(square):
     )
 
 
-@inlined
+@fused
 def round_slopes(crystal, dh, dk, dl):
     """Of (N · j(π ρ))², ρ² = fudge · Σ N_i²δ_i²; dj/d(x²) = (3 sin x/x² − 3 j/x) / 2x."""
     na, nb, nc = float(crystal.cells[0]), float(crystal.cells[1]), float(crystal.cells[2])
@@ -122,21 +130,19 @@ def round_slopes(crystal, dh, dk, dl):
     x = np.pi * max(radius, 1e-9)
     turn = radius - np.rint(radius)
     # sin and cos of x share a sign, which is lost in the product of both.
-    sine, square = sin_pi(turn), np.pi * np.pi * radius_sqr
-    closed = 3.0 * (sine / x - cos_pi(turn)) / (x * x)
-    slope = (3.0 * sine / (x * x) - 3.0 * closed / x) / (2.0 * x)
+    wave, square = sine(turn), np.pi * np.pi * radius_sqr
+    closed = 3.0 * (wave / x - cosine(turn)) / (x * x)
+    slope = (3.0 * wave / (x * x) - 3.0 * closed / x) / (2.0 * x)
     volume = peak(crystal) * SPHERE_VOLUME
     amplitude = volume * (sphere_series(square) if x < SERIES_BELOW else closed)
     amplitude_slope = volume * (sphere_slope_series(square) if x < SLOPE_SERIES_BELOW else slope)
     change = (2.0 * np.pi * np.pi) * amplitude * amplitude_slope
     twice = 2.0 * crystal.fudge * change
-    return (
-        amplitude * amplitude, twice * na * na * dh, twice * nb * nb * dk, twice * nc * nc * dl,
-        change * dh * dh, change * dk * dk, change * dl * dl,
-    )  # fmt: skip
+    slopes = twice * na * na * dh, twice * nb * nb * dk, twice * nc * nc * dl
+    return amplitude * amplitude, slopes, (change * dh * dh, change * dk * dk, change * dl * dl)
 
 
-@inlined
+@fused
 def gauss_slopes(crystal, follows, dh, dk, dl):
     """Of (N · exp(−ρ²/0.63))², ρ the distance in Å⁻¹ times N; its metric is the cell's where ``follows`` is 1."""
     a, b, c = crystal.a_star, crystal.b_star, crystal.c_star
@@ -157,4 +163,4 @@ def gauss_slopes(crystal, follows, dh, dk, dl):
     first = along if follows > 0.0 else change * dh * dh
     second = 0.0 if follows > 0.0 else change * dk * dk
     third = 0.0 if follows > 0.0 else change * dl * dl
-    return latt_sqr, gh, gk, gl, first, second, third
+    return latt_sqr, (gh, gk, gl), (first, second, third)

@@ -1,235 +1,249 @@
-"""From a ray's sums to the columns of a pixel: its weight, its layer, and what all of its samples share."""
+"""Around the innermost loops: what a ray's sums are weighed with, its layer, and what all samples of a pixel share."""
 
 import numpy as np
 
 from ..choices import GAUSS, ROUND, SQUARE
-from ..compile.equation import inlined
 from ..compile.jit import internal
 from ..compile.memory import add_to, read, read_back, write
-from ..cpu.block import copy, fill
-from .change import AMORPHOUS, CELL, CELLS, FUDGE, KAHN, PLACE, SPOTS, SPREAD, SWEEP, TABLES
+from .change import AMORPHOUS, AREA, CELLS, FUDGE, KAHN, PLACE, SPOTS, TABLES
 from .factors import (
     add_amorphous_slopes,
     add_capture_slopes,
     add_polar_slopes,
+    add_polar_slopes_of_rays,
     add_solid_slopes,
-    row_of,
+    frame_of,
+    incident_of,
+    polar_slopes,
+    solid_power,
+    way_at,
 )
-from .sums import CELL_COUNTS, DIRECTION, DOMAINS, FACTORS, MOMENTS, STEPS
+from .room import (
+    AIRPATH,
+    AROUND,
+    BLOCK,
+    CAPTURE,
+    CAPTURED,
+    COLUMNS,
+    FAST,
+    FIRST_POLAR,
+    FIRST_SOLID,
+    KEPT,
+    LAYER,
+    NEAR,
+    ONE,
+    PHOTONS,
+    POLAR,
+    QX,
+    QY,
+    QZ,
+    SAMPLES,
+    SHARE,
+    SOLID,
+    THREE,
+    TOTAL,
+    TWO,
+    UX,
+    UY,
+    UZ,
+    VX,
+    VY,
+    VZ,
+    WEIGHT,
+    X,
+    column_at,
+)
+
+TO_X, TO_Y, TO_Z = (np.uint32(COLUMNS + (PLACE + n) * BLOCK) for n in range(3))
+TO_AREA, TO_SPOTS, TO_AMORPHOUS, TO_KAHN = (np.uint32(COLUMNS + n * BLOCK) for n in (AREA, SPOTS, AMORPHOUS, KAHN))
+TO_A, TO_B, TO_C, TO_FUDGE = (np.uint32(COLUMNS + n * BLOCK) for n in (CELLS, CELLS + 1, CELLS + 2, FUDGE))
 
 
-@internal(forceinline=True)
-def keep_ways(ways, block, count):
-    """Keep where the rays of a sub-pixel go."""
-    copy(block.x, ways.x, count)
-    copy(block.y, ways.y, count)
-    copy(block.z, ways.z, count)
-    copy(block.airpath, ways.airpath, count)
-
-
-@internal(forceinline=True)
-def begin_slopes(change, room, count, wanted):
+@internal()
+def begin_slopes(rows, summed, count):
     """No slope yet, but for those that are set at the end."""
-    clear(room.columns, CELL, CELL + 9, count)
-    if len(wanted.geometry) == 1:
-        clear(room.columns, PLACE, SPOTS, count)
-        clear(room.columns, KAHN, KAHN + 1, count)
-        rays = TABLES + change.tables.shape[0]
-        clear(room.columns, rays, rays + change.incident.shape[0], count)
-    if len(wanted.cells) == 1:
-        clear(room.columns, CELLS, FUDGE + 1, count)
-    if len(wanted.spread) == 1:
-        clear(room.columns, SPREAD, SPREAD + 1, count)
-    if len(wanted.sweep) == 1:
-        clear(room.columns, SWEEP, SWEEP + 1, count)
-    if len(wanted.tables) == 1:
-        clear(room.columns, TABLES, TABLES + change.tables.shape[0], count)
+    for number in summed:
+        clear(rows, column_at(number), count)
 
 
 @internal(forceinline=True)
-def begin_sums(change, room, count, wanted):
-    """No orientation yet."""
-    clear(room.sums, MOMENTS, MOMENTS + 9, count)
-    if len(wanted.geometry) == 1:
-        clear(room.sums, DIRECTION, DIRECTION + 3, count)
-    if len(wanted.cells) == 1:
-        clear(room.sums, CELL_COUNTS, CELL_COUNTS + 3, count)
-    if len(wanted.spread) == 1:
-        clear(room.sums, DOMAINS, DOMAINS + 1, count)
-    if len(wanted.sweep) == 1:
-        clear(room.sums, STEPS, STEPS + 1, count)
-    if len(wanted.tables) == 1:
-        clear(room.sums, FACTORS, FACTORS + change.tables.shape[0], count)
+def clear(rows, start, count):
+    """Set a row to 0."""
+    for pixel in range(count):
+        rows[np.uint32(pixel) + start] = 0.0
 
 
-@inlined
-def clear(rows, first, stop, count):
-    """Set rows to 0."""
-    for number in range(first, stop):
-        start = row_of(number)
-        for pixel in range(count):
-            rows[np.uint32(pixel) + start] = 0.0
-
-
-@internal(forceinline=True, fastmath={"contract"})
-def weigh_slopes(plan, change, room, count, layer, sub_slow, sub_fast, source, wanted):
-    """Add a ray's sums to the columns, in photons."""
-    block, share = room.block, plan.photons_per_sample * plan.sources.weight[source]
+@internal()
+def keep_nearness(rows, count):
+    """1/distance of a sub-pixel."""
     for pixel in range(count):
         p = np.uint32(pixel)
-        solid = read(block.solid, p) if plan.oversample_omega else read(block.first_solid, p)
-        polar = read(block.polar, p) if plan.oversample_polar else read(block.first_polar, p)
-        write(room.weight, p, share * read(block.capture, p) * solid * polar)
-    add_rows(room, MOMENTS, CELL, 9, count)
-    if len(wanted.cells) == 1:
-        add_rows(room, CELL_COUNTS, CELLS, 3, count)
-    if len(wanted.spread) == 1:
-        add_rows(room, DOMAINS, SPREAD, 1, count)
-    if len(wanted.sweep) == 1:
-        add_rows(room, STEPS, SWEEP, 1, count)
-    if len(wanted.tables) == 1:
-        add_rows(room, FACTORS, TABLES, change.tables.shape[0], count)
-    if len(wanted.geometry) == 1:
-        put_direction_slopes(plan, room, source, count)
-        add_source_slopes(plan, change, room, source, count)
-        add_factor_slopes(plan, change, room, layer, source, share, count)
-        step = plan.detector.pixel / plan.oversample
-        add_place(room, step * sub_fast, step * sub_slow, layer * plan.detector.layer_step, count)
+        write(rows, p + NEAR, 1.0 / read(rows, p + AIRPATH))
 
 
-@inlined
-def add_rows(room, first, column, number, count):
-    """Rows of the sums, weighed, to columns."""
-    for row in range(number):
-        start, target = row_of(first + row), row_of(column + row)
-        for pixel in range(count):
-            p = np.uint32(pixel)
-            add_to(room.columns, p + target, read(room.weight, p) * read_back(room.sums, p + start))
+@internal()
+def keep_way(rows, target, count):
+    """Keep where the rays of a sub-pixel go."""
+    for pixel in range(count):
+        p = np.uint32(pixel)
+        x, y, z, inverse = way_at(rows, p + X)
+        write(rows, p + target, x)
+        write(rows, p + target + ONE, y)
+        write(rows, p + target + TWO, z)
+        write(rows, p + target + THREE, inverse)
 
 
-@internal(forceinline=True, fastmath={"contract"})
-def put_direction_slopes(plan, room, source, count):
+@internal()
+def begin_ray(rows, share, solid, polar, count):
+    """No orientation yet; what makes photons of a ray's sum, given the rows of solid angle and polarization."""
+    for pixel in range(count):
+        p = np.uint32(pixel)
+        factor = read(rows, p + KEPT) * read(rows, p + CAPTURE) * read(rows, p + solid) * read(rows, p + polar)
+        write(rows, p + WEIGHT, share * factor)
+        write(rows, p + SAMPLES, 0.0)
+        write(rows, p + UX, 0.0)
+        write(rows, p + UY, 0.0)
+        write(rows, p + UZ, 0.0)
+
+
+@internal(fastmath={"contract"})
+def put_direction_slopes(rows, wavenumber, count):
     """v of what the scattering vector gives: q = (d − s0)/λ, dd = (1 − d dᵀ) dx/R."""
-    block, wavenumber = room.block, 1.0 / plan.sources.wavelength[source]
-    ux, uy, uz = row_of(DIRECTION), row_of(DIRECTION + 1), row_of(DIRECTION + 2)
     for pixel in range(count):
         p = np.uint32(pixel)
-        x, y, z = read(block.x, p), read(block.y, p), read(block.z, p)
-        gx, gy, gz = read_back(room.sums, p + ux), read_back(room.sums, p + uy), read_back(room.sums, p + uz)
-        common = read(room.weight, p) * wavenumber / read(block.airpath, p)
-        along = x * gx + y * gy + z * gz
-        write(room.vx, p, common * (gx - x * along))
-        write(room.vy, p, common * (gy - y * along))
-        write(room.vz, p, common * (gz - z * along))
+        x, y, z, inverse = way_at(rows, p + X)
+        gx, gy, gz = read_back(rows, p + UX), read_back(rows, p + UY), read_back(rows, p + UZ)
+        common, along = wavenumber * inverse, x * gx + y * gy + z * gz
+        write(rows, p + VX, common * (gx - x * along))
+        write(rows, p + VY, common * (gy - y * along))
+        write(rows, p + VZ, common * (gz - z * along))
 
 
-@internal(forceinline=True, fastmath={"contract"})
-def add_source_slopes(plan, change, room, source, count):
+@internal()
+def add_ray_slopes(plan, change, room, layer, source, count):
+    """What few plans and parameters need of a ray: of the beam, and factors that each sample has of its own."""
+    rows = room.rows
+    if change.incident.shape[0] > 0:
+        add_source_slopes(plan.sources.wavelength[source], change, rows, source, count)
+    share = plan.photons_per_sample * plan.sources.weight[source]
+    solid, polar = solid_row(plan), polar_row(plan)
+    if plan.oversample_omega:
+        put_share(rows, 1.0, WEIGHT, KEPT, count)
+        add_solid_slopes(solid_power(plan.detector), rows, X, count)
+    if plan.oversample_polar and plan.polarization_correction:
+        put_share(rows, share, CAPTURE, solid, count)
+        add_polar_slopes(plan.kahn, incident_of(plan, source), frame_of(plan, source), rows, X, count)
+        add_polar_slopes_of_rays(plan, change, rows, X, source, count)
+    if plan.oversample_thick and plan.detector.layer_step > 0.0:
+        put_share(rows, share, solid, polar, count)
+        depth = plan.detector.layer_step * plan.detector.attenuation
+        add_capture_slopes(plan.detector.normal, depth, rows, X, float(layer), count)
+
+
+@internal(forceinline=True)
+def solid_row(plan):
+    """Where the solid angle of a sample stands."""
+    return SOLID if plan.oversample_omega else FIRST_SOLID
+
+
+@internal(forceinline=True)
+def polar_row(plan):
+    """Where the polarization of a sample stands."""
+    return POLAR if plan.oversample_polar else FIRST_POLAR
+
+
+@internal(fastmath={"contract"})
+def put_share(rows, share, first, second, count):
+    """A ray's photons over a factor: its samples times a number and what stands in two rows."""
+    for pixel in range(count):
+        p = np.uint32(pixel)
+        factor = read(rows, p + KEPT) * read(rows, p + first) * read(rows, p + second)
+        write(rows, p + SHARE, share * factor * read(rows, p + SAMPLES))
+
+
+@internal(fastmath={"contract"})
+def add_source_slopes(wavelength, change, rows, source, count):
     """What the beam's parameters move: directions of travel, wavelengths and weights."""
-    block, wavenumber = room.block, 1.0 / plan.sources.wavelength[source]
-    ux, uy, uz = row_of(DIRECTION), row_of(DIRECTION + 1), row_of(DIRECTION + 2)
+    wavenumber = 1.0 / wavelength
     for ray in range(change.incident.shape[0]):
-        start, moved = row_of(TABLES + change.tables.shape[0] + ray), change.incident[ray, source]
+        start, moved = column_at(TABLES + change.tables.shape[0] + ray), change.incident[ray, source]
         dx, dy, dz = moved[0] * wavenumber, moved[1] * wavenumber, moved[2] * wavenumber
         longer, heavier = change.wavelength[ray, source], change.weight[ray, source]
         for pixel in range(count):
             p = np.uint32(pixel)
-            gx, gy, gz = read_back(room.sums, p + ux), read_back(room.sums, p + uy), read_back(room.sums, p + uz)
-            qx, qy, qz = read(block.qx, p), read(block.qy, p), read(block.qz, p)
+            gx, gy, gz = read_back(rows, p + UX), read_back(rows, p + UY), read_back(rows, p + UZ)
+            qx, qy, qz = read(rows, p + QX), read(rows, p + QY), read(rows, p + QZ)
             less = gx * (dx + longer * qx) + gy * (dy + longer * qy) + gz * (dz + longer * qz)
-            add_to(room.columns, p + start, read(room.weight, p) * (heavier * read(block.samples, p) - less))
-
-
-@internal(forceinline=True, fastmath={"contract"})
-def add_factor_slopes(plan, change, room, layer, source, share, count):
-    """What the factors give that each sample has of its own."""
-    block = room.block
-    if plan.oversample_omega:
-        for pixel in range(count):
-            p = np.uint32(pixel)
-            write(room.share, p, read(room.weight, p) * read(block.samples, p))
-        add_solid_slopes(plan.detector, room, block, count)
-    if plan.oversample_polar and plan.polarization_correction:
-        for pixel in range(count):
-            p = np.uint32(pixel)
-            solid = read(block.solid, p) if plan.oversample_omega else read(block.first_solid, p)
-            write(room.share, p, share * read(block.capture, p) * solid * read(block.samples, p))
-        add_polar_slopes(plan, change, room, block, source, count)
-    if plan.oversample_thick and plan.detector.layer_step > 0.0:
-        for pixel in range(count):
-            p = np.uint32(pixel)
-            solid = read(block.solid, p) if plan.oversample_omega else read(block.first_solid, p)
-            polar = read(block.polar, p) if plan.oversample_polar else read(block.first_polar, p)
-            write(room.share, p, share * solid * polar * read(block.samples, p))
-        add_capture_slopes(plan.detector, room, block, float(layer), count)
-
-
-@internal(forceinline=True, fastmath={"contract"})
-def add_place(room, fast, slow, depth, count):
-    """v to the columns of the place; offsets are from the pixel's first sub-pixel, which is added at the end."""
-    add_place_row(room, 0, 1.0, count)
-    if fast != 0.0 and moves_place(room, 3):
-        add_place_row(room, 3, fast, count)
-    if slow != 0.0 and moves_place(room, 6):
-        add_place_row(room, 6, slow, count)
-    if depth != 0.0 and moves_place(room, 9):
-        add_place_row(room, 9, depth, count)
+            add_to(rows, p + start, heavier * read(rows, p + WEIGHT) * read(rows, p + SAMPLES) - less)
 
 
 @internal()
-def moves_place(room, row):
+def add_place(room, fast, slow, depth, count):
+    """v to the columns of the place; offsets are from the pixel's first sub-pixel, which is added at the end."""
+    add_place_row(room.rows, 0, 1.0, count)
+    if fast != 0.0 and moves_place(room.moved, 3):
+        add_place_row(room.rows, 3, fast, count)
+    if slow != 0.0 and moves_place(room.moved, 6):
+        add_place_row(room.rows, 6, slow, count)
+    if depth != 0.0 and moves_place(room.moved, 9):
+        add_place_row(room.rows, 9, depth, count)
+
+
+@internal()
+def moves_place(moved, row):
     """Whether some parameter moves three columns of the place."""
-    moved = room.is_active
     return moved[PLACE + row] or moved[PLACE + row + 1] or moved[PLACE + row + 2]
 
 
-@inlined
-def add_place_row(room, row, offset, count):
+@internal(fastmath={"contract"})
+def add_place_row(rows, row, offset, count):
     """v times an offset to three columns."""
-    x, y, z = row_of(PLACE + row), row_of(PLACE + row + 1), row_of(PLACE + row + 2)
+    x = column_at(PLACE + row)
     for pixel in range(count):
         p = np.uint32(pixel)
-        add_to(room.columns, p + x, offset * read_back(room.vx, p))
-        add_to(room.columns, p + y, offset * read_back(room.vy, p))
-        add_to(room.columns, p + z, offset * read_back(room.vz, p))
+        add_to(rows, p + x, offset * read_back(rows, p + VX))
+        add_to(rows, p + x + ONE, offset * read_back(rows, p + VY))
+        add_to(rows, p + x + TWO, offset * read_back(rows, p + VZ))
 
 
-@internal(forceinline=True, fastmath={"contract"})
-def add_layer_slopes(plan, room, layer, count):
+@internal(forceinline=True)
+def clear_place(rows, count):
+    """No derivative by the place yet."""
+    clear(rows, VX, count)
+    clear(rows, VY, count)
+    clear(rows, VZ, count)
+
+
+@internal(fastmath={"contract"})
+def add_layer_slopes(plan, room, way, layer, count):
     """What absorption gives that a layer's samples share; before the layer is added to the pixels."""
-    block = room.block
-    fill(room.vx, 0.0, count)
-    fill(room.vy, 0.0, count)
-    fill(room.vz, 0.0, count)
+    rows, detector = room.rows, plan.detector
+    clear_place(rows, count)
     for pixel in range(count):
         p = np.uint32(pixel)
-        spots = 0.0 if plan.oversample_thick else plan.photons_per_sample * read(block.layer, p)
-        spots *= 1.0 if plan.oversample_omega else read(block.first_solid, p)
-        spots *= 1.0 if plan.oversample_polar else read(block.first_polar, p)
-        around = read(block.amorphous, p) * read(block.first_solid, p) * read(block.first_polar, p)
-        write(room.share, p, spots + around)
-    add_capture_slopes(plan.detector, room, room.layer, float(layer), count)
-    add_place(room, 0.0, 0.0, layer * plan.detector.layer_step, count)
+        solid, polar = read(rows, p + FIRST_SOLID), read(rows, p + FIRST_POLAR)
+        spots = 0.0 if plan.oversample_thick else plan.photons_per_sample * read(rows, p + LAYER)
+        spots *= 1.0 if plan.oversample_omega else solid
+        spots *= 1.0 if plan.oversample_polar else polar
+        write(rows, p + SHARE, spots + read(rows, p + AROUND) * solid * polar)
+    depth = detector.layer_step * detector.attenuation
+    add_capture_slopes(detector.normal, depth, rows, way, float(layer), count)
+    add_place(room, 0.0, 0.0, layer * detector.layer_step, count)
 
 
-@internal(forceinline=True, fastmath={"contract"})
-def finish_slopes(plan, change, room, slow, count, shape, wanted):
-    """What all samples of a pixel share; after :func:`finish_pixels`."""
-    block = room.block
+@internal(fastmath={"contract"})
+def finish_slopes(rows, count):
+    """What scales the image; after :func:`finish_pixels`."""
     for pixel in range(count):
         p = np.uint32(pixel)
-        around = read(block.first_solid, p) * read(block.first_polar, p) * read(block.captured, p)
-        amorphous = read(block.amorphous, p) * around
-        write(room.columns, p + row_of(AMORPHOUS), amorphous)
-        write(room.columns, p + row_of(SPOTS), read(block.photons, p) - amorphous)
-    if len(wanted.cells) == 1:
-        finish_counts(plan.crystal, change.follows, room, count, shape)
-    if len(wanted.geometry) == 1:
-        finish_geometry(plan, change, room, slow, count)
+        around = read(rows, p + FIRST_SOLID) * read(rows, p + FIRST_POLAR) * read(rows, p + CAPTURED)
+        amorphous = read(rows, p + AROUND) * around
+        write(rows, p + TO_AMORPHOUS, amorphous)
+        write(rows, p + TO_SPOTS, read(rows, p + PHOTONS) - amorphous)
 
 
-@internal(forceinline=True, fastmath={"contract"})
-def finish_counts(crystal, follows, room, count, shape):
+@internal(fastmath={"contract"})
+def finish_counts(crystal, follows, rows, count, shape):
     """From what the lattice factor gave besides to derivatives by Na, Nb, Nc and the shape's scale."""
     if len(shape) == SQUARE:
         return
@@ -237,57 +251,85 @@ def finish_counts(crystal, follows, room, count, shape):
     fudge = crystal.fudge
     for pixel in range(count):
         p = np.uint32(pixel)
-        spots = 2.0 * read_back(room.columns, p + row_of(SPOTS))
-        x, y = read_back(room.columns, p + row_of(CELLS)), read_back(room.columns, p + row_of(CELLS + 1))
-        z = read_back(room.columns, p + row_of(CELLS + 2))
+        spots = 2.0 * read_back(rows, p + TO_SPOTS)
+        x, y, z = read_back(rows, p + TO_A), read_back(rows, p + TO_B), read_back(rows, p + TO_C)
         by_fudge = na * na * x + nb * nb * y + nc * nc * z
         by_a, by_b, by_c = 2.0 * fudge * na * na * x, 2.0 * fudge * nb * nb * y, 2.0 * fudge * nc * nc * z
         if len(shape) == GAUSS and follows > 0.0:
             by_fudge, by_a, by_b, by_c = x / (2.0 * fudge), x, x, x
         elif len(shape) != GAUSS and len(shape) != ROUND:
             by_fudge, by_a, by_b, by_c = 0.0, 0.0, 0.0, 0.0
-        write(room.columns, p + row_of(FUDGE), by_fudge)
-        write(room.columns, p + row_of(CELLS), (spots + by_a) / na)
-        write(room.columns, p + row_of(CELLS + 1), (spots + by_b) / nb)
-        write(room.columns, p + row_of(CELLS + 2), (spots + by_c) / nc)
+        write(rows, p + TO_FUDGE, by_fudge)
+        write(rows, p + TO_A, (spots + by_a) / na)
+        write(rows, p + TO_B, (spots + by_b) / nb)
+        write(rows, p + TO_C, (spots + by_c) / nc)
 
 
-@internal(forceinline=True, fastmath={"contract"})
-def finish_geometry(plan, change, room, slow, count):
+@internal()
+def finish_geometry(plan, change, room, slow, way, count):
     """Solid angle, polarization and background of the first sub-pixel; offsets of that from the corner."""
-    block = room.block
-    fill(room.vx, 0.0, count)
-    fill(room.vy, 0.0, count)
-    fill(room.vz, 0.0, count)
+    rows = room.rows
+    clear_place(rows, count)
+    put_first_shares(plan, rows, count)
+    add_first_slopes(solid_power(plan.detector), plan.kahn, incident_of(plan, 0), frame_of(plan, 0), rows, way, count)
+    if change.incident.shape[0] > 0 and plan.polarization_correction:
+        add_polar_slopes_of_rays(plan, change, rows, way, 0, count)
+    if plan.background.table.shape[1] > 1 and plan.background.scale > 0.0:
+        put_around(rows, count)
+        add_amorphous_slopes(plan, change, rows, way, count)
+    add_place_row(rows, 0, 1.0, count)
+    if moves_place(room.moved, 3) or moves_place(room.moved, 6):
+        step = plan.detector.pixel / plan.oversample
+        add_offsets(rows, plan.detector.pixel, step / 2.0, plan.detector.pixel * slow + step / 2.0, count)
+
+
+@internal(fastmath={"contract"})
+def put_first_shares(plan, rows, count):
+    """Photons that share the solid angle and the polarization of the first sub-pixel, over the latter."""
+    with_solid, with_polar = 1.0 - plan.oversample_omega, 1.0 - plan.oversample_polar
+    correct = 1.0 if plan.polarization_correction else 0.0
     for pixel in range(count):
         p = np.uint32(pixel)
-        spots = 0.0 if plan.oversample_omega else read_back(room.columns, p + row_of(SPOTS))
-        write(room.share, p, spots + read_back(room.columns, p + row_of(AMORPHOUS)))
-    add_solid_slopes(plan.detector, room, room.first, count)
-    if plan.polarization_correction:
-        for pixel in range(count):
-            p = np.uint32(pixel)
-            spots = 0.0 if plan.oversample_polar else plan.photons_per_sample * read(block.total, p)
-            spots *= 1.0 if plan.oversample_omega else read(block.first_solid, p)
-            amorphous = read(block.amorphous, p) * read(block.first_solid, p) * read(block.captured, p)
-            write(room.share, p, spots + amorphous)
-        add_polar_slopes(plan, change, room, room.first, 0, count)
-    if plan.background.table.shape[1] > 1 and plan.background.scale > 0.0:
-        for pixel in range(count):
-            p = np.uint32(pixel)
-            solid, polar = read(block.first_solid, p), read(block.first_polar, p)
-            write(room.share, p, solid * polar * read(block.captured, p))
-        add_amorphous_slopes(plan, change, room, room.first, count)
-    add_place(room, 0.0, 0.0, 0.0, count)
-    step = plan.detector.pixel / plan.oversample
-    at_slow = step * (slow * plan.oversample) + step / 2.0
-    if not (moves_place(room, 3) or moves_place(room, 6)):
-        return
+        solid = read(rows, p + FIRST_SOLID)
+        spots = with_polar * plan.photons_per_sample * read(rows, p + TOTAL)
+        spots *= solid if with_solid > 0.0 else 1.0
+        amorphous = read(rows, p + AROUND) * solid * read(rows, p + CAPTURED)
+        write(rows, p + SHARE, correct * (spots + amorphous))
+        photons = with_solid * read_back(rows, p + TO_SPOTS) + read_back(rows, p + TO_AMORPHOUS)
+        write(rows, p + WEIGHT, photons)
+
+
+@internal(fastmath={"contract"})
+def add_first_slopes(power, kahn, incident, frame, rows, way, count):
+    """Of solid angle and polarization in one."""
+    for pixel in range(count):
+        p = np.uint32(pixel)
+        x, y, z, inverse = way_at(rows, p + way)
+        share, photons = read(rows, p + SHARE), read(rows, p + WEIGHT)
+        gx, gy, gz, by_kahn = polar_slopes(kahn, incident, frame, x, y, z)
+        along, spread = share * (gx * x + gy * y + gz * z), power * photons
+        add_to(rows, p + TO_KAHN, share * by_kahn)
+        add_to(rows, p + TO_AREA, photons)
+        add_to(rows, p + VX, (share * gx + (spread - along) * x) * inverse)
+        add_to(rows, p + VY, (share * gy + (spread - along) * y) * inverse)
+        add_to(rows, p + VZ, (share * gz + (spread - along) * z) * inverse)
+
+
+@internal()
+def put_around(rows, count):
+    """Photons of the background over its intensity."""
+    for pixel in range(count):
+        p = np.uint32(pixel)
+        write(rows, p + SHARE, read(rows, p + FIRST_SOLID) * read(rows, p + FIRST_POLAR) * read(rows, p + CAPTURED))
+
+
+@internal(fastmath={"contract"})
+def add_offsets(rows, pixel_m, fast, slow, count):
+    """What moves with the first sub-pixel's distance from the corner, along fast and along slow."""
     for axis in range(3):
-        base, along, across = row_of(PLACE + axis), row_of(PLACE + 3 + axis), row_of(PLACE + 6 + axis)
+        base, along, across = column_at(PLACE + axis), column_at(PLACE + 3 + axis), column_at(PLACE + 6 + axis)
         for pixel in range(count):
             p = np.uint32(pixel)
-            at_fast = step * (read(block.fast, p) * plan.oversample) + step / 2.0
-            v = read_back(room.columns, p + base)
-            add_to(room.columns, p + along, at_fast * v)
-            add_to(room.columns, p + across, at_slow * v)
+            v = read_back(rows, p + base)
+            add_to(rows, p + along, (read(rows, p + FAST) * pixel_m + fast) * v)
+            add_to(rows, p + across, slow * v)

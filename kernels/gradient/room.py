@@ -1,101 +1,117 @@
-"""Room for the slopes of a block of pixels, beside that for their photons."""
+"""Room for a block of pixels: all of its numbers in rows of one array.
+
+Arrays that functions are given one by one cost them most of the time to compile, and calls most of their time. So
+what takes a block's numbers takes one array and knows the rows.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from ..compile.jit import maker
-from ..cpu.block import Block, aligned, new_block
-from .sums import BLOCK, FACTORS, SCRATCH_ROWS, SINGLE_ROWS
+from ..compile.jit import internal
+from ..cpu.block import LINE, PADDING, Block
+from .change import AREA, CELL, CELLS, FUDGE, KAHN, PLACE, SPREAD, SWEEP, TABLES
 
+BLOCK = PADDING
+"""Pixels in a block: fewer than for photons alone, so that their many numbers stay in the first-level cache."""
 
-class Ways(NamedTuple):
-    """Directions and distances of the rays to a sub-pixel: of ``Block`` the first four."""
-
-    x: np.ndarray
-    y: np.ndarray
-    z: np.ndarray
-    airpath: np.ndarray
+(FAST, X, Y, Z, NEAR, AIRPATH, QX, QY, QZ, KEPT, POLAR, SOLID, CAPTURE, FIRST_POLAR, POLAR_KNOWN, FIRST_SOLID,
+ CAPTURED, AROUND, SAMPLES, LAYER, TOTAL, PHOTONS) = (np.uint32(n * BLOCK) for n in range(22))  # fmt: skip
+"""Where the rows of ``Block`` begin (``AROUND``: its ``amorphous``), and, after the direction, of 1/distance."""
+WEIGHT, SHARE, UX, UY, UZ, VX, VY, VZ = (np.uint32(n * BLOCK) for n in range(22, 30))
+"""What makes photons of a ray's sum; photons that share a factor; Σ Mᵀg of a ray, in photons · m; derivatives by the
+place of a sub-pixel, in photons per m."""
+FIRST_WAY, LAYER_WAY = (np.uint32(n * BLOCK) for n in (30, 34))
+"""Direction and 1/distance, as from ``X`` on, of the first sub-pixel of a pixel and of the layer under way."""
+GH, GK, GL, NA, NB, NC, SQR, FACTOR, FACTOR_H, FACTOR_K, FACTOR_L = (np.uint32(n * BLOCK) for n in range(38, 49))
+"""Of a step: slopes g, what the shape gives besides, F_latt²; where F is interpolated, F and F's part of g."""
+W_H, W_K, W_L, D_H, D_K, D_L = (np.uint32(n * BLOCK) for n in (49, 53, 57, 61, 65, 69))
+CORNER, INSIDE = (np.uint32(n * BLOCK) for n in (73, 74))
+"""Four weights of a cubic along each axis, four slopes of them, and where in the table it begins."""
+COLUMNS = np.uint32(75 * BLOCK)
+"""Derivatives of photons by the plan's variables, by the columns of ``change.py``, come last."""
+ONE, TWO, THREE = (np.uint32(n * BLOCK) for n in (1, 2, 3))
+SINGLE_ROWS = 16
 
 
 class Room(NamedTuple):
-    """Arrays of one value for each pixel of a block; rows of one kind lie flat, one after the other."""
+    """Arrays that one thread works in, and what there is to do."""
 
     block: Block
-    sums: np.ndarray
-    """A ray's sums over orientations, by the rows of ``sums.py``."""
-    columns: np.ndarray
-    """Derivatives of photons by the plan's variables, by the columns of ``change.py``."""
-    slopes: np.ndarray
-    """Derivatives by the parameters, and the images of a basis after them."""
-    first: Ways
-    """To the first sub-pixel of a pixel."""
-    layer: Ways
-    """To the first sub-pixel of the layer under way."""
-    vx: np.ndarray
-    vy: np.ndarray
-    vz: np.ndarray
-    """Derivative by the place of a sub-pixel, in photons per m."""
-    weight: np.ndarray
-    """What makes photons of a ray's sum."""
-    share: np.ndarray
-    """Photons that share a factor."""
-    latt_sqr: np.ndarray
-    factor: np.ndarray
-    factor_h: np.ndarray
-    factor_k: np.ndarray
-    factor_l: np.ndarray
-    """F_latt²; F and 2F·F_latt² times its slopes, where F is interpolated."""
+    """Its first rows, as the renderer of photons knows them."""
+    rows: np.ndarray
+    """float64, flat: the rows above."""
     single: np.ndarray
-    """What the float32 loops keep."""
-    scratch: np.ndarray
-    """What the interpolating loops keep."""
+    """float32: what the loops in that precision keep."""
+    places: np.ndarray
+    """uint32: where in the table of F."""
+    slopes: np.ndarray
+    """Derivatives by the parameters, and the images of a basis after them, in rows."""
     active: np.ndarray
     """Numbers of the columns that some parameter moves."""
-    is_active: np.ndarray
-    """Whether one does, of each column."""
+    summed: np.ndarray
+    """Of those that begin with 0."""
+    moved: np.ndarray
+    """1 of each column that some parameter moves, else 0."""
     turn: np.ndarray
     """(9,): dC0·C0⁻¹ of a crystal that turns about the spindle."""
 
 
-@maker(forceinline=True)
-def new_room(plan, change, basis):
-    """Room for a block's pixels; ``basis`` images are kept beside the slopes."""
-    rows = aligned(18 * BLOCK).reshape(18, BLOCK)
-    ways = Ways(rows[0], rows[1], rows[2], rows[3])
-    more = Ways(rows[4], rows[5], rows[6], rows[7])
+def new_room(plan, change, basis, wanted):
+    """Room for a thread; ``basis`` images are kept beside the slopes. ``wanted`` is that of ``render.py``."""
+    moved = (change.columns != 0.0).any(axis=0)
+    summed = moved.copy()
+    summed[CELL : CELL + 9] = True
+    if len(wanted) > 0:
+        summed[[*range(PLACE, PLACE + 3), AREA, KAHN]] = True
+    if len(wanted) > 1:
+        summed[CELLS : FUDGE + 1] = True
+        summed[SPREAD], summed[SWEEP] = change.spread.size > 0, change.sweep.size > 0
+        summed[TABLES:] = True
     parameters, variables = change.columns.shape
-    is_active = moved_columns(change.columns)
+    rows = aligned(COLUMNS + variables * BLOCK)
+    single = aligned(SINGLE_ROWS * BLOCK // 2).view(np.float32)
+    places = aligned(BLOCK // 2).view(np.uint32)
     return Room(
-        new_block(BLOCK),
-        aligned((FACTORS + change.tables.shape[0]) * BLOCK),
-        aligned(variables * BLOCK),
+        block_of(rows, single, places),
+        rows,
+        single,
+        places,
         aligned((parameters + basis) * BLOCK),
-        ways, more, rows[8], rows[9], rows[10], rows[11], rows[12], rows[13], rows[14], rows[15], rows[16], rows[17],
-        aligned(SINGLE_ROWS * BLOCK // 2).view(np.float32),
-        aligned(SCRATCH_ROWS * BLOCK),
-        np.flatnonzero(is_active),
-        is_active,
+        np.flatnonzero(moved),
+        np.flatnonzero(summed),
+        moved.astype(np.uint8),
         turn_of(plan.crystal),
-    )  # fmt: skip
+    )
 
 
-@maker()
-def moved_columns(columns):
-    """Whether some parameter moves each."""
-    moved = np.zeros(columns.shape[1], np.uint8)
-    for parameter in range(columns.shape[0]):
-        for column in range(columns.shape[1]):
-            if columns[parameter, column] != 0.0:
-                moved[column] = 1
-    return moved
+def aligned(count):
+    """Room for numbers, from the beginning of a cache line: else most vectors would lie in two."""
+    room = np.zeros(count + LINE - 1)
+    first = -(room.ctypes.data // room.itemsize) % LINE
+    return room[first : first + count]
 
 
-@maker()
 def turn_of(crystal):
-    """C0·[e]ₓᵀ·C0⁻¹ row by row: what dφ about the spindle e is to the cell."""
+    """C0·[e]ₓᵀ·C0⁻¹ row by row: what dφ about the spindle e is to the cell, as rows of C0 turn as v + dφ e × v."""
     cell = np.array((crystal.a, crystal.b, crystal.c))
-    x, y, z = crystal.spindle
-    # Rows of C0 turn as v + dφ e × v.
-    across = np.array(((0.0, z, -y), (-z, 0.0, x), (y, -x, 0.0)))
-    return (cell @ across @ np.linalg.inv(cell)).ravel()
+    return (np.cross(crystal.spindle, cell) @ np.linalg.inv(cell)).ravel()
+
+
+def block_of(rows, single, places):
+    """The rows that the renderer of photons fills."""
+    starts = (FAST, X, Y, Z, AIRPATH, QX, QY, QZ, KEPT, POLAR, SOLID, CAPTURE, FIRST_POLAR, POLAR_KNOWN, FIRST_SOLID,
+              CAPTURED, AROUND, SAMPLES, LAYER, TOTAL, PHOTONS)  # fmt: skip
+    return Block(*(rows[start : start + BLOCK] for start in starts), single, places, rows[:0])
+
+
+@internal(forceinline=True)
+def row_of(number):
+    """Where a row of slopes begins."""
+    return np.uint32(number * BLOCK)
+
+
+@internal(forceinline=True)
+def column_at(number):
+    """Where a column begins."""
+    return np.uint32(COLUMNS + number * BLOCK)

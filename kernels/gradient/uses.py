@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compile.equation import inlined
 from ..compile.jit import internal
 from ..compile.memory import add_to, read, read_back, write
-from .factors import row_of
+from .room import BLOCK, FAST, PHOTONS, SHARE, VX, WEIGHT, column_at, row_of
 
 DEVIANCE, PIXELS, MEASURED, MODELLED, MISFIT, FIRST = range(6)
 """Columns of ``Uses.normal``: sums over pixels, then the gradient and the lower triangle of the matrix, row by row."""
@@ -47,123 +46,148 @@ class Uses(NamedTuple):
     """(slow, …): sums of each row of the image, in the columns above."""
 
 
-@internal(forceinline=True, fastmath={"contract"})
-def put_slopes(change, room, count):
-    """Derivatives of a block's pixels by every parameter."""
-    for parameter in range(change.columns.shape[0]):
-        target = row_of(parameter)
-        for pixel in range(count):
-            room.slopes[np.uint32(pixel) + target] = 0.0
-        for column in room.active:
-            rate, start = change.columns[parameter, column], row_of(column)
-            if rate != 0.0:
-                for pixel in range(count):
-                    p = np.uint32(pixel)
-                    add_to(room.slopes, p + target, rate * read_back(room.columns, p + start))
-
-
-@internal(forceinline=True)
-def use_slopes(change, room, uses, slow, count, whole):
-    """Hand on a block of ``count`` pixels, padded to ``whole``."""
-    block = room.block
-    for pixel in range(count):
-        uses.image[slow, int(block.fast[pixel])] = block.photons[pixel]
+@internal()
+def use_slopes(change, room, uses, slow, count):
+    """Hand on the first ``count`` pixels of a block."""
+    rows, slopes = room.rows, room.slopes
+    put_row(rows, PHOTONS, rows, uses.image[slow], count)
     if uses.cotangent.shape[0] > 0:
-        add_products(room, uses, slow, count, whole)
+        take_row(rows, uses.cotangent[slow], rows, WEIGHT, count)
+        add_products(rows, room.active, uses.products[slow])
     if uses.slopes.shape[0] > 0 or uses.measured.shape[0] > 0:
-        put_slopes(change, room, whole)
+        put_slopes(change.columns, rows, slopes, room.active)
     for parameter in range(uses.slopes.shape[0]):
-        start, image = row_of(parameter), uses.slopes[parameter]
-        for pixel in range(count):
-            image[slow, int(block.fast[pixel])] = room.slopes[np.uint32(pixel) + start]
+        put_row(slopes, row_of(parameter), rows, uses.slopes[parameter, slow], count)
     if uses.measured.shape[0] > 0:
-        add_normal(change.columns.shape[0], room, uses, slow, count, whole)
+        parameters, number = change.columns.shape[0], uses.basis.shape[0]
+        for image in range(number):
+            take_row(rows, uses.basis[image, slow], slopes, row_of(parameters + image), count)
+        expect(rows, slopes, uses, slow, row_of(parameters), count)
+        weigh_residuals(rows, uses, slow, count)
+        add_normal(rows, slopes, parameters + number, uses.normal[slow])
 
 
-@internal(forceinline=True)
-def add_products(room, uses, slow, count, whole):
-    """Σ cotangent · column of a block's pixels."""
-    gather(room.weight, uses.cotangent, room.block.fast, slow, count, whole)
-    for column in room.active:
-        uses.products[slow, column] += product(room.weight, np.uint32(0), room.columns, row_of(column), whole)
-
-
-@inlined
-def gather(row, image, fast, slow, count, whole):
-    """Pixels of an image, as a block has them; 0 where that is padded."""
+@internal()
+def put_row(source, start, rows, target, count):
+    """A row of a block to a row of an image."""
     for pixel in range(count):
-        row[pixel] = image[slow, int(fast[pixel])]
-    for pixel in range(count, whole):
-        row[pixel] = 0.0
+        p = np.uint32(pixel)
+        target[int(read(rows, p + FAST))] = read(source, p + start)
+
+
+@internal()
+def take_row(rows, source, target, start, count):
+    """A row of an image to one of a block; 0 where that is padded."""
+    for pixel in range(count):
+        p = np.uint32(pixel)
+        write(target, p + start, source[int(read(rows, p + FAST))])
+    for pixel in range(count, BLOCK):
+        write(target, np.uint32(pixel) + start, 0.0)
+
+
+@internal(fastmath={"contract"})
+def put_slopes(columns, rows, slopes, active):
+    """Derivatives of a block's pixels by every parameter."""
+    for parameter in range(columns.shape[0]):
+        target = row_of(parameter)
+        for pixel in range(BLOCK):
+            slopes[np.uint32(pixel) + target] = 0.0
+        for column in active:
+            rate, start = columns[parameter, column], column_at(column)
+            if rate != 0.0:
+                for pixel in range(BLOCK):
+                    p = np.uint32(pixel)
+                    add_to(slopes, p + target, rate * read_back(rows, p + start))
+
+
+@internal()
+def add_products(rows, active, products):
+    """Σ cotangent · column of a block's pixels."""
+    for column in active:
+        products[column] += product(rows, WEIGHT, rows, column_at(column))
 
 
 @internal(fastmath={"contract", "reassoc"})
-def product(left, first, right, second, count):
+def product(left, first, right, second):
     """Σ of the products of two rows."""
     total = 0.0
-    for pixel in range(count):
+    for pixel in range(BLOCK):
         p = np.uint32(pixel)
         total += read(left, p + first) * read(right, p + second)
     return total
 
 
-@internal(forceinline=True)
-def add_normal(parameters, room, uses, slow, count, whole):
-    """Sums of a block's pixels for the normal equations."""
-    expect(parameters, room, uses, slow, count)
-    weigh_residuals(room, uses, slow, count, whole)
-    size, at = parameters + uses.basis.shape[0], FIRST
-    row = uses.normal[slow]
+@internal()
+def add_normal(rows, slopes, size, sums):
+    """Gradient and matrix of a block's pixels."""
+    at = FIRST
     for i in range(size):
-        start = row_of(i)
-        row[at] += product(room.share, np.uint32(0), room.slopes, start, whole)
+        sums[at] += product(rows, SHARE, slopes, row_of(i))
         at += 1
     for i in range(size):
-        start = row_of(i)
-        for pixel in range(whole):
-            p = np.uint32(pixel)
-            write(room.share, p, read(room.weight, p) * read(room.slopes, p + start))
+        weigh_row(rows, slopes, row_of(i))
         for j in range(i + 1):
-            row[at] += product(room.share, np.uint32(0), room.slopes, row_of(j), whole)
+            sums[at] += product(rows, SHARE, slopes, row_of(j))
             at += 1
 
 
-@internal(forceinline=True)
-def expect(parameters, room, uses, slow, count):
-    """Photons that are expected in a block's pixels, into ``vx``; the images of the basis beside the slopes."""
-    fast = room.block.fast
+@internal()
+def weigh_row(rows, slopes, start):
+    """A parameter's derivatives times the weights, into ``SHARE``."""
+    for pixel in range(BLOCK):
+        p = np.uint32(pixel)
+        write(rows, p + SHARE, read(rows, p + WEIGHT) * read(slopes, p + start))
+
+
+@internal()
+def expect(rows, slopes, uses, slow, basis, count):
+    """Photons that are expected in a block's pixels, into ``VX``; images of the basis begin at a row of the slopes."""
+    fixed = uses.fixed.shape[0] > 0
     for pixel in range(count):
-        column = int(fast[pixel])
-        expected = room.block.photons[pixel] + uses.variance
-        if uses.fixed.shape[0] > 0:
-            expected += uses.fixed[slow, column]
+        p = np.uint32(pixel)
+        expected = read(rows, p + PHOTONS) + uses.variance
+        if fixed:
+            expected += uses.fixed[slow, int(read(rows, p + FAST))]
         for number in range(uses.basis.shape[0]):
-            value = uses.basis[number, slow, column]
-            room.slopes[np.uint32(pixel) + row_of(parameters + number)] = value
-            expected += uses.coefficients[number] * value
-        room.vx[pixel] = expected
+            expected += uses.coefficients[number] * read(slopes, p + basis + row_of(number))
+        write(rows, p + VX, expected)
 
 
-@internal(forceinline=True)
-def weigh_residuals(room, uses, slow, count, whole):
-    """Weights and weighed residuals of a block's pixels, into ``weight`` and ``share``, and their sums."""
-    row, fast = uses.normal[slow], room.block.fast
+@internal()
+def weigh_residuals(rows, uses, slow, count):
+    """Weights and weighed residuals of a block's pixels, into ``WEIGHT`` and ``SHARE``, and their sums."""
+    sums, image = uses.normal[slow], uses.measured[slow]
     for pixel in range(count):
-        measured = uses.measured[slow, int(fast[pixel])] + uses.variance
-        expected = max(room.vx[pixel], SMALLEST_EXPECTATION)
+        p = np.uint32(pixel)
+        measured = image[int(read(rows, p + FAST))] + uses.variance
+        expected = max(read(rows, p + VX), SMALLEST_EXPECTATION)
         weight, residual = 1.0 / expected, measured - expected
         z = abs(residual) * math.sqrt(weight)
-        deviance = 2.0 * (expected - measured)
-        if measured > 0.0:
-            deviance += 2.0 * measured * math.log(measured / expected)
+        deviance = poisson_deviance(measured, expected)
         if z > uses.most_z:
             weight *= uses.most_z / z
             deviance = uses.most_z * (2.0 * z - uses.most_z)
-        room.weight[pixel], room.share[pixel] = weight, weight * residual
-        row[DEVIANCE] += deviance
-        row[PIXELS] += 1.0
-        row[MEASURED] += measured - uses.variance
-        row[MODELLED] += expected - uses.variance
-        row[MISFIT] += abs(residual)
-    for pixel in range(count, whole):
-        room.weight[pixel] = room.share[pixel] = 0.0
+        write(rows, p + WEIGHT, weight)
+        write(rows, p + SHARE, weight * residual)
+        sums[DEVIANCE] += deviance
+        sums[PIXELS] += 1.0
+        sums[MEASURED] += measured - uses.variance
+        sums[MODELLED] += expected - uses.variance
+        sums[MISFIT] += abs(residual)
+    for pixel in range(count, BLOCK):
+        p = np.uint32(pixel)
+        write(rows, p + WEIGHT, 0.0)
+        write(rows, p + SHARE, 0.0)
+
+
+@internal()
+def poisson_deviance(measured, expected):
+    """2(µ − y + y ln(y/µ)); of y near µ by the series of (1 + t) ln(1 + t) − t, where the closed form loses digits."""
+    t = (measured - expected) / expected
+    if abs(t) < 0.02:
+        series = 1 / 2 - t * (1 / 6 - t * (1 / 12 - t * (1 / 20 - t * (1 / 30 - t / 42))))
+        return 2.0 * expected * t * t * series
+    deviance = 2.0 * (expected - measured)
+    if measured > 0.0:
+        deviance += 2.0 * measured * math.log(measured / expected)
+    return deviance

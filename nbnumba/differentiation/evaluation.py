@@ -53,7 +53,7 @@ class Evaluator:
 
     precision: Precision = "double"
     threads: int = 1
-    _kept: dict[int, tuple[Any, Any]] = field(default_factory=dict, init=False, repr=False)
+    _kept: dict[int, tuple[Any, float, Any]] = field(default_factory=dict, init=False, repr=False)
 
     def evaluate(self, plans: Sequence[Plan], changes: Sequence[Change], asked: Asked) -> Evaluated:
         """One pass over the panels of an image."""
@@ -76,16 +76,21 @@ class Evaluator:
 
     def _panel(self, number: int, plan: Plan, change: Change, asked: Asked) -> Any:
         from ..kernels.gradient.render import render_slopes, variant_of_slopes, wanted_of
+        from ..kernels.gradient.room import new_room
 
         plan = _masked(plan, asked.target)
         tables = self._tables(number, plan, change)
         uses = _uses_of(plan, change, asked)
         taken, stop = np.zeros(1, np.int64), np.zeros(1, np.int64)
         done = np.zeros(plan.detector.slow_pixels, np.int64)
-        variant = variant_of_slopes(plan, self.precision == "mixed")
-        args = (plan, tables, change, uses, taken, done, stop, *variant, wanted_of(change))
-        compiling(lambda: render_slopes.compile(tuple(map(numba.typeof, args))))
-        worker = Worker(lambda: in_threads(lambda: render_slopes(*args), self.threads))
+        variant = (*variant_of_slopes(plan, tables, self.precision == "mixed"), wanted_of(change))
+        args = (plan, tables, change, uses, taken, done, stop, *variant)
+
+        def room() -> Any:
+            return new_room(plan, change, len(uses.basis), variant[-1])
+
+        compiling(lambda: render_slopes.compile(tuple(map(numba.typeof, (room(), *args)))))
+        worker = Worker(lambda: in_threads(lambda: render_slopes(room(), *args), self.threads))
         worker.start()
         try:
             # An interruption comes here, not to the threads that render.
@@ -101,14 +106,15 @@ class Evaluator:
         """Structure factors by the indices that the image meets, again while these have places."""
         from ..kernels.cpu.tables import make_tables, with_cells_of
 
-        kept = self._kept.get(number)
-        may_keep = plan.factors.table.shape[0] == 1 and not len(change.tables)
-        if kept is not None and may_keep and kept[0] is plan.factors.table:
-            fits, tables = with_cells_of(plan, kept[1])
+        kept, factors = self._kept.get(number), plan.factors
+        may_keep = factors.table.shape[0] == 1 and not len(change.tables)
+        # Where F is constant, all have the same table.
+        if kept is not None and may_keep and kept[0] is factors.table and kept[1] == factors.default:
+            fits, tables = with_cells_of(plan, kept[2])
             if fits:
                 return tables
-        tables = compiling(lambda: make_tables(plan, plan.factors.interpolate > 0))
-        self._kept[number] = (plan.factors.table, tables)
+        tables = compiling(lambda: make_tables(plan, factors.interpolate > 0))
+        self._kept[number] = (factors.table, factors.default, tables)
         return tables
 
 
