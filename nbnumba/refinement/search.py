@@ -53,6 +53,8 @@ class StageEnd:
 
 
 Tell = Callable[[Iteration], None]
+SEEN = 0.5
+"""Of the largest pixel of a background's image: what a part of the image must have of it to say how much there is."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,6 +67,8 @@ class Problem(HoldsArrays):
     """Its mask says which pixels count."""
     counts: Pixels
     """The same mask."""
+    still: NDArray[np.bool_] | None = None
+    """Coefficients of the background that stand still (k,); None: none does."""
 
     def point(self, at: Array) -> Point:
         """Normal equations at coordinates."""
@@ -72,12 +76,25 @@ class Problem(HoldsArrays):
         return self.unknowns.point(at, self.model.normal(values, self.target, coefficients))
 
     def on(self, counts: Pixels) -> Problem:
-        """The same on other pixels."""
-        return replace(self, target=replace(self.target, mask=counts), counts=counts)
+        """The same on a part of the pixels.
+
+        Of the background stands still what hardly reaches them: a spline of which they have the end alone would go
+        far below no photons everywhere else.
+        """
+        basis = self.target.basis
+        still = None
+        if basis is not None:
+            there, whole = ([np.abs(image[part]).max() for image in basis] for part in (counts, self.counts))
+            still = np.array(there) < SEEN * np.array(whole)
+        return replace(self, target=replace(self.target, mask=counts), counts=counts, still=still)
 
     def minimized(self, start: Array, iterations: int, tell: Callable[[Step], None]) -> Point:
         """The lowest point on the way from a start."""
-        return minimized(self.point, self.point(start), self.unknowns.low, self.unknowns.high, iterations, tell)
+        low, high = self.unknowns.low, self.unknowns.high
+        if self.still is not None:
+            held = np.append(np.zeros(self.unknowns.numbers, bool), self.still)
+            low, high = np.where(held, start, low), np.where(held, start, high)
+        return minimized(self.point, self.point(start), low, high, iterations, tell)
 
 
 @dataclass
