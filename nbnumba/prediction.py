@@ -340,7 +340,7 @@ def _slack(resolved: Resolved, stars: Array, reach: float) -> tuple[Array, float
         return seen, wavelength, wavelength, 1e-9, radians_from_degrees(scan.oscillation_deg) / 2.0
     band = resolved.sources.wavelength_angstrom
     size = 2.0 * float(np.sqrt(np.trace(_size_spread(resolved.plans[0].crystal, stars))))
-    spread = _mosaic_spread(resolved) + _divergence(resolved)
+    spread = angular_spread(resolved)
     fixed = size * (1.0 + band.max() * (size + spread * reach))
     return seen, band.max(), band.min(), fixed + 1e-9, spread * (1.0 + band.max() * spread * reach)
 
@@ -439,6 +439,19 @@ def _reach_along(crystal: CrystalPlan, stars: Array, size: Array, n: Array) -> A
         return corners
     ellipsoid: Array = np.sqrt(np.einsum("ij,jk,ik->i", n, size, n))
     return ellipsoid
+
+
+def longest_edge(resolved: Resolved) -> float:
+    """Edge in Å of a parallelepiped whose spots are as thin as the crystal's where these are thinnest."""
+    crystal = resolved.plans[0].crystal
+    spot = SPOTS[crystal.shape]
+    end_sqr = np.linalg.eigvalsh(_size_spread(crystal, _stars_at(resolved, 0.0)))[0]
+    return float(np.sqrt(SPOTS[SQUARE].half_sqr / (end_sqr * spot.half_sqr / spot.end_sqr)))
+
+
+def angular_spread(resolved: Resolved) -> float:
+    """Largest angle, radians, by which mosaicity and divergence turn a domain and the beam against each other."""
+    return _mosaic_spread(resolved) + _divergence(resolved)
 
 
 def _mosaic_spread(resolved: Resolved) -> float:

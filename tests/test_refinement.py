@@ -17,6 +17,7 @@ from nbnumba.refinement.systems import free_constants
 from nbnumba.refinement.unknowns import Unknowns, unknowns_of
 
 FREE = np.full(2, np.inf)
+UNBOUND = (-FREE, FREE, FREE)
 
 Array = np.ndarray
 
@@ -61,7 +62,7 @@ def _decay() -> Callable[[Array], Normal]:
 def test_steps_lead_to_where_the_slope_is_zero() -> None:
     evaluate, steps = _plain(_decay()), list[Step]()
     start = evaluate(np.array([100.0, 0.5]))
-    found = minimized(evaluate, start, -FREE, FREE, 50, steps.append)
+    found = minimized(evaluate, start, UNBOUND, 50, steps.append)
     esd = np.sqrt(np.diag(np.linalg.inv(found.matrix)))
     assert np.all(np.abs(found.at - (300.0, 2.0)) < 3.0 * esd)
     assert np.all(np.abs(found.gradient * esd) < 0.02)
@@ -82,7 +83,7 @@ def test_a_search_turns_back_from_where_there_is_no_model() -> None:
             raise
 
     start = evaluate(np.array([5000.0, 0.3]))
-    found = minimized(watched, start, -FREE, FREE, 50, lambda step: None)
+    found = minimized(watched, start, UNBOUND, 50, lambda step: None)
     assert refused
     assert found.at[1] == pytest.approx(2.0, rel=0.05)
 
@@ -91,11 +92,11 @@ def test_a_number_at_its_bound_stays_there_and_the_others_go_on() -> None:
     normal = _decay()
     evaluate = _plain(normal)
     start = evaluate(np.array([100.0, 1.0]))
-    found = minimized(evaluate, start, np.array([0.0, 0.5]), np.array([np.inf, 1.5]), 50, lambda step: None)
+    found = minimized(evaluate, start, (np.array([0.0, 0.5]), np.array([np.inf, 1.5]), FREE), 50, lambda step: None)
     assert found.at[1] == 1.5
     assert found.gradient[1] > 0.0  # would go on
     assert abs(found.gradient[0]) / np.sqrt(found.matrix[0, 0]) < 0.02
-    free = minimized(evaluate, start, -FREE, FREE, 50, lambda step: None)
+    free = minimized(evaluate, start, UNBOUND, 50, lambda step: None)
     assert free.at[1] > 1.5
 
 
@@ -107,7 +108,9 @@ def test_what_nothing_depends_on_stands_still() -> None:
         return Point(at, found.deviance, np.append(found.gradient, 0.0), np.pad(found.matrix, (0, 1)), found)
 
     start = evaluate(np.array([100.0, 0.5, 7.0]))
-    found = minimized(evaluate, start, np.full(3, -np.inf), np.full(3, np.inf), 50, lambda step: None)
+    found = minimized(
+        evaluate, start, (np.full(3, -np.inf), np.full(3, np.inf), np.full(3, np.inf)), 50, lambda step: None
+    )
     assert found.at[2] == 7.0
     assert found.at[1] == pytest.approx(2.0, rel=0.05)
 

@@ -21,6 +21,7 @@ MOST_TRIALS = 8
 NEGLIGIBLE = 1e-3
 """Of the objective per pixel, or of 1 where that is less, by how much a last step lowers the objective: a thirtieth of
 a standard deviation."""
+TINY = np.finfo(np.float64).tiny
 SMALL_STEPS = 2
 """After so many that are negligible a search ends; after one, where it was hardly damped."""
 
@@ -56,8 +57,7 @@ class Step(HoldsArrays):
 def minimized(
     evaluate: Callable[[Array], Point],
     start: Point,
-    low: Array,
-    high: Array,
+    bounds: tuple[Array, Array, Array],
     iterations: int,
     tell: Callable[[Step], None],
 ) -> Point:
@@ -69,8 +69,8 @@ def minimized(
         The point at coordinates; an NbnumbaError where there is none, from which the search turns back.
     start : Point
         Within the bounds.
-    low, high : float64 arrays, shape (n,)
-        Bounds of each coordinate; infinite where there is none.
+    bounds : tuple of 3 float64 arrays, shape (n,)
+        Lowest and highest value of each coordinate, and by how much a step may move it; infinite where there is none.
     iterations : int
         Steps at the most.
     tell : callable
@@ -84,7 +84,7 @@ def minimized(
     """
     point, damping, small = start, FIRST_DAMPING, 0
     for _ in range(iterations):
-        step = _lower(evaluate, point, damping, low, high)
+        step = _lower(evaluate, point, damping, bounds)
         if step is None:
             break
         gain = point.objective - step.point.objective
@@ -96,10 +96,12 @@ def minimized(
     return point
 
 
-def _lower(evaluate: Callable[[Array], Point], point: Point, damping: float, low: Array, high: Array) -> Step | None:
+def _lower(
+    evaluate: Callable[[Array], Point], point: Point, damping: float, bounds: tuple[Array, Array, Array]
+) -> Step | None:
     """The first step that leads down, with ever more damping."""
     for trial in range(MOST_TRIALS):
-        aim = destination(point, damping, low, high)
+        aim = destination(point, damping, *bounds)
         if np.array_equal(aim, point.at):
             return None
         try:
@@ -113,7 +115,13 @@ def _lower(evaluate: Callable[[Array], Point], point: Point, damping: float, low
     return None
 
 
-def destination(point: Point, damping: float, low: Array, high: Array) -> Array:
+def destination(point: Point, damping: float, low: Array, high: Array, farthest: Array) -> Array:
+    """Where the damped step leads, as far as it goes at once."""
+    move = _within_bounds(point, damping, low, high) - point.at
+    return point.at + move * min(1.0, float(np.min(farthest / np.maximum(np.abs(move), TINY), initial=np.inf)))
+
+
+def _within_bounds(point: Point, damping: float, low: Array, high: Array) -> Array:
     """Where the damped step leads: a coordinate that would pass its bound is put there, the others are told of it."""
     aim = point.at.copy()
     moves = np.ones(len(aim), bool)

@@ -14,6 +14,7 @@ from ..differentiation.target import Target
 from ..errors import UsageError
 from ..experiment import Experiment
 from .levenberg import Point
+from .restraints import noun_of
 from .search import Iteration, Problem, StageEnd
 from .stages import Fringes
 from .target import expected, residuals
@@ -228,9 +229,9 @@ def _parameters(problem: Problem, values: Array, sigma: Array, fixed: Sequence[P
             zip(model.names, model.units, model.values.tolist(), values.tolist(), sigma.tolist(), strict=False)
         )
     ]
-    cell = sorted(
-        [one for one in found if one.name.startswith("crystal.cell[")] + list(fixed), key=lambda one: one.name
-    )
-    others = [one for one in found if not one.name.startswith("crystal.cell[")]
-    place = next((number for number, one in enumerate(found) if one.name.startswith("crystal.cell[")), 0)
-    return (*others[:place], *cell, *others[place:])
+    of_cell = [number for number, one in enumerate(found) if noun_of(one.name) == "crystal.cell"]
+    if not of_cell:
+        return tuple(found)
+    first, last = of_cell[0], of_cell[-1] + 1
+    cell = sorted([*found[first:last], *fixed], key=lambda one: one.name)
+    return (*found[:first], *cell, *found[last:])

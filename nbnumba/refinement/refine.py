@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from ..differentiation.model import Differentiable
 from ..differentiation.target import Target
 from ..errors import NbnumbaWarning, UsageError
 from ..experiment import Experiment
-from ..prediction import resolution_map
+from ..prediction import longest_edge
 from .outcome import Parameter, Refinement, check_independent, outcome
 from .restraints import Bounds, Width, noun_of
 from .search import Iteration, Log, Problem, search
@@ -104,8 +104,7 @@ def refine(
     make = partial(Differentiable, precision=precision, threads=threads)
     model, constants, fixed = _model(make, experiment, free, system)
     problem = _problem(model, constants, measured, background, known, between)
-    circles = circles_of(resolution_map(model.resolved), problem.counts)
-    fringes = fringes_off(problem.unknowns, model.resolved, circles.edge)
+    fringes = fringes_off(problem.unknowns, problem.circles)
     before = problem.point(problem.unknowns.start)
     check_independent(before, problem.unknowns.names)
     log = Log(problem, progress or (lambda iteration: None), before, before.at)
@@ -116,13 +115,12 @@ def refine(
     interrupted = None
     try:
         start = _with_photons(problem)
-        search(
-            log, start, stages == "auto", fringes, circles, partial(turned, smaller=smaller_problem, fringes=fringes)
-        )
+        turn = partial(turned, smaller=smaller_problem, fringes=fringes)
+        search(log, start, stages == "auto", fringes, turn)
     except KeyboardInterrupt as error:
         interrupted = getattr(error, "number", signal.SIGINT)
         with suppress(UsageError):
-            log.end("interrupted")
+            log.keep(problem.point(log.at))
     return outcome(problem, before, log.best, fixed, fringes, log.history, log.ends, interrupted)
 
 
@@ -181,7 +179,7 @@ def _system_of(model: Differentiable) -> System:
     group = find_spacegroup_by_name(provenance.space_group)
     if group is None:
         return "triclinic"
-    return "rhombohedral" if group.ext == "R" else group.crystal_system_str()
+    return cast(System, "rhombohedral" if group.ext == "R" else group.crystal_system_str())
 
 
 def _problem(
@@ -196,7 +194,7 @@ def _problem(
     assert target.mask is not None
     coefficients = first_coefficients(target, target.mask)
     unknowns = unknowns_of(model.names, model.values, coefficients, constants, restraints, bounds)
-    return Problem(model, unknowns, target, target.mask)
+    return Problem(model, unknowns, target, target.mask, circles_of(model.resolved, target.mask))
 
 
 def _smaller(
@@ -210,19 +208,17 @@ def _smaller(
     model = make((*names, SCALE))
     known = {name: width for name, width in restraints.items() if noun_of(name) in ORIENTATION}
     between = {name: pair for name, pair in bounds.items() if noun_of(name) in ORIENTATION}
-    unknowns = unknowns_of(
-        model.names, model.values, first_coefficients(whole.target, whole.counts), (), known, between
-    )
-    return replace(whole, model=model, unknowns=unknowns)
+    coefficients = whole.unknowns.start[whole.unknowns.numbers :]
+    unknowns = unknowns_of(model.names, model.values, coefficients, (), known, between)
+    circles = replace(whole.circles, longest=longest_edge(model.resolved))
+    return replace(whole, model=model, unknowns=unknowns, circles=circles)
 
 
 def _with_photons(problem: Problem) -> Array:
     """The start, a free scale being that by which there are as many photons as were measured."""
     unknowns, at = problem.unknowns, problem.unknowns.start.copy()
-    scales = [
-        number for number, name in enumerate(unknowns.names) if name in SCALES and np.isinf(unknowns.width[number])
-    ]
-    if scales:
+    scales = [number for number, name in enumerate(unknowns.names) if name in SCALES]
+    if scales and np.isinf(unknowns.width[scales[0]]):
         values, coefficients = unknowns.split(at)
         ratio = photons_over(problem.target, problem.counts, problem.model.image(values), coefficients)
         at[scales[0]] += np.log(ratio)

@@ -20,6 +20,8 @@ Pixels = NDArray[np.bool_]
 
 ROUNDS, FARTHEST = 3, 3.0
 """How often spots are left out of a background, and from how many standard deviations on a pixel is one."""
+FORGOTTEN, UNLIKE = 8.0, 4.0
+"""Standard deviations from which a pixel is a spot that is not expected, and from which spots are not as expected."""
 LOWEST = 6.0
 """Standard deviations of the read-out, by which it brings a pixel below no photons: once in 10⁹ pixels."""
 
@@ -122,6 +124,25 @@ def deviance(target: Target, counts: Pixels, image: Array) -> float:
     noise = target.read_noise**2
     y, mu = np.maximum(target.measured[counts] + noise, 0.0), image[counts] + noise
     return float(2.0 * np.sum(kl_div(y, np.maximum(mu, SMALLEST_EXPECTATION))))
+
+
+def is_explained(target: Target, counts: Pixels, spots: Array, image: Array) -> bool:
+    """Whether no spot is elsewhere, or of other strength, than it is expected.
+
+    Spots are pixels where they are beyond the noise, expected or measured. Σz² of n Poisson counts is n with a variance
+    of Σ(2 + 1/µ).
+
+    Parameters
+    ----------
+    spots, image : float64 arrays, shape (slow, fast)
+        Photons that are expected of the crystal, and of all.
+    """
+    z = residuals(target, counts, image)
+    variance = image + target.read_noise**2
+    bright = counts & ((spots > np.sqrt(variance)) | (z > FORGOTTEN))
+    number = np.count_nonzero(bright)
+    spread = np.sqrt(np.sum(2.0 + 1.0 / variance[bright]))
+    return bool(number > 0 and np.sum(z[bright] ** 2) <= number + UNLIKE * spread)
 
 
 def expected(target: Target, image: Array, coefficients: Array) -> Array:

@@ -48,11 +48,12 @@ def turned(log: Log, start: Array, smaller: Callable[[int], Problem], fringes: F
         at = _with_photons(problem, carried(known, names, problem.unknowns.start))
         if stage is TURNING[0] and fringes.orientation > FAR:
             at = _best_on_grid(problem, at, fringes)
+        # The scale is the true crystal's in the end alone.
         kept = names if stage.part == 1 else tuple(name for name in names if name != SCALE)
         merged = partial(_merged, log.at, whole, names, kept)
-        found = problem.minimized(at, stage.iterations, partial(_note, log, stage.name, merged))
+        found = problem.minimized(at, stage, partial(_note, log, stage.name, merged))
         log.at = merged(found.at)
-        log.end(stage.name)
+    log.end("N/4, N/2, N", found)
     return log.at
 
 
@@ -88,7 +89,7 @@ def _best_on_grid(problem: Problem, at: Array, fringes: Fringes) -> Array:
     """
     unknowns = problem.unknowns
     angles = [number for number, name in enumerate(unknowns.names) if noun_of(name) in ORIENTATION]
-    step = min(1.0, FAR / fringes.orientation) * fringes.turned_rad * RTD
+    step = min(fringes.orientation, FAR) / problem.circles.fringes(1.0) * RTD
     best, least = at, np.inf
     for offsets in product(GRID, repeat=len(angles)):
         tried = at.copy()
