@@ -7,8 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from nbnumba import Experiment, refine, simulate
 from nbnumba.differentiation.target import Normal
 from nbnumba.errors import UsageError
+from nbnumba.refinement import search
 from nbnumba.refinement.levenberg import Point, Step, minimized
 from nbnumba.refinement.restraints import bounds_of, widths
 from nbnumba.refinement.systems import free_constants
@@ -239,3 +241,20 @@ def test_normal_equations_of_unknowns_are_those_of_differences() -> None:
 def test_a_scale_of_zero_cannot_be_refined() -> None:
     with pytest.raises(UsageError, match="scale 0: to be refined it must start above 0"):
         unknowns_of(("scale",), np.array([0.0]), np.zeros(0), (), {}, {})
+
+
+@pytest.mark.filterwarnings("ignore::nbnumba.NbnumbaWarning")
+def test_a_radial_background_does_not_run_away_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Splines beyond a circle reach into it with their ends, which say nothing of them."""
+    start = Experiment.from_args(
+        "-cell 40 45 50 -misset 10 20 30 -default_F 100 -N 5 -gauss_xtal -gauss_width edges -detpixels 64 -pixel 0.5 "
+        "-distance 40 -oversample 1 -fluence 1e25".split()
+    )
+    counts = np.random.default_rng(1).poisson(simulate(start).photons + 20.0).astype(float)
+    result = refine(start, counts, ["crystal.cell", "scale"], background="radial", threads=1)
+    ends = [end for end in result.ends if end.way == "circles"]
+    assert len(ends) == 6
+    assert max(end.deviance for end in ends) < 1.02 * result.deviance.after
+    monkeypatch.setattr(search, "SEEN", 0.0)
+    wild = refine(start, counts, ["crystal.cell", "scale"], background="radial", threads=1)
+    assert max(end.deviance for end in wild.ends if end.way == "circles") > 2.0 * result.deviance.after
