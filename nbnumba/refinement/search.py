@@ -84,12 +84,14 @@ class Problem(HoldsArrays):
         unknowns = replace(self.unknowns, width=widths_of(self.unknowns))
         return replace(self, unknowns=unknowns, target=replace(self.target, mask=counts), counts=counts)
 
-    def minimized(self, start: Array, stage: Stage, tell: Callable[[Step], None]) -> Point:
+    def minimized(self, start: Array, stage: Stage, tell: Callable[[Step[Point]], None]) -> Point:
         """The lowest point on the way from a start."""
-        unknowns = self.unknowns
-        farthest = MOST_FRINGES / self.circles.fringes(stage.reach) * whole_of(unknowns)
-        bounds = (unknowns.low, unknowns.high, farthest)
+        bounds = (self.unknowns.low, self.unknowns.high, self.farthest(stage.reach))
         return minimized(self.point, self.point(start), bounds, stage.iterations, tell)
+
+    def farthest(self, reach: float) -> Array:
+        """By how much a step may move each coordinate, where pixels within a circle count (n,)."""
+        return MOST_FRINGES / self.circles.fringes(reach) * whole_of(self.unknowns)
 
     def explains(self, at: Array) -> bool:
         """Whether all spots are as they should be at coordinates."""
@@ -114,7 +116,7 @@ class Log:
     ends: list[StageEnd] = field(default_factory=list)
     _ended: int = 0
 
-    def step(self, stage: str, step: Step, at: Array) -> None:
+    def step(self, stage: str, step: Step[Point], at: Array) -> None:
         """Note a step of a stage; ``at``: where it led among the coordinates of the whole problem."""
         self.at = at
         before = self.history[-1] if self.history else None
@@ -197,5 +199,5 @@ def _best_of_scattered(log: Log, start: Array) -> Array:
     return grown(log, best.at, "best start", GROWING[len(low) :])
 
 
-def _note(log: Log, stage: Stage, step: Step) -> None:
+def _note(log: Log, stage: Stage, step: Step[Point]) -> None:
     log.step(stage.name, step, step.point.at)
