@@ -27,6 +27,15 @@ SECTIONS = {
         "Campaign CampaignDataset campaign.dataset.Sample campaign.chunks.Chunk campaign.work.do_chunk "
         "campaign.work.Done",
     ),
+    "Derivatives": (
+        "nbnumba",
+        "Differentiable gradients differentiation.target.Target differentiation.target.Normal",
+    ),
+    "Refinement": (
+        "nbnumba",
+        "refine refinement.outcome.Refinement refinement.outcome.Parameter refinement.search.Iteration "
+        "refine_many refinement.many.JointRefinement refinement.many.OneOfMany refinement.many.JointStep",
+    ),
     "Without rendering": ("nbnumba", "predict hkl_map Predictions"),
     "Errors and warnings": ("nbnumba", "NbnumbaError UsageError InputFileError ResourceError NbnumbaWarning"),
     "Properties of simulators": ("nbnumba.testing.properties", ""),

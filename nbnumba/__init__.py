@@ -21,6 +21,7 @@ __all__ = [
     "CampaignDataset",
     "Crystal",
     "Detector",
+    "Differentiable",
     "Experiment",
     "FurtherLattice",
     "Goniometer",
@@ -40,8 +41,11 @@ __all__ = [
     "UsageError",
     "__version__",
     "changed",
+    "gradients",
     "hkl_map",
     "predict",
+    "refine",
+    "refine_many",
     "rotation_series",
     "simulate",
     "simulate_many",
@@ -51,6 +55,7 @@ __all__ = [
 if TYPE_CHECKING:
     from .campaign.campaign import Campaign
     from .campaign.dataset import CampaignDataset
+    from .differentiation.model import Differentiable, gradients
     from .experiment import (
         Background,
         Beam,
@@ -70,15 +75,21 @@ if TYPE_CHECKING:
     )
     from .image import Image
     from .prediction import Predictions, hkl_map, predict
+    from .refinement.many import refine_many
+    from .refinement.refine import refine
     from .simulation import rotation_series, simulate, simulate_many
 else:
     _HEAVY = {
         "Campaign": "campaign.campaign",
         "CampaignDataset": "campaign.dataset",
+        "Differentiable": "differentiation.model",
         "Image": "image",
         "Predictions": "prediction",
+        "gradients": "differentiation.model",
         "hkl_map": "prediction",
         "predict": "prediction",
+        "refine": "refinement.refine",
+        "refine_many": "refinement.many",
         "rotation_series": "simulation",
         "simulate": "simulation",
         "simulate_many": "simulation",

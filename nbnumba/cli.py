@@ -22,6 +22,7 @@ COMMANDS = {
     "detectors": "list the detectors that are known by name",
     "detect": "write what a detector reads of an image of photons",
     "profile": "write the radial background of a measured image",
+    "refine": "refine numbers of an experiment against a measured image",
     "hkl": "write structure factors as a list of h k l F, all of P 1",
     "golden": "record and check suites of golden images",
     "trace": "write down how the values of single pixels come about",

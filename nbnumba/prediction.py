@@ -88,9 +88,7 @@ class Oriented:
             d in Å at each pixel's centre, for the mean direction and wavelength of the sources; infinite where the
             direct beam falls. Several panels as in :meth:`hkl_map`.
         """
-        with np.errstate(divide="ignore"):
-            spacing: Array = ANGSTROM_PER_METRE / np.linalg.norm(_map_of_q(self.resolved), axis=2)
-        return spacing
+        return resolution_map(self.resolved)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -227,6 +225,13 @@ def _resolved(experiment: Experiment) -> Resolved:
         return resolve(experiment, read_inputs(experiment))
 
 
+def resolution_map(resolved: Resolved) -> Array:
+    """d in Å of every pixel (slow, fast); see :meth:`Image.resolution_map`."""
+    with np.errstate(divide="ignore"):
+        spacing: Array = ANGSTROM_PER_METRE / np.linalg.norm(_map_of_q(resolved), axis=2)
+    return spacing
+
+
 def central_beam(resolved: Resolved) -> tuple[Vector, float]:
     """Mean direction and wavelength (Å) of the sources."""
     sources = resolved.sources
@@ -335,7 +340,7 @@ def _slack(resolved: Resolved, stars: Array, reach: float) -> tuple[Array, float
         return seen, wavelength, wavelength, 1e-9, radians_from_degrees(scan.oscillation_deg) / 2.0
     band = resolved.sources.wavelength_angstrom
     size = 2.0 * float(np.sqrt(np.trace(_size_spread(resolved.plans[0].crystal, stars))))
-    spread = _mosaic_spread(resolved) + _divergence(resolved)
+    spread = angular_spread(resolved)
     fixed = size * (1.0 + band.max() * (size + spread * reach))
     return seen, band.max(), band.min(), fixed + 1e-9, spread * (1.0 + band.max() * spread * reach)
 
@@ -434,6 +439,19 @@ def _reach_along(crystal: CrystalPlan, stars: Array, size: Array, n: Array) -> A
         return corners
     ellipsoid: Array = np.sqrt(np.einsum("ij,jk,ik->i", n, size, n))
     return ellipsoid
+
+
+def longest_edge(resolved: Resolved) -> float:
+    """Edge in Å of a parallelepiped whose spots are as thin as the crystal's where these are thinnest."""
+    crystal = resolved.plans[0].crystal
+    spot = SPOTS[crystal.shape]
+    end_sqr = np.linalg.eigvalsh(_size_spread(crystal, _stars_at(resolved, 0.0)))[0]
+    return float(np.sqrt(SPOTS[SQUARE].half_sqr / (end_sqr * spot.half_sqr / spot.end_sqr)))
+
+
+def angular_spread(resolved: Resolved) -> float:
+    """Largest angle, radians, by which mosaicity and divergence turn a domain and the beam against each other."""
+    return _mosaic_spread(resolved) + _divergence(resolved)
 
 
 def _mosaic_spread(resolved: Resolved) -> float:

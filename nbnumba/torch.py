@@ -37,7 +37,7 @@ def image(model: Differentiable, values: torch.Tensor) -> torch.Tensor:
     return photons
 
 
-class _Image(torch.autograd.Function):
+class _Image(torch.autograd.Function):  # type: ignore[misc]
     """Forward renders; backward renders again, with derivatives, so that nothing is kept but the numbers."""
 
     @staticmethod
@@ -47,7 +47,7 @@ class _Image(torch.autograd.Function):
         return torch.from_numpy(model.image(_numpy(values))).to(values)
 
     @staticmethod
-    @once_differentiable
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor, None]:
         (values,) = ctx.saved_tensors
         _, gradient = ctx.model.vjp(_numpy(values), _numpy(cotangent))

@@ -13,8 +13,8 @@ import pytest
 from nbnumba import Differentiable, Experiment
 
 EXPERIMENT = Experiment.from_args(
-    "-cell 40 45 50 75 85 95 -misset 10 20 30 -default_F 100 -N 5 -detpixels 16 -pixel 1.5 -distance 100 "
-    "-oversample 1 -nointerpolate -fluence 1e24".split()
+    "-cell 40 45 50 75 85 95 -misset 10 20 30 -default_F 100 -N 5 -detpixels 16 -pixel 0.25 -distance 100 "
+    "-oversample 2 -nointerpolate -fluence 1e24".split()
 )
 FREE = ("crystal.cell", "crystal.misset_deg", "detector.distance_mm", "scale")
 
@@ -60,6 +60,8 @@ def test_jax_checks_the_gradients() -> None:
 
         check_grads(relative, (values,), order=1, modes=["rev"], eps=1e-6, rtol=1e-5, atol=1e-6)
         np.testing.assert_array_equal(jax.jit(relative)(values), relative(values))
+        total = jax.grad(lambda numbers: relative(numbers).sum())
+        np.testing.assert_array_equal(jax.jit(total)(values), total(values))
 
 
 @pytest.mark.parametrize(("name", "program"), [("torch", "PyTorch"), ("jax", "JAX")])

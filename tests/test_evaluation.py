@@ -16,7 +16,12 @@ from nbnumba.differentiation.evaluation import Asked, Evaluated, Evaluator
 from nbnumba.differentiation.target import Target
 from nbnumba.setup.mosaic import mosaic_changes
 
-WET = changed(TRICLINIC, background={"water_um": 2.0}, beam={"fluence_per_m2": 1e22})
+WET = changed(
+    TRICLINIC,
+    background={"water_um": 2.0},
+    beam={"fluence_per_m2": 1e22},
+    detector={"fast_pixels": 12, "slow_pixels": 10},
+)
 """Of some photons a pixel."""
 RANDOM = np.random.default_rng(5)
 SHAPE = (10, 12)

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from changes import change_along
-from moving import TRICLINIC, host_at, resolved_of
-from test_derivatives import any_directions
+from moving import TRICLINIC, any_directions, host_at, resolved_of
 
 from nbnumba import Experiment, changed
 from nbnumba.differentiation.evaluation import Asked, Evaluated, Evaluator

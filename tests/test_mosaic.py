@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 
 from nbnumba.kernels.counting.random import seeded, uniform
 from nbnumba.seeds import MISSET, uniform_deviates
-from nbnumba.setup.mosaic import MOST_KEPT, mosaic_rotations, random_misset, uniform_misset_deg
+from nbnumba.setup.mosaic import MOST_KEPT, mosaic_changes, mosaic_rotations, random_misset, uniform_misset_deg
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -103,3 +103,20 @@ def test_axis_and_angle_come_from_three_deviates_each() -> None:
 
 def test_no_spread_leaves_every_domain_alone() -> None:
     np.testing.assert_allclose(mosaic_rotations(0.0, 3, 5), np.tile(np.identity(3), (3, 1, 1)), atol=1e-15)
+
+
+@pytest.mark.parametrize("domains", [1, 50])
+def test_domains_turn_about_their_own_axes_as_the_spread_grows(domains: int) -> None:
+    rotations, changes = mosaic_rotations(2.0, domains, 7), mosaic_changes(2.0, domains, 7)
+    turning = changes @ rotations.swapaxes(-1, -2)
+    np.testing.assert_allclose(turning, -turning.swapaxes(-1, -2), atol=1e-15)
+    # The turn that each has already, by a spread of two degrees.
+    share = Rotation.from_matrix(rotations).as_rotvec() / np.radians(2.0)
+    np.testing.assert_allclose(turning[:, [2, 0, 1], [1, 2, 0]], share, atol=1e-7)
+    assert not changes[0].any()
+
+
+def test_changes_of_domains_are_those_of_differences() -> None:
+    """Angles are float32, so their steps must be long."""
+    longer, shorter = mosaic_rotations(2.1, 50, 7), mosaic_rotations(1.9, 50, 7)
+    np.testing.assert_allclose(mosaic_changes(2.0, 50, 7), (longer - shorter) / np.radians(0.2), atol=3e-6)

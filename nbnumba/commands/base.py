@@ -86,5 +86,5 @@ def warnings_told(program: str) -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("module", NbnumbaWarning)
         yield
-        for warning in caught:
-            print(f"{program}: warning: {warning.message}", file=sys.stderr)
+        for text in dict.fromkeys(str(warning.message) for warning in caught):
+            print(f"{program}: warning: {text}", file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputFileError, UsageError
-from ..experiment import Crystal, Experiment, Sampling, StructureFactors, changed
+from ..experiment import Experiment, changed
 from ..formats import registry
 from ..formats.files import read_bytes, read_unpacked, replacing
 from ..formats.found import READERS
@@ -16,6 +16,7 @@ from ..kernels.equations.vectors import Vector
 from ..nanobragg.parse import parse
 from ..setup.added import photons_per_square, radius_px, sin_theta_over_lambda
 from ..setup.detector import rendered_pixels
+from ..setup.detector_alone import ANY_CRYSTAL
 from ..setup.inputs import read_inputs
 from ..setup.panels import stacked
 from ..setup.resolve import Resolved, resolve
@@ -27,13 +28,6 @@ OWN = {"-o": "FILE", "-what": "photons|F", "-by": "stol|px", "-bins": "n"}
 """Options of this command, each with one value; all others are those of a simulation."""
 OF_COUNTS = "iu"
 """Kinds of pixels that are counts, not photons."""
-ANY_CRYSTAL = {
-    "crystal": Crystal(cell=(3, 3, 3, 90, 90, 90), cells=(3, 3, 3)),
-    "structure_factors": StructureFactors(default_f=1.0),
-    "sampling": Sampling(oversample=1),
-    "mode": "spec",
-}
-"""What no background depends on, but a plan needs."""
 
 
 class Told(NamedTuple):

@@ -53,7 +53,7 @@ class Evaluator:
 
     precision: Precision = "double"
     threads: int = 1
-    _kept: dict[int, tuple[Any, Any]] = field(default_factory=dict, init=False, repr=False)
+    _kept: dict[int, tuple[Any, float, Any]] = field(default_factory=dict, init=False, repr=False)
 
     def evaluate(self, plans: Sequence[Plan], changes: Sequence[Change], asked: Asked) -> Evaluated:
         """One pass over the panels of an image."""
@@ -106,14 +106,15 @@ class Evaluator:
         """Structure factors by the indices that the image meets, again while these have places."""
         from ..kernels.cpu.tables import make_tables, with_cells_of
 
-        kept = self._kept.get(number)
-        may_keep = plan.factors.table.shape[0] == 1 and not len(change.tables)
-        if kept is not None and may_keep and kept[0] is plan.factors.table:
-            fits, tables = with_cells_of(plan, kept[1])
+        kept, factors = self._kept.get(number), plan.factors
+        may_keep = factors.table.shape[0] == 1 and not len(change.tables)
+        # Where F is constant, all have the same table.
+        if kept is not None and may_keep and kept[0] is factors.table and kept[1] == factors.default:
+            fits, tables = with_cells_of(plan, kept[2])
             if fits:
                 return tables
-        tables = compiling(lambda: make_tables(plan, plan.factors.interpolate > 0))
-        self._kept[number] = (plan.factors.table, tables)
+        tables = compiling(lambda: make_tables(plan, factors.interpolate > 0))
+        self._kept[number] = (factors.table, factors.default, tables)
         return tables
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..choices import Precision
 from ..errors import UsageError
-from ..experiment import Experiment
+from ..experiment import Experiment, with_right_values
 from ..render.backends import How
 from ..render.cpu import threads_of
 from ..setup.again import Setting
@@ -114,8 +114,14 @@ class Differentiable:
         Returns
         -------
         Experiment
+            The one that was given, with what headers and files say of it, and these numbers.
+
+        Raises
+        ------
+        UsageError
+            Other than one value for each name, or values with which there is no such experiment.
         """
-        return with_whole_cells(self._at(values))
+        return with_whole_cells(experiment_at(self._setting, self._parameters, self._checked(values)))
 
     def image(self, values: npt.ArrayLike) -> Array:
         """Photons.
@@ -128,6 +134,12 @@ class Differentiable:
         Returns
         -------
         float64 array, shape (slow, fast)
+            0 where no pixel is rendered.
+
+        Raises
+        ------
+        UsageError
+            Other than one value for each name, or values with which there is no such experiment.
         """
         return self._evaluated(values, Asked()).image
 
@@ -142,8 +154,14 @@ class Differentiable:
         Returns
         -------
         image : float64 array, shape (slow, fast)
+            Photons.
         slopes : float64 array, shape (n, slow, fast)
             Photons per unit of each number.
+
+        Raises
+        ------
+        UsageError
+            Other than one value for each name, or values with which there is no such experiment.
         """
         done = self._evaluated(values, Asked(slopes=True))
         assert done.slopes is not None
@@ -162,7 +180,14 @@ class Differentiable:
         Returns
         -------
         image : float64 array, shape (slow, fast)
+            Photons.
         gradient : float64 array, shape (n,)
+            Derivative of the number by each value.
+
+        Raises
+        ------
+        UsageError
+            As :meth:`jacobian`; or a cotangent of another size.
         """
         weights = self._image("cotangent", cotangent)
         done = self._evaluated(values, Asked(cotangent=weights))
@@ -185,38 +210,46 @@ class Differentiable:
         -------
         Normal
             Of the values and, after them, the coefficients.
+
+        Raises
+        ------
+        UsageError
+            As :meth:`jacobian`; or images of another size, or other than one coefficient for each image of the basis.
         """
         given = np.asarray(coefficients, float)
         wanted = 0 if target.basis is None else len(target.basis)
         if given.shape != (wanted,):
             raise UsageError(f"coefficients of the background: {given.size} are given, and {wanted} are needed")
-        self._image("measured", target.measured)
+        for what, image in target.images:
+            self._check_size(what, image.shape)
         done = self._evaluated(values, Asked(target=target, coefficients=given))
         assert done.normal is not None
         return done.normal
 
-    def _at(self, values: npt.ArrayLike) -> Experiment:
+    def _checked(self, values: npt.ArrayLike) -> list[float]:
         given = np.asarray(values, float)
         if given.shape != (len(self._parameters),):
             raise UsageError(f"values of shape {given.shape}: give one for each of {', '.join(self.names)}")
-        return experiment_at(self._setting, self._parameters, given.tolist())
+        numbers: list[float] = given.tolist()
+        return numbers
 
     def _evaluated(self, values: npt.ArrayLike, asked: Asked) -> Evaluated:
-        plans, changes = change_of(self._setting, self._parameters, self._at(values), np.asarray(values, float))
+        plans, changes = change_of(self._setting, self._checked(values), self._parameters)
         return self._evaluator.evaluate(plans, changes, asked)
 
     def _image(self, what: str, image: Any) -> Array:
         array = np.asarray(image, float)
-        if array.shape != self.shape:
-            found, own = (" x ".join(map(str, size[::-1])) for size in (array.shape, self.shape))
-            raise UsageError(f"{what} of {found} pixels: the image has {own} (fast x slow)")
+        self._check_size(what, array.shape)
         return array
+
+    def _check_size(self, what: str, shape: tuple[int, ...]) -> None:
+        if shape != self.shape:
+            found, own = (" x ".join(map(str, size[::-1])) for size in (shape, self.shape))
+            raise UsageError(f"{what} of {found} pixels: the image has {own} (fast x slow)")
 
 
 def with_whole_cells(experiment: Experiment) -> Experiment:
     """With the numbers of cells as an experiment has them."""
-    from ..experiment import with_right_values
-
     na, nb, nc = (max(1, round(number)) for number in experiment.crystal.cells)
     return with_right_values(experiment, crystal=with_right_values(experiment.crystal, cells=(na, nb, nc)))
 
@@ -227,6 +260,7 @@ def gradients(experiment: Experiment, wanted: Sequence[str], precision: Precisio
     Parameters
     ----------
     experiment : Experiment
+        Where the derivatives are taken.
     wanted : sequence of str
         Names, as :class:`Differentiable` takes them.
     precision : {"double", "mixed"}

@@ -24,6 +24,13 @@ class Target(HoldsArrays):
     robust_z: float | None = None
     """Residuals beyond so many standard deviations count as if they were that large; None: all as they are."""
 
+    @property
+    def images(self) -> list[tuple[str, np.ndarray]]:
+        """All that must be of one size, by name."""
+        given = [("measured", self.measured), ("mask", self.mask), ("fixed", self.fixed)]
+        given += [("basis", image) for image in ([] if self.basis is None else self.basis)]
+        return [(what, image) for what, image in given if image is not None]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Normal(HoldsArrays):

@@ -36,6 +36,62 @@ def read_nxmx(path: Path, shape: tuple[int, int] | None = None) -> npt.NDArray[A
         return np.asarray(data[0] if data.ndim == 3 else content_of(data))
 
 
+def read_frame(path: Path, number: int, tell: bool = False) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """The pixels of a frame, and which of them were measured and are counts.
+
+    Parameters
+    ----------
+    path : path
+    number : int
+        From 1 on.
+    tell : bool
+        Warn where there are others.
+
+    Returns
+    -------
+    tuple of ndarray, shape (slow, fast)
+        As they are stored; False by the pixel_mask, below the underload_value (of integers below 0 where there is
+        none) and above the saturation_value.
+
+    Raises
+    ------
+    InputFileError
+        The file cannot be read, is not NXmx, or has no such frame.
+    """
+    name = os.fspath(path)
+    with reading_hdf5(path, "an NXmx image") as file:
+        entry = entry_of(file, path)
+        data = _pixels_of(entry, path)
+        frames = len(data) if data.ndim == 3 else 1
+        if not 1 <= number <= frames:
+            raise InputFileError(f"{name}: has no frame {number}: its frames are 1 to {frames}")
+        if tell and frames > 1:
+            warnings.warn(f"{name}: of its {frames} frames, the first is read", NbnumbaWarning, stacklevel=4)
+        pixels = np.asarray(data[number - 1] if data.ndim == 3 else content_of(data))
+        detectors = [one for group in of_class(entry, "NXinstrument") for one in of_class(group, "NXdetector")]
+        return pixels, _measured(pixels, detectors[0] if detectors else {}, name)
+
+
+def _measured(pixels: npt.NDArray[Any], detector: Any, name: str) -> npt.NDArray[np.bool_]:
+    """Which pixels are good and within the bounds that a detector names."""
+    measured = np.ones(pixels.shape, bool)
+    bounds: dict[str, Any] = {"underload_value": 0 if pixels.dtype.kind in "iu" else None, "saturation_value": None}
+    for field in bounds:
+        if field in detector:
+            bounds[field] = np.asarray(content_of(detector[field])).ravel()[0]
+    least, most = bounds.values()
+    with np.errstate(invalid="ignore"):
+        # Such that what is no number stays, for whoever reads it to stumble over.
+        measured &= True if least is None else ~(pixels < least)
+        measured &= True if most is None else ~(pixels > most)
+    if "pixel_mask" in detector:
+        mask = np.asarray(content_of(detector["pixel_mask"]))
+        if mask.shape != pixels.shape:
+            raise InputFileError(f"{name}: its pixel_mask has shape {mask.shape}, its frames {pixels.shape}")
+        measured &= mask == 0
+    return measured
+
+
 def entry_of(file: Any, path: Path) -> Any:
     """The first entry that is NXmx."""
     for entry in of_class(file, "NXentry"):

@@ -34,6 +34,7 @@ other commands (each with -h):
   nbnumba detectors   detectors that -detector knows by name
   nbnumba detect      what a detector reads of an image of photons
   nbnumba profile     the radial background of a measured image
+  nbnumba refine      cell, orientation and more against a measured image
   nbnumba hkl         structure factors of any file as a list of h k l F, all of P 1
   nbnumba compare     two programs on one command line, or two images
   nbnumba fuzz        random command lines on which two programs disagree

@@ -99,21 +99,18 @@ def detector_plans(
         regions = [(f"detector.panels[{number}].roi", listed.roi) for number, listed in enumerate(detector.panels)]
     plans, all_rendered = [], _all_rendered(_Hidden(detector, panels, masks))
     for panel, rendered, (name, roi) in zip(panels, all_rendered, regions, strict=True):
-        plans.append(_plan(detector, sensor, panel, _roi(name, roi, panel), rendered, quirks))
+        plan = detector_plan(detector, sensor, panel, _roi(name, roi, panel), rendered, quirks)
+        _check_layers(plan, detector.thickness_um or 0.0, quirks)
+        plans.append(plan)
     return tuple(plans)
 
 
-def _plan(
+def detector_plan(
     detector: Detector, sensor: Sensor, panel: PlacedPanel, roi: Roi, mask: np.ndarray, quirks: Quirks
 ) -> DetectorPlan:
+    """What kernels take of a panel, the pixels of a region and a mask being rendered."""
     surface = (MIXED_AXES if quirks.curved_by_mixed_axes else SPHERE) if detector.curved else FLAT
-    deepest = panel.close_distance_m + (sensor.layers - 1) * sensor.layer_step_m
-    if surface == FLAT and deepest * panel.close_distance_m <= 0.0:
-        raise UsageError(
-            f"-detector_thick {detector.thickness_um:g}: the sensor's layers reach the sample: "
-            "reverse -odet_vector, or move the detector away"
-        )
-    plan = DetectorPlan(
+    return DetectorPlan(
         fast_pixels=panel.fast_pixels,
         slow_pixels=panel.slow_pixels,
         pixel=panel.pixel_m,
@@ -135,9 +132,18 @@ def _plan(
         roi=roi,
         mask=mask,
     )
-    if sensor.layer_step_m > 0.0 and not quirks.may_face_away:
-        _check_sensor_faces_sample(plan, detector.thickness_um or 0.0)
-    return plan
+
+
+def _check_layers(plan: DetectorPlan, thickness_um: float, quirks: Quirks) -> None:
+    """Refuse a sensor that reaches the sample, or that some pixels see from behind."""
+    deepest = plan.close_distance + (plan.layers - 1) * plan.layer_step
+    if plan.surface == FLAT and deepest * plan.close_distance <= 0.0:
+        raise UsageError(
+            f"-detector_thick {thickness_um:g}: the sensor's layers reach the sample: "
+            "reverse -odet_vector, or move the detector away"
+        )
+    if plan.layer_step > 0.0 and not quirks.may_face_away:
+        _check_sensor_faces_sample(plan, thickness_um)
 
 
 def _check_sensor_faces_sample(plan: DetectorPlan, thickness_um: float) -> None:

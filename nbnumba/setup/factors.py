@@ -73,8 +73,7 @@ def factor_table(
     dispersion: Dispersion, lattices: Sequence[Lattice], between: bool,
 ) -> FactorTable:  # fmt: skip
     """The table of F: of reflections, or calculated from coordinates as far as any sample reaches in any lattice."""
-    smallest = widest(lattices)
-    factors, dmin = experiment.structure_factors, experiment.sampling.dmin_angstrom
+    smallest, factors = widest(lattices), experiment.structure_factors
     if source is None:
         if factors.default_f == 0.0:
             raise UsageError(
@@ -86,15 +85,23 @@ def factor_table(
         if table.is_dark:
             warnings.warn("every F is 0: the crystal scatters nothing", NbnumbaWarning, stacklevel=3)
         return table
-    farther = max(_steps_between(source.cell, one.cell) for one in lattices)
+    return table_of_model(
+        experiment, source, resolution_of(experiment, source, detectors, sources, lattices, between), dispersion
+    )
+
+
+def resolution_of(
+    experiment: Experiment, model: Model, detectors: Sequence[DetectorPlan], sources: Sources,
+    lattices: Sequence[Lattice], between: bool,
+) -> float:  # fmt: skip
+    """The spacing in Å to which a model's F are calculated: as far as any sample reaches in any lattice."""
+    dmin, farther = experiment.sampling.dmin_angstrom, max(_steps_between(model.cell, one.cell) for one in lattices)
     if dmin:
         dmin /= DMIN_STEP**farther
     else:
         dmin = min(edge_resolution(detector, sources.incident, sources.wavelength_angstrom) for detector in detectors)
         dmin = _stepped(dmin, farther)
-    if between:
-        dmin = _stepped(spacing_with_neighbours(dmin, smallest))
-    return table_of_model(experiment, source, dmin, dispersion)
+    return _stepped(spacing_with_neighbours(dmin, widest(lattices))) if between else dmin
 
 
 def dispersion_in(experiment: Experiment, inputs: Inputs, sources: Sources) -> Dispersion:

@@ -1,6 +1,5 @@
 """The one door between the user's units and SI: everything is checked here and becomes a Plan for the kernels."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -8,20 +7,17 @@ import numpy as np
 
 from ..arrays import HoldsArrays
 from ..errors import UsageError
-from ..experiment import Experiment, Sampling, with_right_values
+from ..experiment import Experiment, with_right_values
 from ..experiment.quirks import Quirks, quirks_of
-from ..formats.spectrum import Spectrum
-from ..kernels.plan import DetectorPlan, FactorsPlan, Plan
+from ..kernels.plan import DetectorPlan, Plan
 from ..structure_factors.provider import Dispersion
 from ..structure_factors.table import FactorTable, constant_factors
-from ..units import ELECTRON_RADIUS_SQR_M2, metres_from_angstrom
 from .added import added_photons
 from .background import background_plan
-from .beam import central_wavelength, check_polarization, fluence, sources_of, sources_plan
+from .beam import check_polarization
 from .blocks import spot_scale
 from .checks import check_experiment, warn_of_slips
-from .crystal import crystal_plan
-from .detector import detector_plans, panel_masks, place_panels, rendered_pixels
+from .detector import detector_plans, panel_masks, rendered_pixels
 from .factors import cell_of, dispersion_in, factor_table, factors_plan, is_interpolated, with_cell_of_factors
 from .geometry import Geometry
 from .input_checks import check_inputs
@@ -38,9 +34,8 @@ from .reach import edge_resolution, warn_of_blind_spots
 from .readout import check_readout, listed_bad_pixels, with_readout
 from .sampling import chosen_oversample, recommended_oversample, samples_of_a_pixel
 from .scan import PhiSampling, sample_phi
-from .sensor import with_sensor
 from .sources import Sources
-from .spectrum import spectrum_of
+from .standing import Aimed, Lit, Sampled, aim, light, plan_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -170,43 +165,31 @@ class _InPlace(NamedTuple):
     """Everything where it stands, checked and in SI, before there are F and samples."""
 
     given: Experiment
-    experiment: Experiment
-    """With nothing left open."""
     inputs: Inputs
     quirks: Quirks
-    panels: tuple[PlacedPanel, ...]
+    lit: Lit
     masks: tuple[np.ndarray | None, ...]
     """Of each panel: 0 where a pixel is not measured."""
     detectors: tuple[DetectorPlan, ...]
     """What kernels take of each panel."""
     scan: PhiSampling
-    spectrum: Spectrum | None
-    wavelength_angstrom: float
-    sources: Sources
     lattices: tuple[OneOfSeveral, ...]
     """The crystal's own first."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """With nothing left open."""
+        return self.lit.experiment
+
+    @property
+    def aimed(self) -> Aimed:
+        """The detector's panels and the wavelength."""
+        return self.lit.aimed
 
     @property
     def is_miss(self) -> bool:
         """Whether the beam misses the crystal."""
         return self.experiment.crystal.spot_scale == 0.0
-
-    @property
-    def lab(self) -> PlacedPanel:
-        """What has the axes of the laboratory."""
-        return self.panels[0]
-
-
-class _Samples(NamedTuple):
-    """How finely pixels and orientations are looked at."""
-
-    recommended: int
-    """Sub-pixels along an edge that would resolve every fringe."""
-    oversample: int
-    domains: np.ndarray
-    """Rotations of the crystal's own mosaic domains, those that scatter."""
-    steps: int
-    """Samples of a pixel."""
 
 
 def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
@@ -227,16 +210,20 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         threads, a card, files), for photons that float32 cannot hold, for the machine.
     """
     place = _in_place(experiment, inputs, seed)
-    experiment, quirks, lattice = place.experiment, place.quirks, place.lattices[0].lattice
+    experiment, quirks, aimed, lattice = place.experiment, place.quirks, place.aimed, place.lattices[0].lattice
+    sources, photons = place.lit.sources, place.lit.fluence_per_m2
     blocks = spot_scale(experiment.crystal, experiment.beam, lattice)
     between = [is_interpolated(one.experiment, one.lattice, quirks) for one in place.lattices]
     dispersion, table = _factors(place, any(between))
     _check_memory(place, table)
     factors = [factors_plan(table, is_between, quirks) for is_between in between]
-    samples = _samples(place)
-    photons = fluence(experiment.beam)
+    recommended, sampled = _samples(place)
     materials = materials_in_beam(experiment.background.materials, inputs.materials, experiment.beam)
-    plan = _plan(place, samples, factors[0], len(table.values), materials, photons, blocks)
+    # Where no block scatters no domain does, and photons are those of one that has no F.
+    background = background_plan(experiment, inputs, materials, sources, photons, quirks, blocks or 1.0)
+    plan = plan_of(
+        place.lit, place.detectors[0], lattice, blocks or 1.0, place.scan, sampled, factors[0], background, quirks
+    )
     check_polarization(plan)
     plans = tuple(plan._replace(detector=detector) for detector in place.detectors)
     further = tuple(
@@ -245,28 +232,28 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
         if blocks
     )
     for one in place.lattices if blocks else ():
-        warn_of_blind_spots(one.experiment, one.lattice, place.sources, plans)
+        warn_of_blind_spots(one.experiment, one.lattice, sources, plans)
     return Resolved(
         experiment=experiment,
-        panels=place.panels,
+        panels=aimed.panels,
         masks=place.masks,
         lattice=lattice,
-        sources=place.sources,
+        sources=sources,
         scan=place.scan,
-        wavelength_angstrom=place.wavelength_angstrom,
+        wavelength_angstrom=aimed.wavelength_angstrom,
         fluence_per_m2=photons,
         spot_scale=blocks,
-        recommended_oversample=samples.recommended,
-        steps=samples.steps,
+        recommended_oversample=recommended,
+        steps=sampled.steps,
         dispersion=dispersion,
         table=table,
         plans=plans,
         lattices=further,
         materials=materials,
         added=_added(place),
-        bad_pixels=listed_bad_pixels(experiment.readout, inputs, place.panels),
+        bad_pixels=listed_bad_pixels(experiment.readout, inputs, aimed.panels),
         has_found_mask=_has_found_mask(inputs),
-        labels=labels_met(Case(place.given, experiment, inputs, place.lab, plan)),
+        labels=labels_met(Case(place.given, experiment, inputs, aimed.lab, plan)),
     )
 
 
@@ -274,20 +261,15 @@ def _in_place(given: Experiment, inputs: Inputs, seed: int) -> _InPlace:
     """From the user's units to where the detector, the beam and the crystal are."""
     quirks = quirks_of(given)
     experiment = _checked(given, inputs, quirks, seed)
-    panels, scan = place_panels(experiment), sample_phi(experiment.scan)
-    check_readout(experiment.readout, experiment.beam, panels)
-    spectrum = spectrum_of(experiment.beam, inputs.spectrum, experiment.noise.seed or 0)
-    wavelength, lab = central_wavelength(experiment.beam, spectrum), panels[0]
-    check_inputs(given, experiment, inputs, lab.beam, wavelength)
+    aimed, scan = aim(experiment, inputs), sample_phi(experiment.scan)
+    check_readout(experiment.readout, experiment.beam, aimed.panels)
+    check_inputs(given, experiment, inputs, aimed.lab.beam, aimed.wavelength_angstrom)
     experiment = with_cell_of_factors(experiment, inputs)
-    lattices = oriented_lattices(experiment, inputs, given.crystal.cell, wavelength, quirks)
-    sources = sources_of(experiment, inputs, lab, wavelength, spectrum, quirks)
-    experiment = with_sensor(experiment, sources.mean_angstrom)
-    masks = panel_masks(experiment.detector, panels, inputs)
-    detectors = detector_plans(experiment.detector, panels, masks, quirks)
-    return _InPlace(
-        given, experiment, inputs, quirks, panels, masks, detectors, scan, spectrum, wavelength, sources, lattices
-    )
+    lattices = oriented_lattices(experiment, inputs, given.crystal.cell, aimed.wavelength_angstrom, quirks)
+    lit = light(experiment, inputs, aimed, quirks)
+    masks = panel_masks(experiment.detector, aimed.panels, inputs)
+    detectors = detector_plans(lit.experiment.detector, aimed.panels, masks, quirks)
+    return _InPlace(given, inputs, quirks, lit, masks, detectors, scan, lattices)
 
 
 def _checked(given: Experiment, inputs: Inputs, quirks: Quirks, seed: int) -> Experiment:
@@ -306,10 +288,10 @@ def _checked(given: Experiment, inputs: Inputs, quirks: Quirks, seed: int) -> Ex
 
 def _factors(place: _InPlace, is_any_between: bool) -> tuple[Dispersion, FactorTable]:
     """F of all that the image meets."""
-    inputs, sources = place.inputs, place.sources
+    inputs, sources = place.inputs, place.lit.sources
     if place.is_miss and (inputs.factors is None or place.lattices[0].lattice is NO_LATTICE):
         return (), constant_factors(0.0)
-    check_cells(place.lattices, cell_of(inputs.factors), place.wavelength_angstrom)
+    check_cells(place.lattices, cell_of(inputs.factors), place.aimed.wavelength_angstrom)
     dispersion = dispersion_in(place.experiment, inputs, sources)
     lattices = [one.lattice for one in place.lattices]
     table = factor_table(
@@ -326,73 +308,30 @@ def _check_memory(place: _InPlace, table: FactorTable) -> None:
     is_masked = place.inputs.mask is not None or place.experiment.detector.preset is not None
     orientations = len(place.scan.phi_rad) * sum(one.domains for one in place.lattices)
     check_memory(
-        stack_shape(place.panels), is_masked or _has_found_mask(place.inputs), table.values.shape, orientations,
+        stack_shape(place.aimed.panels), is_masked or _has_found_mask(place.inputs), table.values.shape, orientations,
         len(place.lattices),
     )  # fmt: skip
 
 
-def _samples(place: _InPlace) -> _Samples:
-    own, crystal, spectrum = place.lattices[0], place.experiment.crystal, place.spectrum
-    finest = place.wavelength_angstrom if spectrum is None else float(spectrum.wavelength_angstrom.min())
+def _samples(place: _InPlace) -> tuple[int, Sampled]:
+    """How many sub-pixels along an edge would resolve every fringe, and how finely is looked."""
+    own, crystal, aimed = place.lattices[0], place.experiment.crystal, place.aimed
+    spectrum = aimed.spectrum
+    finest = aimed.wavelength_angstrom if spectrum is None else float(spectrum.wavelength_angstrom.min())
     recommended = max(
         recommended_oversample(one.lattice, finest, panel, place.quirks)
         for one in place.lattices
-        for panel in place.panels
+        for panel in aimed.panels
     )
     given = place.experiment.sampling.oversample
     oversample = chosen_oversample(given, min(recommended, given or recommended) if place.is_miss else recommended)
     # Of a miss as of the crystal: what does not scatter changes nothing of the background.
-    steps = samples_of_a_pixel(len(place.sources.weight), len(place.scan.phi_rad), own.domains, oversample)
+    steps = samples_of_a_pixel(len(place.lit.sources.weight), len(place.scan.phi_rad), own.domains, oversample)
     domains = NO_DOMAINS if place.is_miss else mosaic_rotations(own.spread_deg, own.domains, crystal.mosaic_seed)
-    return _Samples(recommended, oversample, domains, steps)
-
-
-def _plan(
-    place: _InPlace,
-    samples: _Samples,
-    factors: FactorsPlan,
-    channels: int,
-    materials: Sequence[InBeam],
-    photons: float,
-    blocks: float,
-) -> Plan:
-    """That of the first panel and the crystal's own lattice; photons are per m², of blocks so many scatter.
-
-    Where none does, no domain does, and photons are those of one that has no F.
-    """
-    blocks = blocks or 1.0
-    experiment, sources, quirks, lab = place.experiment, place.sources, place.quirks, place.lab
-    lattice = place.lattices[0].lattice
-    return Plan(
-        detector=place.detectors[0],
-        sources=sources_plan(sources, channels),
-        crystal=crystal_plan(experiment.crystal, lattice, lab.spindle, place.scan, samples.domains, quirks),
-        factors=factors,
-        background=background_plan(experiment, place.inputs, materials, sources, photons, quirks, blocks),
-        photons_per_sample=ELECTRON_RADIUS_SQR_M2 * photons / samples.steps * blocks,
-        oversample=samples.oversample,
-        kahn=float(experiment.beam.kahn_factor),
-        polarization_axis=lab.polarization,
-        polarization_correction=int(experiment.beam.polarization_correction),
-        dmin=metres_from_angstrom(experiment.sampling.dmin_angstrom),
-        **_which_factors_count_where(experiment.sampling, quirks),
-    )
-
-
-def _which_factors_count_where(sampling: Sampling, quirks: Quirks) -> dict[str, int]:
-    """Switches of a plan: which factors a sample has of its own, and what the reference makes of them."""
-    any_oversampled = sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega
-    return {
-        "oversample_thick": int(sampling.oversample_thick),
-        "oversample_polar": int(sampling.oversample_polar),
-        "oversample_omega": int(sampling.oversample_omega),
-        "running_product": int(quirks.factors_multiply_sum and any_oversampled),
-        "last_capture": int(quirks.layers_overfill_sensor),
-        "polar_of_skipped": int(not quirks.skipped_pixels_unpolarized),
-    }
+    return recommended, Sampled(oversample, domains, steps)
 
 
 def _added(place: _InPlace) -> np.ndarray | None:
     """Photons that are added to what is rendered."""
-    central = place.sources.central(place.wavelength_angstrom)
-    return added_photons(place.experiment, place.inputs, place.detectors, place.lab.beam, central)
+    central = place.lit.sources.central(place.aimed.wavelength_angstrom)
+    return added_photons(place.experiment, place.inputs, place.detectors, place.aimed.lab.beam, central)

@@ -15,6 +15,7 @@ from ..errors import NbnumbaWarning, ResourceError
 from ..experiment import Cell
 from ..formats.coordinates import Model, read_model
 from ..formats.gemmi_files import gemmi_errors
+from .keeping import kept_while_same
 
 MOST_MAP_POINTS = 1 << 30
 """Of the density map: 4 GiB, and as much for its transform. In a cell of right angles the sphere has a seventh as many
@@ -116,17 +117,27 @@ def complex_factors(
 def _calculated(
     model: Model, dmin_angstrom: float, solvent: bool, k_sol: float, b_sol: float
 ) -> tuple[NDArray[np.int32], NDArray[np.complexfloating]]:
+    has_solvent = solvent and not model.is_small_molecule
+    hkl, factors, mask = _transforms(model, dmin_angstrom, has_solvent)
+    if solvent and not has_solvent:
+        warnings.warn(f"{model.name} is that of a small molecule: no bulk solvent", NbnumbaWarning, stacklevel=4)
+    if mask is None:
+        return hkl, factors
+    fading = k_sol * np.exp(-b_sol / 4.0 * model.structure.cell.calculate_1_d2_array(hkl))
+    return hkl, factors + fading * mask
+
+
+@kept_while_same(lambda model: model, most=1)
+def _transforms(
+    model: Model, dmin_angstrom: float, has_solvent: bool
+) -> tuple[NDArray[np.int32], NDArray[np.complex64], NDArray[np.complex64] | None]:
+    """Indices, and what takes long: F of the atoms, and of the mask of solvent, whose density and B come after."""
     unit_cell = model.structure.cell
     _check_points(model.structure, unit_cell, dmin_angstrom / _GRID_PER_DMIN)
     hkl = gemmi.make_miller_array(unit_cell, gemmi.SpaceGroup("P 1"), dmin_angstrom, unique=False)
     hkl = np.concatenate([np.zeros((1, 3), dtype=np.int32), hkl])
-    factors = of_atoms(model.structure, hkl, dmin_angstrom)
-    if solvent and model.is_small_molecule:
-        warnings.warn(f"{model.name} is that of a small molecule: no bulk solvent", NbnumbaWarning, stacklevel=4)
-    elif solvent:
-        fading = k_sol * np.exp(-b_sol / 4.0 * unit_cell.calculate_1_d2_array(hkl))
-        factors = factors + fading * of_solvent_mask(model.structure, hkl)
-    return hkl, factors
+    atoms = of_atoms(model.structure, hkl, dmin_angstrom)
+    return hkl, atoms, of_solvent_mask(model.structure, hkl) if has_solvent else None
 
 
 def of_atoms(structure: gemmi.Structure, hkl: NDArray[np.int32], dmin_angstrom: float) -> NDArray[np.complex64]:

@@ -18,6 +18,9 @@ from ..kernels.equations.lattice_factor import GAUSS_WIDTH, SPHERE_VOLUME, TOPHA
 
 Array = npt.NDArray[Any]
 
+ABOUT_AXES = np.array([[[0, 0, 0], [0, 0, -1], [0, 1, 0]], [[0, 0, 1], [0, 0, 0], [-1, 0, 0]],
+                       [[0, -1, 0], [1, 0, 0], [0, 0, 0]]])  # fmt: skip
+"""[e]× of the three axes."""
 COTANGENTS_BELOW = 0.1
 """πN|δ| below which N cot πNδ − cot πδ is summed as a series: there both are large and nearly alike."""
 SPHERE_BELOW = 1.0
@@ -45,20 +48,25 @@ def column(v: Array) -> Array:
 
 
 def unit(v: Array) -> Array:
-    """Of vectors whose components are last."""
-    return v / np.sqrt((v * v).sum(axis=-1, keepdims=True))
+    """Of vectors whose components are last; 0 stays 0."""
+    return v / _size_or_one(v)
 
 
 def unit_change(v: Array, change: Array) -> Array:
     """Of the same: what is across the direction."""
     direction = unit(v)
     across = change - direction * (direction * change).sum(axis=-1, keepdims=True)
-    return across / np.sqrt((v * v).sum(axis=-1, keepdims=True))
+    return across / _size_or_one(v)
+
+
+def _size_or_one(v: Array) -> Array:
+    size = np.sqrt((v * v).sum(axis=-1, keepdims=True))
+    return np.where(size == 0.0, 1.0, size)
 
 
 def cross_matrix(v: Array) -> Array:
     """[v]×, so that [v]× w = v × w; of each vector of (..., 3)."""
-    return np.cross(np.asarray(v)[..., np.newaxis, :], np.identity(3)).swapaxes(-1, -2)
+    return np.tensordot(v, ABOUT_AXES, axes=1)
 
 
 def rotation(turn: Array, amount: Any = 1.0) -> Array:

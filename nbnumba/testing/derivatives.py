@@ -32,7 +32,7 @@ from .plain_image import (
     Point,
     Tangent,
     Variables,
-    amorphous,
+    amorphous_square,
     background_row,
     capture_fraction,
     factors_of,
@@ -119,7 +119,8 @@ def derivatives(host: Host, tangents: Sequence[Tangent]) -> Array:
     float64 array (directions, slow, fast)
         Photons per unit of each; 0 where no pixel is rendered.
     """
-    v, ways, nothing = host.variables, _ways(host, tangents), Moving(np.zeros(1), np.zeros((len(tangents), 1)))
+    v, ways, cells = host.variables, _ways(host, tangents), orientations(host)
+    nothing = Moving(np.zeros(1), np.zeros((len(tangents), 1)))
     first = _moving(host, ways, point_of(host, 0))
     solid, polar = _moving_solid(host, ways, first), _moving_polar(host, ways, 0, first)
     spots = captured = nothing
@@ -130,7 +131,8 @@ def derivatives(host: Host, tangents: Sequence[Tangent]) -> Array:
         for at in points_of(host, layer):
             point = _moving(host, ways, at)
             for source in range(len(v.wavelength)):
-                layer_sum += _moving_weight(host, ways, source, point) * _moving_intensity(host, ways, source, point)
+                intensity = _moving_intensity(host, ways, cells, source, point)
+                layer_sum += _moving_weight(host, ways, source, point) * intensity
         spots += layer_sum if host.oversample_thick else capture * layer_sum
     photons = Moving(v.photons_per_sample * np.ones(1), column(ways.rates.photons_per_sample)) * spots
     photons = photons if host.oversample_omega else photons * solid
@@ -232,27 +234,27 @@ def _moving_q(host: Host, ways: Ways, source: int, point: MovingPoint) -> tuple[
 def _moving_amorphous(host: Host, ways: Ways, first: MovingPoint) -> Moving:
     """d(scale·F²) = F²·dscale + scale·dF²/ds·ds with ds = q·dq/(2|q|)."""
     q, q_rates = _moving_q(host, ways, 0, first)
-    value, scale = amorphous(host, q), host.variables.background_scale
-    rates = column(ways.rates.background_scale) * (value / scale if scale else 0.0)
+    scale = Moving(host.variables.background_scale * np.ones(1), column(ways.rates.background_scale))
     row, u = background_row(host, q)
     if row is None:
-        return Moving(value, rates)
+        return scale * Moving(amorphous_square(host, q), np.zeros((len(q_rates), 1)))
     stol, factor, excess = host.background_table
     rise = factor[row + 1] - factor[row]
     slope = 2.0 * (factor[row] + u * rise) * rise + excess[row] * (1.0 - 2.0 * u)
     slope = np.where((u > 0.0) & (u < 1.0), slope / (stol[row + 1] - stol[row]), 0.0)
     size = length(q)
-    return Moving(value, rates + scale * slope * dot(q, q_rates) / (2.0 * np.where(size > 0.0, size, 1.0)))
+    stol_rates = dot(q, q_rates) / (2.0 * np.where(size > 0.0, size, 1.0))
+    return scale * Moving(amorphous_square(host, q), slope * stol_rates)
 
 
-def _moving_intensity(host: Host, ways: Ways, source: int, point: MovingPoint) -> Moving:
+def _moving_intensity(host: Host, ways: Ways, cells: Array, source: int, point: MovingPoint) -> Moving:
     """Σ G over φ and domains, G = F²·F_latt², and its change Σ g·dh + ∂G/∂N·dN + ∂G/∂fudge·dfudge + ∂G/∂F·dF.
 
     g = ∂G/∂h. By h = C0·Rᵀ·q the cell, orientations and q enter by sums over the orientations R: Σ g hᵀ, for each φ,
     Σ g·[h of a domain that turns] and Σ gᵀ·C0·Rᵀ. The metric of a Gaussian spot moves with C0 too, which makes its part
     Σ g h0ᵀ, h0 whole.
     """
-    v, rates, spot, cells = host.variables, ways.rates, spot_of(host), orientations(host)
+    v, rates, spot = host.variables, ways.rates, spot_of(host)
     q, q_rates = _moving_q(host, ways, source, point)
     h = cells @ q
     whole, factors = nearest(h), factors_of(host, source)
@@ -263,15 +265,12 @@ def _moving_intensity(host: Host, ways: Ways, source: int, point: MovingPoint) -
     g = g_spot + g_factor
 
     by_q = np.einsum("tdip,tdij->jp", g, cells)
-    with_metric = host.shape == GAUSS and not host.by_edges
-    by_cell = np.einsum("tdip,tdjp->tijp", g_spot, whole if with_metric else h) + np.einsum(
-        "tdip,tdjp->tijp", g_factor, h
-    )
-    inverse = np.linalg.inv(v.cell)
-    spindle = v.cell @ cross_matrix(host.spindle).T @ inverse
+    by_cell = np.einsum("tdip,tdjp->tijp", g_spot, whole if _moves_metric(host) else h)
+    by_cell += np.einsum("tdip,tdjp->tijp", g_factor, h)
+    spindle = _strain(v.cell @ cross_matrix(host.spindle).T, v.cell)
     turning = cells @ cross_matrix(host.turns).swapaxes(-1, -2) @ q
     moving = dot(by_q, q_rates)
-    moving += np.einsum("nij,tijp->np", rates.cell @ inverse, by_cell)
+    moving += np.einsum("nij,tijp->np", _strain(rates.cell, v.cell), by_cell)
     moving += np.einsum("nt,ij,tijp->np", rates.phi, spindle, by_cell)
     moving += column(rates.spread) * np.einsum("tdip,tdip->p", g, turning)
     moving += rates.cells @ (f_sqr * slopes.by_cells).sum(axis=(0, 1))
@@ -280,3 +279,13 @@ def _moving_intensity(host: Host, ways: Ways, source: int, point: MovingPoint) -
         change = structure_factor(factors._replace(table=table[host.channel[source]], default=default), h)
         moving[number] += (2.0 * factor * change * latt_sqr).sum(axis=(0, 1))
     return Moving((factor * factor * latt_sqr).sum(axis=(0, 1)), moving)
+
+
+def _moves_metric(host: Host) -> bool:
+    """Whether the width of a spot goes by the cell."""
+    return host.shape == GAUSS and not host.by_edges
+
+
+def _strain(changes: Array, cell: Array) -> Array:
+    """dC0·C0⁻¹: how h moves with a cell, in units of h."""
+    return changes @ np.linalg.inv(cell)

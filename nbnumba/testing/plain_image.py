@@ -223,7 +223,7 @@ def image(host: Host) -> Array:
     that a layer captures that of its first sub-pixel, unless they are oversampled. Amorphous material scatters as the
     first sub-pixel sees it.
     """
-    v, first = host.variables, point_of(host, 0)
+    v, first, cells = host.variables, point_of(host, 0), orientations(host)
     solid, polar = solid_angle(host, first), polarization(host, 0, first)
     spots, captured = np.zeros(1), np.zeros(1)
     for layer in range(host.layers):
@@ -232,12 +232,13 @@ def image(host: Host) -> Array:
         layer_sum = np.zeros(1)
         for point in points_of(host, layer):
             for source in range(len(v.wavelength)):
-                layer_sum = layer_sum + _weight(host, source, point) * _intensity(host, source, point)
+                layer_sum = layer_sum + _weight(host, source, point) * _intensity(host, cells, source, point)
         spots = spots + (layer_sum if host.oversample_thick else capture * layer_sum)
     photons = v.photons_per_sample * spots
     photons = photons if host.oversample_omega else photons * solid
     photons = photons if host.oversample_polar else photons * polar
-    return host.spread_over(photons + amorphous(host, scattering_vector(host, 0, first)) * solid * polar * captured)
+    amorphous = v.background_scale * amorphous_square(host, scattering_vector(host, 0, first))
+    return host.spread_over(photons + amorphous * solid * polar * captured)
 
 
 def orientations(host: Host) -> Array:
@@ -265,9 +266,9 @@ def factors_of(host: Host, source: int) -> Factors:
     return Factors(v.table[host.channel[source]], host.first, v.default, host.interpolate)
 
 
-def _intensity(host: Host, source: int, point: Point) -> Array:
+def _intensity(host: Host, cells: Array, source: int, point: Point) -> Array:
     """Σ F²·F_latt² over φ and domains."""
-    h = orientations(host) @ scattering_vector(host, source, point)
+    h = cells @ scattering_vector(host, source, point)
     factor = structure_factor(factors_of(host, source), h)
     return (factor * factor * lattice_square(spot_of(host), h - nearest(h))).sum(axis=(0, 1))
 
@@ -309,14 +310,14 @@ def polarization(host: Host, source: int, point: Point) -> Array:
     return 0.5 * (1.0 + c * c - v.kahn * (e * e - m * m))
 
 
-def amorphous(host: Host, q: Array) -> Array:
-    """Photons per steradian from amorphous material: scale · (F² + excess) at sin θ/λ = |q|/2."""
+def amorphous_square(host: Host, q: Array) -> Array:
+    """F² of amorphous material at sin θ/λ = |q|/2: of a line between rows of its table, and the excess."""
     row, u = background_row(host, q)
     if row is None:
-        return host.variables.background_scale * host.background_factor**2 * np.ones(1)
+        return np.full(1, host.background_factor**2)
     _, factor, excess = host.background_table
     between = factor[row] + u * (factor[row + 1] - factor[row])
-    return host.variables.background_scale * (between * between + excess[row] * (u - u * u))
+    return between * between + excess[row] * (u - u * u)
 
 
 def background_row(host: Host, q: Array) -> tuple[Array | None, Array]:

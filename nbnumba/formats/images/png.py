@@ -72,7 +72,7 @@ def save_png(
     greys = axes.imshow(
         shown,
         cmap="gray_r",
-        norm=_grey_scale(photons, scale),
+        norm=grey_scale(photons, scale),
         interpolation="nearest",
         extent=(0.0, shown.shape[1] * block, shown.shape[0] * block, 0.0),
     )
@@ -150,7 +150,7 @@ def _block_maxima(photons: NDArray[np.float32], block: int) -> NDArray[np.float3
     return maxima
 
 
-def _grey_scale(photons: NDArray[np.float32], scale: Scale) -> Normalize:
+def grey_scale(photons: NDArray[np.float32], scale: Scale) -> Normalize:
     """From white to black, where the values above zero lie; whatever is beyond is white or black."""
     from matplotlib.colors import LogNorm, Normalize
 
