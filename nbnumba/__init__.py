@@ -45,6 +45,7 @@ __all__ = [
     "hkl_map",
     "predict",
     "refine",
+    "refine_many",
     "rotation_series",
     "simulate",
     "simulate_many",
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     )
     from .image import Image
     from .prediction import Predictions, hkl_map, predict
+    from .refinement.many import refine_many
     from .refinement.refine import refine
     from .simulation import rotation_series, simulate, simulate_many
 else:
@@ -87,6 +89,7 @@ else:
         "hkl_map": "prediction",
         "predict": "prediction",
         "refine": "refinement.refine",
+        "refine_many": "refinement.many",
         "rotation_series": "simulation",
         "simulate": "simulation",
         "simulate_many": "simulation",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,28 @@ SMALL_STEPS = 2
 """After so many that are negligible a search ends; after one, where it was hardly damped."""
 
 
+class Place(Protocol):
+    """Where a search can stand."""
+
+    @property
+    def at(self) -> Array:
+        """Coordinates (n,)."""
+
+    @property
+    def objective(self) -> float:
+        """What is to be least."""
+
+    @property
+    def pixels(self) -> int:
+        """That count."""
+
+    def step(self, damping: float, moves: NDArray[np.bool_], known: Array) -> Array:
+        """(A + λ diag A) s = g of the coordinates that move, beside ``known`` steps of the others (n,)."""
+
+
+P = TypeVar("P", bound=Place)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Point(HoldsArrays):
     """Where a search stands, and its normal equations there."""
@@ -41,12 +64,32 @@ class Point(HoldsArrays):
     normal: Normal
     """Of the model's own numbers, that these were made of."""
 
+    @property
+    def pixels(self) -> int:
+        """That count."""
+        return self.normal.pixels
+
+    def step(self, damping: float, moves: NDArray[np.bool_], known: Array) -> Array:
+        """(A + λ diag A) s = g of the coordinates that move, beside ``known`` steps of the others (n,).
+
+        0 of those that nothing depends on.
+        """
+        diagonal = np.sqrt(np.diag(self.matrix))
+        rows = np.flatnonzero(moves & (diagonal > 0.0))
+        step = np.zeros(len(self.at))
+        scale = diagonal[rows]
+        matrix = self.matrix[np.ix_(rows, rows)] / np.outer(scale, scale)
+        matrix[np.diag_indices(len(rows))] += damping
+        gradient = (self.gradient - self.matrix @ np.where(moves, 0.0, known))[rows]
+        step[rows] = np.linalg.lstsq(matrix, gradient / scale, rcond=None)[0] / scale
+        return step
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Step(HoldsArrays):
+class Step(HoldsArrays, Generic[P]):
     """One that was taken."""
 
-    point: Point
+    point: P
     """Where it led."""
     damping: float
     """With which it was found."""
@@ -55,19 +98,19 @@ class Step(HoldsArrays):
 
 
 def minimized(
-    evaluate: Callable[[Array], Point],
-    start: Point,
+    evaluate: Callable[[Array], P],
+    start: P,
     bounds: tuple[Array, Array, Array],
     iterations: int,
-    tell: Callable[[Step], None],
-) -> Point:
+    tell: Callable[[Step[P]], None],
+) -> P:
     """The lowest point that is met on the way down from a start.
 
     Parameters
     ----------
     evaluate : callable
         The point at coordinates; an NbnumbaError where there is none, from which the search turns back.
-    start : Point
+    start : Place
         Within the bounds.
     bounds : tuple of 3 float64 arrays, shape (n,)
         Lowest and highest value of each coordinate, and by how much a step may move it; infinite where there is none.
@@ -90,15 +133,15 @@ def minimized(
         gain = point.objective - step.point.objective
         point, damping = step.point, max(step.damping / FACTOR, LEAST_DAMPING)
         tell(step)
-        small = small + 1 if gain <= NEGLIGIBLE * max(1.0, point.objective / point.normal.pixels) else 0
+        small = small + 1 if gain <= NEGLIGIBLE * max(1.0, point.objective / max(point.pixels, 1)) else 0
         if small and (step.damping <= FIRST_DAMPING or small == SMALL_STEPS):
             break
     return point
 
 
 def _lower(
-    evaluate: Callable[[Array], Point], point: Point, damping: float, bounds: tuple[Array, Array, Array]
-) -> Step | None:
+    evaluate: Callable[[Array], P], point: P, damping: float, bounds: tuple[Array, Array, Array]
+) -> Step[P] | None:
     """The first step that leads down, with ever more damping."""
     for trial in range(MOST_TRIALS):
         aim = destination(point, damping, *bounds)
@@ -115,37 +158,21 @@ def _lower(
     return None
 
 
-def destination(point: Point, damping: float, low: Array, high: Array, farthest: Array) -> Array:
+def destination(point: Place, damping: float, low: Array, high: Array, farthest: Array) -> Array:
     """Where the damped step leads, as far as it goes at once."""
     move = _within_bounds(point, damping, low, high) - point.at
     return point.at + move * min(1.0, float(np.min(farthest / np.maximum(np.abs(move), TINY), initial=np.inf)))
 
 
-def _within_bounds(point: Point, damping: float, low: Array, high: Array) -> Array:
+def _within_bounds(point: Place, damping: float, low: Array, high: Array) -> Array:
     """Where the damped step leads: a coordinate that would pass its bound is put there, the others are told of it."""
     aim = point.at.copy()
     moves = np.ones(len(aim), bool)
     while moves.any():
-        step = damped_step(point, damping, moves, aim - point.at)
+        step = point.step(damping, moves, aim - point.at)
         passed = moves & ((point.at + step < low) | (point.at + step > high))
         if not passed.any():
             return np.where(moves, point.at + step, aim)
         aim[passed] = np.where(step < 0.0, low, high)[passed]
         moves &= ~passed
     return aim
-
-
-def damped_step(point: Point, damping: float, moves: NDArray[np.bool_], known: Array) -> Array:
-    """(A + λ diag A) s = g of the coordinates that move, beside ``known`` steps of the others.
-
-    0 of those that nothing depends on.
-    """
-    diagonal = np.sqrt(np.diag(point.matrix))
-    rows = np.flatnonzero(moves & (diagonal > 0.0))
-    step = np.zeros(len(point.at))
-    scale = diagonal[rows]
-    matrix = point.matrix[np.ix_(rows, rows)] / np.outer(scale, scale)
-    matrix[np.diag_indices(len(rows))] += damping
-    gradient = (point.gradient - point.matrix @ np.where(moves, 0.0, known))[rows]
-    step[rows] = np.linalg.lstsq(matrix, gradient / scale, rcond=None)[0] / scale
-    return step

@@ -113,7 +113,13 @@ class Refinement(HoldsArrays):
         return tuple(sorted(pairs, key=lambda pair: -abs(pair[2])))
 
     def report(self) -> str:
-        """All this for people, in lines."""
+        """All this for people.
+
+        Returns
+        -------
+        str
+            In lines.
+        """
         from .report import text_of
 
         return text_of(self)
@@ -180,7 +186,7 @@ def outcome(
     of_numbers = np.abs(slopes) @ sigma
     first = [group[0] for group in unknowns.groups]
     rows = [*first, *range(len(values), len(values) + len(coefficients))]
-    images = [_image(problem, point) for point in (before, after)]
+    images = [image_of(problem, point.at) for point in (before, after)]
     return Refinement(
         experiment=model.experiment(values),
         parameters=_parameters(problem, values, of_numbers, fixed),
@@ -190,7 +196,7 @@ def outcome(
         correlation=_correlation(spread, sigma),
         background=coefficients,
         r_factor=BeforeAfter(*(point.normal.misfit / point.normal.measured for point in (before, after))),
-        cc=BeforeAfter(*(_cc(problem, image) for image in images)),
+        cc=BeforeAfter(*(cc_of(problem, image) for image in images)),
         deviance=BeforeAfter(*(point.normal.deviance / point.normal.pixels for point in (before, after))),
         pixels=after.normal.pixels,
         fringes=fringes,
@@ -203,12 +209,14 @@ def outcome(
     )
 
 
-def _image(problem: Problem, point: Point) -> Array:
-    values, coefficients = problem.unknowns.split(point.at)
+def image_of(problem: Problem, at: Array) -> Array:
+    """Photons that are expected at coordinates (slow, fast)."""
+    values, coefficients = problem.unknowns.split(at)
     return expected(problem.target, problem.model.image(values), coefficients)
 
 
-def _cc(problem: Problem, image: Array) -> float:
+def cc_of(problem: Problem, image: Array) -> float:
+    """Correlation of what was measured and an image."""
     y, mu = problem.target.measured[problem.counts], image[problem.counts]
     with np.errstate(invalid="ignore", divide="ignore"):
         return float(np.corrcoef(y, mu)[0, 1])

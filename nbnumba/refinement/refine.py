@@ -102,8 +102,8 @@ def refine(
     known, between = restraints or {}, bounds or {}
     _warn_of_distance(free, known)
     make = partial(Differentiable, precision=precision, threads=threads)
-    model, constants, fixed = _model(make, experiment, free, system)
-    problem = _problem(model, constants, measured, background, known, between)
+    model, constants, fixed = model_of(make, experiment, free, system)
+    problem = problem_of(model, constants, measured, background, known, between)
     fringes = fringes_off(problem.unknowns, problem.circles)
     before = problem.point(problem.unknowns.start)
     check_independent(before, problem.unknowns.names)
@@ -136,7 +136,7 @@ def _warn_of_distance(free: Sequence[str], restraints: Mapping[str, Width]) -> N
         )
 
 
-def _model(
+def model_of(
     make: Callable[..., Differentiable], experiment: Experiment, free: Sequence[str], system: System | None
 ) -> tuple[Differentiable, Together, tuple[Parameter, ...]]:
     """The model with all constants free that a system ties to one that is asked for; these; the other constants."""
@@ -182,7 +182,7 @@ def _system_of(model: Differentiable) -> System:
     return cast(System, "rhombohedral" if group.ext == "R" else group.crystal_system_str())
 
 
-def _problem(
+def problem_of(
     model: Differentiable,
     constants: Together,
     measured: Target | Array,
@@ -190,6 +190,7 @@ def _problem(
     restraints: Mapping[str, Width],
     bounds: Mapping[str, Bounds],
 ) -> Problem:
+    """The problem of a model at its start."""
     target = checked_target(measured, background, model.resolved)
     assert target.mask is not None
     coefficients = first_coefficients(target, target.mask)

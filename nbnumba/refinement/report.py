@@ -63,9 +63,9 @@ def with_esd(value: float, esd: float) -> str:
 def text_of(result: Refinement) -> str:
     """Numbers, fit, stages, correlations and what to do, in lines."""
     sections = [
-        _table([("", "start", "refined", ""), *map(_row, result.parameters), *_rows_of_background(result)]),
-        _table([("", "before", "after"), *_rows_of_fit(result)]),
-        _table([_row_of_stage(end) for end in result.ends]),
+        table([("", "start", "refined", ""), *map(_row, result.parameters), *_rows_of_background(result)]),
+        table([("", "before", "after"), *_rows_of_fit(result)]),
+        table([_row_of_stage(end) for end in result.ends]),
         _pairs(result),
         advice(result),
     ]
@@ -140,7 +140,7 @@ def advice(result: Refinement) -> list[str]:
     return said
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows whose columns stand below one another; numbers end together but for the last column."""
     if len(rows) == 0:
         return []
@@ -175,12 +175,12 @@ def as_json(result: Refinement) -> dict[str, Any]:
     """
     figures = {"r_factor": result.r_factor, "cc": result.cc, "deviance_per_pixel": result.deviance}
     return {
-        name: _plain(value)
+        name: plain(value)
         for name, value in {
-            "parameters": [_of(one, "name unit start value esd equals") for one in result.parameters],
-            "free": _of(result, "names values esd correlation"),
+            "parameters": [fields_told(one, "name unit start value esd equals") for one in result.parameters],
+            "free": fields_told(result, "names values esd correlation"),
             "fit": {name: figure._asdict() for name, figure in figures.items()} | {"pixels": result.pixels},
-            "fringes": _of(result.fringes, "orientation strain"),
+            "fringes": fields_told(result.fringes, "orientation strain"),
             "stages": [_step(one, "way stage iterations") for one in result.ends],
             "history": [_step(one, "way stage number damping values") for one in result.history],
             "correlated": result.correlated,
@@ -190,26 +190,28 @@ def as_json(result: Refinement) -> dict[str, Any]:
     }
 
 
-def _of(told: Any, names: str) -> dict[str, Any]:
+def fields_told(told: Any, names: str) -> dict[str, Any]:
+    """Fields by their names."""
     return {name: getattr(told, name) for name in names.split()}
 
 
 def _step(told: Any, names: str) -> dict[str, Any]:
-    return _of(told, names) | {"deviance_per_pixel": told.deviance}
+    return fields_told(told, names) | {"deviance_per_pixel": told.deviance}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """As JSON has it: arrays as lists, what is no finite number as text."""
     if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: plain(item) for name, item in value.items()}
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def json_text(report: dict[str, Any]) -> bytes:
     """The content of its file."""
-    text = json.dumps(_plain(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(plain(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     # Bytes of a file name that are no UTF-8 become the escapes by which JSON gives them back.
     return text.encode(errors="backslashreplace")

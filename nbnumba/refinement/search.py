@@ -88,16 +88,18 @@ class Problem(HoldsArrays):
         Of the background stands still what hardly reaches there: a spline of which the end alone is seen would go far
         below no photons everywhere else.
         """
-        counts = self.counts & self.circles.within(reach)
-        basis, still = self.target.basis, None
+        counts, basis, still = self.counts & self.circles.within(reach), self.target.basis, None
         if basis is not None and counts.any():
             there, whole = ([np.abs(image[part]).max() for image in basis] for part in (counts, self.counts))
             still = np.array(there) < SEEN * np.array(whole)
         unknowns = replace(self.unknowns, width=widths_of(self.unknowns))
-        target = replace(self.target, mask=counts)
-        return replace(self, unknowns=unknowns, target=target, counts=counts, still=still)
+        return replace(self.on(counts), unknowns=unknowns, still=still)
 
-    def minimized(self, start: Array, stage: Stage, tell: Callable[[Step], None]) -> Point:
+    def on(self, counts: Pixels) -> Problem:
+        """The same on other pixels."""
+        return replace(self, target=replace(self.target, mask=counts), counts=counts)
+
+    def minimized(self, start: Array, stage: Stage, tell: Callable[[Step[Point]], None]) -> Point:
         """The lowest point on the way from a start."""
         unknowns = self.unknowns
         farthest = MOST_FRINGES / self.circles.fringes(stage.reach) * whole_of(unknowns)
@@ -131,7 +133,7 @@ class Log:
     ends: list[StageEnd] = field(default_factory=list)
     _ended: int = 0
 
-    def step(self, stage: str, step: Step, at: Array) -> None:
+    def step(self, stage: str, step: Step[Point], at: Array) -> None:
         """Note a step of a stage; ``at``: where it led among the coordinates of the whole problem."""
         self.at = at
         before = self.history[-1] if self.history else None
@@ -214,5 +216,5 @@ def _best_of_scattered(log: Log, start: Array) -> Array:
     return grown(log, best.at, "best start", GROWING[len(low) :])
 
 
-def _note(log: Log, stage: Stage, step: Step) -> None:
+def _note(log: Log, stage: Stage, step: Step[Point]) -> None:
     log.step(stage.name, step, step.point.at)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..units import RTD
-from .levenberg import Step
+from .levenberg import Point, Step
 from .restraints import noun_of
 from .search import Log, Problem
 from .stages import FAR, ORIENTATION, TURNING, Fringes
@@ -63,7 +63,7 @@ def _merged(before: Array, whole: tuple[str, ...], names: tuple[str, ...], kept:
     return carried({name: found[name] for name in kept}, whole, before)
 
 
-def _note(log: Log, stage: str, merged: Callable[[Array], Array], step: Step) -> None:
+def _note(log: Log, stage: str, merged: Callable[[Array], Array], step: Step[Point]) -> None:
     log.step(stage, step, merged(step.point.at))
 
 
