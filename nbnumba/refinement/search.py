@@ -88,8 +88,7 @@ class Problem(HoldsArrays):
         Of the background stands still what hardly reaches there: a spline of which the end alone is seen would go far
         below no photons everywhere else.
         """
-        counts = self.counts & self.circles.within(reach)
-        basis, still = self.target.basis, None
+        counts, basis, still = self.counts & self.circles.within(reach), self.target.basis, None
         if basis is not None and counts.any():
             there, whole = ([np.abs(image[part]).max() for image in basis] for part in (counts, self.counts))
             still = np.array(there) < SEEN * np.array(whole)
