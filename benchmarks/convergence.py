@@ -1,6 +1,6 @@
 """How far off a refinement may start: ``python -m benchmarks.convergence``, the table of docs/refinement.md.
 
-Stills of 128² pixels to 4.5 Å, of a triclinic crystal with random F, on a flat background, with the noise of counting. A
+Stills of 128² pixels to 4.5 Å, of a triclinic crystal with random F, on a flat background, with counting noise. A
 start is back where no pixel's Miller index, times the cells along its axis, is wrong by more than ``BACK``.
 """
 
@@ -130,7 +130,9 @@ def main() -> None:
             off = float(np.mean([before for before, _ in pairs]))
             cells.append(f"{sum(after < BACK for _, after in pairs)} of {args.seeds}")
             seconds = (time.perf_counter() - began) / args.seeds
-        print(f"| {row.shape}, N {row.cells} | {row.told} | {off:.1f} | {' | '.join(cells)} | {seconds:.1f} |", flush=True)
+        print(
+            f"| {row.shape}, N {row.cells} | {row.told} | {off:.1f} | {' | '.join(cells)} | {seconds:.1f} |", flush=True
+        )
 
 
 if __name__ == "__main__":
