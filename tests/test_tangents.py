@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 
+import nbnumba
 from nbnumba import Background, Detector, Experiment, Material, Panel, UsageError, changed
 from nbnumba.differentiation.parameter import Parameter, experiment_at
 from nbnumba.differentiation.parameters import parameters_of
@@ -40,6 +41,7 @@ from nbnumba.setup.again import Setting
 from nbnumba.setup.inputs import read_inputs
 from nbnumba.setup.mosaic import mosaic_rotations
 from nbnumba.setup.resolve import resolve
+from nbnumba.structure_factors import fcalc
 from nbnumba.testing.strategies import experiments
 from nbnumba.unit_cell import cell_volume
 
@@ -50,6 +52,7 @@ BASE = (
 )
 TURNED = f"{BASE} -detector_rotx 1 -detector_roty 2 -detector_rotz 3 -twotheta 4"
 SENSOR = "-detector_thick 500 -detector_abs 300 -thicksteps 2"
+MODEL = Path(nbnumba.__file__).parent / "data" / "1hel.pdb"
 CUSTOM = f"{BASE} -beam_vector 0.999 0.02 -0.03 -polar_vector 0.05 0.1 0.99"
 SWUNG = f"{BASE} -phi 5 -osc 1.5 -phisteps 3"
 
@@ -622,6 +625,23 @@ def test_a_default_beside_a_list_has_a_table_of_its_own(tmp_path: Path) -> None:
     # The list has F of 5 and more; all else is the default.
     assert change.tables[0] == pytest.approx(np.where(flat == 9.0, 6.0, 0.0), abs=1e-9)
     assert change.defaults == pytest.approx([6.0])
+
+
+def test_a_model_is_transformed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = f"-pdb {MODEL} -detpixels 8 -pixel 4 -distance 400 -N 5 -misset 10 20 30 -oversample 1 -seed 1"
+    setting = setting_of(f"{line} -nointerpolate")
+    monkeypatch.setattr(fcalc, "of_atoms", None)
+    monkeypatch.setattr(fcalc, "of_solvent_mask", None)
+    names = ["structure_factors.k_sol", "structure_factors.b_sol"]
+    parameters, plan, change = changes_of(setting, names)
+    assert change.columns[:, TABLES:] == pytest.approx(np.identity(2))
+    for parameter, table in zip(parameters, change.tables, strict=True):
+        h = 1e-3 * parameter.value
+        moved = [parameter.put(setting.experiment, parameter.value + x) for x in (h, -h)]
+        flat = [make_tables(setting.plans_at(one)[0], False).factors for one in moved]
+        slope = (flat[0] - flat[1]) / (2.0 * h)
+        assert table == pytest.approx(slope, abs=1e-5 * np.abs(slope).max())
+    assert plan.factors.table.shape == setting.resolved.table.values.shape
 
 
 def two_panels() -> Experiment:
