@@ -63,7 +63,7 @@ def refinement(experiment: Experiment, target: Any = None, **changes: Any) -> Re
         "cc": BeforeAfter(0.3, 0.99),
         "deviance": BeforeAfter(4.0, 1.01),
         "pixels": int(counts.sum()),
-        "fringes": Fringes(0.2, 0.1, 0.003),
+        "fringes": Fringes(0.2, 0.1),
         "history": (Iteration("plain", "all", 1, 2.0, 1e-3, np.array([79.0, 1.1, 5.0])),),
         "ends": (StageEnd("plain", "all", 1, 1.01),),
         "image": image,

@@ -93,22 +93,21 @@ class Problem(HoldsArrays):
             there, whole = ([np.abs(image[part]).max() for image in basis] for part in (counts, self.counts))
             still = np.array(there) < SEEN * np.array(whole)
         unknowns = replace(self.unknowns, width=widths_of(self.unknowns))
-        return replace(self.on(counts), unknowns=unknowns, still=still)
-
-    def on(self, counts: Pixels) -> Problem:
-        """The same on other pixels."""
-        return replace(self, target=replace(self.target, mask=counts), counts=counts)
+        target = replace(self.target, mask=counts)
+        return replace(self, unknowns=unknowns, target=target, counts=counts, still=still)
 
     def minimized(self, start: Array, stage: Stage, tell: Callable[[Step[Point]], None]) -> Point:
         """The lowest point on the way from a start."""
-        unknowns = self.unknowns
-        farthest = MOST_FRINGES / self.circles.fringes(stage.reach) * whole_of(unknowns)
-        low, high = unknowns.low, unknowns.high
+        low, high = self.unknowns.low, self.unknowns.high
         if self.still is not None:
-            held = np.append(np.zeros(unknowns.numbers, bool), self.still)
+            held = np.append(np.zeros(self.unknowns.numbers, bool), self.still)
             low, high = np.where(held, start, low), np.where(held, start, high)
-        bounds = (low, high, farthest)
+        bounds = (low, high, self.farthest(stage.reach))
         return minimized(self.point, self.point(start), bounds, stage.iterations, tell)
+
+    def farthest(self, reach: float) -> Array:
+        """By how much a step may move each coordinate, where pixels within a circle count (n,)."""
+        return MOST_FRINGES / self.circles.fringes(reach) * whole_of(self.unknowns)
 
     def explains(self, at: Array) -> bool:
         """Whether all spots are as they should be at coordinates."""
