@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from test_docs import blocks, typed_lines
 
+from benchmarks import convergence
 from nbnumba.cli import main
 from nbnumba.refinement.names import BY_DETECTOR, SHORT
 
@@ -75,6 +76,18 @@ def test_the_notebook_runs_and_finds_the_truth() -> None:
     pyplot.close("all")
     assert len(names["pulls"]) == 7
     assert max(abs(pull) for pull in names["pulls"].values()) < 4.0
+
+
+@pytest.mark.filterwarnings("ignore::nbnumba.NbnumbaWarning")
+def test_a_start_of_the_table_of_convergence_is_back() -> None:
+    off, led = convergence.tried(convergence.Row("square", 10, misset_deg=0.1), 1, 1)
+    assert 0.1 < off < 0.3
+    assert {stages: is_back for stages, (is_back, _) in led.items()} == {"auto": True, "plain": True}
+
+
+def test_the_page_has_the_rows_of_the_table_of_convergence() -> None:
+    text = (ROOT / "docs" / "refinement.md").read_text()
+    assert [row for row in convergence.ROWS if f"| {row.shape}, N {row.cells} | {row.told} |" not in text] == []
 
 
 def test_the_page_names_all_that_is_refined_by_a_short_name() -> None:
