@@ -434,7 +434,6 @@ BAD = {
     "gone.toml -image i.npy -free cell": (3, "cannot read the experiment gone.toml: there is no such file"),
     "i.npy -image i.npy -free cell": (3, "i.npy"),
     "start.toml -image gone.img -free cell": (3, "cannot read the image gone.img"),
-    "start.toml -image i.npy i.npy -free cell": (2, "-image i.npy i.npy: one image is refined at a time"),
     f"{GOOD} -restrain cell": (2, "-restrain 'cell': give NAME=width, such as 0.1 or 0.2%"),
     f"{GOOD} -restrain cel=1": (2, "-restrain 'cel': there is no such name; did you mean cell"),
     f"{GOOD} -bounds cell=3": (2, "-bounds crystal.cell=3: give least:most"),

@@ -190,7 +190,8 @@ def check_told_apart(arrow: Arrow, names: Sequence[str]) -> None:
     if least[0] < SINGULAR:
         part = np.abs(combinations[:, 0])
         taking = [name for name, size in zip(names, part.tolist(), strict=True) if size > TAKES_PART * part.max()]
+        alike = "it" if len(taking) == 1 else "them apart, or not"
         raise UsageError(
-            f"shared {', '.join(taking)}: the images do not tell them apart, or not from their own numbers; leave out "
-            "one or restrain it"
+            f"shared {', '.join(taking)}: the images do not tell {alike} from their own numbers; leave out one or "
+            "restrain it"
         )
