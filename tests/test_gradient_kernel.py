@@ -31,8 +31,8 @@ EXACT, SINGLE = 1e-10, 1e-4
 ROUNDING = 1e-15
 """Of the largest number of photons: what moves nothing may seem to move so much."""
 NEAR_ZERO = 1e-7
-"""Of the largest slope of a square crystal's spot: by so much its slope in the very middle may be wrong, where each of
-the axes is taken to be 1e-8 of a fringe off."""
+"""Of the largest slope of a square crystal's spot: by so much its slope in the very middle may be wrong, in which each
+of three axes is taken to be 1e-8 of a fringe off."""
 
 OfPlan = Callable[[Plan], Plan]
 

@@ -62,12 +62,12 @@ def apart(cells, delta, nearest):
 
 @fused
 def along_an_axis(cells, delta):
-    """s = sin πδ and t = sin πNδ; (L' s²)/π and (∂L/∂N s)/π, where L = t/s."""
+    """s = sin πδ, t = sin πNδ, and s²/π times L' and ∂L/∂N of L = t/s."""
     delta = apart(cells, delta, NEAREST)
     turn = cells * delta
     turn -= np.rint(turn)
     s, t, c = sine(delta), sine(turn), cosine_short(turn)
-    return s, t, cells * c * s - t * cosine_short(delta), delta * c
+    return s, t, cells * c * s - t * cosine_short(delta), delta * c * s
 
 
 @fused
@@ -79,13 +79,14 @@ def square_slopes(crystal, dh, dk, dl):
     sh, th, gh, ch = along_an_axis(float(crystal.cells[0]), dh)
     sk, tk, gk, ck = along_an_axis(float(crystal.cells[1]), dk)
     sl, tl, gl, cl = along_an_axis(float(crystal.cells[2]), dl)
-    skl, tkl, thl, thk = sk * sl, tk * tl, th * tl, th * tk
-    r = 1.0 / (sh * skl)
-    amplitude = th * tkl * r
-    twice = (2.0 * np.pi) * amplitude * r
-    common = twice * r
-    slopes = common * gh * (skl * tkl), common * gk * ((sh * sl) * thl), common * gl * ((sh * sk) * thk)
-    return amplitude * amplitude, slopes, (twice * ch * tkl, twice * ck * thl, twice * cl * thk)
+    r = 1.0 / (sh * sk * sl)
+    r_sqr = r * r
+    xh, xk, xl = sh * th, sk * tk, sl * tl
+    xkl, xhl, xhk = xk * xl, xh * xl, xh * xk
+    amplitude = (xh * xkl) * r_sqr
+    common = (2.0 * np.pi) * amplitude * r_sqr
+    slopes = common * xkl * gh, common * xhl * gk, common * xhk * gl
+    return amplitude * amplitude, slopes, (common * xkl * ch, common * xhl * ck, common * xhk * cl)
 
 
 @fused

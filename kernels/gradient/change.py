@@ -62,3 +62,18 @@ class Change(NamedTuple):
     """(r, sources, 3): of the directions of the electric field, across the beam."""
     magnetic: np.ndarray
     """(r, sources, 3): of the magnetic."""
+
+
+CRYSTAL, GEOMETRY, MORE = range(3)
+"""Which sums are made: by the cell alone; also by what moves places, directions and wavelengths; also by the numbers of
+cells, the shape's scale, mosaic spread, φ steps that move apart, structure factors."""
+
+
+def wanted_of(change):
+    """What the parameters of a change need."""
+    moves = (change.columns != 0.0).any(axis=0)
+    if moves[[*range(CELLS, FUDGE + 1), SPREAD, SWEEP]].any() or len(change.tables) > 0:
+        return MORE
+    if moves[PLACE:SPOTS].any() or moves[KAHN] or len(change.incident) > 0:
+        return GEOMETRY
+    return CRYSTAL

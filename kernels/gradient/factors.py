@@ -11,21 +11,15 @@ from ..compile.jit import internal
 from ..compile.memory import add_to, read, read_back, write
 from ..compile.polynomials import exp_clamped
 from ..equations.background import amorphous_square
-from ..equations.polarization import polarization_frame
 from .change import AREA, KAHN, NORMAL, PATH, TABLES
-from .room import BLOCK, COLUMNS, ONE, SHARE, THREE, TWO, VX, VY, VZ, column_at
+from .rays import frame_of, incident_of, way_at
+from .room import BLOCK, CAPTURED, COLUMNS, FIRST_POLAR, FIRST_SOLID, SHARE, VX, VY, VZ, WEIGHT, column_at
 
 TO_AREA, TO_KAHN, TO_PATH, TO_NORMAL_X, TO_NORMAL_Y, TO_NORMAL_Z = (
     np.uint32(COLUMNS + n * BLOCK) for n in (AREA, KAHN, PATH, NORMAL, NORMAL + 1, NORMAL + 2)
 )
 IN_THE_BEAM = 1e-24
 """|s1 − s0|² that is rounding, of a pixel that the beam itself meets."""
-
-
-@internal(forceinline=True)
-def way_at(rows, at):
-    """Direction and 1/distance."""
-    return read(rows, at), read(rows, at + ONE), read(rows, at + TWO), read(rows, at + THREE)
 
 
 @internal(forceinline=True, fastmath={"contract"})
@@ -128,8 +122,9 @@ def add_amorphous_slopes(plan, change, rows, way, count):
         size = np.sqrt(square) if square > IN_THE_BEAM else 0.0
         slope = amorphous_slope(plan.background, 0.5 * size / wavelength)
         # Where q is 0, it has no direction, and F is at its maximum.
-        by_direction = 0.5 * read(rows, p + SHARE) * slope / (wavelength * size) if size > 0.0 else 0.0
-        write(rows, p + SHARE, by_direction)
+        share = read(rows, p + FIRST_SOLID) * read(rows, p + FIRST_POLAR) * read(rows, p + CAPTURED)
+        by_direction = 0.5 * share * slope / (wavelength * size) if size > 0.0 else 0.0
+        write(rows, p + WEIGHT, by_direction)
         add_across(rows, p, dx, dy, dz, inverse, by_direction * x, by_direction * y, by_direction * z)
     for ray in range(change.incident.shape[0]):
         start = column_at(TABLES + change.tables.shape[0] + ray)
@@ -140,7 +135,7 @@ def add_amorphous_slopes(plan, change, rows, way, count):
             dx, dy, dz, _ = way_at(rows, p + way)
             x, y, z = dx - s0, dy - s1, dz - s2
             along = ds0 * x + ds1 * y + ds2 * z + longer * (x * x + y * y + z * z)
-            add_to(rows, p + start, -read_back(rows, p + SHARE) * along)
+            add_to(rows, p + start, -read_back(rows, p + WEIGHT) * along)
 
 
 @internal()
@@ -161,16 +156,3 @@ def amorphous_slope(background, stol):
     factor, _ = amorphous_square(background, stol)
     rise = 2.0 * factor * (table[1, low + 1] - table[1, low]) + table[2, low] * (1.0 - 2.0 * u)
     return background.scale * rise / step
-
-
-@internal(forceinline=True)
-def incident_of(plan, source):
-    """Along which a source's rays travel."""
-    incident = plan.sources.incident
-    return incident[source, 0], incident[source, 1], incident[source, 2]
-
-
-@internal()
-def frame_of(plan, source):
-    """Directions of the electric and the magnetic field of a source's rays."""
-    return polarization_frame(incident_of(plan, source), plan.polarization_axis)

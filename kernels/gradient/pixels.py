@@ -1,4 +1,4 @@
-"""Around the innermost loops: what a ray's sums are weighed with, its layer, and what all samples of a pixel share."""
+"""From a ray's sums to the columns of a pixel: what moves with places, and what all samples of a pixel share."""
 
 import numpy as np
 
@@ -12,14 +12,11 @@ from .factors import (
     add_polar_slopes,
     add_polar_slopes_of_rays,
     add_solid_slopes,
-    frame_of,
-    incident_of,
     polar_slopes,
     solid_power,
-    way_at,
 )
+from .rays import fill_row, frame_of, incident_of, way_at
 from .room import (
-    AIRPATH,
     AROUND,
     BLOCK,
     CAPTURE,
@@ -28,9 +25,10 @@ from .room import (
     FAST,
     FIRST_POLAR,
     FIRST_SOLID,
+    FIRST_WAY,
     KEPT,
     LAYER,
-    NEAR,
+    LAYER_WAY,
     ONE,
     PHOTONS,
     POLAR,
@@ -63,22 +61,15 @@ TO_A, TO_B, TO_C, TO_FUDGE = (np.uint32(COLUMNS + n * BLOCK) for n in (CELLS, CE
 def begin_slopes(rows, summed, count):
     """No slope yet, but for those that are set at the end."""
     for number in summed:
-        clear(rows, column_at(number), count)
-
-
-@internal(forceinline=True)
-def clear(rows, start, count):
-    """Set a row to 0."""
-    for pixel in range(count):
-        rows[np.uint32(pixel) + start] = 0.0
+        fill_row(rows, column_at(number), 0.0, count)
 
 
 @internal()
-def keep_nearness(rows, count):
-    """1/distance of a sub-pixel."""
-    for pixel in range(count):
-        p = np.uint32(pixel)
-        write(rows, p + NEAR, 1.0 / read(rows, p + AIRPATH))
+def begin_place(rows, count):
+    """No derivative by the place of a sub-pixel yet."""
+    fill_row(rows, VX, 0.0, count)
+    fill_row(rows, VY, 0.0, count)
+    fill_row(rows, VZ, 0.0, count)
 
 
 @internal()
@@ -93,36 +84,22 @@ def keep_way(rows, target, count):
         write(rows, p + target + THREE, inverse)
 
 
-@internal()
-def begin_ray(rows, share, solid, polar, count):
-    """No orientation yet; what makes photons of a ray's sum, given the rows of solid angle and polarization."""
-    for pixel in range(count):
-        p = np.uint32(pixel)
-        factor = read(rows, p + KEPT) * read(rows, p + CAPTURE) * read(rows, p + solid) * read(rows, p + polar)
-        write(rows, p + WEIGHT, share * factor)
-        write(rows, p + SAMPLES, 0.0)
-        write(rows, p + UX, 0.0)
-        write(rows, p + UY, 0.0)
-        write(rows, p + UZ, 0.0)
-
-
 @internal(fastmath={"contract"})
-def put_direction_slopes(rows, wavenumber, count):
-    """v of what the scattering vector gives: q = (d − s0)/λ, dd = (1 − d dᵀ) dx/R."""
+def add_direction_slopes(rows, wavenumber, count):
+    """What the scattering vector gives: q = (d − s0)/λ, dd = (1 − d dᵀ) dx/R."""
     for pixel in range(count):
         p = np.uint32(pixel)
         x, y, z, inverse = way_at(rows, p + X)
         gx, gy, gz = read_back(rows, p + UX), read_back(rows, p + UY), read_back(rows, p + UZ)
         common, along = wavenumber * inverse, x * gx + y * gy + z * gz
-        write(rows, p + VX, common * (gx - x * along))
-        write(rows, p + VY, common * (gy - y * along))
-        write(rows, p + VZ, common * (gz - z * along))
+        add_to(rows, p + VX, common * (gx - x * along))
+        add_to(rows, p + VY, common * (gy - y * along))
+        add_to(rows, p + VZ, common * (gz - z * along))
 
 
 @internal()
-def add_ray_slopes(plan, change, room, layer, source, count):
+def add_ray_slopes(plan, change, rows, layer, source, count):
     """What few plans and parameters need of a ray: of the beam, and factors that each sample has of its own."""
-    rows = room.rows
     if change.incident.shape[0] > 0:
         add_source_slopes(plan.sources.wavelength[source], change, rows, source, count)
     share = plan.photons_per_sample * plan.sources.weight[source]
@@ -178,27 +155,17 @@ def add_source_slopes(wavelength, change, rows, source, count):
 
 
 @internal()
-def add_place(room, fast, slow, depth, count):
+def add_place(rows, place_moves, fast, slow, depth, count):
     """v to the columns of the place; offsets are from the pixel's first sub-pixel, which is added at the end."""
-    add_place_row(room.rows, 0, 1.0, count)
-    if fast != 0.0 and moves_place(room.moved, 3):
-        add_place_row(room.rows, 3, fast, count)
-    if slow != 0.0 and moves_place(room.moved, 6):
-        add_place_row(room.rows, 6, slow, count)
-    if depth != 0.0 and moves_place(room.moved, 9):
-        add_place_row(room.rows, 9, depth, count)
-
-
-@internal()
-def moves_place(moved, row):
-    """Whether some parameter moves three columns of the place."""
-    return moved[PLACE + row] or moved[PLACE + row + 1] or moved[PLACE + row + 2]
+    offsets = (1.0, fast, slow, depth)
+    for number in range(4):
+        if offsets[number] != 0.0 and (number == 0 or place_moves[number]):
+            add_place_row(rows, column_at(PLACE + 3 * number), offsets[number], count)
 
 
 @internal(fastmath={"contract"})
-def add_place_row(rows, row, offset, count):
+def add_place_row(rows, x, offset, count):
     """v times an offset to three columns."""
-    x = column_at(PLACE + row)
     for pixel in range(count):
         p = np.uint32(pixel)
         add_to(rows, p + x, offset * read_back(rows, p + VX))
@@ -206,19 +173,10 @@ def add_place_row(rows, row, offset, count):
         add_to(rows, p + x + TWO, offset * read_back(rows, p + VZ))
 
 
-@internal(forceinline=True)
-def clear_place(rows, count):
-    """No derivative by the place yet."""
-    clear(rows, VX, count)
-    clear(rows, VY, count)
-    clear(rows, VZ, count)
-
-
 @internal(fastmath={"contract"})
-def add_layer_slopes(plan, room, way, layer, count):
+def add_layer_slopes(plan, rows, layer, count):
     """What absorption gives that a layer's samples share; before the layer is added to the pixels."""
-    rows, detector = room.rows, plan.detector
-    clear_place(rows, count)
+    detector = plan.detector
     for pixel in range(count):
         p = np.uint32(pixel)
         solid, polar = read(rows, p + FIRST_SOLID), read(rows, p + FIRST_POLAR)
@@ -227,19 +185,25 @@ def add_layer_slopes(plan, room, way, layer, count):
         spots *= 1.0 if plan.oversample_polar else polar
         write(rows, p + SHARE, spots + read(rows, p + AROUND) * solid * polar)
     depth = detector.layer_step * detector.attenuation
-    add_capture_slopes(detector.normal, depth, rows, way, float(layer), count)
-    add_place(room, 0.0, 0.0, layer * detector.layer_step, count)
+    add_capture_slopes(detector.normal, depth, rows, LAYER_WAY, float(layer), count)
 
 
 @internal(fastmath={"contract"})
-def finish_slopes(rows, count):
-    """What scales the image; after :func:`finish_pixels`."""
+def finish_pixels(plan, rows, count):
+    """From sums of samples to photons, and of those what has the polarization once, over that."""
+    correct = 1.0 if plan.polarization_correction else 0.0
     for pixel in range(count):
         p = np.uint32(pixel)
-        around = read(rows, p + FIRST_SOLID) * read(rows, p + FIRST_POLAR) * read(rows, p + CAPTURED)
-        amorphous = read(rows, p + AROUND) * around
-        write(rows, p + TO_AMORPHOUS, amorphous)
-        write(rows, p + TO_SPOTS, read(rows, p + PHOTONS) - amorphous)
+        solid, polar, total = read(rows, p + FIRST_SOLID), read(rows, p + FIRST_POLAR), read(rows, p + TOTAL)
+        spots = plan.photons_per_sample * total * (1.0 if plan.oversample_omega else solid)
+        around = read(rows, p + AROUND) * solid * read(rows, p + CAPTURED)
+        share = correct * (around + (0.0 if plan.oversample_polar else spots))
+        spots *= 1.0 if plan.oversample_polar else polar
+        around *= polar
+        write(rows, p + SHARE, share)
+        write(rows, p + TO_SPOTS, spots)
+        write(rows, p + TO_AMORPHOUS, around)
+        write(rows, p + PHOTONS, spots + around)
 
 
 @internal(fastmath={"contract"})
@@ -266,61 +230,45 @@ def finish_counts(crystal, follows, rows, count, shape):
 
 
 @internal()
-def finish_geometry(plan, change, room, slow, way, count):
+def finish_geometry(plan, change, room, slow, alone, count, special):
     """Solid angle, polarization and background of the first sub-pixel; offsets of that from the corner."""
-    rows = room.rows
-    clear_place(rows, count)
-    put_first_shares(plan, rows, count)
-    add_first_slopes(solid_power(plan.detector), plan.kahn, incident_of(plan, 0), frame_of(plan, 0), rows, way, count)
-    if change.incident.shape[0] > 0 and plan.polarization_correction:
-        add_polar_slopes_of_rays(plan, change, rows, way, 0, count)
-    if plan.background.table.shape[1] > 1 and plan.background.scale > 0.0:
-        put_around(rows, count)
-        add_amorphous_slopes(plan, change, rows, way, count)
-    add_place_row(rows, 0, 1.0, count)
-    if moves_place(room.moved, 3) or moves_place(room.moved, 6):
-        step = plan.detector.pixel / plan.oversample
-        add_offsets(rows, plan.detector.pixel, step / 2.0, plan.detector.pixel * slow + step / 2.0, count)
-
-
-@internal(fastmath={"contract"})
-def put_first_shares(plan, rows, count):
-    """Photons that share the solid angle and the polarization of the first sub-pixel, over the latter."""
-    with_solid, with_polar = 1.0 - plan.oversample_omega, 1.0 - plan.oversample_polar
-    correct = 1.0 if plan.polarization_correction else 0.0
-    for pixel in range(count):
-        p = np.uint32(pixel)
-        solid = read(rows, p + FIRST_SOLID)
-        spots = with_polar * plan.photons_per_sample * read(rows, p + TOTAL)
-        spots *= solid if with_solid > 0.0 else 1.0
-        amorphous = read(rows, p + AROUND) * solid * read(rows, p + CAPTURED)
-        write(rows, p + SHARE, correct * (spots + amorphous))
-        photons = with_solid * read_back(rows, p + TO_SPOTS) + read_back(rows, p + TO_AMORPHOUS)
-        write(rows, p + WEIGHT, photons)
-
-
-@internal(fastmath={"contract"})
-def add_first_slopes(power, kahn, incident, frame, rows, way, count):
-    """Of solid angle and polarization in one."""
-    for pixel in range(count):
-        p = np.uint32(pixel)
-        x, y, z, inverse = way_at(rows, p + way)
-        share, photons = read(rows, p + SHARE), read(rows, p + WEIGHT)
-        gx, gy, gz, by_kahn = polar_slopes(kahn, incident, frame, x, y, z)
-        along, spread = share * (gx * x + gy * y + gz * z), power * photons
-        add_to(rows, p + TO_KAHN, share * by_kahn)
-        add_to(rows, p + TO_AREA, photons)
-        add_to(rows, p + VX, (share * gx + (spread - along) * x) * inverse)
-        add_to(rows, p + VY, (share * gy + (spread - along) * y) * inverse)
-        add_to(rows, p + VZ, (share * gz + (spread - along) * z) * inverse)
+    rows, detector, way = room.rows, plan.detector, X
+    if not alone:
+        begin_place(rows, count)
+        way = FIRST_WAY
+    if len(special) == 1:
+        add_first_special_slopes(plan, change, rows, way, count)
+    frame, with_solid = frame_of(plan, 0), 0.0 if plan.oversample_omega else 1.0
+    finish_place(solid_power(detector), with_solid, plan.kahn, incident_of(plan, 0), frame, rows, way, count)
+    if room.place_moves[1] or room.place_moves[2]:
+        half = detector.pixel / plan.oversample / 2.0
+        add_offsets(rows, detector.pixel, half, detector.pixel * slow + half, count)
 
 
 @internal()
-def put_around(rows, count):
-    """Photons of the background over its intensity."""
+def add_first_special_slopes(plan, change, rows, way, count):
+    """Polarization by the beam, and the background."""
+    if change.incident.shape[0] > 0 and plan.polarization_correction:
+        add_polar_slopes_of_rays(plan, change, rows, way, 0, count)
+    if plan.background.table.shape[1] > 1 and plan.background.scale > 0.0:
+        add_amorphous_slopes(plan, change, rows, way, count)
+
+
+@internal(fastmath={"contract"})
+def finish_place(power, with_solid, kahn, incident, frame, rows, way, count):
+    """Solid angle and polarization in one, with what the last sub-pixel has left."""
     for pixel in range(count):
         p = np.uint32(pixel)
-        write(rows, p + SHARE, read(rows, p + FIRST_SOLID) * read(rows, p + FIRST_POLAR) * read(rows, p + CAPTURED))
+        x, y, z, inverse = way_at(rows, p + way)
+        photons = with_solid * read_back(rows, p + TO_SPOTS) + read_back(rows, p + TO_AMORPHOUS)
+        share = read(rows, p + SHARE)
+        gx, gy, gz, by_kahn = polar_slopes(kahn, incident, frame, x, y, z)
+        common, share_near = inverse * (power * photons - share * (gx * x + gy * y + gz * z)), share * inverse
+        add_to(rows, p + TO_KAHN, share * by_kahn)
+        add_to(rows, p + TO_AREA, photons)
+        add_to(rows, p + TO_X, read_back(rows, p + VX) + (share_near * gx + common * x))
+        add_to(rows, p + TO_Y, read_back(rows, p + VY) + (share_near * gy + common * y))
+        add_to(rows, p + TO_Z, read_back(rows, p + VZ) + (share_near * gz + common * z))
 
 
 @internal(fastmath={"contract"})

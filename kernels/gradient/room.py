@@ -9,26 +9,26 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compile.jit import internal
-from ..cpu.block import LINE, PADDING, Block
-from .change import AREA, CELL, CELLS, FUDGE, KAHN, PLACE, SPREAD, SWEEP, TABLES
+from ..cpu.block import LINE, PADDING
+from .change import AREA, CELL, CELLS, FUDGE, GEOMETRY, KAHN, MORE, PLACE, SPREAD, SWEEP, TABLES, wanted_of
 
 BLOCK = PADDING
 """Pixels in a block: fewer than for photons alone, so that their many numbers stay in the first-level cache."""
 
-(FAST, X, Y, Z, NEAR, AIRPATH, QX, QY, QZ, KEPT, POLAR, SOLID, CAPTURE, FIRST_POLAR, POLAR_KNOWN, FIRST_SOLID,
- CAPTURED, AROUND, SAMPLES, LAYER, TOTAL, PHOTONS) = (np.uint32(n * BLOCK) for n in range(22))  # fmt: skip
-"""Where the rows of ``Block`` begin (``AROUND``: its ``amorphous``), and, after the direction, of 1/distance."""
-WEIGHT, SHARE, UX, UY, UZ, VX, VY, VZ = (np.uint32(n * BLOCK) for n in range(22, 30))
+(FAST, X, Y, Z, NEAR, QX, QY, QZ, KEPT, SOLID, POLAR, CAPTURE, FIRST_SOLID, FIRST_POLAR, POLAR_KNOWN, CAPTURED, AROUND,
+ SAMPLES, LAYER, TOTAL, PHOTONS) = (np.uint32(n * BLOCK) for n in range(21))  # fmt: skip
+"""As in ``Block``, and 1/distance after the direction; ``AROUND`` is its ``amorphous``."""
+WEIGHT, SHARE, UX, UY, UZ, VX, VY, VZ = (np.uint32(n * BLOCK) for n in range(21, 29))
 """What makes photons of a ray's sum; photons that share a factor; Σ Mᵀg of a ray, in photons · m; derivatives by the
 place of a sub-pixel, in photons per m."""
-FIRST_WAY, LAYER_WAY = (np.uint32(n * BLOCK) for n in (30, 34))
+FIRST_WAY, LAYER_WAY = (np.uint32(n * BLOCK) for n in (29, 33))
 """Direction and 1/distance, as from ``X`` on, of the first sub-pixel of a pixel and of the layer under way."""
-GH, GK, GL, NA, NB, NC, SQR, FACTOR, FACTOR_H, FACTOR_K, FACTOR_L = (np.uint32(n * BLOCK) for n in range(38, 49))
+GH, GK, GL, NA, NB, NC, SQR, FACTOR, FACTOR_H, FACTOR_K, FACTOR_L = (np.uint32(n * BLOCK) for n in range(37, 48))
 """Of a step: slopes g, what the shape gives besides, F_latt²; where F is interpolated, F and F's part of g."""
-W_H, W_K, W_L, D_H, D_K, D_L = (np.uint32(n * BLOCK) for n in (49, 53, 57, 61, 65, 69))
-CORNER, INSIDE = (np.uint32(n * BLOCK) for n in (73, 74))
+W_H, W_K, W_L, D_H, D_K, D_L = (np.uint32(n * BLOCK) for n in (48, 52, 56, 60, 64, 68))
+CORNER, INSIDE = (np.uint32(n * BLOCK) for n in (72, 73))
 """Four weights of a cubic along each axis, four slopes of them, and where in the table it begins."""
-COLUMNS = np.uint32(75 * BLOCK)
+COLUMNS = np.uint32(74 * BLOCK)
 """Derivatives of photons by the plan's variables, by the columns of ``change.py``, come last."""
 ONE, TWO, THREE = (np.uint32(n * BLOCK) for n in (1, 2, 3))
 SINGLE_ROWS = 16
@@ -37,10 +37,10 @@ SINGLE_ROWS = 16
 class Room(NamedTuple):
     """Arrays that one thread works in, and what there is to do."""
 
-    block: Block
-    """Its first rows, as the renderer of photons knows them."""
     rows: np.ndarray
     """float64, flat: the rows above."""
+    fast: np.ndarray
+    """The first of them: fast indices of the pixels."""
     single: np.ndarray
     """float32: what the loops in that precision keep."""
     places: np.ndarray
@@ -51,36 +51,42 @@ class Room(NamedTuple):
     """Numbers of the columns that some parameter moves."""
     summed: np.ndarray
     """Of those that begin with 0."""
-    moved: np.ndarray
-    """1 of each column that some parameter moves, else 0."""
+    place_moves: np.ndarray
+    """(4,): 1 of each three columns of the place of which some parameter moves one, else 0."""
     turn: np.ndarray
     """(9,): dC0·C0⁻¹ of a crystal that turns about the spindle."""
 
 
-def new_room(plan, change, basis, wanted):
-    """Room for a thread; ``basis`` images are kept beside the slopes. ``wanted`` is that of ``render.py``."""
+def new_room(plan, change, basis):
+    """Room for a thread; ``basis`` images are kept beside the slopes."""
     moved = (change.columns != 0.0).any(axis=0)
     summed = moved.copy()
     summed[CELL : CELL + 9] = True
-    if len(wanted) > 0:
+    if wanted_of(change) >= GEOMETRY:
         summed[[*range(PLACE, PLACE + 3), AREA, KAHN]] = True
-    if len(wanted) > 1:
+    if wanted_of(change) >= MORE:
         summed[CELLS : FUDGE + 1] = True
         summed[SPREAD], summed[SWEEP] = change.spread.size > 0, change.sweep.size > 0
         summed[TABLES:] = True
     parameters, variables = change.columns.shape
     rows = aligned(COLUMNS + variables * BLOCK)
-    single = aligned(SINGLE_ROWS * BLOCK // 2).view(np.float32)
-    places = aligned(BLOCK // 2).view(np.uint32)
+    for start, value in (
+        (KEPT, 1.0),
+        (POLAR, 1.0),
+        (CAPTURE, 1.0),
+        (FIRST_POLAR, 1.0),
+        (CAPTURED, plan.detector.layers),
+    ):
+        rows[start : start + BLOCK] = value
     return Room(
-        block_of(rows, single, places),
         rows,
-        single,
-        places,
+        rows[FAST : FAST + BLOCK],
+        aligned(SINGLE_ROWS * BLOCK // 2).view(np.float32),
+        aligned(BLOCK // 2).view(np.uint32),
         aligned((parameters + basis) * BLOCK),
         np.flatnonzero(moved),
         np.flatnonzero(summed),
-        moved.astype(np.uint8),
+        moved[PLACE : PLACE + 12].reshape(4, 3).any(axis=1).astype(np.uint8),
         turn_of(plan.crystal),
     )
 
@@ -96,13 +102,6 @@ def turn_of(crystal):
     """C0·[e]ₓᵀ·C0⁻¹ row by row: what dφ about the spindle e is to the cell, as rows of C0 turn as v + dφ e × v."""
     cell = np.array((crystal.a, crystal.b, crystal.c))
     return (np.cross(crystal.spindle, cell) @ np.linalg.inv(cell)).ravel()
-
-
-def block_of(rows, single, places):
-    """The rows that the renderer of photons fills."""
-    starts = (FAST, X, Y, Z, AIRPATH, QX, QY, QZ, KEPT, POLAR, SOLID, CAPTURE, FIRST_POLAR, POLAR_KNOWN, FIRST_SOLID,
-              CAPTURED, AROUND, SAMPLES, LAYER, TOTAL, PHOTONS)  # fmt: skip
-    return Block(*(rows[start : start + BLOCK] for start in starts), single, places, rows[:0])
 
 
 @internal(forceinline=True)

@@ -75,7 +75,7 @@ class Evaluator:
         return Evaluated(images, slopes, products, normal)
 
     def _panel(self, number: int, plan: Plan, change: Change, asked: Asked) -> Any:
-        from ..kernels.gradient.render import render_slopes, variant_of_slopes, wanted_of
+        from ..kernels.gradient.render import render_slopes, variant_of_slopes
         from ..kernels.gradient.room import new_room
 
         plan = _masked(plan, asked.target)
@@ -83,12 +83,12 @@ class Evaluator:
         uses = _uses_of(plan, change, asked)
         taken, stop = np.zeros(1, np.int64), np.zeros(1, np.int64)
         done = np.zeros(plan.detector.slow_pixels, np.int64)
-        variant = (*variant_of_slopes(plan, tables, self.precision == "mixed"), wanted_of(change))
+        variant = variant_of_slopes(plan, tables, change, self.precision == "mixed")
         plan = _with_real_cells(plan)
         args = (plan, tables, change, uses, taken, done, stop, *variant)
 
         def room() -> Any:
-            return new_room(plan, change, len(uses.basis), variant[-1])
+            return new_room(plan, change, len(uses.basis))
 
         compiling(lambda: render_slopes.compile(tuple(map(numba.typeof, (room(), *args)))))
         worker = Worker(lambda: in_threads(lambda: render_slopes(room(), *args), self.threads))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from ..interruption import Interrupted
 from .arrow import Arrow, joined
 from .crew import Crew
 from .levenberg import Step, minimized
-from .stages import ALL, Stage
+from .stages import ALL, GROWING, TOGETHER, Stage
 from .still import Known, evaluated, farthest, is_explained, refined_alone
 
 Array = NDArray[np.float64]
@@ -24,7 +25,7 @@ class JointStep:
     """A step that was taken by all images together, or one image that has been refined alone."""
 
     way: str
-    """Which of the ways from the start to the end: "alone" is that of one image, and comes first."""
+    """Which of the ways from the start to the end; of an image alone "alone"."""
     stage: str
     """Which part of it; of an image alone "image 3"."""
     number: int
@@ -70,17 +71,21 @@ class Joint:
         """Normal equations at each image's coordinates."""
         return Arrow(tuple(self.crew.each(evaluated, [(at, reach) for at in parts])), self.shared)
 
-    def alone(self) -> None:
-        """Each image by itself: its own numbers."""
-        points = list(self.best.points)
-        for number, found in enumerate(self.crew.each(refined_alone, [None] * len(points))):
+    def alone(self, stages: Literal["auto", "plain"], place: Arrow, explained: Sequence[bool]) -> Arrow:
+        """Each image that is not explained by itself, from its start, beside the shared numbers of a place."""
+        points, shared = list(place.points), place.at[: self.shared]
+        each = self.crew.each(refined_alone, [None if one else (stages, shared) for one in explained])
+        for number, found in enumerate(each):
+            if found is None:
+                continue
             if found.point.objective < points[number].objective:
                 points[number] = found.point
-            self.best = Arrow(tuple(points), self.shared)
+            self.keep(Arrow(tuple(points), self.shared))
             deviance = points[number].objective / points[number].pixels
             self.note(JointStep("alone", f"image {number + 1}", found.steps, deviance, 0.0))
             if found.interrupted is not None:
                 raise Interrupted(found.interrupted)
+        return Arrow(tuple(points), self.shared)
 
     def go(self, start: Arrow, stages: Sequence[Stage], way: str) -> None:
         """One way from a start, with all numbers free in each of its stages."""
@@ -91,29 +96,51 @@ class Joint:
                 return self.arrow(start.parts(at), reach)
 
             begin = place(at)
-            self.keep(begin, stage)
+            if stage.reach == ALL:
+                self.keep(begin)
             if begin.pixels > 0:
                 at = minimized(
                     place, begin, self.bounds(stage.reach), stage.iterations, partial(self.step, way, stage)
                 ).at
 
-    def is_explained(self) -> bool:
-        """Whether all spots of all images are as they should be at the best place."""
-        return all(self.crew.each(is_explained, [point.at for point in self.best.points]))
+    def explained(self) -> list[bool]:
+        """Of which images all spots are as they should be at the best place."""
+        return list(self.crew.each(is_explained, [point.at for point in self.best.points]))
 
     def step(self, way: str, stage: Stage, step: Step[Arrow]) -> None:
-        """Note a step of a stage."""
-        self.keep(step.point, stage)
+        """Note a step of a stage, and keep where it led if all pixels count."""
+        if stage.reach == ALL:
+            self.keep(step.point)
         last = self.history[-1] if self.history else None
         number = last.number + 1 if last is not None and (last.way, last.stage) == (way, stage.name) else 1
         self.note(JointStep(way, stage.name, number, step.point.objective / step.point.pixels, step.damping))
 
-    def keep(self, place: Arrow, stage: Stage) -> None:
-        """Keep a place if it is the lowest of the whole problem."""
-        if stage.reach == ALL and place.objective < self.best.objective:
+    def keep(self, place: Arrow) -> None:
+        """Keep a place of the whole problem if it is the lowest."""
+        if place.objective < self.best.objective:
             self.best = place
 
     def note(self, step: JointStep) -> None:
         """Tell a step, and remember it."""
         self.history.append(step)
         self.tell(step)
+
+
+def search(joint: Joint, is_staged: bool) -> None:
+    """All ways that can help, until one explains every spot of every image; the best place is the joint's.
+
+    Each image alone, then all directly; by circles that grow; the same with images alone by all their own ways, beside
+    what is shared where that explains some of them.
+    """
+    begin = joint.alone("plain", joint.before, [False] * len(joint.known))
+    joint.go(begin, (TOGETHER,), "plain")
+    if not is_staged or all(joint.explained()):
+        return
+    joint.go(begin, (*GROWING, TOGETHER), "circles")
+    explained = joint.explained()
+    if all(explained):
+        return
+    begin = joint.alone("auto", joint.best if any(explained) else joint.before, explained)
+    joint.go(begin, (TOGETHER,), "alone by stages")
+    if not all(joint.explained()):
+        joint.go(begin, (*GROWING, TOGETHER), "alone by stages, circles")

@@ -18,12 +18,12 @@ from ..experiment import Experiment
 from ..render.backends import check_whole
 from .arrow import Arrow
 from .crew import Crew, crew_of
-from .joint import Joint, JointStep, Tell
+from .joint import Joint, JointStep, Tell, search
 from .joint_outcome import JointRefinement, joint_outcome
 from .outcome import SINGULAR, TAKES_PART
 from .refine import STAGES
 from .restraints import Bounds, Width
-from .stages import ALL, GROWING, TOGETHER
+from .stages import ALL
 from .still import Known, Still, evaluated, known, overlap
 from .systems import System
 
@@ -50,8 +50,7 @@ def refine_many(
 ) -> JointRefinement:
     """Refine numbers that many images share, and others that each has of its own.
 
-    Each image is refined alone first, with its own numbers free; then all go together, at once and by circles that
-    grow.
+    Each image is refined alone first, with its own numbers free; then all go together.
 
     Parameters
     ----------
@@ -119,14 +118,13 @@ def refine_many(
             background=background,
             restraints=restraints or {},
             bounds=bounds or {},
-            stages=stages,
             precision=precision,
             token=token,
         )
         for number, (experiment, image) in enumerate(zip(experiments, measured, strict=True))
     ]
     with crew_of(stills, processes, client) as crew:
-        return _refined(crew, stills, progress or (lambda step: None))
+        return _refined(crew, stills, stages, progress or (lambda step: None))
 
 
 def _check(
@@ -144,7 +142,7 @@ def _check(
                 raise UsageError(f"own {other}: is shared too, by {name}; leave out one of them")
 
 
-def _refined(crew: Crew, stills: Sequence[Still], tell: Tell) -> JointRefinement:
+def _refined(crew: Crew, stills: Sequence[Still], stages: Literal["auto", "plain"], tell: Tell) -> JointRefinement:
     layouts = list(crew.each(known, [None] * len(stills)))
     check_alike(layouts)
     first, shared = layouts[0].unknowns.start, layouts[0].shared
@@ -154,12 +152,7 @@ def _refined(crew: Crew, stills: Sequence[Still], tell: Tell) -> JointRefinement
     joint = Joint(crew, layouts, before, before, tell)
     interrupted = None
     try:
-        if stills[0].own:
-            joint.alone()
-        begin = joint.best
-        joint.go(begin, (TOGETHER,), "plain")
-        if stills[0].stages == "auto" and not joint.is_explained():
-            joint.go(begin, (*GROWING, TOGETHER), "circles")
+        search(joint, stages == "auto")
     except KeyboardInterrupt as error:
         interrupted = getattr(error, "number", signal.SIGINT)
         crew.stop()
@@ -197,7 +190,8 @@ def check_told_apart(arrow: Arrow, names: Sequence[str]) -> None:
     if least[0] < SINGULAR:
         part = np.abs(combinations[:, 0])
         taking = [name for name, size in zip(names, part.tolist(), strict=True) if size > TAKES_PART * part.max()]
+        alike = "it" if len(taking) == 1 else "them apart, or not"
         raise UsageError(
-            f"shared {', '.join(taking)}: the images do not tell them apart, or not from their own numbers; leave out "
-            "one or restrain it"
+            f"shared {', '.join(taking)}: the images do not tell {alike} from their own numbers; leave out one or "
+            "restrain it"
         )

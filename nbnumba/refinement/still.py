@@ -54,7 +54,6 @@ class Still(HoldsArrays):
     background: str | Array | None
     restraints: Mapping[str, Width]
     bounds: Mapping[str, Bounds]
-    stages: Literal["auto", "plain"]
     precision: Precision
     token: str
     """Of this refinement: what a process keeps is known by it and the number."""
@@ -134,28 +133,32 @@ def is_explained(still: Still, at: Array) -> bool:
     return _of(still).explains(at)
 
 
-def refined_alone(still: Still, _: None) -> Alone:
-    """Refine its own numbers, the shared ones at their start."""
+def refined_alone(still: Still, how: tuple[Literal["auto", "plain"], Array] | None) -> Alone | None:
+    """Refine its own numbers from their start, by such stages and beside such shared coordinates; None: not at all."""
+    if how is None or not still.own:
+        return None
+    stages, shared = how
+    problem = _of(still)
+    start = np.concatenate([shared, problem.unknowns.start[len(shared) :]])
     found = refine(
-        still.experiment,
+        problem.model.experiment(problem.unknowns.split(start)[0]),
         still.target,
         still.own,
         system=still.system,
         background=still.background,
         restraints=_of_own(still, still.restraints),
         bounds=_of_own(still, still.bounds),
-        stages=still.stages,
+        stages=stages,
         precision=still.precision,
         threads=1,
         progress=_go_on,
     )
-    problem = _of(still)
     own = dict(zip(found.names, found.values.tolist(), strict=True))
     is_logarithm = dict(zip(problem.unknowns.names, problem.unknowns.logarithmic.tolist(), strict=True))
     at = carried(
         {name: math.log(value) if is_logarithm[name] else value for name, value in own.items()},
         problem.unknowns.names,
-        problem.unknowns.start,
+        start,
     )
     return Alone(evaluated(still, (at, ALL)), len(found.history), found.interrupted)
 

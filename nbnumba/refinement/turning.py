@@ -33,7 +33,7 @@ def turned(log: Log, start: Array, smaller: Callable[[int], Problem], fringes: F
     start : float64 array, shape (n,)
         Coordinates of the whole problem.
     smaller : callable
-        The problem of a crystal whose edges are divided by a number, with orientation, "scale" and background free.
+        The problem of a crystal whose edges are divided by a number, with "scale", orientation and background free.
     fringes : Fringes
         By which the start may be off; beyond ``FAR``, orientations are tried on a grid first.
     """
