@@ -154,8 +154,8 @@ def _masked(plan: Plan, target: Target | None) -> Plan:
 
 def _with_real_cells(plan: Plan) -> Plan:
     """As numbers of cells are where they move: so that the kernel is compiled for these alone."""
-    na, nb, nc = plan.crystal.cells
-    return plan._replace(crystal=plan.crystal._replace(cells=(float(na), float(nb), float(nc))))
+    real: Any = tuple(map(float, plan.crystal.cells))
+    return plan._replace(crystal=plan.crystal._replace(cells=real))
 
 
 def _uses_of(plan: Plan, change: Change, asked: Asked) -> Any:
@@ -183,7 +183,7 @@ def _uses_of(plan: Plan, change: Change, asked: Asked) -> Any:
 
 
 def _plain(array: np.ndarray) -> np.ndarray:
-    return np.require(array, np.float64, "CW")
+    return np.require(array, np.float64, ["C", "W"])
 
 
 def _stacked_slopes(panels: Sequence[np.ndarray]) -> np.ndarray:
