@@ -53,9 +53,7 @@ WHOLE = changed(
 PINK = changed(
     TRICLINIC, beam=ONE_COLOUR | {"wavelength_angstrom": None, "pink_ev": (12400, 200, 100), "spectrum_bins": 3}
 )
-TWO_COLOUR = changed(
-    TRICLINIC, beam=ONE_COLOUR | {"wavelength_angstrom": None, "two_colour": (12400, 0.6, 12500, 0.4)}
-)
+TWO_COLOUR = changed(TRICLINIC, beam=ONE_COLOUR | {"wavelength_angstrom": None, "two_colour": (12400, 0.6, 12500, 0.4)})
 SPECTRUM = changed(TRICLINIC, beam=ONE_COLOUR | {"spectrum": [(12300, 1.0), (12400, 3.0), (12600, 2.0)]})
 NO_BEAM_CENTRE = {"distance_mm": None, "beam_x_mm": None, "beam_y_mm": None, "close_distance_mm": 99.0}
 NEAR = changed(TRICLINIC, detector=NO_BEAM_CENTRE | {"close_x_mm": 8.0, "close_y_mm": 13.0})
@@ -367,9 +365,7 @@ def test_nothing_changes_where_crystal_detector_and_beam_turn_together(axis: tup
 
     # The crystal's part by its derivatives, that of the others by differences.
     orientation = slopes_of(experiment, "crystal.orientation")
-    crystal = sum(
-        np.degrees(part) * orientation[f"crystal.orientation[{number}]"] for number, part in enumerate(axis)
-    )
+    crystal = sum(np.degrees(part) * orientation[f"crystal.orientation[{number}]"] for number, part in enumerate(axis))
     errors = []
     for turn in (1e-5, 3e-6, 3e-5, 1e-6):
         near, far = (image(*turned(n * turn)) - image(*turned(-n * turn)) for n in (1, 2))
