@@ -36,6 +36,18 @@ def test_five_of_five_come_back_to_the_truth(row: Row) -> None:
     assert max(off) < BACK
 
 
+def test_an_orientation_is_found_from_a_degree_off_where_that_is_said() -> None:
+    """Seven fringes at the corner: of a grid."""
+    row = Row("square", 40, misset_deg=1.0)
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        truth = crystal(row, rng)
+        start = start_of(row, truth, rng)
+        widths = {"crystal.misset_deg": row.misset_deg}
+        result = refine(start, counted(truth, rng), row.free, background="flat", restraints=widths)
+        assert fringes(result.experiment, truth, row.cells) < BACK
+
+
 def test_standard_deviations_are_those_of_many_realizations() -> None:
     rng = np.random.default_rng(8)
     truth = changed(crystal(Row("square", 10), rng), crystal={"spot_scale": 1.0})
