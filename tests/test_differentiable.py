@@ -16,7 +16,7 @@ from moving import BY_MATRIX, CUSTOM, IN_WATER, TABLED, TRICLINIC, WET
 
 from nbnumba import Differentiable, Experiment, Material, Panel, changed, gradients, simulate
 from nbnumba.differentiation.fields import COMPOSITES, smooth_fields
-from nbnumba.errors import NbnumbaWarning
+from nbnumba.errors import NbnumbaWarning, UsageError
 from nbnumba.kernels.equations.vectors import rotated_about
 
 BY_DIFFERENCES = 1e-8
@@ -245,6 +245,25 @@ def test_a_matrix_of_a_file_moves(names: tuple[str, ...], folder: Path) -> None:
     model = model_of_line(line, *names)
     check_differences(model)
     check_experiment(model)
+
+
+def test_the_cell_of_a_matrix_moves() -> None:
+    with without_a_word():
+        model = Differentiable(BY_MATRIX, ["crystal.cell", "crystal.misset_deg"], threads=1)
+        there = simulate(BY_MATRIX, "cpu").photons
+    lattice = model.resolved.lattice
+    assert model.values[:6] == pytest.approx(lattice.cell, rel=1e-12)
+    assert model.values[6:] == pytest.approx(BY_MATRIX.crystal.misset_deg, rel=1e-12)
+    np.testing.assert_allclose(model.image(model.values), there, rtol=1e-6, atol=1e-6 * there.max())
+    check_differences(model)
+    check_experiment(model)
+
+
+def test_the_cell_of_a_left_handed_matrix_is_none() -> None:
+    rows: Any = BY_MATRIX.crystal.a_matrix
+    left = changed(BY_MATRIX, crystal={"a_matrix": [[-x, y, z] for x, y, z in rows]})
+    with without_a_word(), pytest.raises(UsageError, match="a matrix of a left hand says the axes"):
+        Differentiable(left, ["crystal.cell"])
 
 
 ATOMS = "".join(

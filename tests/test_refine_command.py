@@ -208,6 +208,15 @@ def test_counts_lead_back_to_the_truth(still: None) -> None:
     assert (refined.beam, refined.goniometer, refined.mode) == (start.beam, start.goniometer, start.mode)
 
 
+def test_what_was_refined_reads_the_same_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    # The read-out is not given: a counter has no pedestal, but what is usual of an ideal one has.
+    truth = Experiment.from_args(f"{START} -fluence 1e29 -readout counting -seed 1".split())
+    simulate(truth, "cpu").save("c.cbf", content="counted")
+    run("start.toml -fluence 1e29 -image c.cbf -free scale -threads 1")
+    run("refined.toml -image c.cbf -free scale -threads 1 -o again.toml")
+    assert capsys.readouterr().out.count("c.cbf: photons as they are") == 2
+
+
 def test_a_signal_keeps_the_best_so_far(still: None, monkeypatch: pytest.MonkeyPatch) -> None:
     calls, normal = [0], Differentiable.normal
 
@@ -235,6 +244,8 @@ def test_a_signal_keeps_the_best_so_far(still: None, monkeypatch: pytest.MonkeyP
         ("cell -mode c", "gradients are of mode spec"),
         ("crystal.cel", "crystal.cel is not known as a parameter; did you mean crystal.cell"),
         ("cell -system rhombic", "system 'rhombic': give triclinic"),
+        ("scale -system rhombic", "system 'rhombic': give triclinic"),
+        ("scale -system cubic", "crystal.cell 78 78 38 90 90 90 is not cubic"),
         ("cell -restrain misset=1", "restraints crystal.misset_deg: is not refined"),
         ("cell -bounds cell[0]=50:60", "bounds crystal.cell[0]=50:60: crystal.cell[0] starts at 78"),
         ("cell -restrain cell=x", "restraints crystal.cell=x: give a width above 0"),

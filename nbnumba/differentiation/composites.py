@@ -10,6 +10,7 @@ import numpy as np
 from ..experiment import Crystal, Experiment, with_right_values
 from ..kernels.equations.vectors import rotated_xyz
 from ..setup.again import Setting
+from ..setup.lattice import reciprocal_axes
 from ..units import RTD, degrees_from_radians, radians_from_degrees
 from .fields import with_value
 from .parameter import Parameter, numbers_of_field
@@ -103,6 +104,21 @@ def _as_matrix(crystal: Crystal, matrix: Any) -> Crystal:
     return with_right_values(
         crystal, a_matrix=matrix, cell=None, u_matrix=None, matrix_file=None, misset_deg=(0.0, 0.0, 0.0)
     )
+
+
+def with_cell_of_matrix(setting: Setting) -> Experiment:
+    """The experiment with a cell, and a rotation before the misset, in place of the matrix that says both.
+
+    One of a left hand stays as it is: no rotation leads there.
+    """
+    lattice = setting.resolved.lattice
+    stars = np.array([lattice.a_star, lattice.b_star, lattice.c_star]).T
+    unturned = np.array(reciprocal_axes(lattice.cell)).T
+    turn = _rotation(lattice.misset_rad).T @ stars @ np.linalg.inv(unturned)
+    if np.linalg.det(turn) < 0.0:
+        return setting.experiment
+    own = {"cell": lattice.cell, "u_matrix": tuple(map(tuple, turn.tolist())), "a_matrix": None, "matrix_file": None}
+    return _with_crystal(setting.experiment, **own)
 
 
 def _with_crystal(experiment: Experiment, **values: Any) -> Experiment:

@@ -13,11 +13,10 @@ from ..errors import UsageError
 from ..experiment import Experiment, with_right_values
 from ..render.backends import How
 from ..render.cpu import threads_of
-from ..setup.again import Setting
 from ..setup.resolve import Resolved
 from .evaluation import Asked, Evaluated, Evaluator
 from .parameter import experiment_at
-from .parameters import parameters_of
+from .parameters import parameters_of, setting_of
 from .tangents import change_of
 from .target import Normal, Target
 
@@ -73,7 +72,7 @@ class Differentiable:
         threads: int | None = None,
     ) -> None:
         how = How("cpu", precision, threads)
-        self._setting = Setting.of(experiment)
+        self._setting = setting_of(experiment, free)
         self._parameters = parameters_of(self._setting, free)
         self._evaluator = Evaluator(precision, threads_of(how))
 

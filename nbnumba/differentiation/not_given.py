@@ -40,7 +40,7 @@ OF_ALL: dict[str, Callable[[Resolved], Any]] = {
 }
 
 ADVICE = {
-    "crystal.cell": "a matrix says the axes: free crystal.a_matrix or crystal.orientation",
+    "crystal.cell": "a matrix of a left hand says the axes: free crystal.a_matrix or crystal.orientation",
     "detector.origin_mm": "distance and beam centre place the detector: free these",
 }
 

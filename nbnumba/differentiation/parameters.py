@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import NbnumbaWarning, UsageError
+from ..experiment import Experiment
 from ..experiment.quirks import PHYSICS, quirks_of
 from ..kernels.choices import FLAT
 from ..setup.again import Setting
-from .composites import a_matrix_of, mean_size_of, orientation_of, scale_of_spots, size_of
+from .composites import a_matrix_of, mean_size_of, orientation_of, scale_of_spots, size_of, with_cell_of_matrix
 from .dependence import check_tophat, told_apart
 from .fields import path_of
 from .parameter import Parameter, numbers_of_field
@@ -25,6 +27,25 @@ MADE_OF_MORE: dict[str, Callable[[Setting], list[Parameter]]] = {
 """Names that stand for more or less than a field."""
 IN_THE_MATRIX = ("crystal.cell", "crystal.misset_deg", "crystal.orientation")
 """What ``crystal.a_matrix`` says, too."""
+
+
+def setting_of(experiment: Experiment, free: Sequence[str]) -> Setting:
+    """The experiment read and resolved; its cell and a rotation in place of a matrix, if the cell is to be free.
+
+    Raises
+    ------
+    UsageError, InputFileError, ResourceError
+        As :func:`nbnumba.simulate`.
+    """
+    setting = Setting.of(experiment)
+    crystal = setting.experiment.crystal
+    wants_cell = any(str(name).partition("[")[0] == "crystal.cell" for name in free)
+    if not (wants_cell and crystal.cell is None and setting.resolved.has_crystal):
+        return setting
+    with warnings.catch_warnings():
+        # Said when the experiment was resolved.
+        warnings.simplefilter("ignore", NbnumbaWarning)
+        return Setting.of(with_cell_of_matrix(setting))
 
 
 def parameters_of(setting: Setting, free: Sequence[str]) -> tuple[Parameter, ...]:

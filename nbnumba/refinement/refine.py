@@ -142,11 +142,13 @@ def model_of(
     """The model with all constants free that a system ties to one that is asked for; these; the other constants."""
     model = make(experiment, tuple(free))
     asked = [number for number, name in enumerate(_cell_names()) if name in model.names]
-    if not asked:
+    if not asked and system is None:
         return model, (), ()
     cell = model.resolved.lattice.cell
     chosen = system or _system_of(model)
     groups = tuple(group for group in free_constants(chosen, cell) if set(group) & set(asked))
+    if not asked:
+        return model, (), ()
     moving = [number for group in groups for number in group]
     for number in set(asked) - set(moving):
         if _cell_names()[number] in free:

@@ -139,7 +139,7 @@ def is_explained(target: Target, counts: Pixels, spots: Array, image: Array) -> 
         Photons that are expected of the crystal, and of all.
     """
     z = residuals(target, counts, image)
-    variance = image + target.read_noise**2
+    variance = np.maximum(image + target.read_noise**2, SMALLEST_EXPECTATION)
     bright = counts & ((spots > np.sqrt(variance)) | (z > FORGOTTEN))
     number = np.count_nonzero(bright)
     spread = np.sqrt(np.sum(2.0 + 1.0 / variance[bright]))

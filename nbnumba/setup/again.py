@@ -92,8 +92,8 @@ class Setting(HoldsArrays):
         """
         inputs = read_inputs(experiment)
         resolved = resolve(experiment, inputs, seed)
-        has_depth = with_headers(experiment, inputs, quirks_of(experiment)).detector.attenuation_depth_um is not None
-        return cls(_written_out(resolved, inputs, has_depth), inputs, resolved, _resolution(resolved, inputs))
+        given = with_headers(experiment, inputs, quirks_of(experiment))
+        return cls(_written_out(resolved, inputs, given), inputs, resolved, _resolution(resolved, inputs))
 
     @property
     def summary(self) -> str:
@@ -188,10 +188,15 @@ def _no_cell() -> None:
     return None
 
 
-def _written_out(resolved: Resolved, inputs: Inputs, has_depth: bool) -> Experiment:
-    """What is counted as fields of its own; what follows from others, as a depth from the wavelength, left open."""
+def _written_out(resolved: Resolved, inputs: Inputs, given: Experiment) -> Experiment:
+    """What is counted as fields of its own; what follows from others, as a depth from the wavelength, left open.
+
+    So is what nobody gave of the read-out, as a pedestal, of which the file of a measured image may know more.
+    """
     experiment, plan = resolved.experiment, resolved.plans[0]
-    detector, depth = experiment.detector, experiment.detector.attenuation_depth_um if has_depth else None
+    detector, depth = experiment.detector, experiment.detector.attenuation_depth_um
+    if given.detector.attenuation_depth_um is None:
+        depth = None
     return with_right_values(
         experiment,
         beam=experiment.beam if inputs.sources is not None else _counted(experiment.beam, resolved.sources),
@@ -202,6 +207,7 @@ def _written_out(resolved: Resolved, inputs: Inputs, has_depth: bool) -> Experim
         crystal=with_right_values(experiment.crystal, cells=resolved.lattice.cells, size_mm=(None, None, None)),
         structure_factors=with_right_values(experiment.structure_factors, interpolate=plan.factors.interpolate > 0),
         sampling=with_right_values(experiment.sampling, oversample=plan.oversample),
+        readout=given.readout,
     )
 
 
