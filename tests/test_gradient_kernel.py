@@ -91,8 +91,8 @@ BETWEEN: dict[str, Case] = {
     "past the table": (changed(TABLED, beam={"wavelength_angstrom": 0.4}), as_it_is),
 }
 """The same where F is interpolated."""
-EXCEPT = ("tophat edges", "polarized along the beam")
-"""Another shape; an electric field whose direction is that of rounding."""
+EXCEPT = ("tophat edges", "polarized along the beam", "no sensor")
+"""Another shape; an electric field whose direction is that of rounding; what has a kernel of its own."""
 
 SQUARES: dict[str, Case] = {
     "custom": (changed(CUSTOM, sampling=OVERSAMPLED), as_it_is),
@@ -183,7 +183,13 @@ def test_derivatives_with_interpolated_factors_are_those_of_the_twin(name: str) 
     check(*BETWEEN[name])
 
 
-@pytest.mark.slow  # a minute: what is compiled for them alone
+@pytest.mark.slow  # ten seconds: what is compiled for it alone, as below
+@pytest.mark.parametrize("crystal", [{}, GAUSS], ids=["square", "gauss"])
+def test_derivatives_without_a_sensor_are_those_of_the_twin(crystal: dict[str, str]) -> None:
+    check(changed(VARIANTS["no sensor"], crystal=crystal, background={"water_um": 0.02}))
+
+
+@pytest.mark.slow  # half a minute
 @pytest.mark.parametrize("crystal", [ROUND, GAUSS, EDGES, TOPHAT], ids=["round", "gauss", "edges", "tophat"])
 def test_derivatives_of_other_shapes_with_interpolated_factors_are_those_of_the_twin(crystal: dict[str, str]) -> None:
     check(changed(TABLED, crystal=crystal, sampling=OVERSAMPLED))
@@ -205,7 +211,7 @@ def test_derivatives_beyond_the_table_are_those_of_the_twin(crystal: dict[str, s
     check(experiment, precision=precision)
 
 
-@pytest.mark.slow  # half a minute: a shape that has few derivatives
+@pytest.mark.slow  # ten seconds
 @pytest.mark.parametrize("sampling", [{}, OVERSAMPLED], ids=["", "oversampled"])
 def test_derivatives_of_tophat_spots_are_those_of_the_twin(sampling: dict[str, bool]) -> None:
     check(changed(WET, crystal=TOPHAT | {"cells": (2, 3, 1)}, sampling=sampling))

@@ -11,8 +11,10 @@ import numpy.typing as npt
 from ..choices import Precision
 from ..errors import UsageError
 from ..experiment import Experiment, with_right_values
+from ..experiment.noun import shown
 from ..render.backends import How
 from ..render.cpu import threads_of
+from ..setup.checks import check_experiment
 from ..setup.resolve import Resolved
 from .evaluation import Asked, Evaluated, Evaluator
 from .parameter import experiment_at
@@ -120,7 +122,11 @@ class Differentiable:
         UsageError
             Other than one value for each name, or values with which there is no such experiment.
         """
-        return with_whole_cells(experiment_at(self._setting, self._parameters, self._checked(values)))
+        made = experiment_at(self._setting, self._parameters, self._checked(values))
+        _check_cells(made)
+        whole = with_whole_cells(made)
+        check_experiment(whole)
+        return whole
 
     def image(self, values: npt.ArrayLike) -> Array:
         """Photons.
@@ -226,13 +232,20 @@ class Differentiable:
         return done.normal
 
     def _checked(self, values: npt.ArrayLike) -> list[float]:
-        given = np.asarray(values, float)
+        try:
+            given = np.asarray(values, float)
+        except (TypeError, ValueError):
+            raise UsageError(f"values {shown(values)}: give a number for each of {', '.join(self.names)}") from None
         if given.shape != (len(self._parameters),):
             raise UsageError(f"values of shape {given.shape}: give one for each of {', '.join(self.names)}")
         numbers: list[float] = given.tolist()
+        for name, number in zip(self.names, numbers, strict=True):
+            if not np.isfinite(number):
+                raise UsageError(f"{name} {number}: give a finite number")
         return numbers
 
     def _evaluated(self, values: npt.ArrayLike, asked: Asked) -> Evaluated:
+        self.experiment(values)  # Which there must be.
         plans, changes = change_of(self._setting, self._checked(values), self._parameters)
         return self._evaluator.evaluate(plans, changes, asked)
 
@@ -245,6 +258,13 @@ class Differentiable:
         if shape != self.shape:
             found, own = (" x ".join(map(str, size[::-1])) for size in (shape, self.shape))
             raise UsageError(f"{what} of {found} pixels: the image has {own} (fast x slow)")
+
+
+def _check_cells(experiment: Experiment) -> None:
+    """Raise a UsageError where there are less than none: as whole numbers they would be 1."""
+    for number in experiment.crystal.cells:
+        if not number > 0.0:
+            raise UsageError(f"crystal.size {number:g}: must be above 0")
 
 
 def with_whole_cells(experiment: Experiment) -> Experiment:

@@ -130,8 +130,8 @@ class Setting(HoldsArrays):
         lit = lit._replace(experiment=with_right_values(experiment, detector=lit.experiment.detector))
         crystal, scan = experiment.crystal, sample_phi(experiment.scan)
         lattice = oriented_lattice(experiment, self.inputs, lit.aimed.wavelength_angstrom, quirks)
-        if cells is not None:
-            lattice = replace(lattice, cells=cells)
+        # Real ones are not brought up to 1, at which a derivative would be that of one side.
+        lattice = replace(lattice, cells=crystal.cells if cells is None else cells)
         blocks, domains = 1.0, NO_DOMAINS
         if self.resolved.has_crystal:
             blocks = spot_scale(crystal, experiment.beam, lattice)
