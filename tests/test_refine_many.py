@@ -198,6 +198,7 @@ def test_bounds_hold_what_is_shared_and_what_is_not() -> None:
     assert found.deviance.after > 2.0 * _usual().deviance.after
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_far_off_comes_back_by_circles() -> None:
     far = (80.6, 80.6, 37.2, 90.0, 90.0, 90.0)
     starts = [_still(number, far, 0.2) for number in range(STILLS)]

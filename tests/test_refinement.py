@@ -244,6 +244,7 @@ def test_a_scale_of_zero_cannot_be_refined() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::nbnumba.NbnumbaWarning")
+@pytest.mark.slow
 def test_a_radial_background_does_not_run_away_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Splines beyond a circle reach into it with their ends, which say nothing of them."""
     truth = Experiment.from_args(
