@@ -61,15 +61,15 @@ TO_A, TO_B, TO_C, TO_FUDGE = (np.uint32(COLUMNS + n * BLOCK) for n in (CELLS, CE
 def begin_slopes(rows, summed, count):
     """No slope yet, but for those that are set at the end."""
     for number in summed:
-        fill_row(rows, column_at(number), 0.0, count)
+        fill_row(rows, column_at(number), 0.0)
 
 
 @internal()
 def begin_place(rows, count):
     """No derivative by the place of a sub-pixel yet."""
-    fill_row(rows, VX, 0.0, count)
-    fill_row(rows, VY, 0.0, count)
-    fill_row(rows, VZ, 0.0, count)
+    fill_row(rows, VX, 0.0)
+    fill_row(rows, VY, 0.0)
+    fill_row(rows, VZ, 0.0)
 
 
 @internal()

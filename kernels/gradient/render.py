@@ -65,9 +65,9 @@ def render_slopes_of_block(
     rows, detector, outside = room.rows, plan.detector, 0.0
     alone = plan.oversample * detector.layers == 1
     begin_slopes(rows, room.summed, count)
-    fill_row(rows, TOTAL, 0.0, count)
+    fill_row(rows, TOTAL, 0.0)
     for layer in range(detector.layers):
-        fill_row(rows, LAYER, 0.0, count)
+        fill_row(rows, LAYER, 0.0)
         for sub_slow in range(plan.oversample):
             for sub_fast in range(plan.oversample):
                 begin_sub_pixel(plan, rows, slow, layer, sub_slow, sub_fast, alone, count, absorbs, special)
@@ -171,7 +171,7 @@ def render_slopes(room, plan, tables, change, uses, taken, done, stop, shape, lo
                 outside += render_slopes_of_block(
                     plan, tables, change, room, slow, BLOCK, stop, shape, look, single, wanted, absorbs, special
                 )
-                use_slopes(change, room, uses, slow, count)
+                use_slopes(room, uses, slow, count)
             done[slow] += fast - start
         slow = detector.roi[2] + take(taken)
     return outside
