@@ -238,8 +238,8 @@ def finish_geometry(plan, change, room, slow, alone, count, special):
         way = FIRST_WAY
     if len(special) == 1:
         add_first_special_slopes(plan, change, rows, way, count)
-    frame, with_solid = frame_of(plan, 0), 0.0 if plan.oversample_omega else 1.0
-    finish_place(solid_power(detector), with_solid, plan.kahn, incident_of(plan, 0), frame, rows, way, count)
+    with_solid = 0.0 if plan.oversample_omega else 1.0
+    finish_place(solid_power(detector), with_solid, plan.kahn, incident_of(plan, 0), room.frame, rows, way, count)
     if room.place_moves[1] or room.place_moves[2]:
         half = detector.pixel / plan.oversample / 2.0
         add_offsets(rows, detector.pixel, half, detector.pixel * slow + half, count)

@@ -114,11 +114,11 @@ def add_captured(rows, layer, count):
 
 
 @internal()
-def put_first_factors(plan, rows, count):
+def put_first_factors(plan, frame, rows, count):
     """Solid angle and polarization of the first sub-pixel."""
     put_solid(plan.detector, rows, FIRST_SOLID, count)
     if plan.polarization_correction:
-        put_polar(plan.kahn, incident_of(plan, 0), frame_of(plan, 0), rows, FIRST_POLAR, count)
+        put_polar(plan.kahn, incident_of(plan, 0), frame, rows, FIRST_POLAR, count)
 
 
 @internal()

@@ -10,7 +10,24 @@ import numpy as np
 
 from ..compile.jit import internal
 from ..cpu.block import LINE, PADDING
-from .change import AREA, CELL, CELLS, FUDGE, GEOMETRY, KAHN, MORE, PLACE, SPREAD, SWEEP, TABLES, wanted_of
+from ..equations.polarization import polarization_frame
+from ..plan import Vector
+from .change import (
+    AMORPHOUS,
+    AREA,
+    CELL,
+    CELLS,
+    FUDGE,
+    GEOMETRY,
+    KAHN,
+    MORE,
+    PLACE,
+    SPOTS,
+    SPREAD,
+    SWEEP,
+    TABLES,
+    wanted_of,
+)
 
 BLOCK = PADDING
 """Pixels in a block: fewer than for photons alone, so that their many numbers stay in the first-level cache."""
@@ -69,12 +86,15 @@ class Room(NamedTuple):
     """(4,): 1 of each three columns of the place of which some parameter moves one, else 0."""
     turn: np.ndarray
     """(9,): dC0·C0⁻¹ of a crystal that turns about the spindle."""
+    frame: tuple[Vector, Vector]
+    """Directions of the electric and the magnetic field of the first source's rays."""
 
 
 def new_room(plan, change, basis):
     """Room for a thread; ``basis`` images are kept beside the slopes."""
     moved = (change.columns != 0.0).any(axis=0)
     summed = moved.copy()
+    summed[[SPOTS, AMORPHOUS]] = False
     summed[CELL : CELL + 9] = True
     if wanted_of(change) >= GEOMETRY:
         summed[[*range(PLACE, PLACE + 3), AREA, KAHN]] = True
@@ -104,6 +124,7 @@ def new_room(plan, change, basis):
         np.flatnonzero(summed),
         moved[PLACE : PLACE + 12].reshape(4, 3).any(axis=1).astype(np.uint8),
         turn_of(plan.crystal),
+        polarization_frame(tuple(plan.sources.incident[0].tolist()), plan.polarization_axis),
     )
 
 
