@@ -1,6 +1,7 @@
 # Every target builds the environment that it needs, in .venv: no root, no compiler.
 #   make demo    an image to look at, in demo/
 #   make campaign-demo  100 stills of lysozyme, in two minutes on two cores, and a sheet of them in examples/lysozyme_stills/
+#   make refine-demo    a still of lysozyme, and cell, orientation and scale found again from it, in examples/lysozyme_still/
 #   make test    the tests that take seconds; make slow: the others
 #   make lint    style and types
 #   make bench   speed, on this machine
@@ -31,8 +32,9 @@ endif
 sources = pyproject.toml setup.cfg nbnumba/version.py
 
 stills = examples/lysozyme_stills
+still = examples/lysozyme_still
 
-.PHONY: demo campaign-demo test slow lint bench test-dials test-slurm bench-gpu test-gpu first-light docs install clean
+.PHONY: demo campaign-demo refine-demo test slow lint bench test-dials test-slurm bench-gpu test-gpu first-light docs install clean
 
 demo: $(editable)
 	$(bin)/nbnumba demo
@@ -46,6 +48,16 @@ campaign-demo: $(tools)
 	@echo "Look at    $(stills)/sheet.png: frames with their number, and how many crystals each has; water alone, where none."
 	@echo "           $(stills)/lysozyme_master_000.h5 has all frames: open it in DIALS, ALBULA or h5py."
 	@echo "           $(stills)/truth.parquet has a row for each crystal; docs/campaigns.md says more."
+
+refine-demo: $(editable)
+	mkdir -p $(still)
+	$(bin)/nbnumba -experiment $(still).toml -o $(still)/still.img -o $(still)/still.png
+	$(bin)/nbnumba refine examples/lysozyme_start.toml -image $(still)/still.img -free cell,misset,scale -system tetragonal \
+	  -background radial -o $(still)/refined.toml -report $(still)/refine.json -png $(still)/residuals.png
+	$(bin)/python examples/refined_still.py $(still).toml examples/lysozyme_start.toml $(still)
+	@echo
+	@echo "Look at    $(still)/residuals.png: the image, the model, and what is left: noise."
+	@echo "           $(still)/spots.png: spots of the start and of the refined crystal; docs/refinement.md says more."
 
 test: $(tools)
 	$(bin)/python -m pytest -q -n auto --dist loadfile

@@ -34,7 +34,8 @@ SECTIONS = {
     "Refinement": (
         "nbnumba",
         "refine refinement.outcome.Refinement refinement.outcome.Parameter refinement.search.Iteration "
-        "refine_many refinement.many.JointRefinement refinement.many.OneOfMany refinement.many.JointStep",
+        "refine_many refinement.joint_outcome.JointRefinement refinement.joint_outcome.OneOfMany "
+        "refinement.joint.JointStep",
     ),
     "Without rendering": ("nbnumba", "predict hkl_map Predictions"),
     "Errors and warnings": ("nbnumba", "NbnumbaError UsageError InputFileError ResourceError NbnumbaWarning"),

@@ -116,4 +116,6 @@ def _table(plan: Plan, one: _Moved) -> np.ndarray:
         )
         return make_tables(moved, between).factors
 
-    return (at(1.0) - at(-1.0)) / 2.0
+    # What the image cannot meet is not filled in.
+    with np.errstate(all="ignore"):
+        return (at(1.0) - at(-1.0)) / 2.0

@@ -24,6 +24,8 @@ RAISE_NOTHING = {
     "nbnumba.formats.frame.Frame": {"with_unmeasured"},
     "nbnumba.Predictions": {"a_matrix", "hkl_map", "resolution_map"},
     "nbnumba.comparison.fuzz.Tolerance": {"allowed"},
+    "nbnumba.refinement.outcome.Refinement": {"report"},
+    "nbnumba.refinement.joint_outcome.JointRefinement": {"report"},
     "nbnumba.testing.properties": {"xyz_angles_deg"},
 }
 

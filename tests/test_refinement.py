@@ -7,8 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from nbnumba import Experiment, changed, refine, simulate
 from nbnumba.differentiation.target import Normal
 from nbnumba.errors import UsageError
+from nbnumba.refinement import search
 from nbnumba.refinement.levenberg import Point, Step, minimized
 from nbnumba.refinement.restraints import bounds_of, widths
 from nbnumba.refinement.systems import free_constants
@@ -239,3 +241,24 @@ def test_normal_equations_of_unknowns_are_those_of_differences() -> None:
 def test_a_scale_of_zero_cannot_be_refined() -> None:
     with pytest.raises(UsageError, match="scale 0: to be refined it must start above 0"):
         unknowns_of(("scale",), np.array([0.0]), np.zeros(0), (), {}, {})
+
+
+@pytest.mark.filterwarnings("ignore::nbnumba.NbnumbaWarning")
+def test_a_radial_background_does_not_run_away_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Splines beyond a circle reach into it with their ends, which say nothing of them."""
+    truth = Experiment.from_args(
+        "-cell 40 45 50 -misset 10 20 30 -default_F 100 -N 5 -gauss_xtal -gauss_width edges -detpixels 64 -pixel 0.5 "
+        "-distance 40 -oversample 1 -fluence 1e28".split()
+    )
+    counts = np.random.default_rng(1).poisson(simulate(truth).photons + 20.0).astype(float)
+    start = changed(truth, crystal={"misset_deg": (10.1, 20.0, 30.0)})
+    monkeypatch.setattr(search.Problem, "explains", lambda problem, at: False)
+
+    def least(seen: float) -> float:
+        """Coefficient of the background, on the way."""
+        monkeypatch.setattr(search, "SEEN", seen)
+        result = refine(start, counts, ["crystal.misset_deg", "scale"], background="radial", threads=1)
+        return min(step.values[4:].min() for step in result.history if step.way == "circles")
+
+    assert least(search.SEEN) > 10.0
+    assert least(0.0) < 0.0

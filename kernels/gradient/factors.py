@@ -18,6 +18,8 @@ from .room import BLOCK, CAPTURED, COLUMNS, FIRST_POLAR, FIRST_SOLID, SHARE, VX,
 TO_AREA, TO_KAHN, TO_PATH, TO_NORMAL_X, TO_NORMAL_Y, TO_NORMAL_Z = (
     np.uint32(COLUMNS + n * BLOCK) for n in (AREA, KAHN, PATH, NORMAL, NORMAL + 1, NORMAL + 2)
 )
+IN_THE_BEAM = 1e-24
+"""|s1 − s0|² that is rounding, of a pixel that the beam itself meets."""
 
 
 @internal(forceinline=True, fastmath={"contract"})
@@ -116,7 +118,8 @@ def add_amorphous_slopes(plan, change, rows, way, count):
         p = np.uint32(pixel)
         dx, dy, dz, inverse = way_at(rows, p + way)
         x, y, z = dx - s0, dy - s1, dz - s2
-        size = np.sqrt(x * x + y * y + z * z)
+        square = x * x + y * y + z * z
+        size = np.sqrt(square) if square > IN_THE_BEAM else 0.0
         slope = amorphous_slope(plan.background, 0.5 * size / wavelength)
         # Where q is 0, it has no direction, and F is at its maximum.
         share = read(rows, p + FIRST_SOLID) * read(rows, p + FIRST_POLAR) * read(rows, p + CAPTURED)

@@ -6,17 +6,17 @@ import math
 import os
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 
 from .. import interruption
 from ..choices import PRECISIONS
 from ..errors import DONE, UsageError
-from ..experiment import Detector
+from ..experiment import Detector, Experiment
 from ..formats.files import check_writable, replacing, together
 from ..kernels.compile.jit import Compilation
 from ..nanobragg.command import Command, Outputs, Run
@@ -35,6 +35,9 @@ from .base import Parser, warnings_told
 from .inputs import input_files
 from .report import versions
 
+if TYPE_CHECKING:
+    from ..refinement.joint import JointStep
+
 PROGRAM = "nbnumba refine"
 VALUED = {
     "-free": "NAME,NAME,...",
@@ -48,12 +51,16 @@ VALUED = {
     "-restrain": "NAME=WIDTH,...",
     "-bounds": "NAME=LEAST:MOST,...",
     "-stages": "|".join(STAGES),
+    "-shared": "NAME,NAME,...",
+    "-processes": "n",
     "-o": "FILE",
     "-report": "FILE",
     "-png": "FILE",
 }
 """Options of this command with one value, as its help names that; all others but -image and -robust are those of a
 simulation."""
+OF_SEVERAL = ("-shared", "-processes")
+"""Those of several images alone."""
 REFINED = "refined.toml"
 
 
@@ -61,6 +68,7 @@ REFINED = "refined.toml"
 class Told:
     """What the command itself is told."""
 
+    starts: list[str] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
     """By option, of those with one value."""
@@ -95,12 +103,16 @@ class Asked(NamedTuple):
 def main(argv: list[str]) -> int:
     """Refine and write what came of it; a signal keeps the best that was found."""
     told = _told(argv)
+    if len(told.images) > 1:
+        from .refine_many import refine_several
+
+        return refine_several(told)
     with warnings_told(PROGRAM):
-        command = parse(told.words)
-        _check_meant(command)
-        _check_outputs(told, command)
-        asked = _asked(told, command.experiment.detector)
-        measured = _measured(told, command)
+        _check_one(told)
+        command = command_of(told, *told.starts)
+        check_outputs(told, told.outputs.items(), [command])
+        asked = asked_of(told, command.experiment.detector)
+        measured = measured_of(command.experiment, told.images[0], told)
         if not command.run.quiet:
             print(f"{told.images[0]}: {measured.words}", flush=True)
         result = _refined(command, measured, asked)
@@ -118,12 +130,12 @@ def main(argv: list[str]) -> int:
 
 
 def _told(argv: Sequence[str]) -> Told:
-    """What the command itself is told, and the other words, the start's file as their -experiment."""
+    """What the command itself is told, and the other words."""
     parser, words, told = _parser(), list(argv), Told()
     if any(word in ("-h", "-help", "--help") for word in words):
         parser.parse_args(["-h"])
-    if words and not words[0].startswith("-"):
-        told.words += ["-experiment", words.pop(0)]
+    while words and not words[0].startswith("-"):
+        told.starts.append(words.pop(0))
     while words:
         word = words.pop(0)
         if word == "-image":
@@ -152,21 +164,34 @@ def _is_material(words: Sequence[str]) -> bool:
         return False
 
 
-def _check_meant(command: Command) -> None:
-    """Refuse what asks for images."""
+def command_of(told: Told, start: str | None = None) -> Command:
+    """The options of a simulation, beside a start's file; those that ask for images are refused."""
+    command = parse([*(() if start is None else ("-experiment", start)), *told.words])
     run, usual = command.run, Run()
     if command.outputs != Outputs() or run.images > 1 or run.show or run.trace_pixel is not None:
         raise UsageError("no image is written: leave out files of images, -nonoise, -images, -show and -printout")
     if run.backend not in ("auto", "cpu") or run.device != usual.device:
         raise UsageError(f"-backend {run.backend}: images are refined on the CPU; leave out -backend and -device")
+    return command
 
 
-def _check_outputs(told: Told, command: Command) -> None:
-    """Refuse before the work files that cannot be written, or that are read."""
-    paths = [os.path.realpath(path) for path in told.outputs.values()]
+def _check_one(told: Told) -> None:
+    """Refuse what only several images have."""
+    if len(told.starts) > 1:
+        raise UsageError(f"{' '.join(told.starts)}: {len(told.starts)} starts for one image; give one for each")
+    for option in OF_SEVERAL:
+        if option in told.values:
+            raise UsageError(f"{option} {told.values[option]}: is for several images, -image A B ...; leave it out")
+
+
+def check_outputs(told: Told, outputs: Iterable[tuple[str, str]], commands: Sequence[Command]) -> None:
+    """Refuse before the work files that cannot be written, or that are read; ``outputs``: options and paths."""
+    outputs = list(outputs)
+    paths = [os.path.realpath(path) for _, path in outputs]
     given = (told.values.get(option) for option in ("-mask", "-background"))
-    read = {os.path.realpath(path) for path in (*told.images, *filter(None, given), *input_files(command))}
-    for option, path in told.outputs.items():
+    inputs = (path for command in commands for path in input_files(command))
+    read = {os.path.realpath(path) for path in (*told.images, *filter(None, given), *inputs)}
+    for option, path in outputs:
         if paths.count(os.path.realpath(path)) > 1:
             raise UsageError(f"{option} {path}: two files of one name; give another")
         if os.path.realpath(path) in read:
@@ -174,11 +199,12 @@ def _check_outputs(told: Told, command: Command) -> None:
         check_writable(path)
 
 
-def _asked(told: Told, detector: Detector) -> Asked:
+def asked_of(told: Told, detector: Detector) -> Asked:
+    """What is to be refined of a detector's image, and how."""
     stages = told.values.get("-stages", STAGES[0])
     if stages not in STAGES:
         raise UsageError(f"-stages {stages!r}: give {' or '.join(STAGES)}")
-    free = all_fields(_listed(told.values["-free"], "-free"), detector, "-free")
+    free = all_fields(listed_names(told.values["-free"], "-free"), detector, "-free")
     restraints = _by_field(told, "-restrain", "width, such as 0.1 or 0.2%", detector)
     bounds = _by_field(told, "-bounds", "least:most", detector)
     return Asked(
@@ -186,7 +212,8 @@ def _asked(told: Told, detector: Detector) -> Asked:
     )
 
 
-def _listed(text: str, option: str) -> list[str]:
+def listed_names(text: str, option: str) -> list[str]:
+    """The words of an option's value."""
     words = [word.strip() for word in text.split(",")]
     if not all(words):
         raise UsageError(f"{option} {text!r}: give names with a comma between them, and no blanks")
@@ -196,7 +223,7 @@ def _listed(text: str, option: str) -> list[str]:
 def _by_field(told: Told, option: str, what: str, detector: Detector) -> dict[str, str]:
     """What an option says of each field that it names."""
     found: dict[str, str] = {}
-    for word in _listed(told.values[option], option) if option in told.values else []:
+    for word in listed_names(told.values[option], option) if option in told.values else []:
         name, equals, text = word.partition("=")
         if not equals or not text:
             raise UsageError(f"{option} {word!r}: give NAME={what}")
@@ -223,12 +250,16 @@ def _parser() -> Parser:
         "has them (as Experiment.to_toml writes it), or options of a simulation, beside it or in its place.\n"
         "Written are the refined experiment and, where asked for, a report and a picture of what is left.\n"
         "Ctrl-C keeps the best that was found so far. Whole numbers of an image are counts: pedestal and\n"
-        "gain are as the file or the experiment's read-out have them; other numbers are photons.",
-        usage=f"{PROGRAM} [START.toml] [OPTION ...] -image FILE -free NAME,NAME,... [-o refined.toml]",
+        "gain are as the file or the experiment's read-out have them; other numbers are photons.\n"
+        "Several images go together, with a start for each or one for all: each has of its own what is free\n"
+        "and not shared.",
+        usage=f"{PROGRAM} [START.toml ...] [OPTION ...] -image FILE [FILE ...] -free NAME,NAME,...\n"
+        "         [-o refined.toml]",
         epilog=f"{_names_told()}\n\nexamples:\n"
         "  nbnumba refine start.toml -image still.img -free cell,misset,scale -system tetragonal -png z.png\n"
         "  nbnumba refine start.toml -image still.cbf -free misset,distance,scale -restrain distance=0.1 \\\n"
-        "    -background radial -report refine.json",
+        "    -background radial -report refine.json\n"
+        "  nbnumba refine start_*.toml -image still_*.img -free cell,distance,orientation,scale -processes 4",
     )
     for option, value, words in HELP:
         how: dict[str, Any] = {"metavar": value} if value else {"action": "store_true"}
@@ -237,7 +268,7 @@ def _parser() -> Parser:
 
 
 HELP = (
-    ("-image", "FILE", "what was measured: SMV, CBF, NXmx, TIFF, .npy, or float32 without a header"),
+    ("-image", "FILE [FILE ...]", "what was measured: SMV, CBF, NXmx, TIFF, .npy, or float32 without a header"),
     ("-frame", "n", "which of an NXmx file, from 1 on (default: the first)"),
     ("-free", VALUED["-free"], "what is refined: names below or fields of an experiment; cell[2] is one number"),
     ("-system", "NAME", f"crystal system of the cell: {', '.join(get_args(System))}"),
@@ -252,10 +283,13 @@ HELP = (
     ("-bounds", VALUED["-bounds"], "keep them between these"),
     ("-stages", VALUED["-stages"], "auto: also by a smaller crystal and by low resolution first, and the best of all "
      "(default); plain: all at once"),
+    ("-shared", VALUED["-shared"], "of several images: what of -free is the same in all (cell and what places the "
+     "detector)"),
+    ("-processes", "n", "of several images: how many are evaluated at once (1)"),
     ("-robust", "", "let no pixel pull harder than one that is off by five standard deviations"),
     ("-precision", "|".join(PRECISIONS), "arithmetic of the lattice factor (double)"),
     ("-threads", "n", "number of CPU threads (default: all cores)"),
-    ("-o", "FILE", f"the refined experiment ({REFINED})"),
+    ("-o", "FILE", f"the refined experiment ({REFINED}); of several images # is the place of the number"),
     ("-report", "FILE", "values, standard deviations, correlations and history as JSON"),
     ("-png", "FILE", "picture of data, model and residuals"),
 )  # fmt: skip
@@ -269,26 +303,29 @@ def _names_told() -> str:
 # The work --------------------------------------------------------------------------------------------------------
 
 
-def _measured(told: Told, command: Command) -> Measured:
-    if len(told.images) > 1:
-        raise UsageError(f"-image {' '.join(told.images)}: one image is refined at a time; give one")
+def reading_of(told: Told) -> Reading:
+    """How the numbers of files become photons."""
     frame = told.values.get("-frame")
     if frame is not None and not (frame.isascii() and frame.isdigit() and int(frame) > 0):
         raise UsageError(f"-frame {frame}: give a whole number, 1 or more")
-    reading = Reading(
+    return Reading(
         pedestal=told.number("-pedestal"),
         gain=told.number("-gain"),
         sigma=told.number("-sigma"),
         mask=told.values.get("-mask"),
         frame=None if frame is None else int(frame),
     )
+
+
+def measured_of(experiment: Experiment, path: str, told: Told) -> Measured:
+    """An image as photons."""
     background = told.values.get("-background", next(iter(KNOWN)))
-    return read_target(command.experiment, told.images[0], background, reading, told.is_robust)
+    return read_target(experiment, path, background, reading_of(told), told.is_robust)
 
 
 def _refined(command: Command, measured: Measured, asked: Asked) -> Refinement:
     run = command.run
-    with Compilation(first=_say_compiling), _progress(run) as progress:
+    with Compilation(first=say_compiling), progress(run) as tell:
         return refine(
             command.experiment,
             measured.target,
@@ -299,16 +336,17 @@ def _refined(command: Command, measured: Measured, asked: Asked) -> Refinement:
             stages=asked.stages,
             precision=run.precision,
             threads=run.threads,
-            progress=progress,
+            progress=tell,
         )
 
 
-def _say_compiling() -> None:
+def say_compiling() -> None:
+    """Say why nothing happens at first."""
     print(f"{PROGRAM}: compiling kernels for this machine, once for each kind of crystal", file=sys.stderr)
 
 
 @contextmanager
-def _progress(run: Run) -> Iterator[Any]:
+def progress(run: Run) -> Iterator[Any]:
     """A line on a terminal that tells every step; None where there is no terminal."""
     if not run.progress or run.quiet or not sys.stderr.isatty():
         yield None
@@ -317,11 +355,11 @@ def _progress(run: Run) -> Iterator[Any]:
 
     with tqdm(unit="step", leave=False, file=sys.stderr, bar_format="{desc}, step {n_fmt}, {elapsed}") as line:
 
-        def tell(step: Iteration) -> None:
+        def told(step: Iteration | JointStep) -> None:
             line.set_description_str(f"{step.way}: {step.stage}, deviance {step.deviance:.5g} a pixel", refresh=False)
             line.update()
 
-        yield tell
+        yield told
 
 
 # What is written -------------------------------------------------------------------------------------------------

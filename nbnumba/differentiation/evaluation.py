@@ -84,6 +84,7 @@ class Evaluator:
         taken, stop = np.zeros(1, np.int64), np.zeros(1, np.int64)
         done = np.zeros(plan.detector.slow_pixels, np.int64)
         variant = variant_of_slopes(plan, tables, change, self.precision == "mixed")
+        plan = _with_real_cells(plan)
         args = (plan, tables, change, uses, taken, done, stop, *variant)
 
         def room() -> Any:
@@ -151,6 +152,12 @@ def _masked(plan: Plan, target: Target | None) -> Plan:
     return plan._replace(detector=plan.detector._replace(mask=mask))
 
 
+def _with_real_cells(plan: Plan) -> Plan:
+    """As numbers of cells are where they move: so that the kernel is compiled for these alone."""
+    real: Any = tuple(map(float, plan.crystal.cells))
+    return plan._replace(crystal=plan.crystal._replace(cells=real))
+
+
 def _uses_of(plan: Plan, change: Change, asked: Asked) -> Any:
     from ..kernels.gradient.uses import FIRST, Uses
 
@@ -176,7 +183,7 @@ def _uses_of(plan: Plan, change: Change, asked: Asked) -> Any:
 
 
 def _plain(array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(array, np.float64)
+    return np.require(array, np.float64, ["C", "W"])
 
 
 def _stacked_slopes(panels: Sequence[np.ndarray]) -> np.ndarray:

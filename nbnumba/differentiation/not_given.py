@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import UsageError
+from ..experiment import Detector
 from ..setup.again import Setting
 from ..setup.geometry import DEFAULT_DISTANCE_MM, Geometry
 from ..setup.lab import CONVENTIONS
@@ -17,7 +18,6 @@ MM, MICRONS = 1e3, 1e6
 
 OF_GEOMETRY: dict[str, Callable[[Geometry], float]] = {
     "pixel_mm": lambda placed: placed.pixel_m * MM,
-    "close_distance_mm": lambda placed: placed.placed_close_m[2] * MM,
     "beam_x_mm": lambda placed: placed.xbeam_m * MM,
     "beam_y_mm": lambda placed: placed.ybeam_m * MM,
     "close_x_mm": lambda placed: placed.placed_close_m[0] * MM,
@@ -41,7 +41,7 @@ OF_ALL: dict[str, Callable[[Resolved], Any]] = {
 
 ADVICE = {
     "crystal.cell": "a matrix says the axes: free crystal.a_matrix or crystal.orientation",
-    "crystal.a_matrix": "free crystal.cell and crystal.misset_deg",
+    "detector.origin_mm": "distance and beam centre place the detector: free these",
 }
 
 OF_CUSTOM = {
@@ -65,24 +65,29 @@ def value_not_given(setting: Setting, name: str) -> Any:
     """
     resolved, detector = setting.resolved, setting.experiment.detector
     noun, _, field = name.partition(".")
-    if name in OF_CUSTOM and detector.convention == "custom":
-        return getattr(CONVENTIONS["custom"], OF_CUSTOM[name])
-    if name in OF_CUSTOM or name == "detector.origin_mm":
+    if name in (*OF_CUSTOM, "detector.origin_mm") and detector.convention != "custom":
         raise UsageError(
             f"{name} is not given, and -{detector.convention} has its own: give it, with the convention custom"
         )
+    if name in OF_CUSTOM:
+        return getattr(CONVENTIONS["custom"], OF_CUSTOM[name])
     if name == "detector.attenuation_depth_um" and resolved.plans[0].detector.attenuation > 0.0:
         return MICRONS / resolved.plans[0].detector.attenuation
-    if noun == "detector" and (field in OF_GEOMETRY or field == "distance_mm"):
+    if noun == "detector" and (field in OF_GEOMETRY or field in ("distance_mm", "close_distance_mm")):
         if detector.panels is not None:
             raise UsageError(f"{name} is of a single panel, and panels are listed: free detector.panels[0].origin_mm")
-        return _distance_mm(setting) if field == "distance_mm" else OF_GEOMETRY[field](resolved.geometry)
+        placed = resolved.geometry
+        return OF_GEOMETRY[field](placed) if field in OF_GEOMETRY else _distance_mm(field, detector, placed)
     if name in OF_ALL:
         return OF_ALL[name](resolved)
     raise UsageError(f"{name} is not given: {ADVICE.get(name, 'give the value at which it starts')}")
 
 
-def _distance_mm(setting: Setting) -> float:
-    """Along the beam: by default, or as the distance of the nearest point says."""
-    near = setting.experiment.detector.close_distance_mm
-    return DEFAULT_DISTANCE_MM if near is None else setting.resolved.geometry.distance_m * MM
+def _distance_mm(field: str, detector: Detector, placed: Geometry) -> float:
+    """Along the beam or to the nearest point: by the other of the two, else by default."""
+    if field == "distance_mm":
+        near = detector.close_distance_mm
+        return DEFAULT_DISTANCE_MM if near is None else near / placed.ratio
+    if placed.pivot == "sample":
+        return placed.placed_close_m[2] * MM
+    return (DEFAULT_DISTANCE_MM if detector.distance_mm is None else detector.distance_mm) * placed.ratio

@@ -42,9 +42,13 @@ class Parameter:
     """A number of the experiment that was refined, or follows from one that was."""
 
     name: str
+    """As :class:`nbnumba.Differentiable` has it."""
     unit: str
+    """Of the three numbers; empty for a pure one."""
     start: float
+    """At which it began."""
     value: float
+    """Refined."""
     esd: float
     """Standard deviation; 0 of a constant of the cell that stands still beside others that do not."""
     equals: str | None = None

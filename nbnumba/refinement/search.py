@@ -58,6 +58,8 @@ class StageEnd:
 
 
 Tell = Callable[[Iteration], None]
+SEEN = 0.5
+"""Of the largest pixel of a background's image: what a part of the image must have of it to say how much there is."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,6 +73,8 @@ class Problem(HoldsArrays):
     counts: Pixels
     """The same mask."""
     circles: Circles
+    still: NDArray[np.bool_] | None = None
+    """Coefficients of the background that stand still (k,); None: none does."""
 
     def point(self, at: Array) -> Point:
         """Normal equations at coordinates; a UsageError where there is no such experiment."""
@@ -79,20 +83,31 @@ class Problem(HoldsArrays):
         return self.unknowns.point(at, self.model.normal(values, self.target, coefficients))
 
     def within(self, reach: float) -> Problem:
-        """The same within a circle, where nothing but the usual errors of a start keeps it from running away."""
-        unknowns = replace(self.unknowns, width=widths_of(self.unknowns))
-        return replace(self.on(self.counts & self.circles.within(reach)), unknowns=unknowns)
+        """The same within a circle, where nothing but the usual errors of a start keeps it from running away.
 
-    def on(self, counts: Pixels) -> Problem:
-        """The same on other pixels."""
-        return replace(self, target=replace(self.target, mask=counts), counts=counts)
+        Of the background stands still what hardly reaches there: a spline of which the end alone is seen would go far
+        below no photons everywhere else.
+        """
+        counts, basis, still = self.counts & self.circles.within(reach), self.target.basis, None
+        if basis is not None and counts.any():
+            there, whole = ([np.abs(image[part]).max() for image in basis] for part in (counts, self.counts))
+            still = np.array(there) < SEEN * np.array(whole)
+        unknowns = replace(self.unknowns, width=widths_of(self.unknowns))
+        target = replace(self.target, mask=counts)
+        return replace(self, unknowns=unknowns, target=target, counts=counts, still=still)
 
     def minimized(self, start: Array, stage: Stage, tell: Callable[[Step[Point]], None]) -> Point:
         """The lowest point on the way from a start."""
-        unknowns = self.unknowns
-        farthest = MOST_FRINGES / self.circles.fringes(stage.reach) * whole_of(unknowns)
-        bounds = (unknowns.low, unknowns.high, farthest)
+        low, high = self.unknowns.low, self.unknowns.high
+        if self.still is not None:
+            held = np.append(np.zeros(self.unknowns.numbers, bool), self.still)
+            low, high = np.where(held, start, low), np.where(held, start, high)
+        bounds = (low, high, self.farthest(stage.reach))
         return minimized(self.point, self.point(start), bounds, stage.iterations, tell)
+
+    def farthest(self, reach: float) -> Array:
+        """By how much a step may move each coordinate, where pixels within a circle count (n,)."""
+        return MOST_FRINGES / self.circles.fringes(reach) * whole_of(self.unknowns)
 
     def explains(self, at: Array) -> bool:
         """Whether all spots are as they should be at coordinates."""

@@ -178,4 +178,5 @@ def smaller(experiment: Experiment, resolved: Resolved, part: int) -> Experiment
 
 
 def _fewer(cells: Sequence[int], part: int) -> tuple[int, ...]:
-    return tuple(max(1, round(n / part)) for n in cells)
+    """A single cell has no spots: those of two are the widest."""
+    return tuple(min(n, max(2, round(n / part))) for n in cells)

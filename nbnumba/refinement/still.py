@@ -26,6 +26,7 @@ from .outcome import BeforeAfter, cc_of, image_of
 from .refine import CELL, model_of, problem_of, refine
 from .restraints import Bounds, Width, noun_of
 from .search import Iteration, Problem
+from .stages import ALL
 from .systems import System
 from .unknowns import Unknowns, carried
 
@@ -53,7 +54,6 @@ class Still(HoldsArrays):
     background: str | Array | None
     restraints: Mapping[str, Width]
     bounds: Mapping[str, Bounds]
-    stages: Literal["auto", "plain"]
     precision: Precision
     token: str
     """Of this refinement: what a process keeps is known by it and the number."""
@@ -68,12 +68,20 @@ class Known(NamedTuple):
     """Which coordinates an image has."""
 
     unknowns: Unknowns
-    """Shared ones first; widths of these are √images times as large, so that each image bears its part of what is known
-    of them."""
+    """Shared ones first."""
     shared: int
     """How many are shared."""
     units: tuple[str, ...]
     """Of each."""
+
+    def values(self, at: Array) -> Array:
+        """The numbers that coordinates stand for (n,)."""
+        is_logarithm = self.unknowns.logarithmic
+        return np.where(is_logarithm, np.exp(np.where(is_logarithm, at, 0.0)), at)
+
+    def slopes(self, at: Array) -> Array:
+        """How fast these move with their coordinates (n,)."""
+        return np.where(self.unknowns.logarithmic, self.values(at), 1.0)
 
 
 class Alone(NamedTuple):
@@ -112,34 +120,47 @@ def known(still: Still, _: None) -> Known:
 def evaluated(still: Still, place: tuple[Array, float]) -> Point:
     """Normal equations at coordinates, of pixels within a circle."""
     at, reach = place
+    return _shared_out(still, _of(still) if reach == ALL else _of(still).within(reach)).point(at)
+
+
+def farthest(still: Still, reach: float) -> Array:
+    """By how much a step may move each coordinate, of pixels within a circle (n,)."""
+    return _of(still).farthest(reach)
+
+
+def is_explained(still: Still, at: Array) -> bool:
+    """Whether all spots are as they should be at coordinates."""
+    return _of(still).explains(at)
+
+
+def refined_alone(still: Still, how: tuple[Literal["auto", "plain"], Array] | None) -> Alone | None:
+    """Refine its own numbers from their start, by such stages and beside such shared coordinates; None: not at all."""
+    if how is None or not still.own:
+        return None
+    stages, shared = how
     problem = _of(still)
-    return (problem if np.isinf(reach) else problem.on(problem.counts & problem.circles.within(reach))).point(at)
-
-
-def refined_alone(still: Still, _: None) -> Alone:
-    """Refine its own numbers, the shared ones at their start."""
+    start = np.concatenate([shared, problem.unknowns.start[len(shared) :]])
     found = refine(
-        still.experiment,
+        problem.model.experiment(problem.unknowns.split(start)[0]),
         still.target,
         still.own,
         system=still.system,
         background=still.background,
         restraints=_of_own(still, still.restraints),
         bounds=_of_own(still, still.bounds),
-        stages=still.stages,
+        stages=stages,
         precision=still.precision,
         threads=1,
         progress=_go_on,
     )
-    problem = _of(still)
     own = dict(zip(found.names, found.values.tolist(), strict=True))
     is_logarithm = dict(zip(problem.unknowns.names, problem.unknowns.logarithmic.tolist(), strict=True))
     at = carried(
         {name: math.log(value) if is_logarithm[name] else value for name, value in own.items()},
         problem.unknowns.names,
-        problem.unknowns.start,
+        start,
     )
-    return Alone(problem.point(at), len(found.history), found.interrupted)
+    return Alone(evaluated(still, (at, ALL)), len(found.history), found.interrupted)
 
 
 def figures(still: Still, places: tuple[Array, Array]) -> Figures:
@@ -204,7 +225,10 @@ def _of(still: Still) -> Problem:
 def _made(still: Still) -> Problem:
     make = partial(Differentiable, precision=still.precision, threads=1)
     model, constants, _ = model_of(make, still.experiment, (*still.shared, *still.own), still.system)
-    problem = problem_of(model, constants, still.target, still.background, still.restraints, still.bounds)
-    unknowns = problem.unknowns
-    share = [math.sqrt(still.images) if is_shared(still, name) else 1.0 for name in unknowns.names]
-    return replace(problem, unknowns=replace(unknowns, width=unknowns.width * share))
+    return problem_of(model, constants, still.target, still.background, still.restraints, still.bounds)
+
+
+def _shared_out(still: Still, problem: Problem) -> Problem:
+    """With widths of shared numbers √images times as large: each image bears its part of what is known of them."""
+    times = [math.sqrt(still.images) if is_shared(still, name) else 1.0 for name in problem.unknowns.names]
+    return replace(problem, unknowns=replace(problem.unknowns, width=problem.unknowns.width * times))

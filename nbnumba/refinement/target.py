@@ -102,13 +102,14 @@ def first_coefficients(target: Target, counts: Pixels) -> Array:
     if target.basis is None:
         return np.zeros(0)
     images = target.basis[:, counts]
-    photons = target.measured[counts] - (0.0 if target.fixed is None else target.fixed[counts])
+    fixed = 0.0 if target.fixed is None else target.fixed[counts]
+    photons = target.measured[counts] - fixed
     kept, found = np.ones(len(photons), bool), np.zeros(len(images))
     for _ in range(ROUNDS):
         rows = images[:, kept]
         found = np.linalg.lstsq(rows @ rows.T, rows @ photons[kept], rcond=None)[0]
         fit = found @ images
-        kept = photons - fit <= FARTHEST * np.sqrt(np.maximum(fit, 0.0) + target.read_noise**2 + 1.0)
+        kept = photons - fit <= FARTHEST * np.sqrt(np.maximum(fit + fixed, 0.0) + target.read_noise**2 + 1.0)
     return found
 
 

@@ -33,7 +33,7 @@ def turned(log: Log, start: Array, smaller: Callable[[int], Problem], fringes: F
     start : float64 array, shape (n,)
         Coordinates of the whole problem.
     smaller : callable
-        The problem of a crystal whose edges are divided by a number, with orientation, "scale" and background free.
+        The problem of a crystal whose edges are divided by a number, with "scale", orientation and background free.
     fringes : Fringes
         By which the start may be off; beyond ``FAR``, orientations are tried on a grid first.
     """
@@ -47,7 +47,8 @@ def turned(log: Log, start: Array, smaller: Callable[[int], Problem], fringes: F
         known.pop(SCALE, None)
         at = _with_photons(problem, carried(known, names, problem.unknowns.start))
         if stage is TURNING[0] and fringes.orientation > FAR:
-            at = _best_on_grid(problem, at, fringes)
+            step_deg = min(fringes.orientation, FAR) / log.problem.circles.fringes(1.0) * RTD
+            at = _best_on_grid(problem, at, step_deg)
         # The scale is the true crystal's in the end alone.
         kept = names if stage.part == 1 else tuple(name for name in names if name != SCALE)
         merged = partial(_merged, log.at, whole, names, kept)
@@ -82,18 +83,17 @@ def _scaled(problem: Problem, at: Array) -> tuple[Array, Array]:
     return scaled, image * ratio + under(problem.target, coefficients)
 
 
-def _best_on_grid(problem: Problem, at: Array, fringes: Fringes) -> Array:
+def _best_on_grid(problem: Problem, at: Array, step_deg: float) -> Array:
     """Of orientations about a place the one of least deviance, each with a scale of its own.
 
     They are as far apart as the start may be off, but not farther than what leads back to one of them.
     """
     unknowns = problem.unknowns
     angles = [number for number, name in enumerate(unknowns.names) if noun_of(name) in ORIENTATION]
-    step = min(fringes.orientation, FAR) / problem.circles.fringes(1.0) * RTD
     best, least = at, np.inf
     for offsets in product(GRID, repeat=len(angles)):
         tried = at.copy()
-        tried[angles] += np.array(offsets) * step
+        tried[angles] += np.array(offsets) * step_deg
         tried, expected = _scaled(problem, np.clip(tried, unknowns.low, unknowns.high))
         found = deviance(problem.target, problem.counts, expected)
         if found < least:

@@ -6,6 +6,7 @@ was at first; whatever moves continuously moves, without checks, warnings and fi
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,8 @@ from .sources import Sources
 from .standing import Lit, Sampled, aim, light, plan_of
 
 Made = TypeVar("Made")
+
+_NOWHERE = "no crystal or detector has these numbers: give others, nearer to those of the experiment"
 
 
 class _Around(NamedTuple):
@@ -110,12 +113,15 @@ class Setting(HoldsArrays):
         Raises
         ------
         UsageError
-            A detector that the beam runs along; another number of sources, φ steps or domains.
+            Numbers with which nothing can be placed; another number of sources, φ steps or domains.
         """
         # Said when the experiment was resolved.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NbnumbaWarning)
-            return self._plans_at(experiment, cells)
+            try:
+                return self._plans_at(experiment, cells)
+            except (ArithmeticError, ValueError) as error:
+                raise UsageError(f"{_NOWHERE} ({error})") from error
 
     def _plans_at(self, experiment: Experiment, cells: Any) -> tuple[Plan, ...]:
         quirks, (first, *_) = quirks_of(experiment), self.resolved.plans
@@ -126,18 +132,22 @@ class Setting(HoldsArrays):
         lattice = oriented_lattice(experiment, self.inputs, lit.aimed.wavelength_angstrom, quirks)
         if cells is not None:
             lattice = replace(lattice, cells=cells)
-        blocks, spread = spot_scale(crystal, experiment.beam, lattice), mosaicity(crystal)
-        domains = mosaic_rotations(*spread, crystal.mosaic_seed) if self.resolved.has_crystal else NO_DOMAINS
+        blocks, domains = 1.0, NO_DOMAINS
+        if self.resolved.has_crystal:
+            blocks = spot_scale(crystal, experiment.beam, lattice)
+            domains = mosaic_rotations(*mosaicity(crystal), crystal.mosaic_seed)
         sampled = Sampled(first.oversample, domains, self.resolved.steps)
         factors = self._factors.of((experiment.structure_factors,), lambda: self._factors_at(experiment))
-        plan = plan_of(lit, detectors[0], lattice, blocks or 1.0, scan, sampled, factors, background, quirks)
-        self._check_counts(plan)
+        plan = plan_of(lit, detectors[0], lattice, blocks, scan, sampled, factors, background, quirks)
+        self._check(plan)
         plan = plan._replace(sources=plan.sources._replace(channel=first.sources.channel))
         return tuple(plan._replace(detector=detector) for detector in detectors)
 
-    def _check_counts(self, plan: Plan) -> None:
-        """Raise a UsageError for another number of what the setting has counted."""
-        first = self.resolved.plans[0]
+    def _check(self, plan: Plan) -> None:
+        """Raise a UsageError for what lies nowhere, or another number of what the setting has counted."""
+        first, crystal = self.resolved.plans[0], plan.crystal
+        if not math.isfinite(sum((*crystal.a, *crystal.b, *crystal.c, *plan.detector.origin))):
+            raise UsageError(_NOWHERE)
         for what, now, before in (
             ("sources", len(plan.sources.weight), len(first.sources.weight)),
             ("φ steps", len(plan.crystal.phi), len(first.crystal.phi)),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .report import fields_told, plain, table, with_esd
 
 if TYPE_CHECKING:
-    from .many import JointRefinement, OneOfMany
+    from .joint_outcome import JointRefinement, OneOfMany
 
 MOST_IMAGES = 20
 """Images of which people are told figures; files have them all."""
