@@ -169,8 +169,9 @@ def add_products(rows, fours, products):
 @internal()
 def add_normal(rows, slopes, size, sums):
     """Gradient and matrix of a block's pixels."""
-    add_products_with_slopes(rows, slopes, size, sums, FIRST)
-    at = FIRST + size
+    at = FIRST
+    add_products_with_slopes(rows, slopes, size, sums, at)
+    at += size
     for i in range(size):
         weigh_row(rows, slopes, row_of(i))
         add_products_with_slopes(rows, slopes, i + 1, sums, at)
