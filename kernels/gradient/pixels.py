@@ -61,15 +61,15 @@ TO_A, TO_B, TO_C, TO_FUDGE = (np.uint32(COLUMNS + n * BLOCK) for n in (CELLS, CE
 def begin_slopes(rows, summed, count):
     """No slope yet, but for those that are set at the end."""
     for number in summed:
-        fill_row(rows, column_at(number), 0.0, count)
+        fill_row(rows, column_at(number), 0.0)
 
 
 @internal()
 def begin_place(rows, count):
     """No derivative by the place of a sub-pixel yet."""
-    fill_row(rows, VX, 0.0, count)
-    fill_row(rows, VY, 0.0, count)
-    fill_row(rows, VZ, 0.0, count)
+    fill_row(rows, VX, 0.0)
+    fill_row(rows, VY, 0.0)
+    fill_row(rows, VZ, 0.0)
 
 
 @internal()
@@ -238,8 +238,8 @@ def finish_geometry(plan, change, room, slow, alone, count, special):
         way = FIRST_WAY
     if len(special) == 1:
         add_first_special_slopes(plan, change, rows, way, count)
-    frame, with_solid = frame_of(plan, 0), 0.0 if plan.oversample_omega else 1.0
-    finish_place(solid_power(detector), with_solid, plan.kahn, incident_of(plan, 0), frame, rows, way, count)
+    with_solid = 0.0 if plan.oversample_omega else 1.0
+    finish_place(solid_power(detector), with_solid, plan.kahn, incident_of(plan, 0), room.frame, rows, way, count)
     if room.place_moves[1] or room.place_moves[2]:
         half = detector.pixel / plan.oversample / 2.0
         add_offsets(rows, detector.pixel, half, detector.pixel * slow + half, count)

@@ -14,6 +14,7 @@ from ..equations.scattering import beyond_resolution, scattering_vector_of, sin_
 from ..equations.vectors import length
 from .room import (
     AROUND,
+    BLOCK,
     CAPTURE,
     CAPTURED,
     FAST,
@@ -62,11 +63,12 @@ def frame_of(plan, source):
     return polarization_frame(incident_of(plan, source), plan.polarization_axis)
 
 
-@internal(forceinline=True)
-def fill_row(rows, start, value, count):
+@internal()
+def fill_row(rows, start, value):
     """Set a row to a number."""
-    for pixel in range(count):
-        rows[np.uint32(pixel) + start] = value
+    row = rows[int(start) : int(start) + BLOCK]
+    for pixel in range(row.shape[0]):
+        row[pixel] = value
 
 
 @internal(fastmath={"contract", "arcp"})
@@ -105,27 +107,27 @@ def put_capture(detector, rows, layer, count):
 def add_captured(rows, layer, count):
     """Add what a layer captures to what those before it do."""
     if layer == 0:
-        fill_row(rows, CAPTURED, 0.0, count)
+        fill_row(rows, CAPTURED, 0.0)
     for pixel in range(count):
         p = np.uint32(pixel)
         rows[p + CAPTURED] += read(rows, p + CAPTURE)
 
 
 @internal()
-def put_first_factors(plan, rows, count):
+def put_first_factors(plan, frame, rows, count):
     """Solid angle and polarization of the first sub-pixel."""
     put_solid(plan.detector, rows, FIRST_SOLID, count)
     if plan.polarization_correction:
-        put_polar(plan.kahn, incident_of(plan, 0), frame_of(plan, 0), rows, FIRST_POLAR, count)
+        put_polar(plan.kahn, incident_of(plan, 0), frame, rows, FIRST_POLAR, count)
 
 
 @internal()
 def put_first_special_factors(plan, rows, count):
     """Background of the first sub-pixel, and whether polarization is to be that of a later one."""
     if plan.dmin > 0.0 and plan.polarization_correction:
-        fill_row(rows, POLAR_KNOWN, 0.0, count)
+        fill_row(rows, POLAR_KNOWN, 0.0)
         if not plan.polar_of_skipped:
-            fill_row(rows, FIRST_POLAR, 0.0, count)
+            fill_row(rows, FIRST_POLAR, 0.0)
     if plan.background.scale > 0.0:
         put_around(plan.background, incident_of(plan, 0), 1.0 / plan.sources.wavelength[0], rows, count)
 

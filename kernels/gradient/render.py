@@ -65,12 +65,12 @@ def render_slopes_of_block(
     rows, detector, outside = room.rows, plan.detector, 0.0
     alone = plan.oversample * detector.layers == 1
     begin_slopes(rows, room.summed, count)
-    fill_row(rows, TOTAL, 0.0, count)
+    fill_row(rows, TOTAL, 0.0)
     for layer in range(detector.layers):
-        fill_row(rows, LAYER, 0.0, count)
+        fill_row(rows, LAYER, 0.0)
         for sub_slow in range(plan.oversample):
             for sub_fast in range(plan.oversample):
-                begin_sub_pixel(plan, rows, slow, layer, sub_slow, sub_fast, alone, count, absorbs, special)
+                begin_sub_pixel(plan, room, slow, layer, sub_slow, sub_fast, alone, count, absorbs, special)
                 for source in range(plan.sources.wavelength.shape[0]):
                     if stop[0]:
                         break
@@ -101,15 +101,15 @@ def render_slopes_of_block(
 
 
 @internal()
-def begin_sub_pixel(plan, rows, slow, layer, sub_slow, sub_fast, alone, count, absorbs, special):
+def begin_sub_pixel(plan, room, slow, layer, sub_slow, sub_fast, alone, count, absorbs, special):
     """Place a sub-pixel of every pixel, and what depends on that alone; ``alone``: there is no other."""
-    detector, step = plan.detector, plan.detector.pixel / plan.oversample
+    rows, detector, step = room.rows, plan.detector, plan.detector.pixel / plan.oversample
     at_fast, at_slow = step * (sub_fast + 0.5), detector.pixel * slow + step * (sub_slow + 0.5)
     place_pixels(detector, rows, at_fast, at_slow, layer * detector.layer_step, count)
     begin_place(rows, count)
     first_of_layer = sub_slow == 0 and sub_fast == 0
     if first_of_layer and layer == 0:
-        put_first_factors(plan, rows, count)
+        put_first_factors(plan, room.frame, rows, count)
         if len(special) == 1:
             put_first_special_factors(plan, rows, count)
         if not alone:
@@ -171,7 +171,7 @@ def render_slopes(room, plan, tables, change, uses, taken, done, stop, shape, lo
                 outside += render_slopes_of_block(
                     plan, tables, change, room, slow, BLOCK, stop, shape, look, single, wanted, absorbs, special
                 )
-                use_slopes(change, room, uses, slow, count)
+                use_slopes(room, uses, slow, count)
             done[slow] += fast - start
         slow = detector.roi[2] + take(taken)
     return outside

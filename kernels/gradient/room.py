@@ -10,7 +10,24 @@ import numpy as np
 
 from ..compile.jit import internal
 from ..cpu.block import LINE, PADDING
-from .change import AREA, CELL, CELLS, FUDGE, GEOMETRY, KAHN, MORE, PLACE, SPREAD, SWEEP, TABLES, wanted_of
+from ..equations.polarization import polarization_frame
+from ..plan import Vector
+from .change import (
+    AMORPHOUS,
+    AREA,
+    CELL,
+    CELLS,
+    FUDGE,
+    GEOMETRY,
+    KAHN,
+    MORE,
+    PLACE,
+    SPOTS,
+    SPREAD,
+    SWEEP,
+    TABLES,
+    wanted_of,
+)
 
 BLOCK = PADDING
 """Pixels in a block: fewer than for photons alone, so that their many numbers stay in the first-level cache."""
@@ -34,6 +51,17 @@ ONE, TWO, THREE = (np.uint32(n * BLOCK) for n in (1, 2, 3))
 SINGLE_ROWS = 16
 
 
+class Terms(NamedTuple):
+    """Columns that parameters move, nine at a time, as a cell has: most of ``Change.columns`` is 0."""
+
+    parameter: np.ndarray
+    """int64 (k,): whose derivative they are a part of."""
+    columns: np.ndarray
+    """int64 (k, 9): their numbers; that of a row of zeros fills the last up."""
+    rates: np.ndarray
+    """(k, 9): how fast the parameter moves them."""
+
+
 class Room(NamedTuple):
     """Arrays that one thread works in, and what there is to do."""
 
@@ -46,21 +74,27 @@ class Room(NamedTuple):
     places: np.ndarray
     """uint32: where in the table of F."""
     slopes: np.ndarray
-    """Derivatives by the parameters, and the images of a basis after them, in rows."""
-    active: np.ndarray
-    """Numbers of the columns that some parameter moves."""
+    """Derivatives by the parameters, and the images of a basis after them, in rows, of which three are to spare."""
+    parameters: int
+    fours: np.ndarray
+    """int64 (k, 4): numbers of the columns that some parameter moves; that of a row of zeros fills the last up."""
+    terms: Terms
+    """Of which derivatives by the parameters are sums."""
     summed: np.ndarray
     """Of those that begin with 0."""
     place_moves: np.ndarray
     """(4,): 1 of each three columns of the place of which some parameter moves one, else 0."""
     turn: np.ndarray
     """(9,): dC0·C0⁻¹ of a crystal that turns about the spindle."""
+    frame: tuple[Vector, Vector]
+    """Directions of the electric and the magnetic field of the first source's rays."""
 
 
 def new_room(plan, change, basis):
     """Room for a thread; ``basis`` images are kept beside the slopes."""
     moved = (change.columns != 0.0).any(axis=0)
     summed = moved.copy()
+    summed[[SPOTS, AMORPHOUS]] = False
     summed[CELL : CELL + 9] = True
     if wanted_of(change) >= GEOMETRY:
         summed[[*range(PLACE, PLACE + 3), AREA, KAHN]] = True
@@ -69,7 +103,7 @@ def new_room(plan, change, basis):
         summed[SPREAD], summed[SWEEP] = change.spread.size > 0, change.sweep.size > 0
         summed[TABLES:] = True
     parameters, variables = change.columns.shape
-    rows = aligned(COLUMNS + variables * BLOCK)
+    rows = aligned(COLUMNS + (variables + 1) * BLOCK)
     for start, value in (
         (KEPT, 1.0),
         (POLAR, 1.0),
@@ -83,12 +117,30 @@ def new_room(plan, change, basis):
         rows[FAST : FAST + BLOCK],
         aligned(SINGLE_ROWS * BLOCK // 2).view(np.float32),
         aligned(BLOCK // 2).view(np.uint32),
-        aligned((parameters + basis) * BLOCK),
-        np.flatnonzero(moved),
+        aligned((parameters + basis + 3) * BLOCK),
+        parameters,
+        grouped(moved, 4),
+        terms_of(change.columns, moved),
         np.flatnonzero(summed),
         moved[PLACE : PLACE + 12].reshape(4, 3).any(axis=1).astype(np.uint8),
         turn_of(plan.crystal),
+        polarization_frame(tuple(plan.sources.incident[0].tolist()), plan.polarization_axis),
     )
+
+
+def grouped(moved, size):
+    """Numbers of what is moved in rows of one size; the last is filled up with the number after all."""
+    numbers = np.flatnonzero(moved)
+    rows = np.full((-(-len(numbers) // size), size), len(moved))
+    rows.flat[: len(numbers)] = numbers
+    return rows
+
+
+def terms_of(columns, moved):
+    """Those of all parameters."""
+    nines, rates = grouped(moved, 9), np.pad(columns, ((0, 0), (0, 1)))
+    whose, group = np.nonzero((rates[:, nines] != 0.0).any(axis=2))
+    return Terms(whose, nines[group], np.ascontiguousarray(rates[whose[:, None], nines[group]]))
 
 
 def aligned(count):
