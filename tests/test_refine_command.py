@@ -12,7 +12,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from nbnumba import Differentiable, Experiment, changed, interruption, simulate
+from nbnumba import Differentiable, Experiment, changed, hkl_map, interruption, simulate
 from nbnumba.cli import main
 from nbnumba.commands import refine as command
 from nbnumba.errors import UsageError
@@ -206,6 +206,24 @@ def test_counts_lead_back_to_the_truth(still: None) -> None:
     assert refined.crystal.cell[0] == report["parameters"][0]["value"]
     start = Experiment.from_toml(Path("off.toml").read_text())
     assert (refined.beam, refined.goniometer, refined.mode) == (start.beam, start.goniometer, start.mode)
+
+
+def test_what_indexing_left_leads_to_the_truth(still: None) -> None:
+    simulate(Experiment.from_toml(Path("off.toml").read_text()), "cpu").save("off.expt")
+    crystal = "-default_F 50 -N 8 -oversample 1 -flux 1e12 -beamsize 0.05 -spot_scale 3e7"
+    run(f"-img off.expt {crystal} {WANTED}")
+    report = json.loads(Path("r.json").read_text())
+    numbers = {told["name"]: told for told in report["parameters"]}
+    assert numbers["crystal.cell[0]"]["start"] == pytest.approx(40.05)
+    for name, true in (("crystal.cell[0]", 40.0), ("crystal.cell[2]", 50.0), ("scale", 4e7)):
+        assert abs(numbers[name]["value"] - true) <= 4.0 * numbers[name]["esd"], name
+    seen_by_pixels = hkl_map(Experiment.from_args(STILL.split()))
+    off, left = (
+        float(np.abs(hkl_map(Experiment.from_toml(Path(name).read_text())) - seen_by_pixels).max())
+        for name in ("off.toml", "refined.toml")
+    )
+    assert left < 0.3 * off
+    assert report["fit"]["deviance_per_pixel"]["after"] < 1.1
 
 
 def test_what_was_refined_reads_the_same_counts(capsys: pytest.CaptureFixture[str]) -> None:
