@@ -20,6 +20,7 @@ from nbnumba.errors import NbnumbaError
 
 from .campaigns import measure_campaigns
 from .cases import LARGE_CASE, ROOT, SCALING_CASE, WAVELENGTHS, all_cases, write_inputs
+from .gradients import Cost, measure_compilation, measure_gradients, table_of
 from .measure import (
     KERNELS,
     CaseResult,
@@ -38,7 +39,7 @@ from .noise import NoiseRate, measure_noise
 from .plot import save_bars
 from .series import measure_series
 
-NOISE = "noise"
+NOISE, GRADIENTS = "noise", "gradients"
 RESULTS = ROOT / "benchmarks" / "results"
 
 
@@ -55,6 +56,7 @@ class Report:
     """Seconds by number of threads."""
     figures: list[Figure]
     noise: list[NoiseRate]
+    gradients: list[Cost]
 
     @property
     def title(self) -> str:
@@ -84,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    names = [*all_cases(), WAVELENGTHS.name, NOISE]
+    names = [*all_cases(), WAVELENGTHS.name, NOISE, GRADIENTS]
     parser.add_argument("-quick", action="store_true", help="a part of each image, 2 rounds, nothing long")
     parser.add_argument("-only", nargs="+", metavar="NAME", choices=names, help="these cases and nothing else")
     parser.add_argument("-rounds", type=int, metavar="n", help="rounds (default: 5)")
@@ -97,7 +99,7 @@ def measure(only: Sequence[str] | None, rounds: int, quick: bool) -> Report:
     cases, program = all_cases(), os.environ.get("NB_C_BIN")
     # One thread for each program: the ratios are per thread.
     reference = words_of(f"env OMP_NUM_THREADS=1 {program}") if program else ()
-    results, scaling, figures, noise = [], {}, [], []
+    results, scaling, figures, noise, gradients = [], {}, [], [], []
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
         folder = Path(name)
         factors = write_inputs(folder)
@@ -117,12 +119,16 @@ def measure(only: Sequence[str] | None, rounds: int, quick: bool) -> Report:
         if not only or NOISE in only:
             progress(NOISE)
             noise = measure_noise(rounds)
+        if not only or GRADIENTS in only:
+            progress(GRADIENTS)
+            gradients = measure_gradients(rounds)
+            figures += [] if quick else measure_compilation()
         if not only or WAVELENGTHS.name in only:
             progress(WAVELENGTHS.name)
             figures += measure_wavelengths(WAVELENGTHS, folder, rounds, quick)
         if not only and not quick:
             figures.append(measure_memory(cases.get("pilatus", cases[LARGE_CASE]), folder))
-    return Report(about, rounds, quick, peaks, results, scaling, figures, noise)
+    return Report(about, rounds, quick, peaks, results, scaling, figures, noise, gradients)
 
 
 def progress(what: str) -> None:
@@ -150,6 +156,9 @@ def markdown(report: Report) -> Iterator[str]:
         rows = [(f"{n.mean:g}", *map(shown, (n.by_place / 1e6, n.in_order / 1e6, n.ratio))) for n in report.noise]
         head = ("mean", "by place (philox)", "in order (ran1)", "ratio")
         yield from table("Counting photons: Mpixel in a second of a processor, one thread", head, rows)
+    if report.gradients:
+        title = "Derivatives: a pass with them, in units of one without; one thread"
+        yield from table(title, *table_of(report.gradients))
     if report.figures:
         rows = [(figure.name, f"{figure.value:.3g}", figure.unit) for figure in report.figures]
         yield from table("Around the kernels", ("what", "figure", "unit"), rows)

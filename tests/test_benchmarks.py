@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import campaigns
+from benchmarks import campaigns, gradients
 from benchmarks.cases import LYSOZYME_CASES, LYSOZYME_HKL, SCALING_CASE, WAVELENGTHS, Case, all_cases
 from benchmarks.measure import OPERATIONS, resolved_of, steps_of, with_tables
 from nbnumba.comparison.programs import OWN
@@ -76,6 +76,15 @@ def test_the_benchmark_of_campaigns_runs(tmp_path: Path, monkeypatch: pytest.Mon
     figures = {figure.name: figure.value for figure in campaigns.measure_campaigns(tmp_path, 1)}
     assert len(figures) == 11
     assert min(figures.values()) > 0.0
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_derivatives_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = "still, oversample 3"
+    monkeypatch.setattr(gradients, "CASES", {case: gradients.CASES[case].replace("384", "32")})
+    costs = gradients.measure_gradients(1)
+    assert [(cost.case, cost.precision) for cost in costs] == [(case, "double"), (case, "mixed")]
+    assert all(cost.step_ns > 0.0 and min(cost.ratios.values()) > 0.0 for cost in costs)
 
 
 SIMULATED = """

@@ -54,6 +54,7 @@ class Evaluator:
     precision: Precision = "double"
     threads: int = 1
     _kept: dict[int, tuple[Any, float, Any]] = field(default_factory=dict, init=False, repr=False)
+    _compiled: set[Any] = field(default_factory=set, init=False, repr=False)
 
     def evaluate(self, plans: Sequence[Plan], changes: Sequence[Change], asked: Asked) -> Evaluated:
         """One pass over the panels of an image."""
@@ -80,17 +81,20 @@ class Evaluator:
 
         plan = _masked(plan, asked.target)
         tables = self._tables(number, plan, change)
-        uses = _uses_of(plan, change, asked)
+        uses = uses_of(plan, change, asked)
         taken, stop = np.zeros(1, np.int64), np.zeros(1, np.int64)
         done = np.zeros(plan.detector.slow_pixels, np.int64)
         variant = variant_of_slopes(plan, tables, change, self.precision == "mixed")
-        plan = _with_real_cells(plan)
+        plan = with_real_cells(plan)
         args = (plan, tables, change, uses, taken, done, stop, *variant)
 
         def room() -> Any:
             return new_room(plan, change, len(uses.basis))
 
-        compiling(lambda: render_slopes.compile(tuple(map(numba.typeof, (room(), *args)))))
+        if variant not in self._compiled:
+            # To tell the types of so many arrays takes longer than a small image.
+            compiling(lambda: render_slopes.compile(tuple(map(numba.typeof, (room(), *args)))))
+            self._compiled.add(variant)
         worker = Worker(lambda: in_threads(lambda: render_slopes(room(), *args), self.threads))
         worker.start()
         try:
@@ -152,13 +156,14 @@ def _masked(plan: Plan, target: Target | None) -> Plan:
     return plan._replace(detector=plan.detector._replace(mask=mask))
 
 
-def _with_real_cells(plan: Plan) -> Plan:
+def with_real_cells(plan: Plan) -> Plan:
     """As numbers of cells are where they move: so that the kernel is compiled for these alone."""
     real: Any = tuple(map(float, plan.crystal.cells))
     return plan._replace(crystal=plan.crystal._replace(cells=real))
 
 
-def _uses_of(plan: Plan, change: Change, asked: Asked) -> Any:
+def uses_of(plan: Plan, change: Change, asked: Asked) -> Any:
+    """Arrays for what is asked, as the kernel takes them."""
     from ..kernels.gradient.uses import FIRST, Uses
 
     parameters, variables = change.columns.shape
