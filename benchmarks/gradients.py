@@ -70,7 +70,9 @@ class Cost:
 
 def measure_gradients(rounds: int) -> list[Cost]:
     """All cases in both precisions, by the time that this process spends, not others."""
-    return [_measured(case, precision, rounds) for case in CASES for precision in PRECISIONS]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NbnumbaWarning)
+        return [_measured(case, precision, rounds) for case in CASES for precision in PRECISIONS]
 
 
 def _measured(case: str, precision: Precision, rounds: int) -> Cost:
@@ -146,7 +148,6 @@ def table_of(costs: Sequence[Cost]) -> tuple[Sequence[str], list[Sequence[str]]]
 
 def main() -> None:
     """Print the table, as Markdown."""
-    warnings.simplefilter("ignore", NbnumbaWarning)
     head, rows = table_of(measure_gradients(5))
     for line in (head, ["---"] * len(head), *rows):
         print(f"| {' | '.join(line)} |", flush=True)
