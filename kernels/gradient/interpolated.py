@@ -23,7 +23,6 @@ from .room import (
     GK,
     GL,
     INSIDE,
-    KEPT,
     NA,
     NB,
     NC,
@@ -105,7 +104,7 @@ def put_factors(factors, plane, row, default, rows, count):
         wh, wk, wl = four_at(rows, p + W_H), four_at(rows, p + W_K), four_at(rows, p + W_L)
         corner = np.uint32(read_back(rows, p + CORNER))
         factor = cubic_sum(factors, corner, plane, row, wh, wk, wl) if inside else default
-        outside += 0.0 if inside else read(rows, p + KEPT)
+        outside += 0.0 if inside else 1.0
         write(rows, p + FACTOR, factor)
         twice = 2.0 * factor * read_back(rows, p + SQR) if inside else 0.0
         write(rows, p + FACTOR_H, twice * cubic_sum(factors, corner, plane, row, four_at(rows, p + D_H), wk, wl))

@@ -26,7 +26,6 @@ from .room import (
     FIRST_POLAR,
     FIRST_SOLID,
     FIRST_WAY,
-    KEPT,
     LAYER,
     LAYER_WAY,
     ONE,
@@ -105,7 +104,7 @@ def add_ray_slopes(plan, change, rows, layer, source, count):
     share = plan.photons_per_sample * plan.sources.weight[source]
     solid, polar = solid_row(plan), polar_row(plan)
     if plan.oversample_omega:
-        put_share(rows, 1.0, WEIGHT, KEPT, count)
+        put_photons(rows, count)
         add_solid_slopes(solid_power(plan.detector), rows, X, count)
     if plan.oversample_polar and plan.polarization_correction:
         put_share(rows, share, CAPTURE, solid, count)
@@ -134,8 +133,15 @@ def put_share(rows, share, first, second, count):
     """A ray's photons over a factor: its samples times a number and what stands in two rows."""
     for pixel in range(count):
         p = np.uint32(pixel)
-        factor = read(rows, p + KEPT) * read(rows, p + first) * read(rows, p + second)
-        write(rows, p + SHARE, share * factor * read(rows, p + SAMPLES))
+        write(rows, p + SHARE, share * read(rows, p + first) * read(rows, p + second) * read(rows, p + SAMPLES))
+
+
+@internal()
+def put_photons(rows, count):
+    """Those of a ray."""
+    for pixel in range(count):
+        p = np.uint32(pixel)
+        write(rows, p + SHARE, read(rows, p + WEIGHT) * read(rows, p + SAMPLES))
 
 
 @internal(fastmath={"contract"})

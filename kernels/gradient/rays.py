@@ -6,11 +6,11 @@ The renderer of photons merges all of this into one function; here each loop is 
 import numpy as np
 
 from ..compile.jit import internal
-from ..compile.memory import add_to, read, read_back, write
+from ..compile.memory import add_to, read, write
 from ..equations.background import amorphous_square, intensity_of, row_near, square_between
 from ..equations.pixel import capture, flat_position, solid_angle
 from ..equations.polarization import polarization_frame, polarization_in_frame
-from ..equations.scattering import beyond_resolution, scattering_vector_of, sin_theta_over_lambda
+from ..equations.scattering import scattering_vector_of, sin_theta_over_lambda
 from ..equations.vectors import length
 from .room import (
     AROUND,
@@ -20,12 +20,10 @@ from .room import (
     FAST,
     FIRST_POLAR,
     FIRST_SOLID,
-    KEPT,
     LAYER,
     NEAR,
     ONE,
     POLAR,
-    POLAR_KNOWN,
     QX,
     QY,
     QZ,
@@ -121,26 +119,6 @@ def put_first_factors(plan, frame, rows, count):
         put_polar(plan.kahn, incident_of(plan, 0), frame, rows, FIRST_POLAR, count)
 
 
-@internal()
-def put_first_special_factors(plan, rows, count):
-    """Background of the first sub-pixel, and whether polarization is to be that of a later one."""
-    if plan.dmin > 0.0 and plan.polarization_correction:
-        fill_row(rows, POLAR_KNOWN, 0.0)
-        if not plan.polar_of_skipped:
-            fill_row(rows, FIRST_POLAR, 0.0)
-    if plan.background.scale > 0.0:
-        put_around(plan.background, incident_of(plan, 0), 1.0 / plan.sources.wavelength[0], rows, count)
-
-
-@internal()
-def put_special_factors(plan, source, rows, count):
-    """What few plans have of a ray's own: whether dmin keeps it, its polarization."""
-    if plan.dmin > 0.0:
-        put_kept(plan, source, rows, count)
-    if plan.oversample_polar and plan.polarization_correction:
-        put_polar(plan.kahn, incident_of(plan, source), frame_of(plan, source), rows, POLAR, count)
-
-
 @internal(fastmath={"contract"})
 def put_polar(kahn, incident, frame, rows, target, count):
     """Polarization of a sub-pixel."""
@@ -179,27 +157,12 @@ def scatter(incident, wavenumber, rows, count):
         write(rows, p + QZ, q[2])
 
 
-@internal()
-def put_kept(plan, source, rows, count):
-    """Which samples dmin keeps; a pixel's polarization is that of the first of them."""
-    incident, (electric, magnetic) = incident_of(plan, source), frame_of(plan, source)
-    for pixel in range(count):
-        p = np.uint32(pixel)
-        stol = sin_theta_over_lambda((read(rows, p + QX), read(rows, p + QY), read(rows, p + QZ)))
-        kept = 0.0 if beyond_resolution(stol, plan.dmin) else 1.0
-        write(rows, p + KEPT, kept)
-        if plan.polarization_correction and kept > 0.0 and read_back(rows, p + POLAR_KNOWN) == 0.0:
-            x, y, z, _ = way_at(rows, p + X)
-            write(rows, p + FIRST_POLAR, polarization_in_frame(plan.kahn, incident, (x, y, z), electric, magnetic))
-            write(rows, p + POLAR_KNOWN, 1.0)
-
-
 @internal(fastmath={"contract"})
 def begin_ray(rows, share, solid, polar, count):
     """No orientation yet; what makes photons of a ray's sum, given the rows of solid angle and polarization."""
     for pixel in range(count):
         p = np.uint32(pixel)
-        factor = read(rows, p + KEPT) * read(rows, p + CAPTURE) * read(rows, p + solid) * read(rows, p + polar)
+        factor = read(rows, p + CAPTURE) * read(rows, p + solid) * read(rows, p + polar)
         write(rows, p + WEIGHT, share * factor)
         write(rows, p + SAMPLES, 0.0)
         write(rows, p + UX, 0.0)
@@ -212,8 +175,7 @@ def add_samples(plan, rows, weight, count):
     """Add one source's samples to the layer, each pixel's with its weight."""
     for pixel in range(count):
         p = np.uint32(pixel)
-        factor = weight * read(rows, p + KEPT)
-        factor *= read(rows, p + SOLID) if plan.oversample_omega else 1.0
+        factor = weight * (read(rows, p + SOLID) if plan.oversample_omega else 1.0)
         factor *= read(rows, p + POLAR) if plan.oversample_polar else 1.0
         factor *= read(rows, p + CAPTURE) if plan.oversample_thick else 1.0
         add_to(rows, p + LAYER, factor * read(rows, p + SAMPLES))

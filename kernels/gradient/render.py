@@ -29,16 +29,17 @@ from .rays import (
     add_samples,
     begin_ray,
     fill_row,
+    frame_of,
     incident_of,
     place_pixels,
+    put_around,
     put_capture,
     put_first_factors,
-    put_first_special_factors,
+    put_polar,
     put_solid,
-    put_special_factors,
     scatter,
 )
-from .room import BLOCK, FIRST_WAY, LAYER, LAYER_WAY, SOLID, TOTAL
+from .room import BLOCK, FIRST_WAY, LAYER, LAYER_WAY, POLAR, SOLID, TOTAL
 from .sums import CLAMPED, COVERED, INTERPOLATED, sum_slopes
 from .uses import use_slopes
 
@@ -47,12 +48,12 @@ def variant_of_slopes(plan, tables, change, single):
     """What is chosen at compile time, each as a tuple of so many elements.
 
     Shape; how F is found; 1: float32 sines; :func:`wanted_of`; 1: sensors that absorb; 1: what few plans have, which is
-    a background, samples that dmin leaves out, factors that each sample has of its own, and a beam that moves.
+    a background, factors that each sample has of its own, and a beam that moves.
     """
     shape = Shape(plan.crystal.shape)
     look = INTERPOLATED if plan.factors.interpolate > 0 else COVERED if tables.covers else CLAMPED
     own = plan.oversample_omega or plan.oversample_polar or plan.oversample_thick or len(change.incident) > 0
-    special = own or plan.dmin > 0.0 or plan.background.scale > 0.0
+    special = own or plan.background.scale > 0.0
     codes = shape, look, single and shape == SQUARE, wanted_of(change), plan.detector.layer_step > 0.0, special
     return tuple((0,) * int(code) for code in codes)
 
@@ -76,8 +77,8 @@ def render_slopes_of_block(
                         break
                     wavenumber, weight = 1.0 / plan.sources.wavelength[source], plan.sources.weight[source]
                     scatter(incident_of(plan, source), wavenumber, rows, count)
-                    if len(special) == 1:
-                        put_special_factors(plan, source, rows, count)
+                    if len(special) == 1 and plan.oversample_polar and plan.polarization_correction:
+                        put_polar(plan.kahn, incident_of(plan, source), frame_of(plan, source), rows, POLAR, count)
                     begin_ray(rows, plan.photons_per_sample * weight, solid_row(plan), polar_row(plan), count)
                     origin = origin_of(tables, plan.sources.channel[source])
                     outside += sum_slopes(tables, origin, plan, change, room, count, shape, look, single, wanted)
@@ -110,8 +111,8 @@ def begin_sub_pixel(plan, room, slow, layer, sub_slow, sub_fast, alone, count, a
     first_of_layer = sub_slow == 0 and sub_fast == 0
     if first_of_layer and layer == 0:
         put_first_factors(plan, room.frame, rows, count)
-        if len(special) == 1:
-            put_first_special_factors(plan, rows, count)
+        if len(special) == 1 and plan.background.scale > 0.0:
+            put_around(plan.background, incident_of(plan, 0), 1.0 / plan.sources.wavelength[0], rows, count)
         if not alone:
             keep_way(rows, FIRST_WAY, count)
     if len(absorbs) == 1:

@@ -32,20 +32,20 @@ from .change import (
 BLOCK = PADDING
 """Pixels in a block: fewer than for photons alone, so that their many numbers stay in the first-level cache."""
 
-(FAST, X, Y, Z, NEAR, QX, QY, QZ, KEPT, SOLID, POLAR, CAPTURE, FIRST_SOLID, FIRST_POLAR, POLAR_KNOWN, CAPTURED, AROUND,
- SAMPLES, LAYER, TOTAL, PHOTONS) = (np.uint32(n * BLOCK) for n in range(21))  # fmt: skip
+(FAST, X, Y, Z, NEAR, QX, QY, QZ, SOLID, POLAR, CAPTURE, FIRST_SOLID, FIRST_POLAR, CAPTURED, AROUND, SAMPLES, LAYER,
+ TOTAL, PHOTONS) = (np.uint32(n * BLOCK) for n in range(19))  # fmt: skip
 """As in ``Block``, and 1/distance after the direction; ``AROUND`` is its ``amorphous``."""
-WEIGHT, SHARE, UX, UY, UZ, VX, VY, VZ = (np.uint32(n * BLOCK) for n in range(21, 29))
+WEIGHT, SHARE, UX, UY, UZ, VX, VY, VZ = (np.uint32(n * BLOCK) for n in range(19, 27))
 """What makes photons of a ray's sum; photons that share a factor; Σ Mᵀg of a ray, in photons · m; derivatives by the
 place of a sub-pixel, in photons per m."""
-FIRST_WAY, LAYER_WAY = (np.uint32(n * BLOCK) for n in (29, 33))
+FIRST_WAY, LAYER_WAY = (np.uint32(n * BLOCK) for n in (27, 31))
 """Direction and 1/distance, as from ``X`` on, of the first sub-pixel of a pixel and of the layer under way."""
-GH, GK, GL, NA, NB, NC, SQR, FACTOR, FACTOR_H, FACTOR_K, FACTOR_L = (np.uint32(n * BLOCK) for n in range(37, 48))
+GH, GK, GL, NA, NB, NC, SQR, FACTOR, FACTOR_H, FACTOR_K, FACTOR_L = (np.uint32(n * BLOCK) for n in range(35, 46))
 """Of a step: slopes g, what the shape gives besides, F_latt²; where F is interpolated, F and F's part of g."""
-W_H, W_K, W_L, D_H, D_K, D_L = (np.uint32(n * BLOCK) for n in (48, 52, 56, 60, 64, 68))
-CORNER, INSIDE = (np.uint32(n * BLOCK) for n in (72, 73))
+W_H, W_K, W_L, D_H, D_K, D_L = (np.uint32(n * BLOCK) for n in (46, 50, 54, 58, 62, 66))
+CORNER, INSIDE = (np.uint32(n * BLOCK) for n in (70, 71))
 """Four weights of a cubic along each axis, four slopes of them, and where in the table it begins."""
-COLUMNS = np.uint32(74 * BLOCK)
+COLUMNS = np.uint32(72 * BLOCK)
 """Derivatives of photons by the plan's variables, by the columns of ``change.py``, come last."""
 ONE, TWO, THREE = (np.uint32(n * BLOCK) for n in (1, 2, 3))
 SINGLE_ROWS = 16
@@ -105,7 +105,6 @@ def new_room(plan, change, basis):
     parameters, variables = change.columns.shape
     rows = aligned(COLUMNS + (variables + 1) * BLOCK)
     for start, value in (
-        (KEPT, 1.0),
         (POLAR, 1.0),
         (CAPTURE, 1.0),
         (FIRST_POLAR, 1.0),
