@@ -43,8 +43,3 @@ DOUBLE, SINGLE, BITS, PAIRS = Arithmetic
 def shape_without_branch(shape: Sized) -> Any:
     """Where a kernel knows no other shape: what compiles it calls this with the tuple's type, and so cannot."""
     raise NotImplementedError(f"the kernel has no branch for a crystal of shape {len(shape)} (kernels/choices.py)")
-
-
-def shape_without_slope(shape: Sized) -> Any:
-    """The same of derivatives."""
-    raise NotImplementedError(f"derivatives have no branch for a crystal of shape {len(shape)} (kernels/choices.py)")

@@ -56,9 +56,6 @@ class _Moved:
             rate = np.asarray(tangent.get(name, np.zeros(np.shape(getattr(variables, name)))), float)
             setattr(self, name, rate)
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(name)
-
     def moves(self, *names: str) -> bool:
         return any(name in self.names for name in names)
 

@@ -12,7 +12,8 @@ import pytest
 from nbnumba import Experiment, NbnumbaError, changed, simulate
 from nbnumba.errors import InputFileError, NbnumbaWarning, UsageError
 from nbnumba.refinement.background import APART, MOST_PARTS, basis_of
-from nbnumba.refinement.measured import FARTHEST_BELOW, ROBUST_Z, Reading, read_target
+from nbnumba.refinement.measured import ROBUST_Z, Reading, read_target
+from nbnumba.refinement.target import LOWEST
 from nbnumba.setup.added import sin_theta_over_lambda
 from nbnumba.setup.detector_alone import resolve_detector
 
@@ -250,7 +251,7 @@ def test_what_is_wrong_with_pixels_is_counted() -> None:
     image = floats() - np.float32(2.5)
     says(InputFileError, "i.npy: 3 of 320 pixels have less than no photons, down to -2.5: give", put(image))
     # What read-out noise explains is none of it.
-    assert read_target(experiment(), put(image), reading=Reading(sigma=2.5 / FARTHEST_BELOW)).target.measured[0, 0] < 0
+    assert read_target(experiment(), put(image), reading=Reading(sigma=2.5 / LOWEST)).target.measured[0, 0] < 0
     says(InputFileError, "i.npy: there are no photons in the pixels", put(np.zeros((SLOW, FAST))))
     says(InputFileError, "i.img: 10 of 320 pixels have less than no photons", smv(PHOTONS + 30))
 

@@ -36,6 +36,15 @@ def square_between(table, low, stol):
 
 
 @equation
+def slope_between(table, low, stol):
+    """d/d(sin θ/λ) there of F² and what it is besides."""
+    step = table[0, low + 1] - table[0, low]
+    u = (stol - table[0, low]) / step
+    factor, _ = square_between(table, low, stol)
+    return (2.0 * factor * (table[1, low + 1] - table[1, low]) + table[2, low] * (1.0 - 2.0 * u)) / step
+
+
+@equation
 def row_near(table, near, stol):
     """The last row of a table at or below ``stol``, which lies within it, looked for from row ``near`` on."""
     low = near

@@ -7,9 +7,8 @@ that depends on the cell, Σ δ_i ∂F_latt²/∂δ_i and nothing.
 """
 
 import numpy as np
-from numba.extending import overload
 
-from ..choices import GAUSS, ROUND, SQUARE, TOPHAT, shape_without_slope
+from ..choices import GAUSS, ROUND, SQUARE, TOPHAT, shape_without_branch
 from ..compile.jit import internal
 from ..compile.polynomials import cos_pi, cos_pi_short, cos_pi_single, exp_clamped, sin_pi, sin_pi_single
 from .lattice_factor import (
@@ -29,9 +28,6 @@ NEAREST_SINGLE = 1e-4
 SLOPE_SERIES_BELOW = 0.5
 """x of a sphere below which the slope of its amplitude comes from a series."""
 
-# Numba calls it with types, at compilation.
-overload(shape_without_slope)(shape_without_slope)
-
 # Once each, where the renderer of photons has a copy in every place: those would take longer to compile than all else.
 fused = internal(forceinline=True, fastmath={"contract"})
 sine, cosine, cosine_short = fused(sin_pi), fused(cos_pi), fused(cos_pi_short)
@@ -50,7 +46,7 @@ def lattice_slopes(crystal, follows, dh, dk, dl, shape):
     elif len(shape) == SQUARE:
         slopes = square_slopes(crystal, dh, dk, dl)
     else:
-        slopes = shape_without_slope(shape)
+        slopes = shape_without_branch(shape)
     return slopes
 
 

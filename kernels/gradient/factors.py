@@ -10,7 +10,7 @@ import numpy as np
 from ..compile.jit import internal
 from ..compile.memory import add_to, read, read_back, write
 from ..compile.polynomials import exp_clamped
-from ..equations.background import amorphous_square
+from ..equations.background import row_near, slope_between
 from .change import AREA, KAHN, NORMAL, PATH, TABLES
 from .rays import frame_of, incident_of, way_at
 from .room import BLOCK, CAPTURED, COLUMNS, FIRST_POLAR, FIRST_SOLID, SHARE, VX, VY, VZ, WEIGHT, column_at
@@ -113,14 +113,18 @@ def add_capture_slopes(normal, depth, rows, way, layer, count):
 def add_amorphous_slopes(plan, change, rows, way, count):
     """Of the intensity of amorphous material, which depends on sin θ/λ = |q|/2 of the first source."""
     s0, s1, s2 = incident_of(plan, 0)
-    wavelength = plan.sources.wavelength[0]
+    wavelength, table, low = plan.sources.wavelength[0], plan.background.table, 0
+    last = table.shape[1] - 1
     for pixel in range(count):
         p = np.uint32(pixel)
         dx, dy, dz, inverse = way_at(rows, p + way)
         x, y, z = dx - s0, dy - s1, dz - s2
         square = x * x + y * y + z * z
         size = np.sqrt(square) if square > IN_THE_BEAM else 0.0
-        slope = amorphous_slope(plan.background, 0.5 * size / wavelength)
+        stol, slope = 0.5 * size / wavelength, 0.0
+        if table[0, 0] < stol < table[0, last]:
+            low = row_near(table, low, stol)
+            slope = plan.background.scale * slope_between(table, low, stol)
         # Where q is 0, it has no direction, and F is at its maximum.
         share = read(rows, p + FIRST_SOLID) * read(rows, p + FIRST_POLAR) * read(rows, p + CAPTURED)
         by_direction = 0.5 * share * slope / (wavelength * size) if size > 0.0 else 0.0
@@ -136,23 +140,3 @@ def add_amorphous_slopes(plan, change, rows, way, count):
             x, y, z = dx - s0, dy - s1, dz - s2
             along = ds0 * x + ds1 * y + ds2 * z + longer * (x * x + y * y + z * z)
             add_to(rows, p + start, -read_back(rows, p + WEIGHT) * along)
-
-
-@internal()
-def amorphous_slope(background, stol):
-    """d/d(sin θ/λ) of scale · F² and what F² is besides, in a table whose F is linear between rows."""
-    table, count = background.table, background.table.shape[1]
-    if count < 2 or stol <= table[0, 0] or stol >= table[0, count - 1]:
-        return 0.0
-    low, high = 0, count - 1
-    while high - low > 1:
-        middle = (low + high) >> 1
-        if table[0, middle] <= stol:
-            low = middle
-        else:
-            high = middle
-    step = table[0, low + 1] - table[0, low]
-    u = (stol - table[0, low]) / step
-    factor, _ = amorphous_square(background, stol)
-    rise = 2.0 * factor * (table[1, low + 1] - table[1, low]) + table[2, low] * (1.0 - 2.0 * u)
-    return background.scale * rise / step

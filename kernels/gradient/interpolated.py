@@ -5,6 +5,7 @@ import numpy as np
 from ..choices import GAUSS
 from ..compile.jit import internal
 from ..compile.memory import add_to, cubic_sum, read, read_back, write
+from ..cpu.sums import axes_of
 from ..cpu.tables import cubic_corner, inside_table
 from ..equations.lattice_slope import lattice_slopes
 from ..equations.structure_factor import cubic_slopes, cubic_weights
@@ -37,7 +38,7 @@ from .room import (
     WEIGHT,
     column_at,
 )
-from .steps import add_direction, add_moments, axes_at, indices_at, keep_step
+from .steps import add_direction, add_moments, indices_at, keep_step
 
 
 @internal()
@@ -46,7 +47,7 @@ def sum_interpolated_slopes(tables, origin, plan, change, room, count, shape, wa
     crystal, rows, factors, outside = plan.crystal, room.rows, tables.factors, 0.0
     plane, row = np.uint32(tables.strides[0]), np.uint32(tables.strides[1])
     for n in range(tables.cells.shape[0]):
-        axes = axes_at(tables.cells, n)
+        axes = axes_of(tables.cells, n)
         put_cubics(tables, origin, crystal, change.follows, rows, axes, count, shape)
         outside += put_factors(factors, plane, row, plan.factors.default, rows, count)
         if len(wanted) > 1:

@@ -4,9 +4,10 @@ import numpy as np
 
 from ..compile.jit import internal
 from ..compile.memory import add_to, look_up, read, read_back
+from ..cpu.sums import axes_of
 from .change import CELL, CELLS, SPREAD, SWEEP, TABLES
 from .room import BLOCK, COLUMNS, GH, GK, GL, NA, NB, NC, SQR, column_at
-from .steps import along, axes_at, indices_at
+from .steps import along, indices_at
 
 TO_A, TO_B, TO_C, TO_SPREAD, TO_SWEEP = (
     np.uint32(COLUMNS + n * BLOCK) for n in (CELLS, CELLS + 1, CELLS + 2, SPREAD, SWEEP)
@@ -39,7 +40,7 @@ def add_counts(rows, count):
 @internal(fastmath={"contract"})
 def add_spread(rows, spread, n, count):
     """Σ g·dh of a domain that is turned on."""
-    turned = axes_at(spread, n)
+    turned = axes_of(spread, n)
     for pixel in range(count):
         p = np.uint32(pixel)
         g = read_back(rows, p + GH), read_back(rows, p + GK), read_back(rows, p + GL)

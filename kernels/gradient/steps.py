@@ -10,15 +10,6 @@ from .room import BLOCK, COLUMNS, GH, GK, GL, NA, NB, NC, QX, QY, QZ, SQR, UX, U
 M0, M1, M2, M3, M4, M5, M6, M7, M8 = (np.uint32(COLUMNS + (CELL + n) * BLOCK) for n in range(9))
 
 
-@internal(forceinline=True)
-def axes_at(cells, n):
-    """a, b and c of an orientation."""
-    a = (cells[n, 0], cells[n, 1], cells[n, 2])
-    b = (cells[n, 3], cells[n, 4], cells[n, 5])
-    c = (cells[n, 6], cells[n, 7], cells[n, 8])
-    return a, b, c
-
-
 @internal(forceinline=True, fastmath={"contract"})
 def along(axis, x, y, z):
     """The product of two vectors."""

@@ -11,15 +11,15 @@ import numpy as np
 from ..choices import GAUSS
 from ..compile.jit import internal
 from ..compile.memory import add_to, look_up, read, read_back, write
-from ..cpu.tables import nearest_place, nearest_place_clamped
+from ..cpu.sums import axes_of, place_of
 from ..equations.lattice_slope import NEAREST_SINGLE, apart, lattice_slopes, square_slopes_single
 from .interpolated import sum_interpolated_slopes
 from .more import add_more, add_tables, turn_all
 from .room import BLOCK, ONE, SAMPLES, TWO, WEIGHT
-from .steps import add_direction, add_moments, axes_at, indices_at, keep_step
+from .steps import add_direction, add_moments, indices_at, keep_step
 
 COVERED, CLAMPED, INTERPOLATED = range(3)
-"""How F is found: in a table that has every index, in a smaller one, between reflections."""
+"""How F is found: in a table that has every index, in a smaller one (as ``place_of`` takes it), between reflections."""
 (S_H, S_K, S_L, S_DH, S_DK, S_DL, S_MH, S_MK, S_ML, S_SQR, S_GH, S_GK, S_GL, S_NA, S_NB, S_NC) = (
     np.uint32(n * BLOCK) for n in range(16)
 )
@@ -41,22 +41,12 @@ def sum_slopes(tables, origin, plan, change, room, count, shape, look, single, w
     return outside
 
 
-@internal(forceinline=True, fastmath={"contract"})
-def place_of(tables, origin, h0, k0, l0, look):
-    """Where a reflection stands in the table, by the look-up that this needs."""
-    if len(look) == CLAMPED:
-        place = nearest_place_clamped(tables, origin, h0, k0, l0)
-    else:
-        place = nearest_place(tables, origin, h0, k0, l0)
-    return place
-
-
 @internal(fastmath={"contract"})
 def sum_slopes_in_double(tables, origin, crystal, change, room, count, shape, look, wanted):
     """All in float64."""
     rows, places, factors, follows = room.rows, room.places, tables.factors, change.follows
     for n in range(tables.cells.shape[0]):
-        axes = axes_at(tables.cells, n)
+        axes = axes_of(tables.cells, n)
         for pixel in range(count):
             p = np.uint32(pixel)
             h, k, l = indices_at(axes, rows, p)
@@ -89,7 +79,7 @@ def sum_slopes_in_single(tables, origin, crystal, change, room, count, look, wan
     na, nb, nc = float(crystal.cells[0]), float(crystal.cells[1]), float(crystal.cells[2])
     fa, fb, fc = np.float32(na), np.float32(nb), np.float32(nc)
     for n in range(tables.cells.shape[0]):
-        axes = axes_at(tables.cells, n)
+        axes = axes_of(tables.cells, n)
         for pixel in range(count):
             p = np.uint32(pixel)
             h, k, l = indices_at(axes, rows, p)

@@ -14,13 +14,14 @@ import secrets
 import signal
 import socket
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
+from ..environment import environment
 from ..errors import NbnumbaError, ResourceError, UsageError
 from ..interruption import undisturbed
 from ..render.backends import How
@@ -74,7 +75,7 @@ def workers_here(count: int) -> Iterator[Any]:
     """
     if count < 1:
         raise UsageError(f"-local is {count}: must be 1 worker or more")
-    with _environment(_ENVIRONMENT), _quiet():
+    with environment(_ENVIRONMENT), _quiet():
         distributed = _distributed()
         dashboard = "127.0.0.1:0" if importlib.util.find_spec("bokeh") else None
         try:
@@ -332,21 +333,6 @@ def _closing(client: Any) -> Iterator[Any]:
     finally:
         with suppress(OSError):
             client.close(timeout=1.0)
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """With these variables, which processes that are started inherit."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

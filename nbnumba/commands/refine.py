@@ -117,13 +117,20 @@ def main(argv: list[str]) -> int:
             print(f"{told.images[0]}: {measured.words}", flush=True)
         result = _refined(command, measured, asked)
         _write(told, result)
-    if result.interrupted is not None:
-        said = f"{interruption.SIGNALS[result.interrupted]}; the best that was found so far is written"
-        print(f"{PROGRAM}: {said}", file=sys.stderr)
+    status = status_of(result.interrupted)
     if not command.run.quiet:
         print(text_of(result))
         print("\n".join(f"{path}  {WRITTEN[name]}" for name, path in told.outputs.items()))
-    return DONE if result.interrupted is None else 128 + result.interrupted
+    return status
+
+
+def status_of(interrupted: int | None) -> int:
+    """The exit status; a signal that ended the search is told."""
+    if interrupted is None:
+        return DONE
+    said = f"{interruption.SIGNALS[interrupted]}; the best that was found so far is written"
+    print(f"{PROGRAM}: {said}", file=sys.stderr)
+    return 128 + interrupted
 
 
 # The command line ------------------------------------------------------------------------------------------------

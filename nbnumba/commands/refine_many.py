@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from functools import partial
 
-from .. import interruption
 from ..differentiation.target import Target
-from ..errors import DONE, UsageError
+from ..errors import UsageError
 from ..experiment import Detector, Experiment
 from ..formats.files import replacing, together
 from ..formats.sinks import has_number, number_of_digits, numbered
@@ -34,6 +32,7 @@ from .refine import (
     progress,
     reading_of,
     say_compiling,
+    status_of,
 )
 from .report import versions
 
@@ -50,15 +49,12 @@ def refine_several(told: Told) -> int:
         check_outputs(told, [*(("-o", path) for path in files), *reports], commands)
         result = _refined(told, commands)
         _write(told, result, files)
-    quiet = commands[0].run.quiet
-    if result.interrupted is not None:
-        said = f"{interruption.SIGNALS[result.interrupted]}; the best that was found so far is written"
-        print(f"{PROGRAM}: {said}", file=sys.stderr)
-    if not quiet:
+    status = status_of(result.interrupted)
+    if not commands[0].run.quiet:
         print(text_of(result))
         print(f"\n{files[0]} ... {files[-1]}  the refined experiments")
         print("".join(f"{path}  this report as JSON\n" for _, path in reports), end="")
-    return DONE if result.interrupted is None else 128 + result.interrupted
+    return status
 
 
 def _commands(told: Told) -> list[Command]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing.synchronize import Event
 from typing import Any, NamedTuple, Protocol
 
+from ..environment import environment
 from ..errors import NbnumbaError, NbnumbaWarning, ResourceError, UsageError
 from .still import Still, end_by, forget
 
@@ -142,7 +142,7 @@ def crew_of(stills: Sequence[Still], processes: int, client: Any) -> Iterator[Cr
 def _several(stills: Sequence[Still], processes: int) -> Iterator[Crew]:
     context = multiprocessing.get_context("spawn")
     ended = context.Event()
-    with _environment(dict.fromkeys(ONE_THREAD, "1")):
+    with environment(dict.fromkeys(ONE_THREAD, "1")):
         pools = [
             ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(ended,))
             for _ in range(min(processes, len(stills)))
@@ -190,17 +190,3 @@ def _keep(sent: bytes) -> None:
 
 def _done(do: Do, number: int, argument: Any) -> Done:
     return done(do, _stills[number], argument)
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

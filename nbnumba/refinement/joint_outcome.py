@@ -13,7 +13,7 @@ from ..arrays import HoldsArrays
 from ..experiment import Experiment
 from .joint import Joint, JointStep
 from .levenberg import Point
-from .outcome import BeforeAfter
+from .outcome import BeforeAfter, misfit
 from .still import Figures, Known, figures
 
 Array = NDArray[np.float64]
@@ -120,14 +120,14 @@ def joint_outcome(joint: Joint, interrupted: int | None) -> JointRefinement:
     said = list(joint.crew.each(figures, places))
     spread, own = best.covariances()
     sigma = np.sqrt(np.diag(spread))
-    worse = _worse(sum(point.normal.deviance for point in best.points), best.pixels - len(best.at))
+    worse = misfit(sum(point.normal.deviance for point in best.points), best.pixels - len(best.at))
     at, slopes = best.points[0].at, layout.slopes(best.points[0].at)[:shared]
     return JointRefinement(
         names=layout.unknowns.names[:shared],
         units=layout.units[:shared],
         start=layout.values(before.points[0].at)[:shared],
         values=layout.values(at)[:shared],
-        esd=sigma * slopes * worse,
+        esd=sigma * slopes * math.sqrt(worse),
         correlation=spread / np.outer(sigma, sigma),
         images=tuple(
             _one(one, old, new, alone, told)
@@ -142,7 +142,7 @@ def joint_outcome(joint: Joint, interrupted: int | None) -> JointRefinement:
 
 def _one(known: Known, before: Point, after: Point, spread: Array, told: Figures) -> OneOfMany:
     own = slice(known.shared, None)
-    sigma = np.sqrt(np.diag(spread)) * _worse(after.normal.deviance, after.pixels - len(spread))
+    sigma = np.sqrt(np.diag(spread) * misfit(after.normal.deviance, after.pixels - len(spread)))
     return OneOfMany(
         experiment=told.experiment,
         names=known.unknowns.names[own],
@@ -160,8 +160,3 @@ def _one(known: Known, before: Point, after: Point, spread: Array, told: Figures
 def _deviance(points: Sequence[Point]) -> float:
     """Per pixel."""
     return sum(point.normal.deviance for point in points) / sum(point.pixels for point in points)
-
-
-def _worse(deviance: float, freedom: int) -> float:
-    """By how much standard deviations are larger than those of counting statistics."""
-    return math.sqrt(max(1.0, deviance / max(freedom, 1)))

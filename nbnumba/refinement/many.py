@@ -20,7 +20,7 @@ from .arrow import Arrow
 from .crew import Crew, crew_of
 from .joint import Joint, JointStep, Tell, search
 from .joint_outcome import JointRefinement, joint_outcome
-from .outcome import SINGULAR, TAKES_PART
+from .outcome import undetermined
 from .refine import STAGES
 from .restraints import Bounds, Width
 from .stages import ALL
@@ -185,11 +185,8 @@ def check_told_apart(arrow: Arrow, names: Sequence[str]) -> None:
     nothing = [name for name, size in zip(names, diagonal.tolist(), strict=True) if not size > 0.0]
     if nothing:
         raise UsageError(f"shared {', '.join(nothing)}: no pixel that counts depends on it; leave out or restrain")
-    unit = np.sqrt(diagonal)
-    least, combinations = np.linalg.eigh(matrix / np.outer(unit, unit))
-    if least[0] < SINGULAR:
-        part = np.abs(combinations[:, 0])
-        taking = [name for name, size in zip(names, part.tolist(), strict=True) if size > TAKES_PART * part.max()]
+    taking = undetermined(matrix, np.sqrt(diagonal), names)
+    if taking:
         alike = "it" if len(taking) == 1 else "them apart, or not"
         raise UsageError(
             f"shared {', '.join(taking)}: the images do not tell {alike} from their own numbers; leave out one or "

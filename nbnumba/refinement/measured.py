@@ -18,13 +18,12 @@ from ..setup.detector import rendered_pixels
 from ..setup.detector_alone import resolve_detector
 from ..setup.panels import stack_shape, stacked
 from .background import basis_of
+from .target import LOWEST
 
 Pixels = npt.NDArray[np.bool_]
 
 ROBUST_Z = 5.0
 """Residuals beyond so many standard deviations count as if they were that large, where robustness is asked for."""
-FARTHEST_BELOW = 6.0
-"""Standard deviations of the read-out, by which it brings a pixel below no photons: once in 10⁹ pixels."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ def _check_photons(path: str, photons: npt.NDArray[np.float64], good: Pixels, no
         raise InputFileError(
             f"{path}: {unknown} of {compared.size} pixels are no finite numbers (NaN): mask them by -mask"
         )
-    below = np.count_nonzero(compared < -FARTHEST_BELOW * noise)
+    below = np.count_nonzero(compared < -LOWEST * noise)
     if below:
         raise InputFileError(
             f"{path}: {below} of {compared.size} pixels have less than no photons, down to {compared.min():.6g}: "

@@ -138,14 +138,26 @@ def check_independent(point: Point, names: Sequence[str]) -> None:
             f"free {', '.join(nothing)}: no pixel that counts depends on {'it' if len(nothing) == 1 else 'them'}; "
             "leave out or restrain"
         )
-    least, combinations = np.linalg.eigh(point.matrix / np.outer(scale, scale))
-    if least[0] < SINGULAR:
-        part = np.abs(combinations[:, 0])
-        taking = [name for name, size in zip(names, part.tolist(), strict=True) if size > TAKES_PART * part.max()]
+    taking = undetermined(point.matrix, scale, names)
+    if taking:
         raise UsageError(
             f"free {', '.join(taking)}: they change the image in the same way, so that it does not tell them apart; "
             "leave out one or restrain it"
         )
+
+
+def undetermined(matrix: Array, scale: Array, names: Sequence[str]) -> list[str]:
+    """Names that take part in the combination of which a matrix, in such units, knows least; none if it knows it."""
+    least, combinations = np.linalg.eigh(matrix / np.outer(scale, scale))
+    if least[0] >= SINGULAR:
+        return []
+    part = np.abs(combinations[:, 0])
+    return [name for name, size in zip(names, part.tolist(), strict=True) if size > TAKES_PART * part.max()]
+
+
+def misfit(deviance: float, freedom: int) -> float:
+    """By how much variances are larger than those of counting statistics."""
+    return max(1.0, deviance / max(freedom, 1))
 
 
 def covariance(matrix: Array) -> Array:
@@ -183,8 +195,7 @@ def outcome(
     """
     unknowns, model = problem.unknowns, problem.model
     values, coefficients = unknowns.split(after.at)
-    freedom = max(after.normal.pixels - len(after.at), 1)
-    spread = covariance(after.matrix) * max(1.0, after.normal.deviance / freedom)
+    spread = covariance(after.matrix) * misfit(after.normal.deviance, after.pixels - len(after.at))
     sigma = np.sqrt(np.diag(spread))
     slopes = unknowns.slopes(after.at)
     of_numbers = np.abs(slopes) @ sigma

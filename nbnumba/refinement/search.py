@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ..arrays import HoldsArrays
 from ..differentiation.model import Differentiable
 from ..differentiation.target import Target
-from ..setup.checks import check_experiment
 from .levenberg import Point, Step, minimized
 from .stages import CHOSEN_AT, GROWING, MOST_FRINGES, NEAR, TOGETHER, Circles, Fringes, Stage, whole_of, widths_of
 from .target import expected, is_explained
@@ -79,7 +78,6 @@ class Problem(HoldsArrays):
     def point(self, at: Array) -> Point:
         """Normal equations at coordinates; a UsageError where there is no such experiment."""
         values, coefficients = self.unknowns.split(at)
-        check_experiment(self.model.experiment(values))
         return self.unknowns.point(at, self.model.normal(values, self.target, coefficients))
 
     def within(self, reach: float) -> Problem:
