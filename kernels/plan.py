@@ -130,3 +130,5 @@ class Plan(NamedTuple):
     """1: the last layer's capture fraction weights every layer, as in the reference."""
     polar_of_skipped: int
     """1: a pixel of which dmin keeps no sample has the polarization of its first source; 0: it has 0 (reference)."""
+    tolerance: float
+    """Photons by which samples that are left out may change a pixel; 0: none are that would change a bit."""

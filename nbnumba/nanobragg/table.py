@@ -289,6 +289,8 @@ OPTIONS: tuple[Option, ...] = (
            sets={"sampling.oversample_polar": True}),
     option("oversample_omega", SAMPLING, "solid angle for each sub-pixel", sets={"sampling.oversample_omega": True}),
     option("dmin", SAMPLING, "skip samples of higher resolution", "sampling.dmin_angstrom", "d"),
+    option("tolerance", SAMPLING, "leave out samples that change no pixel by more", "sampling.tolerance_photons",
+           "photons"),
 
     option("water", BACKGROUND, "edge of a cube of water in the beam", "background.water_um", "size"),
     option("stol", BACKGROUND, "F of another material than water, in electrons, against sin(theta)/lambda in 1/Å",

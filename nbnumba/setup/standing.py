@@ -95,6 +95,7 @@ def plan_of(
         polarization_axis=lab.polarization,
         polarization_correction=int(experiment.beam.polarization_correction),
         dmin=metres_from_angstrom(experiment.sampling.dmin_angstrom),
+        tolerance=experiment.sampling.tolerance_photons / (1 + len(experiment.crystal.lattices or ())),
         **_which_factors_count_where(experiment.sampling, quirks),
     )
 
