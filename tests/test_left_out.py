@@ -9,8 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nbnumba import Detector, Experiment, NbnumbaError, UsageError, changed, rotation_series, simulate, simulate_many
+from nbnumba import (
+    Detector,
+    Differentiable,
+    Experiment,
+    NbnumbaError,
+    UsageError,
+    changed,
+    rotation_series,
+    simulate,
+    simulate_many,
+)
 from nbnumba.cli import main
+from nbnumba.comparison.trace import trace_backend, trace_pixel
 from nbnumba.kernels.plan import Plan
 from nbnumba.left_out import LeftOut
 from nbnumba.render import reference
@@ -27,6 +38,8 @@ LINE = "-cell 70 80 90 75 85 95 -default_F 100 -N 5 -detpixels 8 -pixel 4 -overs
 OUTPUTS = ["-nonoise", "-nopgm", "-floatfile", "f.bin", "-intfile", "i.img"]
 STILL = Experiment.from_args(LINE.split())
 TOLERANT = changed(STILL, sampling={"tolerance_photons": 0.5})
+ALL = {"tolerance_photons": 1e30}
+"""By which every sample of an image may be left out."""
 PANELS = [
     {"name": "wide", "fast_pixels": 6, "slow_pixels": 8, "origin_mm": (-20, -16, 100), "fast_step_mm": (4, 0, 0),
      "slow_step_mm": (0, 4, 0)},
@@ -81,6 +94,11 @@ def test_a_plan_counts_by_its_samples() -> None:
 def test_of_tolerance_0_nothing_is_told() -> None:
     assert simulate(STILL, backend="reference").left_out is None
     assert [image.left_out for image in simulate_many([STILL], backend="reference")] == [None]
+
+
+def test_an_experiment_with_a_tolerance_comes_back_from_options_and_toml() -> None:
+    assert "-tolerance" in TOLERANT.to_args()
+    assert Experiment.from_args(TOLERANT.to_args()) == TOLERANT == Experiment.from_toml(TOLERANT.to_toml())
 
 
 # Where the tolerance counts nothing --------------------------------------------------------------------------------
@@ -160,6 +178,27 @@ def test_a_series_tells_it_of_each_image(four_plans: list[Plan]) -> None:
     turning = changed(TOLERANT, scan={"oscillation_deg": 1.0})
     images = simulate_many(rotation_series(turning, 2), backend="reference")
     assert [image.left_out for image in images] == [LeftOut(0.1, 1.0), LeftOut(0.2, 4.0, "why")]
+
+
+# What evaluates all, whoever renders -------------------------------------------------------------------------------
+
+
+def test_derivatives_are_of_all_samples() -> None:
+    exact, tolerant = (Differentiable(one, ["scale"]) for one in (STILL, changed(TOLERANT, sampling=ALL)))
+    for whole, told in zip(exact.jacobian([2.0]), tolerant.jacobian([2.0]), strict=True):
+        np.testing.assert_array_equal(whole, told)
+    assert exact.image([2.0]).any()
+
+
+def test_a_trace_is_of_all_samples() -> None:
+    exact, tolerant = resolved(STILL), resolved(changed(TOLERANT, sampling=ALL))
+    assert trace_pixel(exact, 3, 4) == trace_pixel(tolerant, 3, 4)
+    other = trace_backend(tolerant, 3, 4, "cpu", "double")
+    assert other == trace_backend(exact, 3, 4, "cpu", "double")
+    assert other.scaling["floatimage_accumulated"] > 0.0
+
+
+# What cannot be ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [-0.5, float("nan"), float("inf"), 1e61])
