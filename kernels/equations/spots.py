@@ -147,5 +147,6 @@ def cone_on_plane(along, forward, axis_sqr, sine_sqr):
         u².
     """
     ahead = forward * forward - sine_sqr
-    half = math.sqrt(sine_sqr * (along * along + axis_sqr * ahead)) / ahead
-    return along * forward / ahead, half
+    inverse = 1.0 / ahead
+    half = math.sqrt(sine_sqr * (along * along + axis_sqr * ahead)) * inverse
+    return along * forward * inverse, half

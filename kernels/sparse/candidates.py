@@ -130,9 +130,10 @@ def add_candidates(plan, shell, reach, found, length, most):
     """Append those of a group, row by row along l; ``found``, longer where that was needed, and how many there are."""
     factors = plan.factors
     farthest = farthest_indices(plan.crystal, shell.reach)
-    h_low, h_high = index_range(factors, 0, farthest[0])
-    k_low, k_high = index_range(factors, 1, farthest[1])
-    l_low, l_high = index_range(factors, 2, farthest[2])
+    listed = factors.default == 0.0
+    h_low, h_high = index_range(factors, 0, farthest[0], listed)
+    k_low, k_high = index_range(factors, 1, farthest[1], listed)
+    l_low, l_high = index_range(factors, 2, farthest[2], listed)
     margin = margin_of(shell)
     for h in range(h_low, h_high + 1):
         for k in range(k_low, k_high + 1):
@@ -151,10 +152,10 @@ def add_candidates(plan, shell, reach, found, length, most):
 
 
 @internal()
-def index_range(factors, axis, farthest):
-    """First and last index that can be met and may have F."""
+def index_range(factors, axis, farthest, listed):
+    """First and last index that can be met, in the list of F if that is asked for."""
     low, high = -int(farthest), int(farthest)
-    if factors.default == 0.0:
+    if listed:
         low = max(low, factors.first[axis])
         high = min(high, factors.first[axis] + factors.table.shape[axis + 1] - 1)
     return low, high

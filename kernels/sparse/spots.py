@@ -21,6 +21,7 @@ from ..choices import FLAT, GAUSS, TOPHAT
 from ..compile.jit import compiled, internal, maker
 from ..compile.memory import look_up, read, write
 from ..cpu.reach import edges_of, farthest_scattering
+from ..cpu.tables import farthest_indices
 from ..equations.bounds import largest_polarization, largest_solid_angle
 from ..equations.lattice_factor import peak
 from ..equations.pixel import flat_position
@@ -37,7 +38,7 @@ from ..equations.spots import (
     with_room,
 )
 from ..equations.vectors import Vector, cross, dot, length, scaled
-from .candidates import TEST_COST, Reach, list_candidates
+from .candidates import TEST_COST, Reach, index_range, list_candidates
 from .tiles import ACROSS, EDGE, Kept, blocks_along
 
 MARGIN = 1e-6
@@ -65,6 +66,8 @@ class Panel(NamedTuple):
     """Of the first layer and of the last: distance from the sample in m, offsets along fast and slow in pixels."""
     last_fast: float
     last_slow: float
+    inset: float
+    """How far the outermost samples are from a pixel's edge, in pixels."""
 
 
 class Step(NamedTuple):
@@ -162,7 +165,8 @@ def list_of(plan, cells, budget):
     pixels = float(detector.fast_pixels) * detector.slow_pixels
     # Half as long as it takes to render without.
     most = 0.5 * SAMPLE_COST * pixels * plan.oversample * plan.oversample * detector.layers * steps
-    scattering, reach = farthest_scattering(plan), reach_of(plan, cells, budget)
+    scattering = farthest_scattering(plan)
+    reach = reach_of(plan, cells, scattering, budget)
     blocks = blocks_along(detector.fast_pixels) * blocks_along(detector.slow_pixels)
     if not math.isfinite(reach.farthest):
         return Kept(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.uint16))
@@ -181,7 +185,7 @@ def list_of(plan, cells, budget):
 
 
 @maker()
-def reach_of(plan, cells, budget):
+def reach_of(plan, cells, scattering, budget):
     """Reach of spots outside which steps give no more than their share; infinite where there is no such."""
     crystal = plan.crystal
     stretch = 0.0
@@ -192,7 +196,7 @@ def reach_of(plan, cells, budget):
         return Reach(radius_sqr, 0.0, radius_sqr)
     steps = float(plan.sources.wavelength.shape[0] * cells.shape[0])
     photons = largest_photons(plan) * plan.sources.weight.max() * peak(crystal) ** 2
-    rate, brightest = stretch * gauss_reach_sqr(crystal), largest_square(plan.factors)
+    rate, brightest = stretch * gauss_reach_sqr(crystal), largest_square(plan.factors, farthest_indices(plan.crystal, scattering))
     if photons == 0.0 or brightest == 0.0:
         return Reach(0.0, 0.0, 0.0)
     logarithm = math.log(photons) + math.log(steps) - math.log(budget)
@@ -213,13 +217,17 @@ def largest_photons(plan):
 
 
 @internal()
-def largest_square(factors):
-    """F² of the brightest reflection."""
+def largest_square(factors, farthest):
+    """F² of the brightest reflection whose indices are no more than the farthest."""
     largest = abs(factors.default)
+    h_low, h_high = index_range(factors, 0, farthest[0], True)
+    k_low, k_high = index_range(factors, 1, farthest[1], True)
+    l_low, l_high = index_range(factors, 2, farthest[2], True)
     for channel in range(factors.table.shape[0]):
-        for h in range(factors.table.shape[1]):
-            for k in range(factors.table.shape[2]):
-                largest = max(largest, largest_of_row(factors.table[channel, h, k]))
+        for h in range(h_low - factors.first[0], h_high - factors.first[0] + 1):
+            for k in range(k_low - factors.first[1], k_high - factors.first[1] + 1):
+                row = factors.table[channel, h, k, l_low - factors.first[2] : l_high - factors.first[2] + 1]
+                largest = max(largest, largest_of_row(row))
     return largest * largest
 
 
@@ -246,7 +254,7 @@ def stars_of(edges):
 @maker()
 def mark_steps(plan, cells, reach, candidates, first, stop, most):
     """Marks of the steps from ``first`` up to ``stop``, and how many; of not all where they are more than ``most``."""
-    panel = panel_of(plan.detector)
+    panel = panel_of(plan.detector, plan.oversample)
     blocks = blocks_along(plan.detector.fast_pixels) * blocks_along(plan.detector.slow_pixels)
     longest = 1
     for group in range(candidates.first.shape[0] - 1):
@@ -279,7 +287,7 @@ def mark_steps(plan, cells, reach, candidates, first, stop, most):
 
 
 @internal()
-def panel_of(detector):
+def panel_of(detector, oversample):
     """The plane of a panel, on whose far side its pixels are."""
     normal, depth = plane_normal(detector), detector.layer_step * (detector.layers - 1)
     fast = along_axis(detector.fast, detector.slow, normal, detector.pixel)
@@ -289,7 +297,7 @@ def panel_of(detector):
     far = (near[0] + dot(normal, inwards), near[1] + dot(fast, inwards), near[2] + dot(slow, inwards))
     return Panel(
         normal, fast, slow, dot(fast, fast), dot(slow, slow), near, far,
-        detector.fast_pixels - 1.0, detector.slow_pixels - 1.0,
+        detector.fast_pixels - 1.0, detector.slow_pixels - 1.0, 0.5 / oversample,
     )  # fmt: skip
 
 
@@ -350,30 +358,31 @@ def project_hits(candidates, step, panel, work, count):
         radius_sqr = with_room(step.square * (look_up(candidates.reach_sqr, at) - step.fainter))
         chord = chord_sqr(size, radius_sqr)
         sine = sine_sqr(chord)
-        forward = (y[0] * panel.normal[0] + y[1] * panel.normal[1] + y[2] * panel.normal[2]) / size
+        inverse = 1.0 / size
+        forward = (y[0] * panel.normal[0] + y[1] * panel.normal[1] + y[2] * panel.normal[2]) * inverse
         # A cone that is wide, or along the plane, has a shadow without end; one that points away has none.
         bounded = (chord < 1.0) & (forward > 0.0) & (forward * forward > 1.001 * sine)
         nowhere = (chord < 0.0) | ((chord < 1.0) & (forward < 0.0) & (forward * forward > 1.001 * sine))
         sine, ahead = (sine if bounded & (chord >= 0.0) else 0.0), (forward if bounded else 1.0)
-        along_fast = (y[0] * panel.fast[0] + y[1] * panel.fast[1] + y[2] * panel.fast[2]) / size
-        along_slow = (y[0] * panel.slow[0] + y[1] * panel.slow[1] + y[2] * panel.slow[2]) / size
+        along_fast = (y[0] * panel.fast[0] + y[1] * panel.fast[1] + y[2] * panel.fast[2]) * inverse
+        along_slow = (y[0] * panel.slow[0] + y[1] * panel.slow[1] + y[2] * panel.slow[2]) * inverse
         fast = cone_on_plane(along_fast, ahead, panel.fast_sqr, sine)
         slow = cone_on_plane(along_slow, ahead, panel.slow_sqr, sine)
-        first, last = pixels_of(fast, panel.near[0], panel.near[1], panel.far[0], panel.far[1], panel.last_fast)
+        first, last = pixels_of(panel, fast, panel.near[1], panel.far[1], panel.last_fast)
         write(work.fast0, p, first if bounded else 0.0)
         write(work.fast1, p, -1.0 if nowhere else (last if bounded else panel.last_fast))
-        first, last = pixels_of(slow, panel.near[0], panel.near[2], panel.far[0], panel.far[2], panel.last_slow)
+        first, last = pixels_of(panel, slow, panel.near[2], panel.far[2], panel.last_slow)
         write(work.slow0, p, first if bounded else 0.0)
         write(work.slow1, p, last if bounded else panel.last_slow)
 
 
 @internal(forceinline=True, fastmath={"contract"})
-def pixels_of(shadow, near, near_offset, far, far_offset, last):
-    """First and last pixel that a shadow on the plane at unit distance has on the layers of a panel."""
+def pixels_of(panel, shadow, near_offset, far_offset, last):
+    """First and last pixel with samples in a shadow on the plane at unit distance, on any layer of a panel."""
     low, high = shadow[0] - shadow[1], shadow[0] + shadow[1]
-    first = np.floor(min(near * low - near_offset, far * low - far_offset) - MARGIN)
-    end = np.floor(max(near * high - near_offset, far * high - far_offset) + MARGIN)
-    return max(first, 0.0), min(end, last)
+    first = min(panel.near[0] * low - near_offset, panel.far[0] * low - far_offset)
+    end = max(panel.near[0] * high - near_offset, panel.far[0] * high - far_offset)
+    return max(np.ceil(first - MARGIN - (1.0 - panel.inset)), 0.0), min(np.floor(end + MARGIN - panel.inset), last)
 
 
 # Tiles ------------------------------------------------------------------------------------------------------------
