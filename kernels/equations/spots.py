@@ -1,12 +1,13 @@
 """How far the spots of reflections reach, and where on a plane they fall.
 
 A sample that is seen along d, a unit vector, is δ from the reflection g nearest to it, where d − y = λ B δ: B has the
-reciprocal axes as columns, and y = s0 + λ B g is the tip of the ray that would be reflected. A spot that reaches r
-about y is seen where |d − y| ≤ r: in a cone about y, as |d| = 1. What is here makes that a little
-wider, never narrower.
+reciprocal axes as columns, and y = s0 + λ B g is the tip of the ray that would be reflected. A spot is |W δ| ≤ ρ: an
+ellipsoid about y, zᵀP⁻¹z ≤ r² for z = d − y, where the longest axis of P is 1 and r = λρ times the stretch of B W⁻¹; a
+ball where W is the reciprocal cell. What is here makes spots a little wider, never narrower.
 """
 
 import math
+from typing import NamedTuple
 
 from ..compile.equation import equation, inlined
 from .lattice_factor import GAUSS_WIDTH, TOPHAT_RADIUS_SQR, peak
@@ -16,6 +17,8 @@ RELATIVE, ABSOLUTE = 1e-9, 1e-15
 """Room for rounding, of a radius² on the unit sphere: (r + 10⁻¹²)² ≤ r²(1 + 10⁻⁹) + 10⁻¹⁵."""
 SQUARINGS = 8
 """Of a matrix, whose trace is then 3^(1/2⁸) of its largest eigenvalue at the most."""
+LONGER = 0.01
+"""By what part a slice of a spot is taken to be longer, which spares to add it to others exactly."""
 
 
 # In reciprocal space ----------------------------------------------------------------------------------------------
@@ -35,48 +38,77 @@ def tophat_reach_sqr(crystal):
     return TOPHAT_RADIUS_SQR / (crystal.fudge * cells * cells)
 
 
-@equation
-def stretch_sqr(crystal, stars):
-    """(|B δ| / |W δ|)², the largest of any δ; B has ``stars``, W the axes that say how wide a spot is, as columns.
+class Symmetric(NamedTuple):
+    """A symmetric matrix."""
 
-    That is 1 in square units where W is the reciprocal cell: spots are balls then.
-    """
+    xx: float
+    yy: float
+    zz: float
+    xy: float
+    xz: float
+    yz: float
+
+
+@equation
+def spread_of(crystal, stars) -> Symmetric:
+    """(B W⁻¹)(B W⁻¹)ᵀ: B has ``stars`` as columns, W the axes that say how wide a spot is; 1 where they are the same."""
     first = cross(crystal.b_star, crystal.c_star)
     volume = dot(crystal.a_star, first)
     duals = (first, cross(crystal.c_star, crystal.a_star), cross(crystal.a_star, crystal.b_star))
-    rows = (
-        turned_row(stars, duals, 0, 1.0 / volume),
-        turned_row(stars, duals, 1, 1.0 / volume),
-        turned_row(stars, duals, 2, 1.0 / volume),
-    )
-    return largest_eigenvalue(
-        dot(rows[0], rows[0]), dot(rows[1], rows[1]), dot(rows[2], rows[2]),
-        dot(rows[0], rows[1]), dot(rows[0], rows[2]), dot(rows[1], rows[2]),
-    )  # fmt: skip
+    x, y, z = row_of(stars, duals, 0, volume), row_of(stars, duals, 1, volume), row_of(stars, duals, 2, volume)
+    return Symmetric(dot(x, x), dot(y, y), dot(z, z), dot(x, y), dot(x, z), dot(y, z))
 
 
 @equation
-def turned_row(stars, duals, row, scale):
+def row_of(stars, duals, row, volume):
     """A row of B W⁻¹, whose rows are the duals of W's columns."""
-    u, v, w = stars[0][row] * scale, stars[1][row] * scale, stars[2][row] * scale
+    u, v, w = stars[0][row] / volume, stars[1][row] / volume, stars[2][row] / volume
     a, b, c = duals
     return (u * a[0] + v * b[0] + w * c[0], u * a[1] + v * b[1] + w * c[1], u * a[2] + v * b[2] + w * c[2])
 
 
 @equation
-def largest_eigenvalue(xx, yy, zz, xy, xz, yz):
-    """No less than the largest eigenvalue of a symmetric, positive matrix S: the 2ⁿth root of the trace of S^(2ⁿ)."""
+def shrunk(matrix, factor) -> Symmetric:
+    """A matrix divided by a factor."""
+    return Symmetric(
+        matrix.xx / factor, matrix.yy / factor, matrix.zz / factor,
+        matrix.xy / factor, matrix.xz / factor, matrix.yz / factor,
+    )  # fmt: skip
+
+
+@inlined
+def times(matrix, v):
+    """M v."""
+    return (
+        matrix.xx * v[0] + matrix.xy * v[1] + matrix.xz * v[2],
+        matrix.xy * v[0] + matrix.yy * v[1] + matrix.yz * v[2],
+        matrix.xz * v[0] + matrix.yz * v[1] + matrix.zz * v[2],
+    )
+
+
+@equation
+def largest_eigenvalue(matrix):
+    """No less than the largest of a positive matrix S: the 2ⁿth root of the trace of S^(2ⁿ)."""
     logarithm, part = 0.0, 1.0
     for _ in range(SQUARINGS):
-        trace = xx + yy + zz
+        trace = matrix.xx + matrix.yy + matrix.zz
         logarithm += part * math.log(trace)
         part *= 0.5
-        xx, yy, zz, xy, xz, yz = xx / trace, yy / trace, zz / trace, xy / trace, xz / trace, yz / trace
-        xx, yy, zz, xy, xz, yz = (
-            xx * xx + xy * xy + xz * xz, xy * xy + yy * yy + yz * yz, xz * xz + yz * yz + zz * zz,
-            xx * xy + xy * yy + xz * yz, xx * xz + xy * yz + xz * zz, xy * xz + yy * yz + yz * zz,
-        )  # fmt: skip
-    return math.exp(logarithm + part * math.log(xx + yy + zz))
+        matrix = squared(shrunk(matrix, trace))
+    return math.exp(logarithm + part * math.log(matrix.xx + matrix.yy + matrix.zz))
+
+
+@equation
+def squared(m) -> Symmetric:
+    """S S."""
+    return Symmetric(
+        m.xx * m.xx + m.xy * m.xy + m.xz * m.xz,
+        m.xy * m.xy + m.yy * m.yy + m.yz * m.yz,
+        m.xz * m.xz + m.yz * m.yz + m.zz * m.zz,
+        m.xx * m.xy + m.xy * m.yy + m.xz * m.yz,
+        m.xx * m.xz + m.xy * m.yz + m.xz * m.zz,
+        m.xy * m.xz + m.yy * m.yz + m.yz * m.zz,
+    )
 
 
 # Directions -------------------------------------------------------------------------------------------------------
@@ -98,20 +130,29 @@ def beyond_reach(length_sqr, radius_sqr):
     return excess * excess - 2.0 * radius_sqr * (length_sqr + 1.0)
 
 
-@inlined
-def chord_sqr(size, radius_sqr):
-    """How far from y/|y|, squared, directions within r of y are at the most; negative where there are none.
+class Slice(NamedTuple):
+    """Where a spot meets the sphere |d| = 1: within an ellipsoid about y + ``moved``·k, whose matrix is
+    ``along``·P + ``across``·kkᵀ; k = P y (|y| / yᵀP y). Nowhere if ``along`` is negative."""
 
-    |d − y|² = (1 − |y|)² + |y|·|d − y/|y||².
+    moved: float
+    along: float
+    across: float
+
+
+@inlined
+def slice_of(size, radius_sqr, reach):
+    """The slice of a spot about y = |y| e whose P has ``reach`` = eᵀP e.
+
+    For z = d − y, t = z·e is no more than 1 − |y|, and no less than 3/5 r² below: 1 − d·e = 1 − √(1 − |d⊥|²), and
+    |d⊥| = |z⊥| ≤ r. A plane of one t cuts an ellipse with the matrix (r² − t²/eᵀPe)(P − eᵀPe kkᵀ) about y + t k out of the
+    spot. Those of all such t lie in the sum of the largest of them and of a short line along k, and a sum of two
+    ellipsoids in that of matrices (1 + β)M + (1 + 1/β)N, of any β.
     """
-    short = 1.0 - size
-    return (radius_sqr - short * short) / size
-
-
-@inlined
-def sine_sqr(chord):
-    """sin² of the angle over which a chord on the unit sphere stands, of its square."""
-    return chord * (1.0 - 0.25 * chord)
+    half = 0.3 * radius_sqr
+    moved = 1.0 - size - half
+    nearest = max(abs(moved) - half, 0.0)
+    along = (1.0 + LONGER) * (radius_sqr - nearest * nearest / reach)
+    return Slice(moved, along, (1.0 + 1.0 / LONGER) * half * half - along * reach)
 
 
 # On a plane -------------------------------------------------------------------------------------------------------
@@ -133,20 +174,21 @@ def along_axis(axis, other, normal, pixel) -> Vector:
 
 
 @inlined
-def cone_on_plane(along, forward, axis_sqr, sine_sqr):
-    """Centre, and half the width, of the shadow of a cone on the plane at unit distance, along an axis in it.
+def shadow(across, ahead, across_sqr, both, ahead_sqr):
+    """Centre, and half the width, of an ellipsoid's shadow on the plane at unit distance, along an axis u in it.
 
-    The planes (u − m n)·d = 0 that touch a cone about e are (u·e − m n·e)² = sin²θ (u² + m²): its shadow reaches from
-    one m to the other, if all of it points ahead: n·e > sin θ.
+    About c, with the matrix Q, all of it ahead. The planes (u − m n)·x = 0 that touch it have ((u − m n)·c)² =
+    (u − m n)ᵀQ(u − m n); its shadow reaches from the one m to the other.
 
     Parameters
     ----------
-    along, forward : float
-        u·e and n·e, e the unit vector about which the cone is, u the axis and n the unit normal of the plane.
-    axis_sqr : float
-        u².
+    across, ahead : float
+        u·c and n·c, n the unit normal of the plane.
+    across_sqr, both, ahead_sqr : float
+        uᵀQu, uᵀQn and nᵀQn, less than (n·c)².
     """
-    ahead = forward * forward - sine_sqr
-    inverse = 1.0 / ahead
-    half = math.sqrt(sine_sqr * (along * along + axis_sqr * ahead)) * inverse
-    return along * forward * inverse, half
+    inverse = 1.0 / (ahead * ahead - ahead_sqr)
+    # The discriminant without the square of the middle: that would cancel.
+    inside = ahead * (ahead * across_sqr - 2.0 * across * both) + across * across * ahead_sqr
+    inside += both * both - across_sqr * ahead_sqr
+    return (across * ahead - both) * inverse, math.sqrt(max(inside, 0.0)) * inverse

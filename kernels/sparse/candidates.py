@@ -25,6 +25,8 @@ ROOM = 1e-6
 class Reach(NamedTuple):
     """How far spots reach: squares, in m⁻²."""
 
+    stretch: float
+    """Of spots in reciprocal space, against the axes that say how wide they are; of this number in it."""
     base: float
     """Of F² = 1 and the brightest source."""
     rate: float

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..choices import FLAT, GAUSS, TOPHAT
+from ..compile.equation import inlined
 from ..compile.jit import compiled, internal, maker
 from ..compile.memory import look_up, read, write
 from ..cpu.reach import edges_of, farthest_scattering
@@ -26,14 +27,17 @@ from ..equations.bounds import largest_polarization, largest_solid_angle
 from ..equations.lattice_factor import peak
 from ..equations.pixel import flat_position
 from ..equations.spots import (
+    Symmetric,
     along_axis,
     beyond_reach,
-    chord_sqr,
-    cone_on_plane,
     gauss_reach_sqr,
+    largest_eigenvalue,
     plane_normal,
-    sine_sqr,
-    stretch_sqr,
+    shadow,
+    shrunk,
+    slice_of,
+    spread_of,
+    times,
     tophat_reach_sqr,
     with_room,
 )
@@ -47,6 +51,8 @@ SAMPLE_COST, MARK_COST = 2.0, 30.0
 """What it takes to render a sample exactly, and to list a block that a step lights; ns."""
 LARGEST_LOGARITHM = 599.0
 """Of a Gaussian's peak to its share: beyond e⁻⁶⁰⁰ of its peak the rendered one does not fall."""
+WIDEST_SQR = 0.25
+"""Radius² on the unit sphere, from which on a spot is not projected."""
 STEEPEST = 1e-3
 """Least ratio of a plane's distance from the sample to that of the panel's farthest corner."""
 
@@ -59,8 +65,6 @@ class Panel(NamedTuple):
     fast: Vector
     slow: Vector
     """A point's products with them are its pixel along fast and slow, but for an offset."""
-    fast_sqr: float
-    slow_sqr: float
     near: Vector
     far: Vector
     """Of the first layer and of the last: distance from the sample in m, offsets along fast and slow in pixels."""
@@ -80,6 +84,14 @@ class Step(NamedTuple):
     incident: Vector
     square: float
     """λ², m²."""
+    shape: Symmetric
+    """Of its spots: the longest axis is 1."""
+    fast_sqr: float
+    fast_ahead: float
+    slow_sqr: float
+    slow_ahead: float
+    ahead_sqr: float
+    """The shape's products with the panel's axes and its normal."""
     fainter: float
     """What a spot's squared reach is less than the brightest source's, m⁻²."""
 
@@ -190,18 +202,21 @@ def reach_of(plan, cells, scattering, budget):
     crystal = plan.crystal
     stretch = 0.0
     for n in range(cells.shape[0]):
-        stretch = max(stretch, stretch_sqr(crystal, stars_of(edges_of(cells, n))))
+        stretch = max(stretch, largest_eigenvalue(spread_of(crystal, stars_of(edges_of(cells, n)))))
     if crystal.shape == TOPHAT:
         radius_sqr = stretch * tophat_reach_sqr(crystal)
-        return Reach(radius_sqr, 0.0, radius_sqr)
+        return Reach(stretch, radius_sqr, 0.0, radius_sqr)
     steps = float(plan.sources.wavelength.shape[0] * cells.shape[0])
     photons = largest_photons(plan) * plan.sources.weight.max() * peak(crystal) ** 2
-    rate, brightest = stretch * gauss_reach_sqr(crystal), largest_square(plan.factors, farthest_indices(plan.crystal, scattering))
+    rate, brightest = (
+        stretch * gauss_reach_sqr(crystal),
+        largest_square(plan.factors, farthest_indices(plan.crystal, scattering)),
+    )
     if photons == 0.0 or brightest == 0.0:
-        return Reach(0.0, 0.0, 0.0)
+        return Reach(stretch, 0.0, 0.0, 0.0)
     logarithm = math.log(photons) + math.log(steps) - math.log(budget)
     farthest = logarithm + math.log(brightest)
-    return Reach(rate * logarithm, rate, rate * farthest if farthest < LARGEST_LOGARITHM else math.inf)
+    return Reach(stretch, rate * logarithm, rate, rate * farthest if farthest < LARGEST_LOGARITHM else math.inf)
 
 
 @internal()
@@ -273,7 +288,7 @@ def mark_steps(plan, cells, reach, candidates, first, stop, most):
         weight = plan.sources.weight[source]
         if weight <= 0.0:
             continue
-        step = step_of(plan, cells, reach, source, orientation)
+        step = step_of(plan, cells, reach, panel, source, orientation)
         begin, end = candidates.first[group], candidates.first[group + 1]
         test_candidates(candidates, begin, end, step, work.beyond)
         hits = gather_hits(work, begin, end)
@@ -296,22 +311,26 @@ def panel_of(detector, oversample):
     near = (dot(normal, origin), dot(fast, origin), dot(slow, origin))
     far = (near[0] + dot(normal, inwards), near[1] + dot(fast, inwards), near[2] + dot(slow, inwards))
     return Panel(
-        normal, fast, slow, dot(fast, fast), dot(slow, slow), near, far,
+        normal, fast, slow, near, far,
         detector.fast_pixels - 1.0, detector.slow_pixels - 1.0, 0.5 / oversample,
     )  # fmt: skip
 
 
 @internal()
-def step_of(plan, cells, reach, source, orientation):
+def step_of(plan, cells, reach, panel, source, orientation):
     """What is the same for all reflections of a step."""
     sources = plan.sources
     wavelength = sources.wavelength[source]
     a, b, c = stars_of(edges_of(cells, orientation))
+    shape = shrunk(spread_of(plan.crystal, (a, b, c)), reach.stretch)
+    fast, slow, ahead = times(shape, panel.fast), times(shape, panel.slow), times(shape, panel.normal)
     fainter = reach.rate * math.log(sources.weight.max() / sources.weight[source]) if reach.rate > 0.0 else 0.0
     incident = (sources.incident[source, 0], sources.incident[source, 1], sources.incident[source, 2])
     return Step(
-        scaled(a, wavelength), scaled(b, wavelength), scaled(c, wavelength), incident, wavelength * wavelength, fainter
-    )
+        scaled(a, wavelength), scaled(b, wavelength), scaled(c, wavelength), incident, wavelength * wavelength, shape,
+        dot(fast, panel.fast), dot(fast, panel.normal), dot(slow, panel.slow), dot(slow, panel.normal),
+        dot(ahead, panel.normal), fainter,
+    )  # fmt: skip
 
 
 @internal(forceinline=True, fastmath={"contract"})
@@ -352,28 +371,39 @@ def project_hits(candidates, step, panel, work, count):
     for n in range(count):
         p = np.uint32(n)
         at = read(work.hit, p)
-        h, k, l = look_up(candidates.h, at), look_up(candidates.k, at), look_up(candidates.l, at)
-        y = tip_of_ray(step, h, k, l)
-        size = math.sqrt(y[0] * y[0] + y[1] * y[1] + y[2] * y[2])
+        y = tip_of_ray(step, look_up(candidates.h, at), look_up(candidates.k, at), look_up(candidates.l, at))
+        size = math.sqrt(product(y, y))
         radius_sqr = with_room(step.square * (look_up(candidates.reach_sqr, at) - step.fainter))
-        chord = chord_sqr(size, radius_sqr)
-        sine = sine_sqr(chord)
-        inverse = 1.0 / size
-        forward = (y[0] * panel.normal[0] + y[1] * panel.normal[1] + y[2] * panel.normal[2]) * inverse
-        # A cone that is wide, or along the plane, has a shadow without end; one that points away has none.
-        bounded = (chord < 1.0) & (forward > 0.0) & (forward * forward > 1.001 * sine)
-        nowhere = (chord < 0.0) | ((chord < 1.0) & (forward < 0.0) & (forward * forward > 1.001 * sine))
-        sine, ahead = (sine if bounded & (chord >= 0.0) else 0.0), (forward if bounded else 1.0)
-        along_fast = (y[0] * panel.fast[0] + y[1] * panel.fast[1] + y[2] * panel.fast[2]) * inverse
-        along_slow = (y[0] * panel.slow[0] + y[1] * panel.slow[1] + y[2] * panel.slow[2]) * inverse
-        fast = cone_on_plane(along_fast, ahead, panel.fast_sqr, sine)
-        slow = cone_on_plane(along_slow, ahead, panel.slow_sqr, sine)
+        k = times(step.shape, y)
+        scale = 1.0 / product(k, y)
+        cut = slice_of(size, radius_sqr, 1.0 / (scale * size * size))
+        scale *= size
+        kn, kf, ks = product(k, panel.normal) * scale, product(k, panel.fast) * scale, product(k, panel.slow) * scale
+        ahead, ahead_sqr = product(y, panel.normal) + cut.moved * kn, cut.along * step.ahead_sqr + cut.across * kn * kn
+        # A spot that is wide, or along the plane, has a shadow without end; one that points away has none.
+        clear = (radius_sqr < WIDEST_SQR) & (ahead * ahead > 1.001 * ahead_sqr)
+        bounded, nowhere = clear & (ahead > 0.0), (cut.along < 0.0) | (clear & (ahead < 0.0))
+        ahead, ahead_sqr = (ahead if bounded else 1.0), (ahead_sqr if bounded else 0.0)
+        fast = shadow(
+            product(y, panel.fast) + cut.moved * kf, ahead, cut.along * step.fast_sqr + cut.across * kf * kf,
+            cut.along * step.fast_ahead + cut.across * kf * kn, ahead_sqr,
+        )  # fmt: skip
+        slow = shadow(
+            product(y, panel.slow) + cut.moved * ks, ahead, cut.along * step.slow_sqr + cut.across * ks * ks,
+            cut.along * step.slow_ahead + cut.across * ks * kn, ahead_sqr,
+        )  # fmt: skip
         first, last = pixels_of(panel, fast, panel.near[1], panel.far[1], panel.last_fast)
         write(work.fast0, p, first if bounded else 0.0)
         write(work.fast1, p, -1.0 if nowhere else (last if bounded else panel.last_fast))
         first, last = pixels_of(panel, slow, panel.near[2], panel.far[2], panel.last_slow)
         write(work.slow0, p, first if bounded else 0.0)
         write(work.slow1, p, last if bounded else panel.last_slow)
+
+
+@inlined
+def product(u, v):
+    """u·v."""
+    return u[0] * v[0] + u[1] * v[1] + u[2] * v[2]
 
 
 @internal(forceinline=True, fastmath={"contract"})
