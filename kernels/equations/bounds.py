@@ -12,10 +12,13 @@ import numpy as np
 from ..compile.equation import equation, inlined
 from .lattice_factor import SPHERE_VOLUME
 from .pixel import position, solid_angle
-from .vectors import dot
+from .vectors import dot, unit
 
 STRAIGHT_LINE = 0.57736
 """|d″| ≤ 2/√3 · 1/R² of the direction d to a point that moves along a straight line no nearer than R; half of that."""
+TURNS = 2.8
+"""A direction that two rotations make of angles, linear in the offset: its second derivative is at most the square of
+the sum of what the angles change, each at most offset/R. Half of (2/R)², and as much as 0.7 for slopes of chords."""
 HALF, ZERO, ONE = np.float32(0.5), np.float32(0.0), np.float32(1.0)
 SINE_1, SINE_3, SINE_5 = np.float32(3.14159), np.float32(-5.16772), np.float32(2.4)
 NINE, PI_SQR = np.float32(9.0), np.float32(9.8696)
@@ -25,13 +28,6 @@ LARGEST_WEIGHT_SQR = 1.25**6
 
 
 # A tile's samples in space ----------------------------------------------------------------------------------------
-
-
-@equation
-def tile_centre(detector, fast, slow, half):
-    """The point about which a tile of 2·``half`` pixels along an edge, first pixel ``fast``, ``slow``, is seen; m."""
-    depth = 0.5 * detector.layer_step * (detector.layers - 1)
-    return position(detector, detector.pixel * (fast + half), detector.pixel * (slow + half), depth)
 
 
 @equation
@@ -50,6 +46,20 @@ def beyond_straight(radius, distance):
     """How far directions to points within ``radius`` of one at ``distance`` can be from linear in the offset."""
     part = radius / (distance - radius) if distance > radius else math.inf
     return STRAIGHT_LINE * part * part
+
+
+@equation
+def beyond_curved(radius, distance):
+    """The same of a curved surface at ``distance``, where half edges are half the difference between opposite edges."""
+    return TURNS * (radius / distance) * (radius / distance)
+
+
+@equation
+def half_turn(detector, fast, slow, depth, along_fast, along_slow):
+    """Half the difference of directions between two opposite edges of a tile on a curved surface."""
+    later = unit(position(detector, fast + along_fast, slow + along_slow, depth))
+    earlier = unit(position(detector, fast - along_fast, slow - along_slow, depth))
+    return (0.5 * (later[0] - earlier[0]), 0.5 * (later[1] - earlier[1]), 0.5 * (later[2] - earlier[2]))
 
 
 @equation
@@ -142,7 +152,10 @@ def round_share(radius_sqr):
 
 
 @inlined
-def compact_distance(mh, mk, ml, edge_h, edge_k, edge_l, centre, radius, alone):
-    """How near the box comes to a reflection, Å⁻¹: |δ| ≤ |a|·distance along each axis; ``radius`` from its centre."""
-    along = max(mh / edge_h, max(mk / edge_k, ml / edge_l))
+def compact_distance(mh, mk, ml, per_h, per_k, per_l, centre, radius, alone):
+    """How near the box comes to a reflection, Å⁻¹: δ of an index over what it changes by ``per`` Å⁻¹ at the most.
+
+    Or, where the box has one reflection alone, ``radius`` nearer than its centre.
+    """
+    along = max(mh * per_h, max(mk * per_k, ml * per_l))
     return max(along, centre - radius if alone else ZERO)
