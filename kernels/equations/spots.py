@@ -51,7 +51,7 @@ class Symmetric(NamedTuple):
 
 @equation
 def spread_of(crystal, stars) -> Symmetric:
-    """(B W⁻¹)(B W⁻¹)ᵀ: B has ``stars`` as columns, W the axes that say how wide a spot is; 1 where they are the same."""
+    """(B W⁻¹)(B W⁻¹)ᵀ: B has ``stars`` as columns, W those that say how wide spots are; 1 if the same."""
     first = cross(crystal.b_star, crystal.c_star)
     volume = dot(crystal.a_star, first)
     duals = (first, cross(crystal.c_star, crystal.a_star), cross(crystal.a_star, crystal.b_star))
@@ -131,8 +131,10 @@ def beyond_reach(length_sqr, radius_sqr):
 
 
 class Slice(NamedTuple):
-    """Where a spot meets the sphere |d| = 1: within an ellipsoid about y + ``moved``·k, whose matrix is
-    ``along``·P + ``across``·kkᵀ; k = P y (|y| / yᵀP y). Nowhere if ``along`` is negative."""
+    """Where a spot meets the sphere |d| = 1: nowhere if ``along`` is negative, else within an ellipsoid.
+
+    That is about y + ``moved``·k and has the matrix ``along``·P + ``across``·kkᵀ; k = |y| P y / yᵀP y.
+    """
 
     moved: float
     along: float
@@ -144,9 +146,9 @@ def slice_of(size, radius_sqr, reach):
     """The slice of a spot about y = |y| e whose P has ``reach`` = eᵀP e.
 
     For z = d − y, t = z·e is no more than 1 − |y|, and no less than 3/5 r² below: 1 − d·e = 1 − √(1 − |d⊥|²), and
-    |d⊥| = |z⊥| ≤ r. A plane of one t cuts an ellipse with the matrix (r² − t²/eᵀPe)(P − eᵀPe kkᵀ) about y + t k out of the
-    spot. Those of all such t lie in the sum of the largest of them and of a short line along k, and a sum of two
-    ellipsoids in that of matrices (1 + β)M + (1 + 1/β)N, of any β.
+    |d⊥| = |z⊥| ≤ r. A plane of one t cuts out of the spot an ellipse about y + t k, whose matrix is
+    (r² − t²/eᵀPe)(P − eᵀPe kkᵀ). Those of all such t lie in the sum of the largest of them and of a short line along k,
+    and a sum of two ellipsoids in that of matrices (1 + β)M + (1 + 1/β)N, of any β.
     """
     half = 0.3 * radius_sqr
     moved = 1.0 - size - half

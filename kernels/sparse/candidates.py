@@ -13,26 +13,13 @@ import numpy as np
 from ..compile.jit import internal, maker
 from ..cpu.reach import Shell, can_meet, edges_of, lattice_point, shell_of
 from ..cpu.tables import farthest_indices
-from ..equations.structure_factor import nearest_factor
 from ..equations.vectors import cross, dot
+from .reaches import index_range, reach_sqr_of
 
 ROW_COST, TEST_COST = 25.0, 0.8
 """What it takes to solve a row of reflections for those in the shell, and to test one in a step; ns."""
 ROOM = 1e-6
 """In l, for rounding."""
-
-
-class Reach(NamedTuple):
-    """How far spots reach: squares, in m⁻²."""
-
-    stretch: float
-    """Of spots in reciprocal space, against the axes that say how wide they are; of this number in it."""
-    base: float
-    """Of F² = 1 and the brightest source."""
-    rate: float
-    """What each factor of e in F² or weight adds; 0 where spots have an edge."""
-    farthest: float
-    """Of the brightest reflection and source."""
 
 
 class Candidates(NamedTuple):
@@ -52,7 +39,7 @@ class Candidates(NamedTuple):
 
 @maker()
 def list_candidates(plan, cells, scattering, reach, most):
-    """Candidates of all steps, or of no group where they or their tests are more than ``most``.
+    """Candidates of all steps, and whether it takes no more than ``most`` ns to find and to test them; else of some.
 
     Parameters
     ----------
@@ -60,20 +47,21 @@ def list_candidates(plan, cells, scattering, reach, most):
         No sample is farther from 0 0 0, 1/m.
     """
     count, sources = cells.shape[0], plan.sources.wavelength.shape[0]
-    groups = choose_groups(plan, cells, scattering, reach)
+    found, length, groups, cost = np.empty((4, 1024)), 0, 1, math.inf
+    if 0.0 < reach.farthest < math.inf:
+        groups, cost = choose_groups(plan, cells, scattering, reach)
+    elif reach.farthest <= 0.0:
+        cost = 0.0
     first, orientation = np.zeros(groups + 1, np.int64), np.zeros(groups + 1, np.int64)
-    found, length, tests = np.empty((4, 1024)), 0, 0
     for group in range(groups):
         orientation[group + 1] = (group + 1) * count // groups
-        run = cells[orientation[group] : orientation[group + 1]]
-        shell = shell_of_run(plan, run, scattering, math.sqrt(reach.farthest))
-        found, length = add_candidates(plan, shell, reach, found, length, most)
+        if cost <= most and reach.farthest > 0.0:
+            run = cells[orientation[group] : orientation[group + 1]]
+            shell = shell_of_run(plan, run, scattering, math.sqrt(reach.farthest))
+            found, length = add_candidates(plan, shell, reach, found, length)
+            cost += TEST_COST * (length - first[group]) * run.shape[0] * sources
         first[group + 1] = length
-        tests += (length - first[group]) * run.shape[0] * sources
-        if length > most or tests > most:
-            first, orientation = first[:1], orientation[:1]
-            break
-    return Candidates(found[0], found[1], found[2], found[3], first, orientation)
+    return Candidates(found[0], found[1], found[2], found[3], first, orientation), cost <= most
 
 
 # Groups -----------------------------------------------------------------------------------------------------------
@@ -81,7 +69,10 @@ def list_candidates(plan, cells, scattering, reach, most):
 
 @maker()
 def choose_groups(plan, cells, scattering, reach):
-    """Into how many runs of orientations they are best divided: more have thinner shells, but each is searched."""
+    """Into how many runs of orientations they are best divided, and what it takes to search for all of them, ns.
+
+    More have thinner shells, but each is searched.
+    """
     count, sources = cells.shape[0], plan.sources.wavelength.shape[0]
     farthest = farthest_indices(plan.crystal, scattering)
     search = ROW_COST * (2.0 * farthest[0] + 1.0) * (2.0 * farthest[1] + 1.0)
@@ -102,7 +93,7 @@ def choose_groups(plan, cells, scattering, reach):
         if groups * search > cheapest:
             break
         groups *= 2
-    return best
+    return best, best * search
 
 
 @maker()
@@ -128,7 +119,7 @@ def with_half(shell, half):
 
 
 @maker()
-def add_candidates(plan, shell, reach, found, length, most):
+def add_candidates(plan, shell, reach, found, length):
     """Append those of a group, row by row along l; ``found``, longer where that was needed, and how many there are."""
     factors = plan.factors
     farthest = farthest_indices(plan.crystal, shell.reach)
@@ -148,19 +139,7 @@ def add_candidates(plan, shell, reach, found, length, most):
                 longer[:, :length] = found[:, :length]
                 found = longer
             length = add_row(factors, shell, reach, found, length, h, k, ends)
-            if length > most:
-                return found, length
     return found, length
-
-
-@internal()
-def index_range(factors, axis, farthest, listed):
-    """First and last index that can be met, in the list of F if that is asked for."""
-    low, high = -int(farthest), int(farthest)
-    if listed:
-        low = max(low, factors.first[axis])
-        high = min(high, factors.first[axis] + factors.table.shape[axis + 1] - 1)
-    return low, high
 
 
 @internal()
@@ -221,15 +200,3 @@ def add_row(factors, shell, reach, found, length, h, k, ends):
             length += 1
         l += 1
     return length
-
-
-@internal()
-def reach_sqr_of(factors, reach, h, k, l):
-    """Squared reach of a reflection's spot for the brightest source; 0 where it has no F."""
-    largest = 0.0
-    for channel in range(factors.table.shape[0]):
-        amplitude = nearest_factor(factors, channel, h, k, l)
-        largest = max(largest, amplitude * amplitude)
-    if largest == 0.0:
-        return 0.0
-    return reach.base + reach.rate * math.log(largest)
