@@ -182,6 +182,19 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 @pytest.mark.filterwarnings("ignore::nbnumba.NbnumbaWarning")
+def test_a_run_says_what_the_page_on_tolerances_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command, said in typed_lines("tolerance.md"):
+        program, *words = shlex.split(command)
+        assert program == "nbnumba"
+        assert main(words) == DONE
+        assert said
+        assert missing_lines(said, capfd.readouterr().out) == [], command
+
+
+@pytest.mark.filterwarnings("ignore::nbnumba.NbnumbaWarning")
 def test_a_campaign_runs_as_the_page_on_campaigns_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
