@@ -57,7 +57,7 @@ def ceilings_of(factors, shape):
         take_logarithms(own, shape == GAUSS)
         far -= np.float32(1.0)
     spread(own, plane, row, near)
-    return Ceilings(values, sizes, first, peak, far)
+    return Ceilings(values, sizes, first, peak, float(far))
 
 
 @internal()

@@ -106,12 +106,12 @@ def bounds_of(plan, cells, tolerance):
         spread = max(spread, length((i[0] - o[0], i[1] - o[1], i[2] - o[2])))
     return Bounds(
         cells.astype(np.float32),
-        single((length(crystal.a) * MORE, length(crystal.b) * MORE, length(crystal.c) * MORE)),
-        single((squeezed * na * na, squeezed * nb * nb, squeezed * nc * nc)),
-        single(per_index),
-        (*single(a), *single(b), *single(c)),
-        np.float32(turn),
-        np.float32(min(strength / MORE, HIGHEST)),
+        (length(crystal.a) * MORE, length(crystal.b) * MORE, length(crystal.c) * MORE),
+        (squeezed * na * na, squeezed * nb * nb, squeezed * nc * nc),
+        per_index,
+        (*a, *b, *c),
+        turn,
+        min(strength / MORE, HIGHEST),
         ceilings,
         unit,
         steps,
