@@ -44,7 +44,7 @@ from .measure import in_turn, seconds_per_call, steps_of
 
 Photons = npt.NDArray[np.floating[Any]]
 
-TOLERANCES = (1e-6, 1e-3, 1e-2, 1e-1)
+TOLERANCES = (1e-6, 1e-3, 1e-2, 1e-1, 1.0)
 PEAK_PHOTONS = 1e5
 
 XFEL_EDGE_ANGSTROM, XFEL_DMIN_ANGSTROM = 117.0, 1.6
@@ -81,9 +81,8 @@ class Saving:
 
     @property
     def in_short(self) -> str:
-        """How many times as fast, and the percentage of samples that were evaluated."""
-        share = 1.0 if self.left_out is None else self.left_out.share
-        return f"{self.ratio:.3g} ({100.0 * share:.3g} %)"
+        """How many times as fast, and the percentage of samples that were evaluated, where that is told."""
+        return f"{self.ratio:.3g}" + (f" ({100.0 * self.left_out.share:.3g} %)" if self.left_out else "")
 
 
 def cases() -> dict[str, Case]:

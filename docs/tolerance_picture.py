@@ -29,7 +29,7 @@ Array = npt.NDArray[np.float64]
 
 TOLERANCE, PEAK_PHOTONS = 0.1, 1e5
 LINE = (
-    "-dmin 1.8 -misset 12 34 56 -lambda 1 -distance 200 -pixel 0.1 -Xbeam -8 -Ybeam 30 -N 20 -oversample 1 "
+    "-dmin 1.8 -misset 12 34 56 -lambda 1 -distance 200 -pixel 0.1 -Xbeam -8 -Ybeam 30 -N 30 -oversample 1 "
     "-mosaic 0.3 -mosaic_domains 20 -phi 1 -osc 1 -phisteps 10 -nointerpolate"
 )
 SHAPES = {"square": "-square_xtal", "Gaussian": "-gauss_xtal -gauss_width edges"}
@@ -54,7 +54,9 @@ def with_tolerance(exact: Image) -> Image:
 
 def kept_share(image: Image) -> Array:
     """Of all steps, the share that was evaluated in each tile (tiles along slow, along fast), 0 to 1."""
-    plan = image.resolved.plan
+    plan, left_out = image.resolved.plan, image.left_out
+    assert left_out is not None
+    assert left_out.why == "", f"nothing to be seen: {left_out.why}"
     rows, columns = (blocks_along(pixels) for pixels in image.photons.shape)
     shape, *_ = variant_of(plan, False)
     bounds = bounds_of(plan, make_tables(plan, False).cells, plan.tolerance)
