@@ -44,7 +44,7 @@ from .measure import in_turn, seconds_per_call, steps_of
 
 Photons = npt.NDArray[np.floating[Any]]
 
-TOLERANCES = (1e-6, 1e-3, 1e-2, 1e-1, 1.0)
+TOLERANCES = (1e-6, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 PEAK_PHOTONS = 1e5
 
 XFEL_EDGE_ANGSTROM, XFEL_DMIN_ANGSTROM = 117.0, 1.6
