@@ -19,10 +19,12 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from nbnumba import Experiment, Image, NbnumbaWarning, changed, simulate
+from nbnumba.kernels.choices import GAUSS
 from nbnumba.kernels.compile.jit import compiled
 from nbnumba.kernels.cpu.tables import make_tables, variant_of
 from nbnumba.kernels.sparse.budget import choose_steps, new_testing
 from nbnumba.kernels.sparse.scores import bounds_of
+from nbnumba.kernels.sparse.spots import list_spots
 from nbnumba.kernels.sparse.tiles import ACROSS, ALL, TILES, blocks_along
 
 Array = npt.NDArray[np.float64]
@@ -58,13 +60,15 @@ def kept_share(image: Image) -> Array:
     assert left_out is not None
     assert left_out.why == "", f"nothing to be seen: {left_out.why}"
     rows, columns = (blocks_along(pixels) for pixels in image.photons.shape)
-    shape, *_ = variant_of(plan, False)
-    bounds = bounds_of(plan, make_tables(plan, False).cells, plan.tolerance)
-    counts = np.zeros((rows * columns, TILES))
-    count_kept(plan, bounds, shape, counts)
-    share = counts.reshape(rows, columns, ACROSS, ACROSS).transpose(0, 2, 1, 3) / bounds.steps
-    tiles: Array = share.reshape(rows * ACROSS, columns * ACROSS)
-    return tiles
+    counts, tables, (shape, *_) = np.zeros((rows * columns, TILES)), make_tables(plan, False), variant_of(plan, False)
+    if plan.crystal.shape == GAUSS:
+        kept = list_spots(plan, tables, plan.tolerance, 1, lambda function, numbers: list(map(function, numbers)))
+        bits = kept.tiles[:, None] >> np.arange(TILES, dtype=np.uint16) & 1
+        np.add.at(counts, np.repeat(np.arange(len(counts)), np.diff(kept.first)), bits)
+    else:
+        count_kept(plan, bounds_of(plan, tables.cells, plan.tolerance), shape, counts)
+    shares: Array = counts.reshape(rows, columns, ACROSS, ACROSS).transpose(0, 2, 1, 3)
+    return shares.reshape(rows * ACROSS, columns * ACROSS) / (len(plan.sources.weight) * len(tables.cells))
 
 
 @compiled()
