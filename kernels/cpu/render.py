@@ -36,7 +36,7 @@ def render_block(plan, tables, block, slow, count, stop, shape, interpolate, sin
                     outside += sum_orientations(
                         tables, origin, plan.crystal, plan.factors.default, block, count, shape, interpolate, single
                     )
-                    weigh_samples(plan, block, count, plan.sources.weight[source])
+                    weigh_samples(plan, block, 0, count, plan.sources.weight[source])
         add_layer(plan, block, count)
     finish_pixels(plan, block, count)
     return outside

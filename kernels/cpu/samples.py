@@ -34,11 +34,9 @@ def begin_pixels(plan, block, count):
 
 @internal(forceinline=True, fastmath={"contract", "arcp"})
 def place_pixels(plan, block, slow, count, layer, sub_slow, sub_fast):
-    """Directions of one sub-pixel of every pixel, and what depends on them alone."""
+    """Directions of one sub-pixel of every pixel of a row, and what depends on them alone."""
     detector = plan.detector
     step = detector.pixel / plan.oversample
-    first_of_layer = sub_slow == 0 and sub_fast == 0
-    first_of_pixel = layer == 0 and first_of_layer
     depth = layer * detector.layer_step
     at_slow = step * (slow * plan.oversample + sub_slow) + step / 2.0
     if detector.surface == FLAT:
@@ -52,6 +50,14 @@ def place_pixels(plan, block, slow, count, layer, sub_slow, sub_fast):
             p = np.uint32(pixel)
             at_fast = step * (read(block.fast, p) * plan.oversample + sub_fast) + step / 2.0
             put_direction(block, p, position(detector, at_fast, at_slow, depth))
+    put_factors_of_place(plan, block, count, layer, sub_slow == 0 and sub_fast == 0)
+
+
+@internal(forceinline=True, fastmath={"contract", "arcp"})
+def put_factors_of_place(plan, block, count, layer, first_of_layer):
+    """Solid angles and captured fractions, where they are those of this sub-pixel."""
+    detector = plan.detector
+    first_of_pixel = layer == 0 and first_of_layer
     if first_of_pixel or plan.oversample_omega:
         for pixel in range(count):
             p = np.uint32(pixel)
@@ -82,15 +88,8 @@ def put_direction(block, p, point):
 @internal(forceinline=True, fastmath={"contract", "arcp"})
 def scatter(plan, block, count, source, first_of_pixel):
     """Scattering vectors of one source, which samples dmin keeps, and polarization."""
-    sources = plan.sources
-    incident = (sources.incident[source, 0], sources.incident[source, 1], sources.incident[source, 2])
-    wavelength = sources.wavelength[source]
-    for pixel in range(count):
-        p = np.uint32(pixel)
-        q = scattering_vector((read(block.x, p), read(block.y, p), read(block.z, p)), incident, wavelength)
-        write(block.qx, p, q[0])
-        write(block.qy, p, q[1])
-        write(block.qz, p, q[2])
+    put_scattering(plan, block, 0, count, source)
+    incident = incident_of(plan.sources, source)
     if plan.dmin > 0.0:
         for pixel in range(count):
             stol = sin_theta_over_lambda((block.qx[pixel], block.qy[pixel], block.qz[pixel]))
@@ -108,6 +107,24 @@ def scatter(plan, block, count, source, first_of_pixel):
             fill(block.first_polar, 0.0, count)
     if plan.polarization_correction and plan.dmin > 0.0:
         polarization_of_kept(plan, block, count, incident)
+
+
+@inlined
+def incident_of(sources, source):
+    """Direction in which the rays of a source travel."""
+    return sources.incident[source, 0], sources.incident[source, 1], sources.incident[source, 2]
+
+
+@internal(forceinline=True, fastmath={"contract", "arcp"})
+def put_scattering(plan, block, first, stop, source):
+    """Scattering vectors of one source, of pixels from ``first`` up to ``stop``."""
+    incident, wavelength = incident_of(plan.sources, source), plan.sources.wavelength[source]
+    for pixel in range(first, stop):
+        p = np.uint32(pixel)
+        q = scattering_vector((read(block.x, p), read(block.y, p), read(block.z, p)), incident, wavelength)
+        write(block.qx, p, q[0])
+        write(block.qy, p, q[1])
+        write(block.qz, p, q[2])
 
 
 @internal(forceinline=True, fastmath={"contract", "arcp"})
@@ -149,9 +166,9 @@ def polarization_of_kept(plan, block, count, incident):
 
 
 @internal(forceinline=True, fastmath={"contract"})
-def weigh_samples(plan, block, count, weight):
-    """Add one source's samples to the layer, each pixel's with its weight."""
-    for pixel in range(count):
+def weigh_samples(plan, block, first, stop, weight):
+    """Add one source's samples to the layer, of pixels from ``first`` up to ``stop``, each with its weight."""
+    for pixel in range(first, stop):
         p = np.uint32(pixel)
         factor = weight * read(block.kept, p)
         factor *= read(block.solid, p) if plan.oversample_omega else 1.0

@@ -75,13 +75,19 @@ def place_of(tables, origin, h0, k0, l0, clamped):
 def sum_in_double(tables, origin, crystal, block, count, shape, clamped):
     """The innermost loops, all in float64."""
     for n in range(tables.cells.shape[0]):
-        axes = axes_of(tables.cells, n)
-        for pixel in range(count):
-            p = np.uint32(pixel)
-            h, k, l = indices_at(axes, block, p)
-            h0, k0, l0 = np.rint(h), np.rint(k), np.rint(l)
-            latt_sqr = lattice_sqr(crystal, h - h0, k - k0, l - l0, shape)
-            add_to(block.samples, p, look_up(tables.factors, place_of(tables, origin, h0, k0, l0, clamped)) * latt_sqr)
+        add_in_double(tables, origin, crystal, n, block, 0, count, shape, clamped)
+
+
+@internal(forceinline=True, fastmath={"contract"})
+def add_in_double(tables, origin, crystal, n, block, first, stop, shape, clamped):
+    """Of one orientation, for pixels from ``first`` up to ``stop``."""
+    axes = axes_of(tables.cells, n)
+    for pixel in range(first, stop):
+        p = np.uint32(pixel)
+        h, k, l = indices_at(axes, block, p)
+        h0, k0, l0 = np.rint(h), np.rint(k), np.rint(l)
+        latt_sqr = lattice_sqr(crystal, h - h0, k - k0, l - l0, shape)
+        add_to(block.samples, p, look_up(tables.factors, place_of(tables, origin, h0, k0, l0, clamped)) * latt_sqr)
 
 
 @internal(forceinline=True, fastmath={"contract"})
@@ -91,33 +97,39 @@ def sum_in_single(tables, origin, crystal, block, count, clamped):
     Three loops, because the widest type in a loop decides how many pixels a vector holds: with float64 kept out, the
     sines of twice as many pixels are taken at once.
     """
+    for n in range(tables.cells.shape[0]):
+        add_in_single(tables, origin, crystal, n, block, 0, count, clamped)
+
+
+@internal(forceinline=True, fastmath={"contract"})
+def add_in_single(tables, origin, crystal, n, block, first, stop, clamped):
+    """Of one orientation, for pixels from ``first`` up to ``stop``."""
     phases, places = block.phases, block.places
     na, nb, nc = crystal.cells
-    for n in range(tables.cells.shape[0]):
-        axes = axes_of(tables.cells, n)
-        for pixel in range(count):
-            p = np.uint32(pixel)
-            h, k, l = indices_at(axes, block, p)
-            h0, k0, l0 = np.rint(h), np.rint(k), np.rint(l)
-            write(places, p, place_of(tables, origin, h0, k0, l0, clamped))
-            dh, mh = single_phases(na, h - h0)
-            dk, mk = single_phases(nb, k - k0)
-            dl, ml = single_phases(nc, l - l0)
-            write(phases, p, dh)
-            write(phases, p + PHASE_K, dk)
-            write(phases, p + PHASE_L, dl)
-            write(phases, p + TURN_H, mh)
-            write(phases, p + TURN_K, mk)
-            write(phases, p + TURN_L, ml)
-        for pixel in range(count):
-            p = np.uint32(pixel)
-            dh, dk, dl = read_back(phases, p), read_back(phases, p + PHASE_K), read_back(phases, p + PHASE_L)
-            mh, mk, ml = read_back(phases, p + TURN_H), read_back(phases, p + TURN_K), read_back(phases, p + TURN_L)
-            write(phases, p + RATIO_SQR, square_sqr_single(dh, dk, dl, mh, mk, ml))
-        for pixel in range(count):
-            p = np.uint32(pixel)
-            factor_sqr = look_up(tables.factors, read_back(places, p))
-            add_to(block.samples, p, factor_sqr * read_back(phases, p + RATIO_SQR))
+    axes = axes_of(tables.cells, n)
+    for pixel in range(first, stop):
+        p = np.uint32(pixel)
+        h, k, l = indices_at(axes, block, p)
+        h0, k0, l0 = np.rint(h), np.rint(k), np.rint(l)
+        write(places, p, place_of(tables, origin, h0, k0, l0, clamped))
+        dh, mh = single_phases(na, h - h0)
+        dk, mk = single_phases(nb, k - k0)
+        dl, ml = single_phases(nc, l - l0)
+        write(phases, p, dh)
+        write(phases, p + PHASE_K, dk)
+        write(phases, p + PHASE_L, dl)
+        write(phases, p + TURN_H, mh)
+        write(phases, p + TURN_K, mk)
+        write(phases, p + TURN_L, ml)
+    for pixel in range(first, stop):
+        p = np.uint32(pixel)
+        dh, dk, dl = read_back(phases, p), read_back(phases, p + PHASE_K), read_back(phases, p + PHASE_L)
+        mh, mk, ml = read_back(phases, p + TURN_H), read_back(phases, p + TURN_K), read_back(phases, p + TURN_L)
+        write(phases, p + RATIO_SQR, square_sqr_single(dh, dk, dl, mh, mk, ml))
+    for pixel in range(first, stop):
+        p = np.uint32(pixel)
+        factor_sqr = look_up(tables.factors, read_back(places, p))
+        add_to(block.samples, p, factor_sqr * read_back(phases, p + RATIO_SQR))
 
 
 @internal(forceinline=True, fastmath={"contract"})
@@ -127,37 +139,44 @@ def sum_interpolated(tables, origin, crystal, default, block, count, shape):
     First what is alike for all, in vectors of pixels; then each pixel's 64 structure factors, in vectors of four along
     l; then the sum. To gather 64 numbers for a vector of pixels would take three times as long.
     """
-    scratch = block.scratch
-    plane, row = np.uint32(tables.strides[0]), np.uint32(tables.strides[1])
     outside = 0.0
     for n in range(tables.cells.shape[0]):
-        axes = axes_of(tables.cells, n)
-        for start in range(0, count, PADDING):
-            first = np.uint32(start)
-            for pixel in range(PADDING):
-                i = np.uint32(pixel)
-                h, k, l = indices_at(axes, block, first + i)
-                inside = inside_table(tables, h, k, l)
-                hf, kf, lf = np.floor(h), np.floor(k), np.floor(l)
-                put_weights(scratch, i, cubic_weights(h - hf))
-                put_weights(scratch, i + FOUR, cubic_weights(k - kf))
-                put_weights(scratch, i + FOUR + FOUR, cubic_weights(l - lf))
-                write(scratch, i + CORNER, cubic_corner(tables, origin, hf, kf, lf) if inside else 0.0)
-                write(scratch, i + INSIDE, 1.0 if inside else 0.0)
-                latt_sqr = lattice_sqr(crystal, h - np.rint(h), k - np.rint(k), l - np.rint(l), shape)
-                write(scratch, i + LATTICE, latt_sqr)
-            for pixel in range(PADDING):
-                i = np.uint32(pixel)
-                wh, wk, wl = weights_at(scratch, i), weights_at(scratch, i + FOUR), weights_at(scratch, i + FOUR + FOUR)
-                corner = np.uint32(read_back(scratch, i + CORNER))
-                write(scratch, i + FACTOR, cubic_sum(tables.factors, corner, plane, row, wh, wk, wl))
-            for pixel in range(PADDING):
-                i = np.uint32(pixel)
-                p = first + i
-                inside = read_back(scratch, i + INSIDE) > 0.0
-                factor = read_back(scratch, i + FACTOR) if inside else default
-                outside += 0.0 if inside else read(block.kept, p)
-                add_to(block.samples, p, factor * factor * read_back(scratch, i + LATTICE))
+        for first in range(0, count, PADDING):
+            outside += add_interpolated(tables, origin, crystal, default, n, block, first, PADDING, shape)
+    return outside
+
+
+@internal(forceinline=True, fastmath={"contract"})
+def add_interpolated(tables, origin, crystal, default, n, block, first, count, shape):
+    """Of one orientation, for ``count`` pixels from ``first`` on, no more than ``PADDING``."""
+    scratch, start = block.scratch, np.uint32(first)
+    plane, row = np.uint32(tables.strides[0]), np.uint32(tables.strides[1])
+    outside = 0.0
+    axes = axes_of(tables.cells, n)
+    for pixel in range(count):
+        i = np.uint32(pixel)
+        h, k, l = indices_at(axes, block, start + i)
+        inside = inside_table(tables, h, k, l)
+        hf, kf, lf = np.floor(h), np.floor(k), np.floor(l)
+        put_weights(scratch, i, cubic_weights(h - hf))
+        put_weights(scratch, i + FOUR, cubic_weights(k - kf))
+        put_weights(scratch, i + FOUR + FOUR, cubic_weights(l - lf))
+        write(scratch, i + CORNER, cubic_corner(tables, origin, hf, kf, lf) if inside else 0.0)
+        write(scratch, i + INSIDE, 1.0 if inside else 0.0)
+        latt_sqr = lattice_sqr(crystal, h - np.rint(h), k - np.rint(k), l - np.rint(l), shape)
+        write(scratch, i + LATTICE, latt_sqr)
+    for pixel in range(count):
+        i = np.uint32(pixel)
+        wh, wk, wl = weights_at(scratch, i), weights_at(scratch, i + FOUR), weights_at(scratch, i + FOUR + FOUR)
+        corner = np.uint32(read_back(scratch, i + CORNER))
+        write(scratch, i + FACTOR, cubic_sum(tables.factors, corner, plane, row, wh, wk, wl))
+    for pixel in range(count):
+        i = np.uint32(pixel)
+        p = start + i
+        inside = read_back(scratch, i + INSIDE) > 0.0
+        factor = read_back(scratch, i + FACTOR) if inside else default
+        outside += 0.0 if inside else read(block.kept, p)
+        add_to(block.samples, p, factor * factor * read_back(scratch, i + LATTICE))
     return outside
 
 

@@ -1,7 +1,7 @@
 """Tiles of pixels, of which a sample is evaluated in all or in none; and which samples of an image are.
 
-A tile is 4×4 pixels, a block 4×4 tiles; both begin at pixel (0, 0), wherever the region of interest does, so that what is
-left out of a pixel depends on nothing but plan and tolerance. Arrays of a block's pixels go tile by tile.
+A tile is 4×4 pixels, a block 4×4 tiles; both begin at pixel (0, 0), wherever the region of interest does, so that what
+is left out of a pixel depends on nothing but plan and tolerance. Arrays of a block's pixels go tile by tile.
 """
 
 from typing import NamedTuple

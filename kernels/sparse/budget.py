@@ -1,0 +1,118 @@
+"""Which steps are left out: as many of the smallest scores as the tolerance allows, tile by tile.
+
+To sort scores would take longer than to evaluate many of them. A few limits are tried at once instead, and the highest
+below which all scores together are no more than there is to spend is the cut.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..choices import GAUSS, TOPHAT
+from ..compile.jit import internal, maker
+from ..compile.masks import above
+from ..compile.memory import add_to, read
+from .scores import ROWS, look_from, place_tiles, put_units, score_orientation
+from .tiles import SPAN, TILES
+
+AT_ONCE = 4096
+"""Steps whose scores are kept at a time, so that they stay in the second-level cache."""
+LIMITS = 8
+"""The n-th is 2^−n of what there is to spend; the last the share that each step has of it."""
+
+
+class Testing(NamedTuple):
+    """Room for the tests of a block."""
+
+    tiles: np.ndarray
+    rows: np.ndarray
+    """Of ``scores.py``, flat."""
+    scores: np.ndarray
+    """float32: those of ``AT_ONCE`` steps, sixteen each."""
+    limits: np.ndarray
+    sums: np.ndarray
+    """float32 (``LIMITS``, tiles), flat: what is tried, and how much lies below."""
+    cuts: np.ndarray
+    """float32 (tiles,): scores up to this are left out."""
+    spent: np.ndarray
+    """float32 (tiles,): scores left out so far, at the most 1."""
+    step: np.ndarray
+    mask: np.ndarray
+    """Of the steps that are kept, as in ``Kept``; room for all."""
+
+
+@maker()
+def new_testing(steps):
+    """Room for so many steps."""
+    return Testing(
+        np.empty(ROWS * TILES), np.empty(ROWS * TILES, np.float32), np.empty(min(steps, AT_ONCE) * TILES, np.float32),
+        np.empty(LIMITS * TILES, np.float32), np.empty(LIMITS * TILES, np.float32), np.empty(TILES, np.float32),
+        np.empty(TILES, np.float32), np.empty(steps, np.int32), np.empty(steps, np.uint16),
+    )  # fmt: skip
+
+
+@internal()
+def choose_steps(plan, bounds, testing, block_slow, block_fast, wanted, shape):
+    """Fill ``step`` and ``mask`` with what is kept in the ``wanted`` tiles of a block; how many steps that is."""
+    orientations = bounds.axes.shape[0]
+    place_tiles(plan, bounds, testing.tiles, SPAN * block_fast, SPAN * block_slow)
+    put_units(plan, bounds, testing.tiles, shape)
+    testing.spent[:] = np.float32(0.0)
+    count, source = 0, -1
+    for first in range(0, bounds.steps, AT_ONCE):
+        stop = min(first + AT_ONCE, bounds.steps)
+        for step in range(first, stop):
+            if step // orientations != source:
+                source = step // orientations
+                look_from(plan, testing.tiles, testing.rows, source, shape)
+            at = np.uint32((step - first) * TILES)
+            score_orientation(bounds, testing.rows, step - source * orientations, testing.scores, at, shape)
+        cut_scores(testing, first, stop, bounds.steps, shape)
+        for step in range(first, stop):
+            mask = above(testing.scores, np.uint32((step - first) * TILES), testing.cuts) & wanted
+            if mask:
+                testing.step[count] = step
+                testing.mask[count] = mask
+                count += 1
+    return count
+
+
+@internal(forceinline=True, fastmath={"contract"})
+def cut_scores(testing, first, stop, steps, shape):
+    """The cut of each tile for steps from ``first`` up to ``stop``; exponents are cut at 0.
+
+    Their share in the tolerance is that of their number; what earlier steps did not spend is there for later ones.
+    """
+    if len(shape) == GAUSS or len(shape) == TOPHAT:
+        testing.cuts[:] = np.float32(0.0)
+        testing.spent[:] = np.float32(stop / steps if len(shape) == GAUSS else 0.0)
+        return
+    limits, sums = testing.limits, testing.sums
+    for tile in range(TILES):
+        left = np.float32(stop / steps) - testing.spent[tile]
+        for n in range(LIMITS - 1):
+            limits[n * TILES + tile] = left * np.float32(0.5**n)
+        limits[(LIMITS - 1) * TILES + tile] = left / np.float32(stop - first)
+    sums[:] = np.float32(0.0)
+    for step in range(stop - first):
+        add_below(testing.scores, np.uint32(step * TILES), limits, sums)
+    for tile in range(TILES):
+        left = limits[tile]
+        for n in range(LIMITS):
+            at = n * TILES + tile
+            # The last cannot exceed what is left but by rounding.
+            if sums[at] <= left or n == LIMITS - 1:
+                testing.cuts[tile] = limits[at]
+                testing.spent[tile] += min(sums[at], left)
+                break
+
+
+@internal(forceinline=True, fastmath={"contract"})
+def add_below(scores, at, limits, sums):
+    """Add the sixteen scores of a step to the sums of the limits that they do not exceed."""
+    for n in range(LIMITS):
+        row = np.uint32(n * TILES)
+        for tile in range(TILES):
+            p = np.uint32(tile)
+            score = read(scores, np.uint32(at + p))
+            add_to(sums, np.uint32(row + p), score if score <= read(limits, np.uint32(row + p)) else np.float32(0.0))
