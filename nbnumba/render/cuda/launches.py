@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import DeviceError
 from ...kernels.cuda import tables as cuda_tables
 from ...kernels.cuda.tables import MOST_PARTS, THREADS
+from ...kernels.equations.orientation import oriented_cells
 from ...kernels.plan import Plan
 from . import cards
 from .counting import TALLIES_BYTES, Counter, Reading
@@ -115,6 +116,7 @@ class Batch:
         self.first, self.stop = first, self.pixels if stop is None else stop
         ratio = cards.cuda_provider().singles_per_double()
         arithmetic = cuda_tables.chosen_arithmetic(plan, precision, ratio)
+        self.leaves_out = cuda_tables.may_leave_out(plan)
         step_s = cuda_tables.least_seconds_per_step(arithmetic, ratio, cards.cuda_provider().instructions_per_second())
         self.work_of_launch = max(1, int(LAUNCH_S / step_s * cut.pixels * cut.parts / cut.samples))
         """Parts of pixels in a launch whose time is not taken, since others wait behind it."""
@@ -142,6 +144,7 @@ class Batch:
             factors=place.factors.on_card,
             mask=place.put("mask", plan.detector.mask),
             amorphous=place.put("amorphous", cuda_tables.amorphous_rows(plan.background)),
+            bounds=self._bounds() if self.leaves_out else (),
         )
         band = min(self.stop - self.first, self.capacity)
         several = self.parts > 1
@@ -152,6 +155,26 @@ class Batch:
         sums_beyond = self.interpolates and several
         self.outside = place.space("outside", images * self.capacity if sums_beyond else 1, np.int64)
         self.counter = Counter(place, self.readings, band, self._measured()) if self.readings else None
+
+    def _bounds(self) -> cuda_tables.BoundTables:
+        """What tells which orientations a tile can do without."""
+        # With kernels of the CPU, which images of which nothing is left out can do without.
+        from ...kernels.sparse.scores import bounds_of
+
+        bounds = [bounds_of(plan, oriented_cells(plan.crystal), plan.tolerance) for plan in self.plans]
+        numbers = [*map(cuda_tables.bound_numbers, self.plans, bounds)]
+        return cuda_tables.BoundTables(
+            images=self.place.put("bounds", np.array(numbers, cuda_tables.BOUND)),
+            ceilings=self.place.put("ceilings", bounds[0].ceilings.values),
+            told=self._told(),
+        )
+
+    def _told(self) -> Any:
+        """Room for what is told of what was left out: nothing yet."""
+        nothing = np.zeros(MOST_TOGETHER * cuda_tables.TOLD)
+        told = self.place.space("told", len(nothing), np.float64)
+        cards.cuda_provider().copy_to_card(told, nothing, self.stream)
+        return told
 
     def _measured(self) -> Any:
         """Where the detector measures; most often where pixels are rendered, too."""
@@ -182,7 +205,8 @@ class Batch:
         """Start rendering; returns at once."""
         kernels, images = self.kernels, len(self.plans)
         blocks = -(-piece.count // THREADS)
-        kernels.render_pixels[(blocks, piece.parts, images), THREADS, self.stream](
+        threads = self._threads_of_tiles(piece) if self.leaves_out else piece.count
+        kernels.render_pixels[(-(-threads // THREADS), piece.parts, images), THREADS, self.stream](
             self.tables, piece.first, piece.count, piece.first_part, self.rows_of_part, self.parts,
             self.photons, self.picture, self.outside if self.parts > 1 else self.beyond, *self.variant,
         )  # fmt: skip
@@ -192,16 +216,24 @@ class Batch:
                 self.sums, self.beyond, self.picture, self.variant[2],
             )  # fmt: skip
 
+    def _threads_of_tiles(self, piece: Piece) -> int:
+        """Of all tiles that a run of pixels touches."""
+        fast0, fast1, slow0, _ = self.plans[0].detector.roi
+        width, last = fast1 - fast0 + 1, piece.first + piece.count - 1
+        down, along = cuda_tables.ALONG_SLOW, cuda_tables.ALONG_FAST
+        rows = (slow0 + last // width) // down - (slow0 + piece.first // width) // down + 1
+        return rows * (fast1 // along - fast0 // along + 1) * cuda_tables.WARP
+
     @property
     def is_warm(self) -> bool:
         """Whether the kernels have run in this place before."""
-        return (self.variant, self.parts > 1) in self.place.warm
+        return (self.variant, self.leaves_out, self.parts > 1) in self.place.warm
 
     def warm_up(self) -> None:
         """Have the kernels compiled by a launch of one block that is no part of the image and takes no time."""
         self.launch(Piece(self.first, min(self.stop - self.first, THREADS), self.parts, 1))
         self.wait()
-        self.place.warm.add((self.variant, self.parts > 1))
+        self.place.warm.add((self.variant, self.leaves_out, self.parts > 1))
 
     def wait(self) -> None:
         """For everything that was launched."""
