@@ -201,8 +201,8 @@ can_align = not is_simulator and "alignment" in signature(cuda.shared.array).par
 if is_simulator:
     from numba.cuda.simulator.kernel import _get_kernel_context
 
-    _of_block = [None] * THREADS
-    """Of the block that is simulated, a number of each thread."""
+    _of_block, _turns = [[None] * THREADS, [None] * THREADS], [0] * THREADS
+    """Of the block that is simulated, a number of each thread, and of the exchange before; and which of these is next."""
 
     def pair_at(numbers, at):
         """Two neighbouring numbers of shared memory, the first at an even place: one instruction."""
@@ -220,10 +220,12 @@ if is_simulator:
         """A number of each thread of the warp: all of a block must ask for it together."""
         block = _get_kernel_context()
         place = block.threadIdx.x
+        numbers = _of_block[_turns[place]]
+        _turns[place] = 1 - _turns[place]
+        numbers[place] = value
         block.syncthreads()
-        _of_block[place] = value
-        block.syncthreads()
-        return [_of_block[place - place % WARP + lane] for lane in range(WARP)]
+        first = place - place % WARP
+        return numbers[first : first + WARP]
 
     def vote(yes):
         """Bits of the lanes of a warp that say so; every lane asks."""

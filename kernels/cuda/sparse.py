@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..choices import BITS, FLAT, GAUSS, PAIRS, ROUND, SQUARE, TOPHAT, shape_without_branch
+from ..equations.bounds import ONE as UNIT
 from ..equations.bounds import (
     ZERO,
     across,
@@ -49,9 +50,12 @@ TO_WHOLE = np.float32(1.5 * 2.0**23)
 """Added to a float32 and taken off again, it leaves the nearest whole number."""
 SMALLEST = np.float32(1e-37)
 """What has a logarithm."""
-BOLDNESS = np.float32(8.0)
-"""A row may take so many times its share of what is left of the tolerance: few rows are near a limit."""
-ALL_ROWS = np.float32(1.0 / WARP)
+AT_ONCE = np.float32(2 * WARP)
+"""A warp's rows may take twice their share of what is left of the tolerance: often they cannot take theirs."""
+TRIALS = 5
+"""Limits that are tried, each twice the one before it."""
+LOWEST = np.float32(1.0 / WARP)
+"""The lowest of them, as a part of what rows may take together: all of them can be below it."""
 LEFT, KEPT = np.uint32(0), np.uint32(1)
 STATE = 2
 """Numbers of a tile's state: the part of its tolerance that is left, and rows kept so far."""
@@ -274,23 +278,31 @@ def lattice_share(mh, mk, ml, cells_sqr, shape):
 def kept_rows(tables, bound, rows, first, count, to_come, tile, view, shape, arithmetic):
     """Bits of those of a warp's rows that are to be evaluated: row number ``first`` of ``count`` in shared memory on.
 
-    What is left out of square and round spots comes off the tolerance that is left. ``to_come``: how many rows, these
-    among them, have to do with that.
+    ``to_come``: how many rows, these among them, have to do with what is left of the tolerance.
     """
     number = smaller(first + tile.lane, count - 1)
     score = score_at(rows, unsigned(ROW * number), view, bound, tables.ceilings, shape, arithmetic)
     score = score if first + tile.lane < count else ZERO
     if len(shape) == GAUSS or len(shape) == TOPHAT:
-        kept = vote(not score <= ZERO)
+        cut = ZERO
     else:
-        state = tile.state
-        left = np.float32(state[LEFT])
-        # All of a warp's rows may be left out at once, and are within it still.
-        limit = max(left * min(ALL_ROWS, BOLDNESS / np.float32(to_come)), ZERO)
-        out = score <= limit
-        kept = vote(not out)
-        state[LEFT] -= sum_of_warp(score if out else ZERO)
-    return kept
+        cut = highest_cut(score, to_come, tile.state)
+    return vote(not score <= cut)
+
+
+@device_function
+def highest_cut(score, to_come, state):
+    """The score up to which a warp's rows are left out: their sum comes off what is left."""
+    allowed = np.float32(state[LEFT]) * min(AT_ONCE / np.float32(to_come), UNIT)
+    cut = spent = ZERO
+    limit = allowed * LOWEST
+    for _ in range(TRIALS):
+        below = sum_of_warp(score if score <= limit else ZERO)
+        if below <= allowed:
+            cut, spent = limit, below
+        limit += limit
+    state[LEFT] -= spent
+    return cut
 
 
 @device_function
