@@ -38,8 +38,10 @@ from .measure import (
 from .noise import NoiseRate, measure_noise
 from .plot import save_bars
 from .series import measure_series
+from .tolerance import Saving, measure_tolerances
+from .tolerance import table_of as table_of_savings
 
-NOISE, GRADIENTS = "noise", "gradients"
+NOISE, GRADIENTS, TOLERANCE = "noise", "gradients", "tolerance"
 RESULTS = ROOT / "benchmarks" / "results"
 
 
@@ -57,6 +59,7 @@ class Report:
     figures: list[Figure]
     noise: list[NoiseRate]
     gradients: list[Cost]
+    savings: list[Saving]
 
     @property
     def title(self) -> str:
@@ -86,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    names = [*all_cases(), WAVELENGTHS.name, NOISE, GRADIENTS]
+    names = [*all_cases(), WAVELENGTHS.name, NOISE, GRADIENTS, TOLERANCE]
     parser.add_argument("-quick", action="store_true", help="a part of each image, 2 rounds, nothing long")
     parser.add_argument("-only", nargs="+", metavar="NAME", choices=names, help="these cases and nothing else")
     parser.add_argument("-rounds", type=int, metavar="n", help="rounds (default: 5)")
@@ -99,7 +102,7 @@ def measure(only: Sequence[str] | None, rounds: int, quick: bool) -> Report:
     cases, program = all_cases(), os.environ.get("NB_C_BIN")
     # One thread for each program: the ratios are per thread.
     reference = words_of(f"env OMP_NUM_THREADS=1 {program}") if program else ()
-    results, scaling, figures, noise, gradients = [], {}, [], [], []
+    results, scaling, figures, noise, gradients, savings = [], {}, [], [], [], []
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
         folder = Path(name)
         factors = write_inputs(folder)
@@ -123,12 +126,14 @@ def measure(only: Sequence[str] | None, rounds: int, quick: bool) -> Report:
             progress(GRADIENTS)
             gradients = measure_gradients(rounds)
             figures += [] if quick else measure_compilation()
+        if not only or TOLERANCE in only:
+            savings = measure_tolerances(folder, rounds, quick)
         if not only or WAVELENGTHS.name in only:
             progress(WAVELENGTHS.name)
             figures += measure_wavelengths(WAVELENGTHS, folder, rounds, quick)
         if not only and not quick:
             figures.append(measure_memory(cases.get("pilatus", cases[LARGE_CASE]), folder))
-    return Report(about, rounds, quick, peaks, results, scaling, figures, noise, gradients)
+    return Report(about, rounds, quick, peaks, results, scaling, figures, noise, gradients, savings)
 
 
 def progress(what: str) -> None:
@@ -159,6 +164,9 @@ def markdown(report: Report) -> Iterator[str]:
     if report.gradients:
         title = "Derivatives: a pass with them, in units of one without; one thread"
         yield from table(title, *table_of(report.gradients))
+    if report.savings:
+        title = "Tolerances, photons: how many times as fast (share of samples evaluated); brightest pixel 100 000"
+        yield from table(title, *table_of_savings(report.savings))
     if report.figures:
         rows = [(figure.name, f"{figure.value:.3g}", figure.unit) for figure in report.figures]
         yield from table("Around the kernels", ("what", "figure", "unit"), rows)

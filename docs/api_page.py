@@ -20,7 +20,10 @@ SECTIONS = {
         "Experiment changed Beam Detector Panel Goniometer Scan Crystal FurtherLattice StructureFactors Background "
         "Material Sampling Noise Readout",
     ),
-    "Images": ("nbnumba", "Image response.chain.NoiseImage statistics.Statistics setup.geometry.Geometry"),
+    "Images": (
+        "nbnumba",
+        "Image left_out.LeftOut response.chain.NoiseImage statistics.Statistics setup.geometry.Geometry",
+    ),
     "Image files": ("nbnumba.formats", "sinks.sink frame.Frame frame.Description frame.PanelGeometry"),
     "Campaigns": (
         "nbnumba",

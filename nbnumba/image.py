@@ -20,6 +20,7 @@ from .formats import registry
 from .formats.files import Path
 from .formats.frame import CONTENTS, Content, Description, Frame, PanelGeometry
 from .formats.images.smv import HeaderStyle, SmvGeometry, smv_geometry
+from .left_out import LeftOut
 from .prediction import Oriented
 from .response.chain import LARGEST, NoiseImage, gray_levels, scaled_counts
 from .response.integers import auto_gray_scale, auto_scale
@@ -40,6 +41,8 @@ class Image(Oriented, HoldsArrays):
     photons: NDArray[np.float32]
     """Expected photons, shape (slow, fast); 0 where masked and outside the region of interest. Of several panels, all
     one above the other in their order, each from column 0 on."""
+    left_out: LeftOut | None = None
+    """What ``sampling.tolerance_photons`` left out, and what that may cost a pixel; None where nothing may be."""
 
     @property
     def panels(self) -> tuple[NDArray[np.float32], ...]:

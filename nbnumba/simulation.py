@@ -69,7 +69,7 @@ def simulate(
     _check_experiment("simulate", experiment)
     resolved = resolve(experiment, read_inputs(experiment), seed=fresh_seed())
     rendering = render(resolved, backend, precision, threads, progress, device)
-    return Image(resolved, rendering.photons)
+    return Image(resolved, rendering.photons, rendering.left_out)
 
 
 def simulate_many(
@@ -133,7 +133,7 @@ def simulate_many(
         if isinstance(frame, NbnumbaError):
             raise frame
         assert frame.photons is not None
-        yield Image(frame.resolved, frame.photons)
+        yield Image(frame.resolved, frame.photons, frame.left_out)
 
 
 def rotation_series(experiment: Experiment, images: int) -> list[Experiment]:

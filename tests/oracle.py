@@ -3,7 +3,8 @@
 In the order of the engine: detector, crystal, sources, orientations, structure factors, one sample, pixel value, random
 numbers; [C-n] marks what mode ``c`` does otherwise (docs/modes.md). Lengths are in metres, except inside the crystal:
 cell and wavelength in Å. Everything is vectorized over pixels and looped over all else. SMV headers, masks and what
-depends on the order of evaluation in mode ``c`` ([C-10], [C-11], the very first φ step of the image) are left out.
+depends on the order of evaluation in mode ``c`` ([C-10], [C-11], the very first φ step of the image) are left out. All
+samples are in, whatever tolerance an experiment has.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import campaigns, gradients
+from benchmarks import campaigns, gradients, tolerance
 from benchmarks.cases import LYSOZYME_CASES, LYSOZYME_HKL, SCALING_CASE, WAVELENGTHS, Case, all_cases
 from benchmarks.measure import OPERATIONS, resolved_of, steps_of, with_tables
 from nbnumba.comparison.programs import OWN
@@ -85,6 +85,32 @@ def test_the_benchmark_of_derivatives_runs(monkeypatch: pytest.MonkeyPatch) -> N
     costs = gradients.measure_gradients(1)
     assert [(cost.case, cost.precision) for cost in costs] == [(case, "double"), (case, "mixed")]
     assert all(cost.step_ns > 0.0 and min(cost.ratios.values()) > 0.0 for cost in costs)
+
+
+SMALL = Case("small", "", tuple("-cell 70 80 90 -default_F 100 -detpixels 24 -pixel 1 -N 5 -nopolar".split()))
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_tolerances_runs(inputs: Path) -> None:
+    savings = tolerance.measured(SMALL, inputs, 1, quick=False)
+    assert [one.tolerance for one in savings] == list(tolerance.TOLERANCES)
+    assert all(one.ratio > 0.0 and one.step_ns > 0.0 for one in savings)
+    # A float64 has 10⁻¹¹ of 10⁵ photons.
+    assert all(one.error <= one.tolerance + 1e-9 for one in savings)
+    head, rows = tolerance.table_of(savings)
+    assert [len(row) for row in rows] == [len(head)]
+
+
+@pytest.mark.parametrize("name", tolerance.XFEL_CASES)
+def test_factors_of_a_large_cell_have_wilsons_statistics(name: str, inputs: Path) -> None:
+    factors = tolerance.resolved_of(tolerance.XFEL_CASES[name], inputs, quick=True).plan.factors
+    assert factors.first == (-75, -75, -75)
+    assert factors.table.shape == (1, 151, 151, 151)
+    near, far = factors.table[0, 70:81, 70:81, 70:81], factors.table[0, 75, 75, 75 + 50]
+    assert np.mean(near**2) == pytest.approx(500**2, rel=0.1)
+    assert np.mean(near**4) == pytest.approx(2 * 500**4, rel=0.25)
+    assert 0.0 < far < 500 * 5 * np.exp(-20 * (50 / 117 / 2) ** 2)
+    assert factors.table[0, 0, 0, 0] == 0.0
 
 
 SIMULATED = """

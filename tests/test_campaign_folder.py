@@ -56,6 +56,7 @@ def test_what_is_no_physics_keeps_the_identity(old: str, new: str, tmp_path: Pat
         SPECTRUM,
         ("distance_mm = 60", "distance_mm = 60.5"),
         ("oversample = 1", "oversample = 2"),
+        ("oversample = 1", "oversample = 1\ntolerance_photons = 0.01"),
         ('uniform = "rotations"', 'uniform = "rotations", per = "campaign"'),
         ("lognormal = [8, 1.3]", "lognormal = [8, 1.2]"),
         ("frames_per_file = 2", 'frames_per_file = 2\ntype = "int32"'),

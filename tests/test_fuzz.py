@@ -286,3 +286,8 @@ def test_what_captures_nothing_is_not_asked_of_the_reference(thickness: str) -> 
     assert "-oversample_thick" not in read_alike_everywhere(args)
     thick = "-cell 20 20 20 90 90 90 -detector_thick 450.0 -detector_abs 200.0 -oversample_thick".split()
     assert "-oversample_thick" in read_alike_everywhere(thick)
+
+
+def test_a_tolerance_is_not_passed_on_to_the_reference() -> None:
+    args = "-cell 20 20 20 90 90 90 -tolerance 0.1 -dmin 4".split()
+    assert read_alike_everywhere(args) == "-cell 20 20 20 90 90 90 -dmin 4".split()

@@ -145,6 +145,7 @@ SPELLINGS: list[tuple[str, tuple[str, ...], str, Any]] = [
     ("phisteps", ("0",), "scan.steps", 1),
     ("phi_sampling", ("middle",), "scan.phi_sampling", "middle"),
     ("dmin", ("4",), "sampling.dmin_angstrom", 4.0),
+    ("tolerance", ("1e-3",), "sampling.tolerance_photons", 1e-3),
     ("oversample", ("0",), "sampling.oversample", 0),
     ("oversample_thick", (), "sampling.oversample_thick", True),
     ("oversample_polar", (), "sampling.oversample_polar", True),

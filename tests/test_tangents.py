@@ -692,6 +692,7 @@ REFUSED = [
     (BASE, ["crystal.size_mm"], "free crystal.size"),
     (BASE, ["crystal.u_matrix"], "free crystal.orientation"),
     (BASE, ["sampling.dmin_angstrom"], "leaves out whole samples"),
+    (BASE, ["sampling.tolerance_photons"], "decides on samples that are left out of images"),
     (BASE, ["detector.beamstop_mm"], "hides whole pixels"),
     (BASE, ["readout.gain"], "is of counts"),
     (BASE, ["detector.panels"], "such as detector.panels[0].origin_mm"),

@@ -1,12 +1,15 @@
-"""Sixteen comparisons as the bits of one number, and what such numbers are asked for."""
+"""Vectors of sixteen float32: comparisons as the bits of one number, what such numbers are asked for, and sums."""
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .memory import _element
 
 WIDTH = 16
+EIGHT = 8
+"""Limits at a time."""
 
 
 @intrinsic
@@ -55,3 +58,41 @@ def cell_at(typing_context, i, j, m, plane, row):
 
     whole = types.float32, types.float32, types.float32
     return types.uint32(*whole, types.uint32, types.uint32), codegen
+
+
+@intrinsic
+def sums_below(typing_context, values, count, limits, sums):
+    """sums_below(values, count, limits, sums): sums[n, i] = Σ of the values[s, i] that do not exceed limits[n, i].
+
+    All flat float32; i is one of 16, n of 8, whose sums stay in registers.
+    """
+
+    def codegen(context, builder, signature, arguments):
+        vector, whole = ir.VectorType(ir.FloatType(), WIDTH), ir.IntType(64)
+        data = [
+            builder.bitcast(context.make_array(kind)(context, builder, array).data, vector.as_pointer())
+            for kind, array in zip(
+                (signature.args[0], signature.args[2], signature.args[3]),
+                (arguments[0], arguments[2], arguments[3]),
+                strict=True,
+            )
+        ]
+        values, limits, sums = data
+
+        def at(pointer, place):
+            return builder.gep(pointer, [place])
+
+        nothing = ir.Constant(vector, [0.0] * WIDTH)
+        places = [ir.Constant(whole, n) for n in range(EIGHT)]
+        bounds = [builder.load(at(limits, place), align=4) for place in places]
+        totals = [cgutils.alloca_once_value(builder, nothing) for _ in places]
+        with cgutils.for_range(builder, arguments[1]) as loop:
+            value = builder.load(at(values, loop.index), align=4)
+            for bound, total in zip(bounds, totals, strict=True):
+                counted = builder.select(builder.fcmp_ordered("<=", value, bound), value, nothing)
+                builder.store(builder.fadd(builder.load(total), counted), total)
+        for place, total in zip(places, totals, strict=True):
+            builder.store(builder.load(total), at(sums, place), align=4)
+        return context.get_dummy_value()
+
+    return types.void(values, types.int64, limits, sums), codegen

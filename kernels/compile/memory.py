@@ -121,6 +121,20 @@ def add_to(typing_context, sums, index, value):
 
 
 @intrinsic
+def settle(typing_context):
+    """settle(): what was written before is read after it. By their labels alone, reads might be moved before writes.
+
+    Loops that are of as many turns as the compiler counts are none to it, so that nothing else keeps them apart.
+    """
+
+    def codegen(context, builder, signature, arguments):
+        builder.fence("seq_cst", targetscope="singlethread")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
 def take(typing_context, counter):
     """take(counter): counter[0], which is one more from then on; no two threads get the same number."""
 

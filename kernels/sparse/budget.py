@@ -10,14 +10,14 @@ import numpy as np
 
 from ..choices import GAUSS, TOPHAT
 from ..compile.jit import internal, maker
-from ..compile.masks import above
-from ..compile.memory import add_to, read
+from ..compile.masks import EIGHT, above, sums_below
+from ..compile.memory import settle
 from .scores import ROWS, look_from, place_tiles, put_units, score_orientation
 from .tiles import SPAN, TILES
 
 AT_ONCE = 4096
 """Steps whose scores are kept at a time, so that they stay in the second-level cache."""
-LIMITS = 8
+LIMITS = EIGHT
 """The n-th is 2^−n of what there is to spend; the last the share that each step has of it."""
 
 
@@ -36,6 +36,8 @@ class Testing(NamedTuple):
     """float32 (tiles,): scores up to this are left out."""
     spent: np.ndarray
     """float32 (tiles,): scores left out so far, at the most 1."""
+    most: np.ndarray
+    """float32 (1,): the largest of these of all wanted tiles so far."""
     step: np.ndarray
     mask: np.ndarray
     """Of the steps that are kept, as in ``Kept``; room for all."""
@@ -47,7 +49,7 @@ def new_testing(steps):
     return Testing(
         np.empty(ROWS * TILES), np.empty(ROWS * TILES, np.float32), np.empty(min(steps, AT_ONCE) * TILES, np.float32),
         np.empty(LIMITS * TILES, np.float32), np.empty(LIMITS * TILES, np.float32), np.empty(TILES, np.float32),
-        np.empty(TILES, np.float32), np.empty(steps, np.int32), np.empty(steps, np.uint16),
+        np.empty(TILES, np.float32), np.zeros(1, np.float32), np.empty(steps, np.int32), np.empty(steps, np.uint16),
     )  # fmt: skip
 
 
@@ -56,7 +58,9 @@ def choose_steps(plan, bounds, testing, block_slow, block_fast, wanted, shape):
     """Fill ``step`` and ``mask`` with what is kept in the ``wanted`` tiles of a block; how many steps that is."""
     orientations = bounds.axes.shape[0]
     place_tiles(plan, bounds, testing.tiles, SPAN * block_fast, SPAN * block_slow)
+    settle()
     put_units(plan, bounds, testing.tiles, shape)
+    settle()
     testing.spent[:] = np.float32(0.0)
     count, source = 0, -1
     for first in range(0, bounds.steps, AT_ONCE):
@@ -65,8 +69,10 @@ def choose_steps(plan, bounds, testing, block_slow, block_fast, wanted, shape):
             if step // orientations != source:
                 source = step // orientations
                 look_from(plan, testing.tiles, testing.rows, source, shape)
+                settle()
             at = np.uint32((step - first) * TILES)
             score_orientation(bounds, testing.rows, step - source * orientations, testing.scores, at, shape)
+        settle()
         cut_scores(testing, first, stop, bounds.steps, shape)
         for step in range(first, stop):
             mask = above(testing.scores, np.uint32((step - first) * TILES), testing.cuts) & wanted
@@ -74,6 +80,9 @@ def choose_steps(plan, bounds, testing, block_slow, block_fast, wanted, shape):
                 testing.step[count] = step
                 testing.mask[count] = mask
                 count += 1
+    for tile in range(TILES):
+        if wanted & np.uint32(1 << tile):
+            testing.most[0] = max(testing.most[0], testing.spent[tile])
     return count
 
 
@@ -93,9 +102,7 @@ def cut_scores(testing, first, stop, steps, shape):
         for n in range(LIMITS - 1):
             limits[n * TILES + tile] = left * np.float32(0.5**n)
         limits[(LIMITS - 1) * TILES + tile] = left / np.float32(stop - first)
-    sums[:] = np.float32(0.0)
-    for step in range(stop - first):
-        add_below(testing.scores, np.uint32(step * TILES), limits, sums)
+    sums_below(testing.scores, stop - first, limits, sums)
     for tile in range(TILES):
         left = limits[tile]
         for n in range(LIMITS):
@@ -105,14 +112,3 @@ def cut_scores(testing, first, stop, steps, shape):
                 testing.cuts[tile] = limits[at]
                 testing.spent[tile] += min(sums[at], left)
                 break
-
-
-@internal(forceinline=True, fastmath={"contract"})
-def add_below(scores, at, limits, sums):
-    """Add the sixteen scores of a step to the sums of the limits that they do not exceed."""
-    for n in range(LIMITS):
-        row = np.uint32(n * TILES)
-        for tile in range(TILES):
-            p = np.uint32(tile)
-            score = read(scores, np.uint32(at + p))
-            add_to(sums, np.uint32(row + p), score if score <= read(limits, np.uint32(row + p)) else np.float32(0.0))

@@ -11,7 +11,7 @@ import numpy as np
 from ..choices import FLAT, SQUARE
 from ..compile.jit import compiled, internal, maker
 from ..compile.masks import lowest, ones
-from ..compile.memory import read, take
+from ..compile.memory import read, settle, take
 from ..cpu.block import Block, fill, new_block, padded
 from ..cpu.samples import (
     add_layer,
@@ -28,8 +28,6 @@ from ..cpu.tables import origin_of
 from ..equations.pixel import flat_position, position
 from .budget import Testing, choose_steps, new_testing
 from .tiles import ACROSS, EDGE, LANES, SPAN, TILES, blocks_along
-
-ALL = np.uint32((1 << TILES) - 1)
 
 
 class Room(NamedTuple):
@@ -143,13 +141,14 @@ def add_step(plan, tables, origin, n, room, tiles, shape, interpolate, single):
 
 @internal(forceinline=True)
 def render_tiles(plan, tables, room, count, gathered, step, mask, begin, end, stop, shape, interpolate, single):
-    """Photons of gathered tiles, into ``block.photons``, of steps ``begin`` up to ``end``; samples outside the table."""
+    """Photons of gathered tiles, of steps ``begin`` up to ``end``, into ``block.photons``; and samples outside."""
     block, orientations, outside = room.block, tables.cells.shape[0], 0.0
     begin_pixels(plan, block, count)
     for layer in range(plan.detector.layers):
         fill(block.layer, 0.0, count)
         for sub in range(plan.oversample * plan.oversample):
             place_tiles(plan, room, count, layer, sub // plan.oversample, sub % plan.oversample)
+            settle()
             at = begin
             for source in range(plan.sources.wavelength.shape[0]):
                 if stop[0]:
@@ -163,14 +162,19 @@ def render_tiles(plan, tables, room, count, gathered, step, mask, begin, end, st
                     scatter(plan, block, count, source, first_of_pixel)
                 else:
                     scatter_tiles(plan, room, tiles, source)
+                settle()
                 if at > first:
                     fill(block.samples, 0.0, count)
                     origin = origin_of(tables, plan.sources.channel[source])
                     for n in range(first, at):
                         orientation, here = step[n] - source * orientations, np.uint32(mask[n]) & gathered
                         outside += add_step(plan, tables, origin, orientation, room, here, shape, interpolate, single)
+                    settle()
                     weigh_tiles(plan, room, tiles, plan.sources.weight[source])
+                    settle()
+        settle()
         add_layer(plan, block, count)
+        settle()
     finish_pixels(plan, block, count)
     return outside
 
@@ -211,52 +215,77 @@ def put_block(detector, room, image, block_slow, block_fast, tiles):
                     image[s, f] = room.block.photons[room.lane[tile] + row * EDGE + column]
 
 
-@compiled()
-def render(plan, tables, bounds, kept, image, taken, done, stop, tally, shape, interpolate, single):
-    """Fill ``image`` (slow, fast) as :func:`kernels.cpu.render.render` does, of the steps that are kept.
+@internal(forceinline=True)
+def test_steps(plan, bounds, room, block_slow, block_fast, wanted, shape):
+    """Where the steps of a block stand that the tests keep, from which place up to which."""
+    count = choose_steps(plan, bounds, room.testing, block_slow, block_fast, wanted, shape)
+    return room.testing.step, room.testing.mask, np.int64(0), np.int64(count)
 
-    Parameters
-    ----------
-    kept : Kept
-        Which they are; without blocks, that is found out by the tests of :mod:`.budget`.
-    tally : ndarray of int64 (2,)
-        Counts the tiles' steps that are evaluated, and all.
+
+@internal(forceinline=True)
+def find_steps(plan, kept, room, block_slow, block_fast, wanted, shape):
+    """The same of those that are listed."""
+    number = block_slow * blocks_along(plan.detector.fast_pixels) + block_fast
+    return kept.step, kept.tiles, kept.first[number], kept.first[number + 1]
+
+
+@internal(forceinline=True)
+def render_block(plan, tables, choose, those, room, image, block_slow, block_fast, stop, shape, interpolate, single):
+    """A block's photons into the image: samples outside, steps that were evaluated and that there are, tile by tile."""
+    wanted, outside, evaluated = wanted_tiles(plan.detector, block_slow, block_fast), 0.0, 0
+    step, mask, begin, end = choose(plan, those, room, block_slow, block_fast, wanted, shape)
+    tiles = np.uint32(0)
+    for n in range(begin, end):
+        tiles |= np.uint32(mask[n]) & wanted
+        evaluated += ones(np.uint32(mask[n]) & wanted)
+    if plan.background.scale > 0.0:
+        tiles = wanted
+    if tiles:
+        count = gather_tiles(plan.detector, room, block_slow, block_fast, tiles)
+        outside = render_tiles(
+            plan, tables, room, count, tiles, step, mask, begin, end, stop, shape, interpolate, single
+        )
+    put_block(plan.detector, room, image, block_slow, block_fast, tiles)
+    return outside, evaluated, ones(wanted) * plan.sources.wavelength.shape[0] * tables.cells.shape[0]
+
+
+@internal(forceinline=True)
+def render_bands(plan, tables, choose, those, room, image, taken, done, stop, shape, interpolate, single):
+    """Bands of blocks until all are taken; the sums of what :func:`render_block` returns, and what was spent."""
+    fast0, fast1, slow0, slow1 = plan.detector.roi
+    outside, evaluated, every = 0.0, np.int64(0), np.int64(0)
+    band = slow0 // SPAN + take(taken)
+    while SPAN * band <= slow1 and not stop[0]:
+        for column in range(fast0 // SPAN, fast1 // SPAN + 1):
+            beyond, some, all_steps = render_block(
+                plan, tables, choose, those, room, image, band, column, stop, shape, interpolate, single
+            )
+            outside, evaluated, every = outside + beyond, evaluated + some, every + all_steps
+            for slow in range(max(SPAN * band, slow0), min(SPAN * band + SPAN - 1, slow1) + 1):
+                done[slow] += min(SPAN * column + SPAN - 1, fast1) + 1 - max(SPAN * column, fast0)
+        band = slow0 // SPAN + take(taken)
+    return outside, evaluated, every, room.testing.most[0]
+
+
+@compiled()
+def render_tested(plan, tables, bounds, image, taken, done, stop, shape, interpolate, single):
+    """Fill ``image`` (slow, fast) as :func:`kernels.cpu.render.render` does, of the steps that the tests keep.
 
     Returns
     -------
     outside : float
         As there.
+    evaluated, every : int
+        Steps that were evaluated, tile by tile, and all that there are.
+    spent : float
+        The largest part of the tolerance that what was left out of a pixel may have made.
     """
-    detector, listed = plan.detector, kept.first.shape[0] > 1
-    room = new_room(1 if listed else bounds.steps)
-    fast0, fast1, slow0, slow1 = detector.roi
-    across, outside, evaluated, every = blocks_along(detector.fast_pixels), 0.0, 0, 0
-    block_slow = slow0 // SPAN + take(taken)
-    while SPAN * block_slow <= slow1 and not stop[0]:
-        for block_fast in range(fast0 // SPAN, fast1 // SPAN + 1):
-            wanted = wanted_tiles(detector, block_slow, block_fast)
-            begin, end, step, mask = 0, 0, room.testing.step, room.testing.mask
-            if listed:
-                number = block_slow * across + block_fast
-                begin, end, step, mask = kept.first[number], kept.first[number + 1], kept.step, kept.tiles
-            else:
-                end = choose_steps(plan, bounds, room.testing, block_slow, block_fast, wanted, shape)
-            tiles = np.uint32(0)
-            for n in range(begin, end):
-                tiles |= np.uint32(mask[n])
-                evaluated += ones(np.uint32(mask[n]) & wanted)
-            every += ones(wanted) * bounds.steps
-            tiles = wanted if plan.background.scale > 0.0 else tiles & wanted
-            if tiles:
-                count = gather_tiles(detector, room, block_slow, block_fast, tiles)
-                outside += render_tiles(
-                    plan, tables, room, count, tiles, step, mask, begin, end, stop, shape, interpolate, single
-                )
-            put_block(detector, room, image, block_slow, block_fast, tiles)
-            first, last = max(SPAN * block_fast, fast0), min(SPAN * block_fast + SPAN - 1, fast1)
-            for slow in range(max(SPAN * block_slow, slow0), min(SPAN * block_slow + SPAN - 1, slow1) + 1):
-                done[slow] += last + 1 - first
-        block_slow = slow0 // SPAN + take(taken)
-    tally[0] += evaluated
-    tally[1] += every
-    return outside
+    room = new_room(bounds.steps)
+    return render_bands(plan, tables, test_steps, bounds, room, image, taken, done, stop, shape, interpolate, single)
+
+
+@compiled()
+def render_listed(plan, tables, kept, image, taken, done, stop, shape, interpolate, single):
+    """The same of the steps of a ``Kept``; what is spent is for who made it to say."""
+    room = new_room(1)
+    return render_bands(plan, tables, find_steps, kept, room, image, taken, done, stop, shape, interpolate, single)

@@ -106,12 +106,12 @@ def bounds_of(plan, cells, tolerance):
         spread = max(spread, length((i[0] - o[0], i[1] - o[1], i[2] - o[2])))
     return Bounds(
         cells.astype(np.float32),
-        single((length(crystal.a) * MORE, length(crystal.b) * MORE, length(crystal.c) * MORE)),
-        single((squeezed * na * na, squeezed * nb * nb, squeezed * nc * nc)),
-        single(per_index),
-        (*single(a), *single(b), *single(c)),
-        np.float32(turn),
-        np.float32(min(strength / MORE, HIGHEST)),
+        (length(crystal.a) * MORE, length(crystal.b) * MORE, length(crystal.c) * MORE),
+        (squeezed * na * na, squeezed * nb * nb, squeezed * nc * nc),
+        per_index,
+        (*a, *b, *c),
+        turn,
+        min(strength / MORE, HIGHEST),
         ceilings,
         unit,
         steps,
@@ -268,8 +268,11 @@ def score_orientation(bounds, rows, n, scores, at, shape):
     """Scores of one orientation in all tiles, into ``scores`` from ``at`` on."""
     axes, ceilings = axes_of(bounds.axes, n), bounds.ceilings
     a, b, c = axes
-    per = bounds.per_index
-    long, cells, sizes = bounds.long, bounds.cells_sqr, ceilings.sizes
+    # Numbers that have been in Python's hands are float64 again.
+    long, cells, per = single(bounds.long), single(bounds.cells_sqr), single(bounds.per_index)
+    turn, strength, far = np.float32(bounds.turn), np.float32(bounds.strength), np.float32(ceilings.far)
+    sizes, stars = ceilings.sizes, bounds.stars
+    stars = (*single(stars[:3]), *single(stars[3:6]), *single(stars[6:]))
     first = np.float32(ceilings.first[0]), np.float32(ceilings.first[1]), np.float32(ceilings.first[2])
     last = np.float32(sizes[0] - 1), np.float32(sizes[1] - 1), np.float32(sizes[2] - 1)
     plane, row, all_cells = np.uint32(sizes[1] * sizes[2]), np.uint32(sizes[2]), np.uint32(ceilings.values.size // 2)
@@ -294,13 +297,13 @@ def score_orientation(bounds, rows, n, scores, at, shape):
         place = cell_at(i, j, m, plane, row)
         ceiling = look_up(ceilings.values, place if alone else np.uint32(place + all_cells))
         if len(shape) == GAUSS or len(shape) == TOPHAT:
-            centre = distance_of(bounds.stars, dh, dk, dl)
-            radius = read(rows, p + MOVED) * bounds.turn
+            centre = distance_of(stars, dh, dk, dl)
+            radius = read(rows, p + MOVED) * turn
             distance = compact_distance(mh, mk, ml, per[0], per[1], per[2], centre, radius, alone)
-            score = unit + (ceiling if near else ceilings.far) - bounds.strength * distance * distance
+            score = unit + (ceiling if near else far) - strength * distance * distance
         else:
             share = lattice_share(mh, mk, ml, cells, shape)
-            score = (ceiling if near else ceilings.far) * share * unit
+            score = (ceiling if near else far) * share * unit
         write(scores, np.uint32(at + p), score)
 
 

@@ -20,6 +20,8 @@ TILES = ACROSS * ACROSS
 """Tiles of a block: one vector of float32, and one bit each of a uint16."""
 SPAN = EDGE * ACROSS
 """Pixels along the edge of a block."""
+ALL = np.uint32((1 << TILES) - 1)
+"""The bits of all tiles."""
 
 
 class Kept(NamedTuple):

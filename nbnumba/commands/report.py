@@ -11,6 +11,7 @@ from ..experiment import Experiment, changed
 from ..experiment.quirks import LABELS
 from ..formats.spectrum import Spectrum
 from ..image import Image
+from ..left_out import LeftOut
 from ..setup.geometry import Geometry
 from ..setup.lattice import Lattice
 from ..setup.resolve import Resolved
@@ -55,6 +56,8 @@ class Told(NamedTuple):
     """How many were counted, where they were."""
     overloads: int | None
     """Pixels cut to the largest integer."""
+    left_out: LeftOut | None = None
+    """What was left out; None where nothing may be."""
 
 
 class Finished(NamedTuple):
@@ -86,6 +89,7 @@ def describe_run(run: Finished, seconds: Mapping[str, float]) -> str:
             *series,
             f"brightest pixel {s.maximum:g} photons at fast {s.maximum_fast}, slow {s.maximum_slow}{where}",
             f"mean {s.mean:g}, rms {s.rms:g}, rmsd {s.rmsd:g} over {s.pixels} pixels{where}",
+            *_left_out_lines([told.left_out for told in run.images if told.left_out is not None]),
             *run.scales,
         ]),
         ("Files", [f"{path}  {what}" for path, what in run.files.items()]),
@@ -104,13 +108,36 @@ def as_json(
         "warnings": list(warnings),
         "backend": run.backend,
         "statistics": asdict(run.first.statistics),
+        "left_out": _left_out_values(run.first.left_out),
         "files": dict(run.files),
         "seconds": dict(seconds),
         "versions": versions(),
     }
     if len(run.images) > 1:
-        report["images"] = [told._asdict() | {"statistics": asdict(told.statistics)} for told in run.images]
+        report["images"] = [
+            told._asdict() | {"statistics": asdict(told.statistics), "left_out": _left_out_values(told.left_out)}
+            for told in run.images
+        ]
     return {name: _finite(value) for name, value in report.items()}
+
+
+def _left_out_values(left_out: LeftOut | None) -> dict[str, Any] | None:
+    return None if left_out is None else asdict(left_out)
+
+
+def _left_out_lines(told: Sequence[LeftOut]) -> list[str]:
+    """How much was evaluated of the images that have a tolerance, and what that may cost a pixel."""
+    if not told:
+        return []
+    shares = [100.0 * one.share for one in told]
+    why = "; ".join(dict.fromkeys(one.why for one in told if one.why))
+    if min(shares) == 100.0:
+        return [f"all samples evaluated{f': {why}' if why else ''}"]
+    least, most = f"{min(shares):.3g}", f"{max(shares):.3g}"
+    share = f"{least} %" if least == most else f"{least} to {most} %"
+    spent = max(one.spent_photons for one in told)
+    elsewhere = f"; all in a part: {why}" if why else ""
+    return [f"{share} of all samples evaluated, at most {spent:.2g} photons left out of a pixel{elsewhere}"]
 
 
 def _as_text(experiment: Experiment) -> dict[str, Any]:
@@ -324,6 +351,9 @@ def _sampling_lines(resolved: Resolved) -> list[str]:
         if resolved.has_crystal
         else [f"{sub_pixels}, the first of which stands for the pixel"]
     )
+    if plan.tolerance > 0.0:
+        tolerance = resolved.experiment.sampling.tolerance_photons
+        lines.append(f"samples are left out that together change no pixel by more than {tolerance:g} photons")
     if resolved.experiment.background.water_um > 0.0:
         lines.append(f"{resolved.experiment.background.water_um:g} µm of amorphous material")
     return lines

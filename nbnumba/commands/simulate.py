@@ -207,7 +207,7 @@ def _images(
     if command.run.images == 1:
         with clock.phase("render"):
             rendering = _render(resolved, command)
-        yield Image(resolved, rendering.photons), rendering.backend
+        yield Image(resolved, rendering.photons, rendering.left_out), rendering.backend
         return
     from ..render.backends import How
     from ..render.series import render_series
@@ -223,7 +223,7 @@ def _images(
             if isinstance(frame, NbnumbaError):
                 raise frame
             assert frame.photons is not None
-            yield Image(frame.resolved, frame.photons), frame.backend
+            yield Image(frame.resolved, frame.photons, frame.left_out), frame.backend
             bar.update()
 
 
@@ -280,7 +280,7 @@ def _write(images: Iterator[tuple[Image, str]], command: Command, asked: list[As
 def _told(image: Image, frames: Mapping[Content, Frame]) -> Told:
     counted = frames.get("counted")
     photons, overloads = (None, None) if counted is None else (counted.photons, counted.overloads)
-    return Told(image.resolved.scan.start_deg, image.statistics, photons, overloads)
+    return Told(image.resolved.scan.start_deg, image.statistics, photons, overloads, image.left_out)
 
 
 def _write_report(path: str, report: dict[str, Any]) -> None:

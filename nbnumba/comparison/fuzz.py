@@ -33,6 +33,8 @@ OURSELVES = "ourselves"
 """Stands for this package in mode ``c``, in the same process."""
 
 _MISREAD = {f"-{name}" for option in OPTIONS if "option_misread" in option.sets for name in option.names}
+_UNKNOWN = {"-tolerance"}
+"""The reference has none of these, and images without them are what it is held against."""
 _KEPT = ("-detpixels_f", "-detpixels_s", "-oversample", "-seed")
 """Without these an image may take minutes, or differ from one run to the next."""
 _ALWAYS = {"-cell", "-default_F", *_KEPT}
@@ -303,11 +305,12 @@ def read_alike_everywhere(args: Sequence[str]) -> list[str]:
 
     It takes some for others that they contain (C-16), draws a random misset by the clock where -misset_seed is
     absent, lets an infinite depth take away only the thickness that was given before, corrects for polarization
-    beside -nopolar where it is oversampled, and captures nothing where a capture without thickness is oversampled.
+    beside -nopolar where it is oversampled, and captures nothing where a capture without thickness is oversampled. It
+    leaves no samples out.
     """
     given = _options(args)
     names = {option[0] for option in given}
-    idle = set(_MISREAD)
+    idle = _MISREAD | _UNKNOWN
     if "-nopolar" in names:
         idle.add("-oversample_polar")
     is_thick = any(option[0] == "-detector_thick" and float(option[1]) > 0.0 for option in given)

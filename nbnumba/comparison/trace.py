@@ -155,7 +155,8 @@ def trace_pixel(resolved: Resolved, slow: int, fast: int) -> Trace:
 def trace_backend(resolved: Resolved, slow: int, fast: int, backend: BackendName, precision: Precision) -> Trace:
     """The taps that a fast renderer has: photons of the pixel, and the share that each φ step has in them.
 
-    The pixel is rendered alone, once as a whole and once for each φ step, without background.
+    The pixel is rendered alone, once as a whole and once for each φ step, without background, and with all samples,
+    whatever the tolerance.
 
     Raises
     ------
@@ -166,7 +167,7 @@ def trace_backend(resolved: Resolved, slow: int, fast: int, backend: BackendName
     """
     _check_pixel(resolved, slow, fast)
     is_first = (slow, fast) == first_evaluated_pixel(resolved.plan)
-    plan = resolved.plan if is_first else with_kept_phi(resolved.plan)
+    plan = (resolved.plan if is_first else with_kept_phi(resolved.plan))._replace(tolerance=0.0)
     no_mask = np.zeros((0, 0), np.uint8)
     alone = plan._replace(detector=plan.detector._replace(roi=(fast, fast, slow, slow), mask=no_mask))
 

@@ -30,6 +30,7 @@ NOT_SMOOTH = {
     "detector.beamstop_arm": "hides whole pixels",
     "detector.normal_axis": "counts only where it is exactly of length 1: turn the detector by detector.rotx_deg",
     "sampling.dmin_angstrom": "leaves out whole samples",
+    "sampling.tolerance_photons": "decides on samples that are left out of images; derivatives are of all",
     "beam.sase_ev": "is of a pulse that is drawn",
     "beam.sources": "are a list, as which they stay: free beam.wavelength_angstrom or beam.direction",
     "beam.spectrum": "are a list, as which they stay",

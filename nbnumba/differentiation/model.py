@@ -30,7 +30,8 @@ class Differentiable:
 
     What is counted stays as it is in the experiment as it is given: sub-pixels, φ steps, domains, which reflections
     have F, which pixels are rendered. Derivatives know nothing of jumps: of F between reflections where that of the
-    nearest one is taken, of wide round and Gaussian spots half-way between reflections.
+    nearest one is taken, of wide round and Gaussian spots half-way between reflections. All samples are evaluated, for
+    the image too, whatever ``sampling.tolerance_photons`` is.
 
     Parameters
     ----------

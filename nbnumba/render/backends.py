@@ -10,6 +10,7 @@ import numpy as np
 from ..choices import BACKENDS, PRECISIONS, RENDERERS, BackendName, Device, Precision, listed
 from ..errors import UsageError
 from ..kernels.plan import Plan
+from ..left_out import LeftOut
 from ..tolerances import Tolerance
 from .canvas import Canvas
 
@@ -57,6 +58,8 @@ class Outcome(NamedTuple):
     """Who rendered it, with what."""
     outside: float
     """Samples that were to be interpolated but lie outside the table."""
+    left_out: LeftOut | None = None
+    """What was left out; None where nothing may be."""
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,13 @@ from ..choices import BackendName, Device, Precision
 from ..errors import DeviceError, NbnumbaError, NbnumbaWarning, UsageError
 from ..interruption import Worker
 from ..kernels.plan import Plan
+from ..left_out import LeftOut
 from ..setup.added import with_added
 from ..setup.panels import stacked
 from ..setup.resolve import Resolved
-from .backends import How, in_turn
+from .backends import How, Outcome, in_turn
 from .canvas import Canvas, Partial
+from .left_out import DARK, all_evaluated, together
 
 T = TypeVar("T")
 
@@ -43,6 +45,8 @@ class Rendering(HoldsArrays):
     """float32 (slow, fast); of several panels, one above the other."""
     backend: str
     """Who rendered it, and why not another where that needs saying."""
+    left_out: LeftOut | None = None
+    """What was left out; None where nothing may be."""
 
 
 class Job:
@@ -121,24 +125,26 @@ class Job:
         return self._worker.result()
 
     def _rendered(self) -> Rendering:
-        said = dict.fromkeys(self._rendered_plan(number) for number in range(len(self._plans)))
+        outcomes = [self._rendered_plan(number) for number in range(len(self._plans))]
         photons = self._by_panel([canvas.photons for canvas in self._canvases])
         image = with_added(stacked([_added(lattices) for lattices in photons]), self._added)
-        return Rendering(image, "; ".join(said))
+        said = dict.fromkeys(outcome.said for outcome in outcomes)
+        left_out = together(self._plans, [outcome.left_out for outcome in outcomes], self._lattices)
+        return Rendering(image, "; ".join(said), left_out)
 
-    def _rendered_plan(self, number: int) -> str:
-        """Have a plan rendered by the first backend that serves it and does not fail; which that is."""
+    def _rendered_plan(self, number: int) -> Outcome:
+        """Have a plan rendered by the first backend that serves it and does not fail; what it tells."""
         plan, how, reason, tried = self._plans[number], self._how, "", False
         if plan.background.scale == 0.0 and not len(plan.crystal.domains):
             self._canvases[number].leave_dark()
-            return "nothing scatters"
+            return Outcome(DARK, 0.0, all_evaluated(plan, DARK))
         for backend in in_turn(how.backend):
             why = backend.why_not(plan, 0.0)
             if why is None:
                 canvas, tried = self._canvas(number, fresh=tried), True
                 try:
-                    said, outside = backend.render(plan, how, canvas)
-                    why = backend.why_not(plan, outside)
+                    outcome = backend.render(plan, how, canvas)
+                    why = backend.why_not(plan, outcome.outside)
                 except DeviceError as error:
                     if how.backend != "auto":
                         raise
@@ -146,9 +152,9 @@ class Job:
             if self._stop[0]:
                 raise CancelledError(CANCELLED)
             if why is None:
-                if outside and plan.factors.interpolate == 1:
+                if outcome.outside and plan.factors.interpolate == 1:
                     self.notes.append(OUTSIDE)
-                return said + reason
+                return outcome._replace(said=outcome.said + reason)
             reason = f": {why}"
         raise AssertionError("the last backend serves every plan")
 

@@ -10,6 +10,7 @@ from ..kernels.plan import Plan
 from ..tolerances import DOUBLE
 from .backends import Backend, How, Outcome
 from .canvas import Canvas
+from .left_out import PLAIN, all_evaluated
 
 FOREVER = 1 << 62
 
@@ -25,7 +26,7 @@ def _render(plan: Plan, how: How, canvas: Canvas) -> Outcome:
 
     memory, work = compiling(prepare, canvas.notes.append)
     work()
-    return Outcome("reference", float(memory.outside[0]))
+    return Outcome("reference", float(memory.outside[0]), all_evaluated(plan, PLAIN))
 
 
 def opening_of(plan: Plan) -> Canvas | None:

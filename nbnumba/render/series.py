@@ -12,6 +12,7 @@ import numpy as np
 from ..arrays import HoldsArrays
 from ..errors import DeviceError, NbnumbaError, NbnumbaWarning
 from ..kernels.plan import Plan
+from ..left_out import LeftOut
 from ..response.chain import NoiseImage
 from ..setup.added import with_added
 from ..setup.resolve import Resolved
@@ -20,6 +21,7 @@ from .cuda import images
 from .cuda.backend import chosen_cards
 from .cuda.counting import ToCount, reading_of
 from .job import OUTSIDE, render
+from .left_out import CARD, all_evaluated
 
 Prepared = Resolved | NbnumbaError
 """What is to be rendered, or why it cannot be."""
@@ -36,6 +38,8 @@ class Frame(HoldsArrays):
     """Who rendered it."""
     counts: NoiseImage | None = None
     """What the detector reads, where a card has counted the photons."""
+    left_out: LeftOut | None = None
+    """What was left out; None where nothing may be."""
 
 
 def render_series(
@@ -105,7 +109,7 @@ def _rendered(one: Prepared, how: How) -> Frame | NbnumbaError:
         raise
     except NbnumbaError as error:
         return error
-    return Frame(one, rendering.photons, rendering.backend)
+    return Frame(one, rendering.photons, rendering.backend, left_out=rendering.left_out)
 
 
 def _on_cards(
@@ -128,10 +132,11 @@ def _on_cards(
                 warnings.warn(OUTSIDE, NbnumbaWarning, stacklevel=4)
             resolved = waiting.popleft()
             assert isinstance(resolved, Resolved)
+            left_out = all_evaluated(resolved.plan, CARD)
             if isinstance(image, NoiseImage):
-                yield Frame(resolved, None, "cuda", image)
+                yield Frame(resolved, None, "cuda", image, left_out)
             else:
-                yield Frame(resolved, with_added(image, resolved.added), "cuda")
+                yield Frame(resolved, with_added(image, resolved.added), "cuda", left_out=left_out)
         # What is left cannot go in a row with others.
         going_on = bool(waiting)
         if going_on:

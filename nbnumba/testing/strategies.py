@@ -309,6 +309,8 @@ def crystals(draw: st.DrawFn) -> Crystal:
 def samplings() -> st.SearchStrategy[Sampling]:
     """One or two sub-pixels along an edge, with and without the factors of each, and resolution limits.
 
+    No tolerance: properties are of all samples.
+
     Returns
     -------
     SearchStrategy

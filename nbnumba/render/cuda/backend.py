@@ -9,6 +9,7 @@ from ...kernels.plan import Plan
 from ...tolerances import BY_PRECISION
 from ..backends import Backend, How, Outcome, order_matters
 from ..canvas import Canvas
+from ..left_out import CARD, all_evaluated
 from ..reference import opening_of
 from . import cards
 
@@ -56,7 +57,7 @@ def _render(plan: Plan, how: How, canvas: Canvas) -> Outcome:
     said = f"cuda, {'device' if len(numbers) == 1 else 'devices'} {', '.join(map(str, numbers))}"
     if how.precision == "mixed" and tables.chosen_arithmetic(plan, how.precision) == DOUBLE:
         said += ", in double: mixed saves nothing for these spots"
-    return Outcome(said, outside)
+    return Outcome(said, outside, all_evaluated(plan, CARD))
 
 
 BACKEND = Backend(BY_PRECISION, order_matters, _render)

@@ -1,0 +1,68 @@
+"""Whether the CPU leaves steps of a plan out, and which: decided by plan and tolerance, wherever the region is."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+
+from ..kernels.choices import TOPHAT
+from ..kernels.plan import Plan
+from .canvas import Canvas
+from .left_out import why_ignored
+
+FULL = "too little could be left out"
+BRIEF = "so little is to be evaluated that to look for what can be left out would take longer"
+
+MOST_KEPT = 0.5
+"""Share of the steps above which all are evaluated, in the whole image, as fast as ever."""
+LOOKING = 0.03
+"""Part of an image's time that may be spent before it is known whether anything can be left out."""
+NS_A_PIXEL, NS_A_STEP, NS_A_REFLECTION = 12.0, 2.5, 3.0
+"""What takes how long, roughly: a pixel's geometry, a step in it, a reflection in the table of ceilings."""
+
+
+class Done(NamedTuple):
+    """What a thread has to tell of its share of an image."""
+
+    outside: float
+    """Samples that were to be interpolated but lie outside the table."""
+    evaluated: int = 0
+    every: int = 0
+    """Steps of tiles: those that were evaluated, and all."""
+    spent: float = 0.0
+    """The largest part of the tolerance that may have been left out of a pixel."""
+
+
+Work = Callable[[], Done]
+
+
+def sparse_work(plan: Plan, tables: Any, variant: Any, canvas: Canvas) -> tuple[Work | None, str]:
+    """What threads do to render a plan with its tolerance, compiled; None where all is to be evaluated, and why."""
+    why = why_ignored(plan) or ("" if _is_long(plan) else BRIEF)
+    if why:
+        return None, why
+    from ..kernels.sparse.probe import share_kept
+    from ..kernels.sparse.render import render_tested
+    from ..kernels.sparse.scores import bounds_of
+
+    bounds = bounds_of(plan, tables.cells, plan.tolerance)
+    if share_kept(plan, bounds, variant[0]) > MOST_KEPT:
+        return None, FULL
+    args = (plan, tables, bounds, canvas.photons, np.zeros(1, np.int64), canvas.done, canvas.stop, *variant)
+    render_tested.compile(tuple(numba.typeof(arg) for arg in args))
+    return lambda: Done(*render_tested(*args)), ""
+
+
+def may_leave_out(plan: Plan) -> bool:
+    """Whether a plan lets anything be left out: to leave out zeros of top hats changes no bit."""
+    scatters = len(plan.crystal.domains) > 0 and len(plan.sources.weight) > 0
+    return scatters and (plan.tolerance > 0.0 or plan.crystal.shape == TOPHAT)
+
+
+def _is_long(plan: Plan) -> bool:
+    """Whether an image takes so long that the table of ceilings is little beside it."""
+    detector, crystal = plan.detector, plan.crystal
+    steps = len(plan.sources.weight) * len(crystal.phi) * len(crystal.domains)
+    rays = float(detector.fast_pixels) * detector.slow_pixels * plan.oversample**2 * detector.layers
+    return plan.factors.table.size * NS_A_REFLECTION < LOOKING * rays * (NS_A_PIXEL + NS_A_STEP * steps)
