@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 
-from ..choices import BITS, DOUBLE, GAUSS, PAIRS, SINGLE, SQUARE, TOPHAT, Shape
+from ..choices import BITS, DOUBLE, GAUSS, PAIRS, SINGLE, SQUARE, Shape
 from ..equations.lattice_factor import SPOTS
 from ..equations.orientation import oriented_cells
 from ..equations.polarization import polarization_frame
@@ -148,7 +148,7 @@ class BoundTables(NamedTuple):
     ceilings: np.ndarray
     """Largest F², as in sparse/ceilings.py."""
     told: np.ndarray
-    """float64 (images · ``TOLD`` or more,), written."""
+    """float64 (images · ``TOLD``,), written."""
 
 
 def choice(code):
@@ -160,14 +160,6 @@ def variant_of(plan, arithmetic):
     """Surface of the detector, shape, interpolation and arithmetic, each as :func:`choice` has it."""
     interpolates = int(plan.factors.interpolate > 0)
     return tuple(map(choice, (plan.detector.surface, Shape(plan.crystal.shape), interpolates, arithmetic)))
-
-
-def may_leave_out(plan):
-    """Whether orientations are left out where they change no pixel by more than the tolerance.
-
-    Of top hats most are 0, whatever the tolerance. Between reflections F has no ceilings here.
-    """
-    return (plan.tolerance > 0.0 or plan.crystal.shape == TOPHAT) and not plan.factors.interpolate
 
 
 def chosen_arithmetic(plan, precision, singles_per_double=2):
