@@ -171,7 +171,6 @@ if not is_simulator:
 
         return numbers(numbers, types.uint64), codegen
 
-
     ALL_LANES = 0xFFFFFFFF
 
     @cuda.jit(device=True)
