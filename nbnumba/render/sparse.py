@@ -1,5 +1,6 @@
 """Whether the CPU leaves steps of a plan out, and which: decided by plan and tolerance, wherever the region is."""
 
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
@@ -9,7 +10,9 @@ import numpy as np
 
 from ..interruption import in_threads
 from ..kernels.choices import GAUSS, TOPHAT
+from ..kernels.equations.vectors import length
 from ..kernels.plan import Plan
+from ..setup.reach import edge_resolution
 from .canvas import Canvas
 from .left_out import why_ignored
 
@@ -18,9 +21,9 @@ BRIEF = "so little is to be evaluated that to look for what can be left out woul
 
 MOST_KEPT = 0.5
 """Share of the steps above which all are evaluated, in the whole image, as fast as ever."""
-LOOKING = 0.03
+LOOKING = 0.04
 """Part of an image's time that may be spent before it is known whether anything can be left out."""
-NS_A_PIXEL, NS_A_STEP, NS_A_REFLECTION = 12.0, 2.5, 3.0
+NS_A_PIXEL, NS_A_STEP, NS_A_REFLECTION = 3.0, 2.4, 4.0
 """What takes how long, roughly: a pixel's geometry, a step in it, a reflection in the table of ceilings."""
 
 
@@ -96,4 +99,13 @@ def _is_long(plan: Plan) -> bool:
     detector, crystal = plan.detector, plan.crystal
     steps = len(plan.sources.weight) * len(crystal.phi) * len(crystal.domains)
     rays = float(detector.fast_pixels) * detector.slow_pixels * plan.oversample**2 * detector.layers
-    return plan.factors.table.size * NS_A_REFLECTION < LOOKING * rays * (NS_A_PIXEL + NS_A_STEP * steps)
+    return reflections_met(plan) * NS_A_REFLECTION < LOOKING * rays * (NS_A_PIXEL + NS_A_STEP * steps)
+
+
+def reflections_met(plan: Plan) -> float:
+    """How many of those that are listed samples of the whole panel may meet, roughly."""
+    crystal, sources = plan.crystal, plan.sources
+    spacing = edge_resolution(plan.detector, sources.incident, sources.wavelength)
+    channels, *listed = plan.factors.table.shape
+    met = [2.0 * length(edge) / spacing for edge in (crystal.a, crystal.b, crystal.c)]
+    return channels * math.prod(min(n, 1.0 + along) for n, along in zip(listed, met, strict=True))
