@@ -168,8 +168,8 @@ def plans_of(experiment: Any, number: int, shape: Shape, tolerance: float) -> It
             yield bright
 
 
-def random_images(shapes: Sequence[Shape], examples: int, start: int = 1, both: bool = True) -> list[Leaving]:
-    """What became of the images of so many random experiments, by lists where those serve, else by tests; by both."""
+def random_images(shapes: Sequence[Shape], examples: int, start: int = 1) -> list[Leaving]:
+    """What became of the images of so many random experiments, by tests, and by lists where those serve."""
     found: list[Leaving] = []
 
     @settings(
@@ -180,11 +180,9 @@ def random_images(shapes: Sequence[Shape], examples: int, start: int = 1, both: 
     @given(cases(shapes))
     def each(case: Any) -> None:
         for plan in plans_of(*case):
-            listed = lists_serve(plan)
-            if listed:
+            found.append(left(plan, image_by_tests(plan)))
+            if lists_serve(plan):
                 found.append(left(plan, image_by_lists(plan)))
-            if both or not listed:
-                found.append(left(plan, image_by_tests(plan)))
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NbnumbaWarning)
