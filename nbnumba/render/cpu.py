@@ -48,7 +48,7 @@ def _render(plan: Plan, how: How, canvas: Canvas) -> Outcome:
         tables = make_tables(plan, plan.factors.interpolate > 0)
         variant, why = variant_of(plan, how.precision == "mixed"), ""
         if may_leave_out(plan):
-            work, why = sparse_work(plan, tables, variant, canvas)
+            work, why = sparse_work(plan, tables, variant, canvas, threads)
             if work is not None:
                 return work, ""
         args = (plan, tables, canvas.photons, np.zeros(1, np.int64), canvas.done, canvas.stop, *variant)

@@ -1,12 +1,14 @@
 """Whether the CPU leaves steps of a plan out, and which: decided by plan and tolerance, wherever the region is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
-from ..kernels.choices import TOPHAT
+from ..interruption import in_threads
+from ..kernels.choices import GAUSS, TOPHAT
 from ..kernels.plan import Plan
 from .canvas import Canvas
 from .left_out import why_ignored
@@ -37,11 +39,22 @@ class Done(NamedTuple):
 Work = Callable[[], Done]
 
 
-def sparse_work(plan: Plan, tables: Any, variant: Any, canvas: Canvas) -> tuple[Work | None, str]:
+def sparse_work(plan: Plan, tables: Any, variant: Any, canvas: Canvas, threads: int) -> tuple[Work | None, str]:
     """What threads do to render a plan with its tolerance, compiled; None where all is to be evaluated, and why."""
-    why = why_ignored(plan) or ("" if _is_long(plan) else BRIEF)
+    why = why_ignored(plan)
     if why:
         return None, why
+    rest = canvas.photons, np.zeros(1, np.int64), canvas.done, canvas.stop, *variant
+    if plan.crystal.shape in (GAUSS, TOPHAT):
+        from ..kernels.sparse.render import render_listed
+        from ..kernels.sparse.spots import list_spots, lists_serve
+
+        if lists_serve(plan):
+            kept = list_spots(plan, tables, plan.tolerance, threads, partial(_each, threads))
+            if len(kept.first):
+                return _compiled(render_listed, plan, tables, kept, *rest), ""
+    if not _is_long(plan):
+        return None, BRIEF
     from ..kernels.sparse.probe import share_kept
     from ..kernels.sparse.render import render_tested
     from ..kernels.sparse.scores import bounds_of
@@ -49,9 +62,27 @@ def sparse_work(plan: Plan, tables: Any, variant: Any, canvas: Canvas) -> tuple[
     bounds = bounds_of(plan, tables.cells, plan.tolerance)
     if share_kept(plan, bounds, variant[0]) > MOST_KEPT:
         return None, FULL
-    args = (plan, tables, bounds, canvas.photons, np.zeros(1, np.int64), canvas.done, canvas.stop, *variant)
-    render_tested.compile(tuple(numba.typeof(arg) for arg in args))
-    return lambda: Done(*render_tested(*args)), ""
+    return _compiled(render_tested, plan, tables, bounds, *rest), ""
+
+
+def _compiled(render: Any, *args: Any) -> Work:
+    """A renderer's work, once it is compiled for its arguments."""
+    render.compile(tuple(numba.typeof(arg) for arg in args))
+    return lambda: Done(*render(*args))
+
+
+def _each(threads: int, function: Callable[[int], Any], numbers: Iterable[int]) -> list[Any]:
+    """What a function makes of each number, so many of them at a time."""
+    waiting = list(numbers)
+    made: list[Any] = [None] * len(waiting)
+    order = iter(waiting)
+
+    def work() -> None:
+        for number in order:
+            made[number] = function(number)
+
+    in_threads(work, min(threads, len(waiting)))
+    return made
 
 
 def may_leave_out(plan: Plan) -> bool:
