@@ -173,7 +173,7 @@ def test_a_pixel_has_the_same_bits_in_any_region(tmp_path: Path) -> None:
 
 
 def test_extents_that_are_too_small_would_show(tmp_path: Path) -> None:
-    tight = CASES["round"]
+    tight = Job(f"{BASE} {FEW}", 3e-6 * PEAK)
     right, halved = simulated([tight, tight._replace(wrong="half extents")], tmp_path)
     assert excess(tight, right) <= 1.0 < excess(tight, halved)
 

@@ -201,7 +201,7 @@ if is_simulator:
     from numba.cuda.simulator.kernel import _get_kernel_context
 
     _of_block, _turns = [[None] * THREADS, [None] * THREADS], [0] * THREADS
-    """Of the block that is simulated, a number of each thread, and of the exchange before; and which of these is next."""
+    """Of the block that is simulated, a number of each thread, and those of the exchange before; and which is next."""
 
     def pair_at(numbers, at):
         """Two neighbouring numbers of shared memory, the first at an even place: one instruction."""

@@ -69,11 +69,11 @@ class Tile(NamedTuple):
     along_fast: Any
     along_slow: Any
     """Half edges."""
-    rest: float
+    rest: Any
     """What directions are beyond linear in them."""
-    moved: float
+    moved: Any
     """How far from its centre a sample is."""
-    unit: float
+    unit: Any
     """Score of a row of weight 1 where F and lattice factor are largest; of Gaussian spots, its logarithm."""
     lane: int
     """Number of the thread in its warp."""
@@ -111,7 +111,7 @@ def tile_pixel(image, first, number):
 
 @device_function
 def flat_shape(image, fast, slow, deep, along_fast, along_slow):
-    """Directions over a tile of a plane: centre, half edges, rest, distance, and how far from the centre a sample is."""
+    """Directions over a tile of a plane: centre, half edges, rest; its distance, and how far off a sample is, m."""
     centre = flat_position(image, fast, slow, deep)
     airpath = length(centre)
     d = scaled(centre, 1.0 / airpath)

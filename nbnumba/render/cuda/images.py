@@ -21,7 +21,7 @@ from ..canvas import Canvas
 from . import cards
 from .counting import ToCount
 from .launches import Batch, Cut, Pace, cut_of
-from .left_out import Counts, Told, told_of, why_not_tried
+from .left_out import NOTHING, Counts, Told, told_of, why_not_tried
 from .memory import LENT_BYTES, Place, same_array, spare_place
 
 FIRST_SHARE = 8
@@ -82,7 +82,7 @@ class _Band(HoldsArrays):
     first: int
     stop: int
     outside: int = 0
-    counts: Counts = Counts()
+    counts: Counts = NOTHING
     why_all: str = ""
     abandoned: bool = False
 

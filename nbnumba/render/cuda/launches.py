@@ -14,7 +14,7 @@ from ...kernels.cuda.tables import MOST_PARTS, THREADS
 from ...kernels.plan import Plan
 from . import cards
 from .counting import TALLIES_BYTES, Counter, Reading
-from .left_out import Counts, bounds_for, why_not_tried
+from .left_out import NOTHING, Counts, bounds_for, why_not_tried
 from .memory import Factors, Place
 
 LAUNCH_S = 0.05
@@ -118,6 +118,7 @@ class Batch:
         ratio = cards.cuda_provider().singles_per_double()
         arithmetic = cuda_tables.chosen_arithmetic(plan, precision, ratio)
         # Images that go together are too brief for it.
+        self.bounds: Any
         self.bounds, self.why_all = bounds_for(plan) if len(plans) == 1 else (None, why_not_tried(plan) or "")
         self.every = 0.0
         """Orientations that warps have been given."""
@@ -231,7 +232,7 @@ class Batch:
     def fetch_counts(self) -> Counts:
         """What was left out, of all that was launched and waited for."""
         if self.bounds is None:
-            return Counts()
+            return NOTHING
         told = np.zeros(cuda_tables.TOLD)
         cards.cuda_provider().copy_to_host(told, self.tables.bounds.told, self.stream)
         self.wait()

@@ -14,8 +14,8 @@ FEWEST_ROWS = 8
 LOOKING = 0.1
 """Part of an image's time that the processor may spend before it is known whether anything can be left out."""
 PS_A_STEP, PS_A_REFLECTION, PS_A_TEST = 5.0, 5e3, 5e4
-"""What takes how long, roughly: a step on a card; on the processor, a reflection in the table of ceilings, and a step in
-the tiles of a block of pixels."""
+"""What takes how long, roughly: a step on a card; on the processor, a reflection in the table of ceilings, and a step
+in the tiles of a block of pixels."""
 MOST_TRIED = 64
 """Blocks that are tried, as ``kernels/sparse/probe.py`` has them."""
 
@@ -37,6 +37,9 @@ class Counts(NamedTuple):
     """Orientations that warps summed, and all."""
     spent: float = 0.0
     """The largest part of the tolerance that may have been left out of a pixel."""
+
+
+NOTHING = Counts()
 
 
 def why_not_tried(plan: Plan) -> str | None:
