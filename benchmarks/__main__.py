@@ -165,7 +165,7 @@ def markdown(report: Report) -> Iterator[str]:
         title = "Derivatives: a pass with them, in units of one without; one thread"
         yield from table(title, *table_of(report.gradients))
     if report.savings:
-        title = "Tolerances, photons: how many times as fast (share of samples evaluated); brightest pixel 100 000"
+        title = "Tolerances, photons: how many times as fast (share of samples evaluated)"
         yield from table(title, *table_of_savings(report.savings))
     if report.figures:
         rows = [(figure.name, f"{figure.value:.3g}", figure.unit) for figure in report.figures]

@@ -1,7 +1,8 @@
 """What a tolerance saves: ``python -m benchmarks.tolerance``, images with one beside exact ones, in turn, one thread.
 
-The brightest pixel of every image has 10⁵ photons: what can be left out depends on tolerance over peak alone. How far
-an image is from the exact one is seen where both are float64, since float32 would hide 4·10⁻³ photons of that pixel.
+The brightest pixel of every image beside the direct beam's has 10⁵ photons: what can be left out depends on tolerance
+over brightness alone. How far an image is from the exact one is seen where both are float64, since float32 would hide
+4·10⁻³ photons of that pixel.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy.typing as npt
 
 from nbnumba.compiling import compiling
 from nbnumba.errors import NbnumbaWarning
+from nbnumba.image import Image
 from nbnumba.interruption import in_threads
 from nbnumba.kernels.cpu.render import render
 from nbnumba.kernels.cpu.tables import make_tables, variant_of
@@ -42,7 +44,7 @@ from .measure import in_turn, seconds_per_call, steps_of
 
 Photons = npt.NDArray[np.floating[Any]]
 
-TOLERANCES = (1e-6, 1e-3, 1e-2, 1e-1)
+TOLERANCES = (1e-6, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 PEAK_PHOTONS = 1e5
 
 XFEL_EDGE_ANGSTROM, XFEL_DMIN_ANGSTROM = 117.0, 1.6
@@ -79,9 +81,8 @@ class Saving:
 
     @property
     def in_short(self) -> str:
-        """How many times as fast, and the percentage of samples that were evaluated."""
-        share = 1.0 if self.left_out is None else self.left_out.share
-        return f"{self.ratio:.3g} ({100.0 * share:.3g} %)"
+        """How many times as fast, and the percentage of samples that were evaluated, where that is told."""
+        return f"{self.ratio:.3g}" + (f" ({100.0 * self.left_out.share:.3g} %)" if self.left_out else "")
 
 
 def cases() -> dict[str, Case]:
@@ -108,8 +109,9 @@ def measure_tolerances(
 def measured(case: Case, folder: Path, rounds: int, quick: bool) -> list[Saving]:
     """One case, once for each tolerance and once exact, in turn."""
     resolved = resolved_of(case, folder, quick)
+    steps, image = steps_of(resolved), Image(resolved, exact(resolved.plan))
     # A band of rows may be dark.
-    steps, peak = steps_of(resolved), exact(resolved.plan, np.float64).max() or 1.0
+    peak = image.statistics_beside_beam.maximum or 1.0
     plan = resolved.plan._replace(photons_per_sample=resolved.plan.photons_per_sample * PEAK_PHOTONS / peak)
     # A top-hat spot has an edge, beyond which nothing is lost.
     tolerances = (0.0, *TOLERANCES) if case.name == "tophat" else TOLERANCES

@@ -57,6 +57,7 @@ class Variant(NamedTuple):
     cells: int = 5
     singles_per_double: int = SINGLES_PER_DOUBLE
     surface: int = FLAT
+    leaves_out: bool = False
 
 
 VARIANTS = {
@@ -114,10 +115,16 @@ def types_of(variant: Variant) -> tuple[Any, ...]:
         cuda_tables.padded_factors(plan, arithmetic),
         plan.detector.mask,
         cuda_tables.amorphous_rows(plan.background),
+        bound_tables() if variant.leaves_out else (),
     )
     photons, picture, outside = np.zeros(1), np.zeros(1, np.float32), np.zeros(1, np.int64)
     args = tables, 0, 1, 0, cuda_tables.ROWS, 1, photons, picture, outside, *choices_of(variant)
     return tuple(map(provider.typeof, args))
+
+
+def bound_tables() -> cuda_tables.BoundTables:
+    """Of no image: their types alone count."""
+    return cuda_tables.BoundTables(np.zeros(1, cuda_tables.BOUND), np.zeros(1, np.float32), np.zeros(2))
 
 
 # How they are linked ----------------------------------------------------------------------------------------------

@@ -175,6 +175,80 @@ def test_trouble_is_told_once(folder: Path) -> None:
     assert cache.untold_trouble() is None
 
 
+KEPT = """
+import sys
+from typing import NamedTuple
+
+import numpy as np
+
+from nbnumba.kernels.compile.jit import compiled
+
+
+class Pair(NamedTuple):
+    doubled: np.ndarray
+    total: int
+
+
+@compiled()
+def pair_of(values):
+    return Pair(2.0 * values.astype(np.float64), values.sum())
+
+
+@compiled()
+def room_for(count):
+    return np.empty(count)
+
+
+@compiled()
+def caller(values):
+    return pair_of(values).doubled[-1] + 1.0
+
+
+pair = pair_of(np.arange(3))
+print(type(pair) is Pair, pair.doubled, pair.doubled.dtype, pair.total)
+try:
+    room_for(-1)
+except ValueError as error:
+    print(error)
+ready = "numba.np.linalg" in sys.modules
+print(caller(np.arange(3)))
+print([bool(kept.stats.cache_hits) for kept in (pair_of, room_for, caller)], ready)
+"""
+
+
+def test_what_was_kept_needs_no_compiler_until_it_is_called_by_new_code(tmp_path: Path) -> None:
+    """Arrays, tuples and errors are as they were; and a caller that is compiled later finds what it calls."""
+    (tmp_path / "kept.py").write_text(KEPT)
+
+    def said() -> list[str]:
+        command = [sys.executable, "-c", "import kept"]
+        there = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, cwd=tmp_path, env=there, capture_output=True, text=True, check=True,
+                              timeout=100).stdout.splitlines()  # fmt: skip
+
+    *first, found = said()
+    assert first == ["True [0. 2. 4.] float64 3", "negative dimensions not allowed", "5.0"]
+    assert found == "[False, False, False] True"
+    for file in tmp_path.glob("*/kept.caller*"):
+        file.unlink()
+    assert said() == [*first, "[True, True, False] False"]
+    assert said() == [*first, "[True, True, True] False"]
+
+
+def test_a_symbol_that_nobody_knows_is_looked_for_in_all_of_numba() -> None:
+    class Context:
+        refreshed = 0
+
+        def refresh(self) -> None:
+            self.refreshed += 1
+
+    context = Context()
+    cache._make_callable(["NRT_Free", "PyTuple_New"], context)
+    assert context.refreshed == 0
+    cache._make_callable(["NRT_Free", "nobody_knows_this"], context)
+    assert context.refreshed == 1
+
+
 # The folder --------------------------------------------------------------------------------------------------------
 
 

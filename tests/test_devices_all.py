@@ -17,6 +17,7 @@ from nbnumba.kernels.plan import Plan
 from nbnumba.render.canvas import Canvas
 from nbnumba.render.cuda import cards as gpu
 from nbnumba.render.cuda import images as gpu_rendering
+from nbnumba.render.cuda.left_out import Told
 from nbnumba.render.job import render
 
 STILL = "-cell 70 80 90 -default_F 100 -N 5 -detpixels 16 -pixel 1".split()
@@ -34,10 +35,10 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """The cards that every image is rendered on; the machine seems to have some."""
     rendered: list[list[int]] = []
 
-    def render_cuda(plan: Plan, canvas: Canvas, precision: str, cards: list[int]) -> int:
+    def render_cuda(plan: Plan, canvas: Canvas, precision: str, cards: list[int]) -> Told:
         rendered.append(cards)
         canvas.photons[:] = 1.0
-        return 0
+        return Told(0, None)
 
     def render_many(plans: Any, precision: str, cards: list[int]) -> Any:
         for plan in plans:

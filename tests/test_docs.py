@@ -182,6 +182,36 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 @pytest.mark.filterwarnings("ignore::nbnumba.NbnumbaWarning")
+def test_a_run_says_what_the_page_on_tolerances_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command, said in typed_lines("tolerance.md"):
+        program, *words = shlex.split(command)
+        assert program == "nbnumba"
+        assert main(words) == DONE
+        assert said
+        assert missing_lines(said, capfd.readouterr().out) == [], command
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::nbnumba.NbnumbaWarning")
+def test_the_picture_of_the_page_on_tolerances_shows_what_was_evaluated(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from docs import tolerance_picture
+
+    tolerance_picture.draw(tmp_path / "drawn.png")
+    assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
+    for shape in tolerance_picture.SHAPES:
+        image = tolerance_picture.with_tolerance(tolerance_picture.exact_image(shape, 256))
+        shares = tolerance_picture.kept_share(image)
+        assert shares.shape == (64, 64)
+        assert image.left_out is not None
+        assert shares.mean() == pytest.approx(image.left_out.share)
+        assert shares.mean() < 0.5
+
+
+@pytest.mark.filterwarnings("ignore::nbnumba.NbnumbaWarning")
 def test_a_campaign_runs_as_the_page_on_campaigns_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

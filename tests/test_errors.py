@@ -528,24 +528,25 @@ def test_what_memory_cannot_hold_is_never_allocated(
 
 
 @pytest.mark.parametrize(
-    ("size", "masked", "table", "orientations", "needed"),
+    ("size", "masked", "table", "interpolated", "orientations", "needed"),
     [
-        ((1000, 1000), False, (1, 0, 0, 0), 1, 6_000_000),
-        ((1000, 1000), True, (1, 0, 0, 0), 1, 7_000_000),
-        ((1, 1), False, (1, 98, 98, 98), 1, 8_000_000),
-        ((1, 1), False, (5, 98, 98, 98), 1, 40_000_000),
-        ((1, 1), False, (1, 0, 0, 0), 100_000, 7_200_000),
+        ((1000, 1000), False, (1, 0, 0, 0), False, 1, 6_000_000),
+        ((1000, 1000), True, (1, 0, 0, 0), False, 1, 7_000_000),
+        ((1, 1), False, (1, 98, 98, 98), False, 1, 8_000_000),
+        ((1, 1), False, (1, 98, 98, 98), True, 1, 32_000_000),
+        ((1, 1), False, (5, 98, 98, 98), False, 1, 40_000_000),
+        ((1, 1), False, (1, 0, 0, 0), False, 100_000, 7_200_000),
     ],
 )
 def test_all_that_a_run_holds_counts(
-    size: tuple[int, int], masked: bool, table: tuple[int, int, int, int], orientations: int, needed: int,
-    monkeypatch: pytest.MonkeyPatch,
+    size: tuple[int, int], masked: bool, table: tuple[int, int, int, int], interpolated: bool, orientations: int,
+    needed: int, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr("nbnumba.setup.memory.available_memory", lambda: needed + 1000)
-    check_memory(size, masked, table, orientations)
+    check_memory(size, masked, table, orientations, interpolated=interpolated)
     monkeypatch.setattr("nbnumba.setup.memory.available_memory", lambda: needed - 1000)
     with pytest.raises(ResourceError, match="the run needs"):
-        check_memory(size, masked, table, orientations)
+        check_memory(size, masked, table, orientations, interpolated=interpolated)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import os
 import pickle
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ import llvmlite.binding
 import numba
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
+from numba.core.runtime import _nrt_python as runtime
 from numba.core.serialize import dumps
 
 SUM_BYTES = hashlib.sha256().digest_size
@@ -193,15 +194,49 @@ def _sum(identity: bytes, pickled: bytes) -> bytes:
 
 
 def kept_for_cpu(function: Callable[..., Any], folder: str) -> Kept:
-    """The cache of a function that is compiled for the processor."""
+    """The cache of a function that is compiled for the processor.
 
-    def reduce(result: Any) -> Any:
-        # As Numba has it: addresses of this process are of no use to the next.
-        return None if result.lifted or result.library.has_dynamic_globals else result._reduce()
+    Numba's own makes all ready to compile callers of what it loads, which takes longer than a small image: it parses
+    the bitcode, and lets the context learn all that can be compiled. Here the one waits for the first caller, the
+    other for the first compilation, which sees to it itself.
+    """
+    return Kept(function, folder, _reduced, _rebuilt)
 
-    def rebuild(context: Any, state: Any) -> Any:
-        # Code for the processor calls what this makes ready: without it the process may crash.
+
+def _reduced(result: CompileResult) -> Any:
+    # As Numba has it: addresses of this process are of no use to the next.
+    if result.lifted or result.library.has_dynamic_globals:
+        return None
+    (name, kind, (code, bitcode)), *described, environments = result._reduce()
+    module = result.library._final_module
+    declared = [each.name for each in (*module.functions, *module.global_variables) if each.is_declaration]
+    called = [symbol for symbol in declared if not symbol.startswith("llvm.")]
+    names = "\n".join(f'@"{each.name}" = global i8 0' for each in module.functions if not each.is_declaration)
+    library = (name, kind, (code, llvmlite.binding.parse_assembly(names).as_bitcode()))
+    # Environments hold constants of what makes Python objects; one without any would but import its function's module.
+    with_constants = tuple(each for each in environments if each.consts)
+    return called, bitcode, (library, *described, with_constants)
+
+
+def _rebuilt(context: Any, state: Any) -> CompileResult:
+    called, bitcode, reduced = state
+    _make_callable(called, context)
+    result = CompileResult._rebuild(context, *reduced)
+    # In place of a module that has the names of the functions and nothing else.
+    result.library._get_module_for_linking = cache(lambda: llvmlite.binding.parse_bitcode(bitcode))
+    return result
+
+
+def _make_callable(symbols: Sequence[str], context: Any) -> None:
+    """Let the linker know what code calls: it would end the process on a symbol that it cannot find."""
+    missing = _unknown(symbols)
+    if missing:
+        # As Numba's runtime registers them when it is compiled.
+        for name, address in runtime.c_helpers.items():
+            llvmlite.binding.add_symbol(name if name.startswith("_") else f"NRT_{name}", address)
+    if _unknown(missing):
         context.refresh()
-        return CompileResult._rebuild(context, *state)
 
-    return Kept(function, folder, reduce, rebuild)
+
+def _unknown(symbols: Sequence[str]) -> list[str]:
+    return [symbol for symbol in symbols if llvmlite.binding.address_of_symbol(symbol) is None]

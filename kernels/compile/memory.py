@@ -68,25 +68,34 @@ read_back = intrinsic(_reader("result"))
 
 
 @intrinsic
-def cubic_sum(typing_context, table, start, plane, row, wh, wk, wl):
-    """Σ wh[u]·wk[v]·wl[w]·table[start + u·plane + v·row + w] over 4×4×4; four neighbours along w are one vector."""
+def cubic_sum(typing_context, table, start, plane, wh, wk, wl):
+    """Σ wh[u]·wk[v]·wl[w]·F over 4×4×4 neighbours, where a table has four along k for each along l, side by side.
+
+    The 16 of one h are two vectors at ``start`` + u·``plane``, both counted in fours.
+    """
     weights = types.UniTuple(types.float64, 4)
 
     def codegen(context, builder, signature, arguments):
-        index, along = ir.IntType(64), ir.VectorType(ir.DoubleType(), 4)
+        _use_widest_vectors(builder.function)
+        index, number = ir.IntType(64), ir.DoubleType()
+        half, four = ir.VectorType(number, 8), ir.VectorType(number, 4)
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        start, plane, row = (builder.zext(argument, index) for argument in arguments[1:4])
-        wh, wk, wl = ([builder.extract_value(weight, n) for n in range(4)] for weight in arguments[4:])
+        start, plane = (builder.zext(argument, index) for argument in arguments[1:3])
+        wh, wk, wl = ([builder.extract_value(weight, n) for n in range(4)] for weight in arguments[3:])
 
-        def all_of(value):
-            vector = builder.insert_element(ir.Constant(along, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-            zeros = ir.Constant(ir.VectorType(ir.IntType(32), 4), [0] * 4)
-            return builder.shuffle_vector(vector, ir.Constant(along, ir.Undefined), zeros)
+        def shuffled(vector, order):
+            order = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
+            return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), order)
 
-        def neighbours(u, v):
-            offset = builder.add(builder.mul(plane, ir.Constant(index, u)), builder.mul(row, ir.Constant(index, v)))
-            place = builder.gep(data, [builder.add(start, offset)], inbounds=True)
-            return builder.load(builder.bitcast(place, along.as_pointer()), align=8)
+        def all_of(value, kind):
+            vector = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+            return shuffled(vector, [0] * kind.count)
+
+        def neighbours(u, n):
+            fours = builder.add(start, builder.mul(plane, ir.Constant(index, u)))
+            at = builder.add(builder.mul(fours, ir.Constant(index, 4)), ir.Constant(index, 8 * n))
+            place = builder.gep(data, [at], inbounds=True)
+            return builder.load(builder.bitcast(place, half.as_pointer()), align=8)
 
         def weighted(weights, vectors):
             total = builder.fmul(weights[0], vectors[0], flags=FUSED)
@@ -94,13 +103,14 @@ def cubic_sum(typing_context, table, start, plane, row, wh, wk, wl):
                 total = builder.fadd(builder.fmul(weight, vector, flags=FUSED), total, flags=FUSED)
             return total
 
-        across = [all_of(value) for value in wk]
-        planes = [weighted(across, [neighbours(u, v) for v in range(4)]) for u in range(4)]
-        total = weighted([all_of(value) for value in wh], planes)
+        across = [all_of(value, half) for value in wh]
+        halves = [weighted(across, [neighbours(u, n) for u in range(4)]) for n in range(2)]
+        lines = [shuffled(part, list(range(at, at + 4))) for part in halves for at in (0, 4)]
+        total = weighted([all_of(value, four) for value in wl], lines)
         terms = [builder.extract_element(total, ir.Constant(ir.IntType(32), n)) for n in range(4)]
-        return weighted(wl, terms)
+        return weighted(wk, terms)
 
-    return types.float64(table, types.uint32, types.uint32, types.uint32, weights, weights, weights), codegen
+    return types.float64(table, types.uint32, types.uint32, weights, weights, weights), codegen
 
 
 @intrinsic

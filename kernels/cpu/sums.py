@@ -136,8 +136,8 @@ def add_in_single(tables, origin, crystal, n, block, first, stop, clamped):
 def sum_interpolated(tables, origin, crystal, default, block, count, shape):
     """The same with tricubic interpolation, which takes a few pixels three times.
 
-    First what is alike for all, in vectors of pixels; then each pixel's 64 structure factors, in vectors of four along
-    l; then the sum. To gather 64 numbers for a vector of pixels would take three times as long.
+    First what is alike for all, in vectors of pixels; then each pixel's 64 structure factors, in vectors of eight
+    along k and l; then the sum. To gather 64 numbers for a vector of pixels would take three times as long.
     """
     outside = 0.0
     for n in range(tables.cells.shape[0]):
@@ -150,7 +150,7 @@ def sum_interpolated(tables, origin, crystal, default, block, count, shape):
 def add_interpolated(tables, origin, crystal, default, n, block, first, count, shape):
     """Of one orientation, for ``count`` pixels from ``first`` on, no more than ``PADDING``."""
     scratch, start = block.scratch, np.uint32(first)
-    plane, row = np.uint32(tables.strides[0]), np.uint32(tables.strides[1])
+    plane = np.uint32(tables.strides[0])
     outside = 0.0
     axes = axes_of(tables.cells, n)
     for pixel in range(count):
@@ -169,7 +169,7 @@ def add_interpolated(tables, origin, crystal, default, n, block, first, count, s
         i = np.uint32(pixel)
         wh, wk, wl = weights_at(scratch, i), weights_at(scratch, i + FOUR), weights_at(scratch, i + FOUR + FOUR)
         corner = np.uint32(read_back(scratch, i + CORNER))
-        write(scratch, i + FACTOR, cubic_sum(tables.factors, corner, plane, row, wh, wk, wl))
+        write(scratch, i + FACTOR, cubic_sum(tables.factors, corner, plane, wh, wk, wl))
     for pixel in range(count):
         i = np.uint32(pixel)
         p = start + i

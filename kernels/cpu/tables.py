@@ -17,6 +17,8 @@ MOST_CELLS = 1 << 22
 """Largest table of structure factors that is spread over all indices that an image can meet: 32 MiB."""
 MOST_NUMBERS = 1 << 28
 """The same over all channels: 2 GiB, of which memory is taken where the image meets something."""
+FOUR = 4
+"""Neighbours along an axis of which a cubic is made."""
 
 
 class Tables(NamedTuple):
@@ -25,13 +27,15 @@ class Tables(NamedTuple):
     cells: np.ndarray
     """a, b, c of every orientation in m (n, 9)."""
     factors: np.ndarray
-    """F² (F where interpolated), flat, default_F wherever the list has no reflection."""
+    """F², flat, default_F wherever the list has no reflection. To be interpolated F, and in place of each those of four
+    k from its own on: all that a cubic takes of one h lies in one piece."""
     sizes: tuple[float, float, float]
     first: tuple[float, float, float]
     """Cells along each axis, no fewer than a cubic takes, and the index of the first."""
     strides: tuple[float, float, float]
     channel_stride: float
-    """How far apart in ``factors`` are neighbours along h, k and l, and the same reflection of the next channel."""
+    """How far apart in ``factors``, or in its fours, are neighbours along h, k and l, and the same reflection of the
+    next channel."""
     covers: int
     """1: every index that the image can meet is in the table; 0: the list's, with a margin of one all round."""
 
@@ -62,7 +66,7 @@ def make_tables(plan, interpolate):
         sizes = (max(4, table.shape[1] + 2), max(4, table.shape[2] + 2), max(4, table.shape[3] + 2))
         start = (first[0] - 1, first[1] - 1, first[2] - 1)
     strides, channel_stride = strides_of(sizes, channels, interpolate)
-    flat = np.empty(sizes[0] * sizes[1] * sizes[2] * channels)
+    flat = np.empty(sizes[0] * sizes[1] * sizes[2] * channels * (FOUR if interpolate else 1))
     shell = shell_of(plan, cells, reach)
     for h in range(start[0], start[0] + sizes[0]):
         for k in range(start[1], start[1] + sizes[1]):
@@ -70,8 +74,10 @@ def make_tables(plan, interpolate):
             if covers and channels > 1:
                 low, stop = met_along_l(shell, h, k, low, stop)
             at = (h - start[0]) * strides[0] + (k - start[1]) * strides[1] + (low - start[2]) * strides[2]
-            if strides[2] == 1:
-                fill_channels(plan.factors, h, k, low, stop, flat, at, channel_stride, interpolate)
+            if interpolate:
+                fill_fours(plan.factors, h, k, low, stop, flat, at, channel_stride)
+            elif channels == 1:
+                fill_row(plan.factors, h, k, low, stop, flat, at)
             else:
                 fill_cells(plan.factors, h, k, low, stop, flat, at)
     return Tables(
@@ -107,7 +113,7 @@ def strides_of(sizes, channels, interpolate):
     """How far apart neighbours along h, k and l stand, and channels.
 
     Innermost are channels: source after source, the pixels of a block ask for the same reflections. An interpolation
-    reads neighbours along l as one vector.
+    reads neighbours along k and l as vectors.
     """
     if interpolate:
         return (sizes[1] * sizes[2], sizes[2], 1), sizes[0] * sizes[1] * sizes[2]
@@ -125,13 +131,22 @@ def met_along_l(shell, h, k, low, stop):
 
 
 @internal()
-def fill_channels(factors, h, k, low, stop, flat, at, channel_stride, interpolate):
-    """F² of h k ``low`` up to ``stop``, or F to be interpolated, where neighbours along l stand side by side."""
+def fill_fours(factors, h, k, low, stop, flat, at, channel_stride):
+    """F to be interpolated of h k ``low`` up to ``stop``, each with those of the next k beside it."""
     for channel in range(factors.table.shape[0]):
-        row = flat[at + channel * channel_stride :]
+        fours = flat[FOUR * (at + channel * channel_stride) :]
         for l in range(low, stop):
-            amplitude = nearest_factor(factors, channel, h, k, l)
-            row[l - low] = amplitude if interpolate else amplitude * amplitude
+            for further in range(FOUR):
+                fours[FOUR * (l - low) + further] = nearest_factor(factors, channel, h, k + further, l)
+
+
+@internal()
+def fill_row(factors, h, k, low, stop, flat, at):
+    """F² of h k ``low`` up to ``stop`` of the only channel."""
+    row = flat[at:]
+    for l in range(low, stop):
+        amplitude = nearest_factor(factors, 0, h, k, l)
+        row[l - low] = amplitude * amplitude
 
 
 @internal()

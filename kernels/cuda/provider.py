@@ -24,6 +24,7 @@ from ..compile import rounding
 from ..compile.cache import CACHE_FOLDER, Kept
 from ..compile.equation import EQUATIONS
 from . import bits
+from .tables import THREADS, WARP
 
 if not hasattr(np, "row_stack"):
     # numba-cuda 0.30 looks it up at its first compilation; NumPy 2.5 has it no more.
@@ -170,11 +171,37 @@ if not is_simulator:
 
         return numbers(numbers, types.uint64), codegen
 
+    ALL_LANES = 0xFFFFFFFF
+
+    @cuda.jit(device=True)
+    def vote(yes):
+        return np.uint32(cuda.ballot_sync(ALL_LANES, yes))
+
+    @cuda.jit(device=True)
+    def sum_of_warp(x):
+        x += cuda.shfl_xor_sync(ALL_LANES, x, 16)
+        x += cuda.shfl_xor_sync(ALL_LANES, x, 8)
+        x += cuda.shfl_xor_sync(ALL_LANES, x, 4)
+        x += cuda.shfl_xor_sync(ALL_LANES, x, 2)
+        return x + cuda.shfl_xor_sync(ALL_LANES, x, 1)
+
+    @cuda.jit(device=True)
+    def first_bit(bits):
+        return np.uint32(cuda.ffs(bits)) - np.uint32(1)
+
+    @cuda.jit(device=True)
+    def bits_set(bits):
+        return cuda.popc(bits)
+
 
 can_align = not is_simulator and "alignment" in signature(cuda.shared.array).parameters
 """Whether an array in shared memory can be told its alignment; Numba's own target cannot."""
 
 if is_simulator:
+    from numba.cuda.simulator.kernel import _get_kernel_context
+
+    _of_block, _turns = [[None] * THREADS, [None] * THREADS], [0] * THREADS
+    """Of the block that is simulated, a number of each thread, and of the exchange before; and which of these is next."""
 
     def pair_at(numbers, at):
         """Two neighbouring numbers of shared memory, the first at an even place: one instruction."""
@@ -187,6 +214,33 @@ if is_simulator:
     def record_of(record):
         """A record whose fields a kernel reads. The simulator's own are slow, and their integers overflow."""
         return SimpleNamespace(**{name: record[name].tolist() for name in record.dtype.names})
+
+    def of_warp(value):
+        """A number of each thread of the warp: all of a block must ask for it together."""
+        block = _get_kernel_context()
+        place = block.threadIdx.x
+        numbers = _of_block[_turns[place]]
+        _turns[place] = 1 - _turns[place]
+        numbers[place] = value
+        block.syncthreads()
+        first = place - place % WARP
+        return numbers[first : first + WARP]
+
+    def vote(yes):
+        """Bits of the lanes of a warp that say so; every lane asks."""
+        return sum(1 << lane for lane, said in enumerate(of_warp(yes)) if said)
+
+    def sum_of_warp(x):
+        """The sum over a warp's lanes, with the same bits in each."""
+        return np.float32(sum(of_warp(x)))
+
+    def first_bit(bits):
+        """Number of the lowest bit that is set."""
+        return (int(bits) & -int(bits)).bit_length() - 1
+
+    def bits_set(bits):
+        """How many are set."""
+        return int(bits).bit_count()
 
     def estimated_reciprocal(x):
         """1/x for a float64 that is not denormal, to some 20 bits."""

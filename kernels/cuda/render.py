@@ -20,8 +20,9 @@ from ..plan import BackgroundPlan
 from ..walk import Parts, Scene, photons_of, walk
 from .bits import unsigned
 from .provider import SHARED_ALIGNMENT, adopt_equations, array_from, can_align, cuda, device_function, kernel, record_of
+from .sparse import KEPT, LEFT, STATE, sum_kept, tile_of, tile_pixel, view_of
 from .steps import smaller, sum_by_bits, sum_samples
-from .tables import ROW, ROWS, STAGED, THREADS
+from .tables import COUNTED, ROW, ROWS, SPENT, STAGED, THREADS, TOLD
 
 
 @device_function
@@ -56,6 +57,40 @@ def sum_orientations(tables, factors, image, rows, start, stop, q, shape, interp
     return total, outside
 
 
+@device_function
+def sum_enough(scene, ray, source, factors, bounds):
+    """Σ F²·F_latt² over the orientations that matter; what may be spent is there for each sub-pixel anew."""
+    share, tables, image = scene.own, scene.own.tables, scene.plan
+    bound, view = record_of(bounds.images[cuda.blockIdx.z]), view_of(share.tile, source, share.shape)
+    if ray.source == 0:
+        share.tile.state[LEFT] = 1.0
+    total = 0.0
+    for first in range(share.start, share.stop, ROWS):
+        count = smaller(ROWS, share.stop - first)
+        if share.stop - share.start > ROWS:
+            stage(tables.cells, share.rows, first, count)
+        to_come = (image.sources - ray.source) * (share.stop - share.start) - (first - share.start)
+        total += sum_kept(
+            bounds, bound, factors, image, share.rows, count, to_come, ray.q, share.tile, view, share.shape,
+            share.interpolate, share.arithmetic,
+        )  # fmt: skip
+    return total
+
+
+@device_function
+def sum_rows(scene, ray, source, factors, bounds):
+    """Of all orientations that this thread has, or of those that matter."""
+    share = scene.own
+    if len(bounds) == 0:
+        samples, beyond = sum_orientations(
+            share.tables, factors, scene.plan, share.rows, share.start, share.stop, ray.q, share.shape,
+            share.interpolate, share.arithmetic,
+        )  # fmt: skip
+    else:
+        samples, beyond = sum_enough(scene, ray, source, factors, bounds), 0
+    return samples, beyond
+
+
 # The parts of its walk ---------------------------------------------------------------------------------------------
 
 
@@ -72,6 +107,8 @@ class Share(NamedTuple):
     shape: tuple[int, ...]
     interpolate: tuple[int, ...]
     arithmetic: tuple[int, ...]
+    tile: Any
+    """The warp's :class:`Tile`, where orientations may be left out; else ()."""
 
 
 @device_function
@@ -125,10 +162,7 @@ def add_samples(scene, ray, total, layer_sum, outside):
     share = scene.own
     source = share.tables.sources[unsigned(scene.plan.first_source + ray.source)]
     factors = array_from(share.tables.factors, np.uint64(source[11]))
-    samples, beyond = sum_orientations(
-        share.tables, factors, scene.plan, share.rows, share.start, share.stop, ray.q, share.shape, share.interpolate,
-        share.arithmetic,
-    )  # fmt: skip
+    samples, beyond = sum_rows(scene, ray, source, factors, share.tables.bounds)
     return total, layer_sum + ray.weight * samples, outside + (beyond if ray.kept else 0)
 
 
@@ -136,12 +170,54 @@ PARTS = Parts(surface_point, source_count, scattering_of, polarization_of, weigh
 
 
 @device_function
-def pixel_value(tables, image, rows, start, stop, slow, fast, surface, shape, interpolate, arithmetic):
+def tile_at(tables, image, start, stop, slow, fast, surface, shape, bounds):
+    """The tile of a thread's warp, where orientations may be left out."""
+    if len(bounds) > 0:
+        state = cuda.local.array(STATE, np.float64)
+        state[LEFT], state[KEPT] = 1.0, 0.0
+        bound, source = record_of(bounds.images[cuda.blockIdx.z]), tables.sources[unsigned(image.first_source)]
+        rows = stop - start if stop > start else 1
+        tile = tile_of(image, bound, source, slow, fast, rows, state, surface, shape)
+    else:
+        tile = bounds
+    return tile
+
+
+@device_function
+def tell(bounds, tile):
+    """What a warp left out, to be added to what others did."""
+    if len(bounds) > 0 and tile.lane == 0:
+        at = TOLD * cuda.blockIdx.z
+        cuda.atomic.add(bounds.told, at + COUNTED, tile.state[KEPT])
+        cuda.atomic.max(bounds.told, at + SPENT, 1.0 - tile.state[LEFT])
+
+
+@device_function
+def pixel_value(tables, image, rows, start, stop, slow, fast, surface, shape, interpolate, arithmetic, bounds):
     """Photons in one pixel from some of the orientations, and how many samples lie outside the table."""
-    share = Share(tables, rows, start, stop, surface, shape, interpolate, arithmetic)
+    tile = tile_at(tables, image, start, stop, slow, fast, surface, shape, bounds)
+    share = Share(tables, rows, start, stop, surface, shape, interpolate, arithmetic, tile)
     scene = Scene(image, image, image, start == image.first_row, share)
     pixel = walk(scene, PARTS, slow, fast)
+    tell(bounds, tile)
     return photons_of(scene, pixel), pixel.outside
+
+
+@device_function
+def pixel_of(image, first, count, pixel, bounds):
+    """Slow and fast pixel of a thread, and its number in a run of pixels: ``count`` or more if it is none of them."""
+    if len(bounds) == 0:
+        # Threads beyond the last pixel copy and wait with the others of their block.
+        number = unsigned(first + smaller(pixel, count - 1))
+        width = unsigned(image.width)
+        down = unsigned(number // width)
+        slow, fast = image.first_slow + down, image.first_fast + (number - down * width)
+    else:
+        slow, fast = tile_pixel(image, first, pixel)
+        along = fast - image.first_fast
+        number = (slow - image.first_slow) * image.width + along - first
+        pixel = number if 0 <= along < image.width and 0 <= number < count else count
+    return slow, fast, pixel
 
 
 @kernel
@@ -184,12 +260,10 @@ def render_pixels(
     stop = smaller(start + rows_of_part, image.first_row + image.rows)
     if stop - start <= ROWS:
         stage(tables.cells, rows, start, stop - start)
-    # Threads beyond the last pixel copy and wait with the others of their block.
-    number = unsigned(first + smaller(pixel, count - 1))
-    width = unsigned(image.width)
-    down = unsigned(number // width)
-    slow, fast = image.first_slow + down, image.first_fast + (number - down * width)
-    value, beyond = pixel_value(tables, image, rows, start, stop, slow, fast, surface, shape, interpolate, arithmetic)
+    slow, fast, pixel = pixel_of(image, first, count, pixel, tables.bounds)
+    value, beyond = pixel_value(
+        tables, image, rows, start, stop, slow, fast, surface, shape, interpolate, arithmetic, tables.bounds
+    )  # fmt: skip
     if pixel < count:
         rendered = not image.masked or tables.mask[slow, fast] != 0
         at = (cuda.blockIdx.z * cuda.gridDim.y + cuda.blockIdx.y) * count + pixel

@@ -7,7 +7,7 @@ that are alike in size and variant are rendered together, each from a record of 
 import math
 from functools import lru_cache
 from operator import attrgetter
-from typing import NamedTuple, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from .bits import MOST_CELLS, MOST_INDEX, MOST_PAIR_INDEX, packed_pairs
 
 THREADS = 128
 """Threads in a block."""
+WARP, ALONG_FAST, ALONG_SLOW = 32, 8, 4
+"""Threads of a warp, which has a tile of pixels of its own where orientations may be left out: so many along each."""
 MOST_BLOCKS = 2048
 """Of those that count the photons of an image, which leave two numbers each to be added on the host; two to three times
 as many as a large card holds at once."""
@@ -96,6 +98,22 @@ READING = np.dtype(
 TALLY = 2
 """Numbers that a block of those who count leaves: photons, and pixels cut to the largest count."""
 
+BOUND = np.dtype(
+    [
+        # Of the table of ceilings: cells along each axis and all together, and the index of the first.
+        ("sizes", WHOLE, 3), ("first", WHOLE, 3), ("reflections", WHOLE), ("any_source", WHOLE),
+        # By the names of Bounds in sparse/scores.py.
+        ("long", "f4", 3), ("cells_sqr", "f4", 3), ("per_index", "f4", 3), ("stars", "f4", 9), ("turn", "f4"),
+        ("strength", "f4"), ("far", "f4"), ("unit", "f8"),
+    ],
+    align=True,
+)  # fmt: skip
+"""What bounds the orientations of an image."""
+COUNTED, SPENT = 0, 1
+TOLD = 2
+"""Numbers that are told of what was left out: orientations that warps kept; the largest part of the tolerance that one
+spent."""
+
 SOURCE = 12
 """Numbers of a source: direction of travel, 1/λ, weight, the directions of its electric and magnetic fields, and where
 the table of F of its channel begins."""
@@ -118,6 +136,19 @@ class Tables(NamedTuple):
     """uint8 (slow, fast), 0 where a pixel is not rendered; (0, 0) without one."""
     amorphous: np.ndarray
     """sin θ/λ, F and excess of amorphous material (3, n), as in BackgroundPlan."""
+    bounds: Any = ()
+    """Where orientations may be left out, a :class:`BoundTables`; its type says so, so all else is not compiled."""
+
+
+class BoundTables(NamedTuple):
+    """What tells which orientations a tile can do without, on the device."""
+
+    images: np.ndarray
+    """Records of ``BOUND`` (images,)."""
+    ceilings: np.ndarray
+    """Largest F², as in sparse/ceilings.py."""
+    told: np.ndarray
+    """float64 (images · ``TOLD``,), written."""
 
 
 def choice(code):
@@ -173,6 +204,19 @@ def _triangle(crystal):
     axes = np.array([crystal.a_star, crystal.b_star, crystal.c_star]).T * math.prod(map(float, crystal.cells))
     _, triangle = np.linalg.qr(axes)
     return tuple(triangle[np.triu_indices(3)])
+
+
+def bound_numbers(plan, bounds):
+    """The record of ``BOUND`` of an image, as a tuple."""
+    ceilings, gauss = bounds.ceilings, plan.crystal.shape == GAUSS
+    # Whose polarization counts is then not known.
+    any_source = (plan.oversample_polar or plan.dmin > 0.0) and bounds.spread > 0.0
+    return (
+        ceilings.sizes, ceilings.first, math.prod(ceilings.sizes), int(any_source),
+        bounds.long, bounds.cells_sqr, bounds.per_index, bounds.stars, bounds.turn, bounds.strength, ceilings.far,
+        # Of Gaussian spots, each has the same share of the tolerance.
+        bounds.unit * (bounds.steps if gauss else 1),
+    )  # fmt: skip
 
 
 def amorphous_rows(background):

@@ -45,13 +45,13 @@ from .steps import add_direction, add_moments, indices_at, keep_step
 def sum_interpolated_slopes(tables, origin, plan, change, room, count, shape, wanted):
     """Three loops, as for photons alone; the number of samples outside the table."""
     crystal, rows, factors, outside = plan.crystal, room.rows, tables.factors, 0.0
-    plane, row = np.uint32(tables.strides[0]), np.uint32(tables.strides[1])
+    plane = np.uint32(tables.strides[0])
     for n in range(tables.cells.shape[0]):
         axes = axes_of(tables.cells, n)
         put_cubics(tables, origin, crystal, change.follows, rows, axes, count, shape)
-        outside += put_factors(factors, plane, row, plan.factors.default, rows, count)
+        outside += put_factors(factors, plane, plan.factors.default, rows, count)
         if len(wanted) > 1:
-            add_interpolated_tables(change, plane, row, rows, count)
+            add_interpolated_tables(change, plane, rows, count)
         add_interpolated(rows, axes, change.follows, count, shape, wanted)
         if len(wanted) > 1:
             add_more(crystal.domains.shape[0], change, room, n, count)
@@ -96,7 +96,7 @@ def four_at(rows, at):
 
 
 @internal(fastmath={"contract"})
-def put_factors(factors, plane, row, default, rows, count):
+def put_factors(factors, plane, default, rows, count):
     """F of each pixel, and 2F·F_latt² times its slopes; the number of samples outside the table."""
     outside = 0.0
     for pixel in range(count):
@@ -104,13 +104,13 @@ def put_factors(factors, plane, row, default, rows, count):
         inside = read_back(rows, p + INSIDE) > 0.0
         wh, wk, wl = four_at(rows, p + W_H), four_at(rows, p + W_K), four_at(rows, p + W_L)
         corner = np.uint32(read_back(rows, p + CORNER))
-        factor = cubic_sum(factors, corner, plane, row, wh, wk, wl) if inside else default
+        factor = cubic_sum(factors, corner, plane, wh, wk, wl) if inside else default
         outside += 0.0 if inside else 1.0
         write(rows, p + FACTOR, factor)
         twice = 2.0 * factor * read_back(rows, p + SQR) if inside else 0.0
-        write(rows, p + FACTOR_H, twice * cubic_sum(factors, corner, plane, row, four_at(rows, p + D_H), wk, wl))
-        write(rows, p + FACTOR_K, twice * cubic_sum(factors, corner, plane, row, wh, four_at(rows, p + D_K), wl))
-        write(rows, p + FACTOR_L, twice * cubic_sum(factors, corner, plane, row, wh, wk, four_at(rows, p + D_L)))
+        write(rows, p + FACTOR_H, twice * cubic_sum(factors, corner, plane, four_at(rows, p + D_H), wk, wl))
+        write(rows, p + FACTOR_K, twice * cubic_sum(factors, corner, plane, wh, four_at(rows, p + D_K), wl))
+        write(rows, p + FACTOR_L, twice * cubic_sum(factors, corner, plane, wh, wk, four_at(rows, p + D_L)))
     return outside
 
 
@@ -143,14 +143,14 @@ def add_interpolated(rows, axes, follows, count, shape, wanted):
 
 
 @internal(fastmath={"contract"})
-def add_interpolated_tables(change, plane, row, rows, count):
+def add_interpolated_tables(change, plane, rows, count):
     """Σ 2F·dF·F_latt² of every table."""
     for number in range(change.tables.shape[0]):
         table, target = change.tables[number], column_at(TABLES + number)
         for pixel in range(count):
             p = np.uint32(pixel)
             wh, wk, wl = four_at(rows, p + W_H), four_at(rows, p + W_K), four_at(rows, p + W_L)
-            moved = cubic_sum(table, np.uint32(read_back(rows, p + CORNER)), plane, row, wh, wk, wl)
+            moved = cubic_sum(table, np.uint32(read_back(rows, p + CORNER)), plane, wh, wk, wl)
             moved = moved if read_back(rows, p + INSIDE) > 0.0 else change.defaults[number]
             photons = read(rows, p + WEIGHT) * read_back(rows, p + SQR)
             add_to(rows, p + target, 2.0 * read_back(rows, p + FACTOR) * moved * photons)

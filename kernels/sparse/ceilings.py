@@ -5,9 +5,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..choices import GAUSS, TOPHAT
-from ..compile.jit import compiled, internal, maker
+from ..compile.jit import internal, maker
 from ..equations.bounds import LARGEST_WEIGHT_SQR
 
+NO_NAN = {"nnan", "nsz"}
+"""What loops over maxima need to be vectors."""
 MARGIN = 2
 """Reflections all round those that are listed: the outermost have no listed neighbour."""
 LISTED = slice(MARGIN, -MARGIN)
@@ -36,17 +38,21 @@ class Ceilings(NamedTuple):
     """What takes the place of a ceiling where a tile is too large to have neighbours."""
 
 
-@compiled()
-def ceilings_of(factors, shape):
-    """Of the list of F, wherever it is looked up in and whatever the image can meet."""
-    listed = factors.table.shape
-    sizes = (listed[1] + 2 * MARGIN, listed[2] + 2 * MARGIN, listed[3] + 2 * MARGIN)
-    first = (factors.first[0] - MARGIN, factors.first[1] - MARGIN, factors.first[2] - MARGIN)
+@maker()
+def ceilings_of(factors, shape, farthest):
+    """Of the list of F as far as samples can meet it: ``farthest`` has the largest |h|, |k|, |l| nearest to any."""
+    near_h, near_k, near_l = met(factors, 0, farthest[0]), met(factors, 1, farthest[1]), met(factors, 2, farthest[2])
+    table = factors.table[:, near_h[0] : near_h[1], near_k[0] : near_k[1], near_l[0] : near_l[1]]
+    sizes = (table.shape[1] + 2 * MARGIN, table.shape[2] + 2 * MARGIN, table.shape[3] + 2 * MARGIN)
+    first = (
+        factors.first[0] + near_h[0] - MARGIN, factors.first[1] + near_k[0] - MARGIN,
+        factors.first[2] + near_l[0] - MARGIN,
+    )  # fmt: skip
     count, plane, row = sizes[0] * sizes[1] * sizes[2], sizes[1] * sizes[2], sizes[2]
-    peak, far = largest_square(factors), np.float32(1.0)
+    peak, far = largest_square(table, factors.default), np.float32(1.0)
     values = np.empty(2 * count, np.float32)
     own, near = values[:count], values[count:]
-    fill_own(factors, peak, own.reshape(sizes))
+    fill_own(table, factors.default, peak, own.reshape(sizes))
     if factors.interpolate > 0:
         peak *= LARGEST_WEIGHT_SQR
         for _ in range(2):
@@ -57,35 +63,46 @@ def ceilings_of(factors, shape):
         take_logarithms(own, shape == GAUSS)
         far -= np.float32(1.0)
     spread(own, plane, row, near)
-    return Ceilings(values, sizes, first, peak, far)
+    return Ceilings(values, sizes, first, peak, float(far))
 
 
 @internal()
-def largest_square(factors):
+def met(factors, axis, farthest):
+    """Places along an axis of the list, from one up to another, that a sample or a neighbour of its tile's can meet.
+
+    Where F is interpolated, all: what lies beyond the list counts then.
+    """
+    first, count = factors.first[axis], factors.table.shape[axis + 1]
+    low, stop = max(-int(farthest) - MARGIN - first, 0), min(int(farthest) + MARGIN + 1 - first, count)
+    return (0, count) if factors.interpolate > 0 or low >= stop else (low, stop)
+
+
+@internal(fastmath=NO_NAN)
+def largest_square(table, default):
     """Of F of all channels, the default included."""
-    largest = abs(factors.default)
-    for channel in range(factors.table.shape[0]):
-        for h in range(factors.table.shape[1]):
-            for k in range(factors.table.shape[2]):
-                for l in range(factors.table.shape[3]):
-                    largest = max(largest, abs(factors.table[channel, h, k, l]))
+    largest = abs(default)
+    for channel in range(table.shape[0]):
+        for h in range(table.shape[1]):
+            for k in range(table.shape[2]):
+                for l in range(table.shape[3]):
+                    largest = max(largest, abs(table[channel, h, k, l]))
     return max(largest * largest, SMALLEST)
 
 
-@internal()
-def fill_own(factors, peak, own):
+@internal(fastmath=NO_NAN)
+def fill_own(table, default, peak, own):
     """Each reflection's share: the largest of its channels."""
-    per, default = ROOM / peak, factors.default
+    per = ROOM / peak
     own[:] = np.float32(max(default * default * per, SMALLEST) if default != 0.0 else 0.0)
     listed = own[LISTED, LISTED, LISTED]
     listed[:] = np.float32(0.0)
-    for channel in range(factors.table.shape[0]):
+    for channel in range(table.shape[0]):
         for h in range(listed.shape[0]):
             for k in range(listed.shape[1]):
-                row, amplitudes = listed[h, k], factors.table[channel, h, k]
+                row, amplitudes = listed[h, k], table[channel, h, k]
                 for l in range(row.shape[0]):
-                    share = amplitudes[l] * amplitudes[l] * per
-                    share = max(share, SMALLEST) if share > 0.0 else 0.0
+                    square = amplitudes[l] * amplitudes[l]
+                    share = max(square * per, SMALLEST) if square > 0.0 else 0.0
                     row[l] = max(row[l], np.float32(share))
 
 
@@ -101,7 +118,7 @@ def spread(cells, plane, row, into):
     largest_of_three(along_k, plane, into)
 
 
-@internal()
+@internal(fastmath=NO_NAN)
 def largest_of_three(cells, step, into):
     """Each cell's largest of itself and those ``step`` before and after it."""
     count = cells.shape[0]

@@ -13,8 +13,10 @@ from ..compile.equation import inlined
 from ..compile.jit import compiled, internal
 from ..compile.masks import cell_at
 from ..compile.memory import look_up, read, read_back, write
+from ..cpu.reach import farthest_scattering
 from ..cpu.samples import incident_of
 from ..cpu.sums import axes_of
+from ..cpu.tables import farthest_indices
 from ..equations.bounds import (
     ONE,
     ZERO,
@@ -88,11 +90,19 @@ class Bounds(NamedTuple):
     """How far the direction of a source is from that of the first."""
 
 
-@compiled()
 def bounds_of(plan, cells, tolerance):
-    """Made once for an image, whose orientations are ``cells``."""
+    """Made once for an image, whose orientations are ``cells``; its region of interest does not matter."""
+    detector = plan.detector
+    whole = detector._replace(roi=(0, detector.fast_pixels - 1, 0, detector.slow_pixels - 1))
+    return bounds_of_panel(plan._replace(detector=whole), cells, tolerance)
+
+
+@compiled()
+def bounds_of_panel(plan, cells, tolerance):
+    """The same of a plan whose region is the whole panel."""
     crystal, sources = plan.crystal, plan.sources
-    ceilings = ceilings_of(plan.factors, crystal.shape)
+    farthest = farthest_indices(crystal, farthest_scattering(plan))
+    ceilings = ceilings_of(plan.factors, crystal.shape, farthest)
     steps, many = sources.wavelength.shape[0] * cells.shape[0], peak(crystal)
     unit = plan.photons_per_sample * plan.oversample**2 * ceilings.peak * many * many / (max(tolerance, 1e-300) * SPENT)
     strength = crystal.fudge * many * many * (2.0 / GAUSS_WIDTH if crystal.shape == GAUSS else 1.0)
@@ -106,12 +116,12 @@ def bounds_of(plan, cells, tolerance):
         spread = max(spread, length((i[0] - o[0], i[1] - o[1], i[2] - o[2])))
     return Bounds(
         cells.astype(np.float32),
-        single((length(crystal.a) * MORE, length(crystal.b) * MORE, length(crystal.c) * MORE)),
-        single((squeezed * na * na, squeezed * nb * nb, squeezed * nc * nc)),
-        single(per_index),
-        (*single(a), *single(b), *single(c)),
-        np.float32(turn),
-        np.float32(min(strength / MORE, HIGHEST)),
+        (length(crystal.a) * MORE, length(crystal.b) * MORE, length(crystal.c) * MORE),
+        (squeezed * na * na, squeezed * nb * nb, squeezed * nc * nc),
+        per_index,
+        (*a, *b, *c),
+        turn,
+        min(strength / MORE, HIGHEST),
         ceilings,
         unit,
         steps,

@@ -433,8 +433,7 @@ class Sampling(Noun):
     dmin_angstrom: float = field(0.0, NOT_NEGATIVE)
     """Samples of higher resolution are skipped."""
     tolerance_photons: float = field(0.0, NOT_NEGATIVE)
-    """By how many photons a pixel may be off: samples that provably do not matter more are left out
-    (docs/tolerance.md). 0: exact."""
+    """By how many photons a pixel may be off, for samples to be left out (docs/tolerance.md). 0: exact."""
 
 
 @dataclass(frozen=True)

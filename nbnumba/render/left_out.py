@@ -7,7 +7,8 @@ import numpy as np
 from ..kernels.plan import Plan
 from ..left_out import LeftOut
 
-DARK, PLAIN, CARD = "nothing scatters", "the plain renderer leaves nothing out", "the card leaves nothing out"
+DARK, PLAIN = "nothing scatters", "the plain renderer leaves nothing out"
+NO_CRYSTAL = "no crystal scatters"
 
 
 def why_ignored(plan: Plan) -> str:

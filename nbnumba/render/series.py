@@ -21,7 +21,6 @@ from .cuda import images
 from .cuda.backend import chosen_cards
 from .cuda.counting import ToCount, reading_of
 from .job import OUTSIDE, render
-from .left_out import CARD, all_evaluated
 
 Prepared = Resolved | NbnumbaError
 """What is to be rendered, or why it cannot be."""
@@ -127,16 +126,15 @@ def _on_cards(
 
     going_on = True
     while going_on:
-        for image, outside in images.render_many(wanted(), how.precision, cards):
-            if outside:
+        for image, told in images.render_many(wanted(), how.precision, cards):
+            if told.outside:
                 warnings.warn(OUTSIDE, NbnumbaWarning, stacklevel=4)
             resolved = waiting.popleft()
             assert isinstance(resolved, Resolved)
-            left_out = all_evaluated(resolved.plan, CARD)
             if isinstance(image, NoiseImage):
-                yield Frame(resolved, None, "cuda", image, left_out)
+                yield Frame(resolved, None, "cuda", image, told.left_out)
             else:
-                yield Frame(resolved, with_added(image, resolved.added), "cuda", left_out=left_out)
+                yield Frame(resolved, with_added(image, resolved.added), "cuda", left_out=told.left_out)
         # What is left cannot go in a row with others.
         going_on = bool(waiting)
         if going_on:

@@ -12,12 +12,19 @@ BYTES_PER_SUM = 8
 """Of a pixel to which lattices add theirs."""
 BYTES_PER_ORIENTATION = 72
 BYTES_PER_FACTOR = 8
+BYTES_PER_INTERPOLATED = 32
+"""Of a structure factor that stands beside the next three along k."""
 MOST_FACTORS = 1 << 32
 """In all channels together: kernels count them in 32 bits."""
 
 
 def check_memory(
-    image: tuple[int, int], masked: bool, table: tuple[int, int, int, int], orientations: int, lattices: int = 1
+    image: tuple[int, int],
+    masked: bool,
+    table: tuple[int, int, int, int],
+    orientations: int,
+    lattices: int = 1,
+    interpolated: bool = False,
 ) -> None:
     """Raise a ResourceError, before the image is allocated, for what memory cannot hold.
 
@@ -31,12 +38,16 @@ def check_memory(
         Spindle angles times mosaic domains.
     lattices : int
         Each of which has a float image of its own, added up at the end.
+    interpolated : bool
+        F between reflections is taken.
     """
     needs = {
         f"an image of {image[1]} x {image[0]} pixels": math.prod(image)
         * (BYTES_PER_PIXEL + masked + (lattices > 1) * (lattices * BYTES_PER_PHOTONS + BYTES_PER_SUM)),
         f"{orientations} orientations of the crystal": orientations * BYTES_PER_ORIENTATION,
-        "the table of structure factors": table[0] * math.prod(n + 2 for n in table[1:]) * BYTES_PER_FACTOR,
+        "the table of structure factors": table[0]
+        * math.prod(n + 2 for n in table[1:])
+        * (BYTES_PER_INTERPOLATED if interpolated else BYTES_PER_FACTOR),
     }
     needed, available, most = sum(needs.values()), available_memory(), max(needs, key=lambda what: needs[what])
     if available is not None and needed > available:

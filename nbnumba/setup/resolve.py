@@ -215,7 +215,7 @@ def resolve(experiment: Experiment, inputs: Inputs, seed: int = 1) -> Resolved:
     blocks = spot_scale(experiment.crystal, experiment.beam, lattice)
     between = [is_interpolated(one.experiment, one.lattice, quirks) for one in place.lattices]
     dispersion, table = _factors(place, any(between))
-    _check_memory(place, table)
+    _check_memory(place, table, any(between))
     factors = [factors_plan(table, is_between, quirks) for is_between in between]
     recommended, sampled = _samples(place)
     materials = materials_in_beam(experiment.background.materials, inputs.materials, experiment.beam)
@@ -304,12 +304,12 @@ def _has_found_mask(inputs: Inputs) -> bool:
     return inputs.found is not None and inputs.found.mask is not None
 
 
-def _check_memory(place: _InPlace, table: FactorTable) -> None:
+def _check_memory(place: _InPlace, table: FactorTable, interpolated: bool) -> None:
     is_masked = place.inputs.mask is not None or place.experiment.detector.preset is not None
     orientations = len(place.scan.phi_rad) * sum(one.domains for one in place.lattices)
     check_memory(
         stack_shape(place.aimed.panels), is_masked or _has_found_mask(place.inputs), table.values.shape, orientations,
-        len(place.lattices),
+        len(place.lattices), interpolated,
     )  # fmt: skip
 
 

@@ -9,7 +9,6 @@ from ...kernels.plan import Plan
 from ...tolerances import BY_PRECISION
 from ..backends import Backend, How, Outcome, order_matters
 from ..canvas import Canvas
-from ..left_out import CARD, all_evaluated
 from ..reference import opening_of
 from . import cards
 
@@ -52,12 +51,12 @@ def _render(plan: Plan, how: How, canvas: Canvas) -> Outcome:
     from . import images
 
     canvas.open_with(opening_of(plan))
-    outside = images.render_cuda(plan, canvas, how.precision, numbers)
+    told = images.render_cuda(plan, canvas, how.precision, numbers)
     canvas.close()
     said = f"cuda, {'device' if len(numbers) == 1 else 'devices'} {', '.join(map(str, numbers))}"
     if how.precision == "mixed" and tables.chosen_arithmetic(plan, how.precision) == DOUBLE:
         said += ", in double: mixed saves nothing for these spots"
-    return Outcome(said, outside, all_evaluated(plan, CARD))
+    return Outcome(said, told.outside, told.left_out)
 
 
 BACKEND = Backend(BY_PRECISION, order_matters, _render)

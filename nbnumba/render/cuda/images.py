@@ -21,6 +21,7 @@ from ..canvas import Canvas
 from . import cards
 from .counting import ToCount
 from .launches import Batch, Cut, Pace, cut_of
+from .left_out import Counts, Told, told_of, why_not_tried
 from .memory import LENT_BYTES, Place, same_array, spare_place
 
 FIRST_SHARE = 8
@@ -33,8 +34,8 @@ POLL_S = 0.05
 # One image --------------------------------------------------------------------------------------------------------
 
 
-def render_cuda(plan: Plan, canvas: Canvas, precision: Precision = "double", devices: Sequence[int] = (0,)) -> int:
-    """Render one image, launch by launch; the number of samples outside the table of structure factors.
+def render_cuda(plan: Plan, canvas: Canvas, precision: Precision = "double", devices: Sequence[int] = (0,)) -> Told:
+    """Render one image, launch by launch; what there is to tell of it.
 
     Parameters
     ----------
@@ -63,7 +64,8 @@ def render_cuda(plan: Plan, canvas: Canvas, precision: Precision = "double", dev
         bands[0].render()
     else:
         _render_together(bands)
-    return sum(band.outside for band in bands)
+    left_out = told_of(plan, [band.counts for band in bands], bands[0].why_all)
+    return Told(sum(band.outside for band in bands), left_out)
 
 
 @dataclass(eq=False, repr=False)
@@ -80,12 +82,15 @@ class _Band(HoldsArrays):
     first: int
     stop: int
     outside: int = 0
+    counts: Counts = Counts()
+    why_all: str = ""
     abandoned: bool = False
 
     def steps(self) -> Iterator[None]:
         """Fill this band of the canvas, a launch at a time."""
         with cards.on(self.device), spare_place(self.device) as place:
             batch = Batch([self.plan], self.precision, place, self.first, self.stop)
+            self.why_all = batch.why_all
             pace = Pace(max(1, batch.work_of_launch // FIRST_SHARE))
             if not batch.is_warm:
                 with _counted_as_compilation():
@@ -103,6 +108,7 @@ class _Band(HoldsArrays):
                     self.finished[self.number] = before + piece.count
                 self.canvas.done[self.number] = before + piece.count * piece.stop // batch.parts
                 yield
+            self.counts = batch.fetch_counts()
 
     def render(self) -> None:
         """All steps, unless nobody waits for them any more."""
@@ -151,8 +157,8 @@ def _counted_as_compilation() -> Iterator[None]:
 
 def render_many(
     wanted: Iterable[Plan | ToCount], precision: Precision = "double", devices: Sequence[int] = (0,)
-) -> Iterator[tuple[np.ndarray | NoiseImage, int]]:
-    """Render images one after the other, several under way at a time; photons or counts and samples outside, in order.
+) -> Iterator[tuple[np.ndarray | NoiseImage, Told]]:
+    """Render images one after the other, several under way at a time; photons or counts, and what to tell, in order.
 
     Small images that are alike go several to a launch. Cards take turns. On each, one launch goes on while the images
     of the one before it are copied back and those of the one after it are set up, in memory that is used again and
@@ -216,20 +222,22 @@ def _begun(wanted: Sequence[Plan | ToCount], precision: Precision, place: Place,
     return batch
 
 
-def _finished(device: int, batch: Batch) -> list[tuple[np.ndarray | NoiseImage, int]]:
-    """Wait for images: photons or counts, and samples outside the table."""
+def _finished(device: int, batch: Batch) -> list[tuple[np.ndarray | NoiseImage, Told]]:
+    """Wait for images: photons or counts, and what to tell of them."""
     with cards.on(device):
         batch.wait()
+        counts = batch.fetch_counts()
     window = batch.place.arrays["window"]
     full = window.size == len(batch.plans) * batch.pixels and any(map(_is_whole, batch.plans))
     lent = batch.place.lend_window() if full and window.nbytes >= LENT_BYTES else None
-    images: list[tuple[np.ndarray | NoiseImage, int]] = []
+    images: list[tuple[np.ndarray | NoiseImage, Told]] = []
     for number, plan in enumerate(batch.plans):
         there = slice(number * batch.pixels, (number + 1) * batch.pixels)
         outside = int(batch.place.arrays["counts"][there].sum()) if batch.interpolates else 0
         # To be kept by whoever takes it.
         pixels = _placed(plan, window[there], copy=True) if lent is None else _placed(plan, lent[there])
-        images.append((pixels if batch.counter is None else batch.counter.told(number, pixels), outside))
+        told = Told(outside, told_of(plan, [counts], batch.why_all))
+        images.append((pixels if batch.counter is None else batch.counter.told(number, pixels), told))
     return images
 
 
@@ -237,14 +245,16 @@ def _batches(wanted: Iterable[Plan | ToCount], precision: Precision) -> Iterator
     """What is wanted in order, several together where one launch can render them and does not last."""
     batch: list[Plan | ToCount] = []
     kind: tuple[Any, ...] = ()
-    samples = 0
+    samples, alone = 0, False
     try:
         for one in wanted:
             plan = _plan_of(one)
             cut, kind_before = cut_of(plan), kind
             kind = _kind(plan, cut, precision)
             samples += cut.samples
+            alone, alone_before = why_not_tried(plan) is None, alone
             fits = len(batch) < cut.most_together and samples <= MOST_SAMPLES_TOGETHER and kind == kind_before
+            fits = fits and not alone and not alone_before
             if batch and not (fits and _share_tables(_plan_of(batch[0]), plan) and _read_alike(batch[0], one)):
                 yield batch
                 batch, samples = [], cut.samples

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...errors import DeviceError
+from ...kernels.choices import GAUSS
 from ...kernels.cuda import tables as cuda_tables
 from ...kernels.cuda.tables import MOST_PARTS, THREADS
 from ...kernels.plan import Plan
 from . import cards
 from .counting import TALLIES_BYTES, Counter, Reading
+from .left_out import Counts, bounds_for, why_not_tried
 from .memory import Factors, Place
 
 LAUNCH_S = 0.05
@@ -115,6 +117,10 @@ class Batch:
         self.first, self.stop = first, self.pixels if stop is None else stop
         ratio = cards.cuda_provider().singles_per_double()
         arithmetic = cuda_tables.chosen_arithmetic(plan, precision, ratio)
+        # Images that go together are too brief for it.
+        self.bounds, self.why_all = bounds_for(plan) if len(plans) == 1 else (None, why_not_tried(plan) or "")
+        self.every = 0.0
+        """Orientations that warps have been given."""
         step_s = cuda_tables.least_seconds_per_step(arithmetic, ratio, cards.cuda_provider().instructions_per_second())
         self.work_of_launch = max(1, int(LAUNCH_S / step_s * cut.pixels * cut.parts / cut.samples))
         """Parts of pixels in a launch whose time is not taken, since others wait behind it."""
@@ -142,6 +148,7 @@ class Batch:
             factors=place.factors.on_card,
             mask=place.put("mask", plan.detector.mask),
             amorphous=place.put("amorphous", cuda_tables.amorphous_rows(plan.background)),
+            bounds=() if self.bounds is None else self._put_bounds(),
         )
         band = min(self.stop - self.first, self.capacity)
         several = self.parts > 1
@@ -152,6 +159,17 @@ class Batch:
         sums_beyond = self.interpolates and several
         self.outside = place.space("outside", images * self.capacity if sums_beyond else 1, np.int64)
         self.counter = Counter(place, self.readings, band, self._measured()) if self.readings else None
+
+    def _put_bounds(self) -> cuda_tables.BoundTables:
+        """What tells which orientations a tile can do without; nothing is told yet of what was left out."""
+        place, numbers = self.place, [cuda_tables.bound_numbers(self.plans[0], self.bounds)]
+        told = place.space("told", cuda_tables.TOLD, np.float64)
+        cards.cuda_provider().copy_to_card(told, np.zeros(cuda_tables.TOLD), self.stream)
+        return cuda_tables.BoundTables(
+            images=place.put("bounds", np.array(numbers, cuda_tables.BOUND)),
+            ceilings=place.put("ceilings", self.bounds.ceilings.values),
+            told=told,
+        )
 
     def _measured(self) -> Any:
         """Where the detector measures; most often where pixels are rendered, too."""
@@ -182,26 +200,55 @@ class Batch:
         """Start rendering; returns at once."""
         kernels, images = self.kernels, len(self.plans)
         blocks = -(-piece.count // THREADS)
-        kernels.render_pixels[(blocks, piece.parts, images), THREADS, self.stream](
+        threads = piece.count if self.bounds is None else self._threads_of_tiles(piece)
+        kernels.render_pixels[(-(-threads // THREADS), piece.parts, images), THREADS, self.stream](
             self.tables, piece.first, piece.count, piece.first_part, self.rows_of_part, self.parts,
             self.photons, self.picture, self.outside if self.parts > 1 else self.beyond, *self.variant,
         )  # fmt: skip
+        if self.bounds is not None:
+            self.every += -(-threads // THREADS) * (THREADS // cuda_tables.WARP) * self._steps_of(piece)
         if self.parts > 1:
             kernels.add_parts[(blocks, 1, images), THREADS, self.stream](
                 self.photons, self.outside, piece.count, piece.parts, int(piece.first_part > 0),
                 self.sums, self.beyond, self.picture, self.variant[2],
             )  # fmt: skip
 
+    def _threads_of_tiles(self, piece: Piece) -> int:
+        """Of all tiles that a run of pixels touches."""
+        fast0, fast1, slow0, _ = self.plans[0].detector.roi
+        width, last = fast1 - fast0 + 1, piece.first + piece.count - 1
+        down, along = cuda_tables.ALONG_SLOW, cuda_tables.ALONG_FAST
+        rows = (slow0 + last // width) // down - (slow0 + piece.first // width) // down + 1
+        return rows * (fast1 // along - fast0 // along + 1) * cuda_tables.WARP
+
+    def _steps_of(self, piece: Piece) -> float:
+        """Orientations in the parts of a piece, each as often as there are sources, sub-pixels and layers."""
+        plan, ends = self.plans[0], (piece.first_part, piece.stop)
+        rows = len(plan.crystal.phi) * len(plan.crystal.domains)
+        first, stop = (min(rows, part * self.rows_of_part) for part in ends)
+        return float(stop - first) * plan.detector.layers * plan.oversample**2 * len(plan.sources.weight)
+
+    def fetch_counts(self) -> Counts:
+        """What was left out, of all that was launched and waited for."""
+        if self.bounds is None:
+            return Counts()
+        told = np.zeros(cuda_tables.TOLD)
+        cards.cuda_provider().copy_to_host(told, self.tables.bounds.told, self.stream)
+        self.wait()
+        # Of Gaussian spots, each has its share in the tolerance.
+        spent = 1.0 if self.plans[0].crystal.shape == GAUSS else told[cuda_tables.SPENT]
+        return Counts(float(told[cuda_tables.COUNTED]), self.every, float(spent))
+
     @property
     def is_warm(self) -> bool:
         """Whether the kernels have run in this place before."""
-        return (self.variant, self.parts > 1) in self.place.warm
+        return (self.variant, self.bounds is None, self.parts > 1) in self.place.warm
 
     def warm_up(self) -> None:
         """Have the kernels compiled by a launch of one block that is no part of the image and takes no time."""
         self.launch(Piece(self.first, min(self.stop - self.first, THREADS), self.parts, 1))
         self.wait()
-        self.place.warm.add((self.variant, self.parts > 1))
+        self.place.warm.add((self.variant, self.bounds is None, self.parts > 1))
 
     def wait(self) -> None:
         """For everything that was launched."""
@@ -241,6 +288,7 @@ def _capacity(batch: Batch, arithmetic: int) -> int:
     around = 8 * cuda_tables.SOURCE * sum(len(plan.sources.weight) for plan in batch.plans)
     around += images * cuda_tables.IMAGE.itemsize
     fixed = 8 * cuda_tables.ROW * rows + around + plan.detector.mask.nbytes
+    fixed += 0 if batch.bounds is None else batch.bounds.ceilings.values.nbytes
     of_pixel = images * ((20 if several else 4) + ((16 if several else 8) if batch.interpolates else 0))
     if batch.readings:
         fixed += batch.readings[0].measured.nbytes + images * TALLIES_BYTES
