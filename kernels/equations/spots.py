@@ -142,8 +142,8 @@ class Slice(NamedTuple):
 
 
 @inlined
-def slice_of(size, radius_sqr, reach):
-    """The slice of a spot about y = |y| e whose P has ``reach`` = eᵀP e.
+def slice_of(size, radius_sqr, reach, per_reach):
+    """The slice of a spot about y = |y| e whose P has ``reach`` = eᵀP e; ``per_reach`` is 1/eᵀP e.
 
     For z = d − y, t = z·e is no more than 1 − |y|, and no less than 3/5 r² below: 1 − d·e = 1 − √(1 − |d⊥|²), and
     |d⊥| = |z⊥| ≤ r. A plane of one t cuts out of the spot an ellipse about y + t k, whose matrix is
@@ -153,7 +153,7 @@ def slice_of(size, radius_sqr, reach):
     half = 0.3 * radius_sqr
     moved = 1.0 - size - half
     nearest = max(abs(moved) - half, 0.0)
-    along = (1.0 + LONGER) * (radius_sqr - nearest * nearest / reach)
+    along = (1.0 + LONGER) * (radius_sqr - nearest * nearest * per_reach)
     return Slice(moved, along, (1.0 + 1.0 / LONGER) * half * half - along * reach)
 
 

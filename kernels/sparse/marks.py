@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compile.jit import compiled, internal, maker
-from .tiles import ACROSS, EDGE, blocks_along
+from .tiles import ACROSS, blocks_along
 
 
 class Marks(NamedTuple):
@@ -52,40 +52,39 @@ def mark_hits(detector, work, hits, number, marks, total, latest):
 
     ``latest`` (blocks,) has each block's mark last made.
     """
-    across = blocks_along(detector.fast_pixels)
+    across, before = blocks_along(detector.fast_pixels), total
     for n in range(hits):
-        fast0, fast1 = int(work.fast0[n]) // EDGE, int(work.fast1[n])
-        slow0, slow1 = int(work.slow0[n]) // EDGE, int(work.slow1[n])
-        if fast1 < work.fast0[n] or slow1 < work.slow0[n]:
+        fast0, fast1 = np.int32(work.fast0[n]), np.int32(work.fast1[n])
+        slow0, slow1 = np.int32(work.slow0[n]), np.int32(work.slow1[n])
+        if fast1 < fast0 or slow1 < slow0:
             continue
-        fast1, slow1 = fast1 // EDGE, slow1 // EDGE
         for row in range(slow0 // ACROSS, slow1 // ACROSS + 1):
-            rows = part_of_block(row, slow0, slow1)
+            top, bottom = max(slow0 - ACROSS * row, 0), min(slow1 - ACROSS * row, ACROSS - 1)
             for column in range(fast0 // ACROSS, fast1 // ACROSS + 1):
-                block, tiles = row * across + column, tiles_at(rows, part_of_block(column, fast0, fast1))
-                mark = latest[block]
-                if mark >= 0 and marks.step[mark] == number:
-                    marks.tiles[mark] |= tiles
-                else:
-                    marks.block[total], marks.step[total], marks.tiles[total] = block, number, tiles
-                    marks.count[block] += 1
-                    latest[block] = total
-                    total += 1
+                left, right = max(fast0 - ACROSS * column, 0), min(fast1 - ACROSS * column, ACROSS - 1)
+                tiles = tiles_at(top, bottom, left, right)
+                total = add_mark(marks, latest, row * across + column, number, tiles, before, total)
     return total
 
 
-@internal()
-def part_of_block(block, first, last):
-    """First and last of a block's tiles, along an edge, between two of the panel's."""
-    return max(first - ACROSS * block, 0), min(last - ACROSS * block, ACROSS - 1)
+@internal(forceinline=True)
+def add_mark(marks, latest, block, number, tiles, before, total):
+    """Mark tiles of a block for a step, whose marks begin at ``before``; how many marks there are."""
+    mark = latest[block]
+    if mark >= before:
+        marks.tiles[mark] |= tiles
+        return total
+    marks.block[total], marks.step[total], marks.tiles[total] = block, number, tiles
+    marks.count[block] += 1
+    latest[block] = total
+    return total + 1
 
 
-@internal()
-def tiles_at(rows, columns):
+@internal(forceinline=True)
+def tiles_at(top, bottom, left, right):
     """The bits of some rows and columns of a block's tiles."""
-    line = (2 << columns[1]) - (1 << columns[0])
-    every = 0x1111 & ((1 << (ACROSS * rows[1] + ACROSS)) - (1 << (ACROSS * rows[0])))
-    return line * every
+    line = (2 << right) - (1 << left)
+    return line * (0x1111 & ((1 << (ACROSS * bottom + ACROSS)) - (1 << (ACROSS * top))))
 
 
 @compiled()

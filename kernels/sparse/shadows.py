@@ -23,7 +23,9 @@ from ..equations.spots import (
 )
 from ..equations.vectors import Vector, dot, scaled
 from .reaches import stars_of
+from .tiles import EDGE
 
+PER_EDGE = 1.0 / EDGE
 MARGIN = 1e-6
 """Pixels about a shadow, for rounding."""
 WIDEST_SQR = 0.25
@@ -80,7 +82,7 @@ class Work(NamedTuple):
     fast1: np.ndarray
     slow0: np.ndarray
     slow1: np.ndarray
-    """float64: first and last pixel of its shadow within the panel; last before first where there is none."""
+    """float64: first and last of the panel's tiles in its shadow; last before first where there is none."""
 
 
 @maker()
@@ -159,17 +161,19 @@ def gather_hits(work, begin, end):
 
 @internal(fastmath={"contract"})
 def project_hits(candidates, step, panel, work, count):
-    """The pixels about the shadow of each spot that is hit."""
+    """The tiles in the shadow of each spot that is hit."""
     for n in range(count):
         p = np.uint32(n)
         at = read(work.hit, p)
         y = tip_of_ray(step, look_up(candidates.h, at), look_up(candidates.k, at), look_up(candidates.l, at))
-        size = math.sqrt(product(y, y))
+        square = product(y, y)
+        size = math.sqrt(square)
         radius_sqr = with_room(step.square * (look_up(candidates.reach_sqr, at) - step.fainter))
         k = times(step.shape, y)
-        scale = 1.0 / product(k, y)
-        cut = slice_of(size, radius_sqr, 1.0 / (scale * size * size))
-        scale *= size
+        along = product(k, y)
+        inverse = 1.0 / (along * square)
+        cut = slice_of(size, radius_sqr, along * along * inverse, square * square * inverse)
+        scale = size * square * inverse
         kn, kf, ks = product(k, panel.normal) * scale, product(k, panel.fast) * scale, product(k, panel.slow) * scale
         ahead, ahead_sqr = product(y, panel.normal) + cut.moved * kn, cut.along * step.ahead_sqr + cut.across * kn * kn
         # A spot that is wide, or along the plane, has a shadow without end; one that points away has none.
@@ -184,12 +188,12 @@ def project_hits(candidates, step, panel, work, count):
             product(y, panel.slow) + cut.moved * ks, ahead, cut.along * step.slow_sqr + cut.across * ks * ks,
             cut.along * step.slow_ahead + cut.across * ks * kn, ahead_sqr,
         )  # fmt: skip
-        first, last = pixels_of(panel, fast, panel.near[1], panel.far[1], panel.last_fast)
+        first, last = tiles_of(panel, fast, panel.near[1], panel.far[1], panel.last_fast)
         write(work.fast0, p, first if bounded else 0.0)
-        write(work.fast1, p, -1.0 if nowhere else (last if bounded else panel.last_fast))
-        first, last = pixels_of(panel, slow, panel.near[2], panel.far[2], panel.last_slow)
+        write(work.fast1, p, -1.0 if nowhere else (last if bounded else np.floor(panel.last_fast * PER_EDGE)))
+        first, last = tiles_of(panel, slow, panel.near[2], panel.far[2], panel.last_slow)
         write(work.slow0, p, first if bounded else 0.0)
-        write(work.slow1, p, last if bounded else panel.last_slow)
+        write(work.slow1, p, last if bounded else np.floor(panel.last_slow * PER_EDGE))
 
 
 @inlined
@@ -199,9 +203,13 @@ def product(u, v):
 
 
 @internal(forceinline=True, fastmath={"contract"})
-def pixels_of(panel, shadow, near_offset, far_offset, last):
-    """First and last pixel with samples in a shadow on the plane at unit distance, on any layer of a panel."""
+def tiles_of(panel, shadow, near_offset, far_offset, last):
+    """First and last tile with samples in a shadow on the plane at unit distance, on any layer; last before first: none."""
     low, high = shadow[0] - shadow[1], shadow[0] + shadow[1]
     first = min(panel.near[0] * low - near_offset, panel.far[0] * low - far_offset)
     end = max(panel.near[0] * high - near_offset, panel.far[0] * high - far_offset)
-    return max(np.ceil(first - MARGIN - (1.0 - panel.inset)), 0.0), min(np.floor(end + MARGIN - panel.inset), last)
+    first, end = (
+        max(np.ceil(first - MARGIN - (1.0 - panel.inset)), 0.0),
+        min(np.floor(end + MARGIN - panel.inset), last),
+    )
+    return np.floor(first * PER_EDGE), (np.floor(end * PER_EDGE) if end >= first else -1.0)

@@ -33,6 +33,8 @@ SAMPLE_COST, MARK_COST = 2.0, 30.0
 """What it takes to render a sample exactly, and to mark a block; ns."""
 WORTH = 0.5
 """Part of the time of rendering without that listing may take."""
+MOST_AT_FIRST = 1 << 22
+"""Marks for which there is room at first."""
 STEEPEST = 1e-3
 """Least ratio of a plane's distance from the sample to that of the panel's farthest corner."""
 NO_LIST = Kept(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.uint16))
@@ -130,7 +132,9 @@ def mark_steps(plan, cells, listing, first, stop):
     candidates, orientations = listing.candidates, cells.shape[0]
     panel, work = panel_of(plan.detector, plan.oversample), new_work(candidates)
     blocks = blocks_along(plan.detector.fast_pixels) * blocks_along(plan.detector.slow_pixels)
-    marks, total, latest = new_marks(4096, blocks), 0, np.full(blocks, -1, np.int32)
+    # Memory that is not used is not taken: a mark for each test is more than there will be, or nearly so.
+    marks = new_marks(min(candidates.h.shape[0] * (stop - first), MOST_AT_FIRST) + blocks, blocks)
+    total, latest = 0, np.full(blocks, -1, np.int32)
     group = 0
     for number in range(first, stop):
         source, orientation = number // orientations, number % orientations
