@@ -132,6 +132,27 @@ def test_pairs_are_chosen_where_float64_would_be_waited_for() -> None:
     assert math.ceil(ratio) == SLOW_DOUBLE
 
 
+LEAVING_OUT = {
+    "square, mixed": (112, 320), "square, double": (148, 320), "gauss, mixed": (78, 235), "tophat": (70, 245),
+    "round": (182, 320),
+}  # fmt: skip
+"""Where orientations may be left out: at most so many instructions in a step, and around the steps of 32 rows."""
+
+
+@pytest.mark.parametrize("name", LEAVING_OUT)
+def test_what_is_left_out_costs_little(name: str) -> None:
+    need_disassembler()
+    code = sass.code_of(VARIANTS[name]._replace(leaves_out=True))
+    step, tested, *_ = code.nest
+    most, most_around = LEAVING_OUT[name]
+    assert len(step) <= most
+    assert len(tested) - len(step) <= most_around
+    # One of 32 rows is a lane's to test; all lanes evaluate what is kept.
+    assert (step.orientations, tested.orientations) == (1.0, 2.0)
+    assert code.nest.sources.in_local_memory == 0
+    assert code.blocks >= FEWEST_BLOCKS - 1
+
+
 # What is around them ----------------------------------------------------------------------------------------------
 
 
