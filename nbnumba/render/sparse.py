@@ -21,10 +21,11 @@ BRIEF = "so little is to be evaluated that to look for what can be left out woul
 
 MOST_KEPT = 0.5
 """Share of the steps above which all are evaluated, in the whole image, as fast as ever."""
-LOOKING = 0.04
+LOOKING = 0.05
 """Part of an image's time that may be spent before it is known whether anything can be left out."""
-NS_A_PIXEL, NS_A_STEP, NS_A_REFLECTION = 3.0, 2.4, 4.0
-"""What takes how long, roughly: a pixel's geometry, a step in it, a reflection in the table of ceilings."""
+NS_TO_BEGIN, NS_A_PIXEL, NS_A_STEP, NS_A_REFLECTION = 1e6, 3.0, 2.4, 4.0
+"""What takes how long, roughly: to hand a plan to kernels a few times, a pixel's geometry, a step in it, a reflection in
+the table of ceilings."""
 
 
 class Done(NamedTuple):
@@ -44,9 +45,9 @@ Work = Callable[[], Done]
 
 def sparse_work(plan: Plan, tables: Any, variant: Any, canvas: Canvas, threads: int) -> tuple[Work | None, str]:
     """What threads do to render a plan with its tolerance, compiled; None where all is to be evaluated, and why."""
-    why = why_ignored(plan)
-    if why:
-        return None, why
+    why, exact_ns = why_ignored(plan), _exact_ns(plan)
+    if why or LOOKING * exact_ns < NS_TO_BEGIN:
+        return None, why or BRIEF
     rest = canvas.photons, np.zeros(1, np.int64), canvas.done, canvas.stop, *variant
     if plan.crystal.shape in (GAUSS, TOPHAT):
         from ..kernels.sparse.render import render_listed
@@ -56,7 +57,7 @@ def sparse_work(plan: Plan, tables: Any, variant: Any, canvas: Canvas, threads: 
             kept = list_spots(plan, tables, plan.tolerance, threads, partial(_each, threads))
             if len(kept.first):
                 return _compiled(render_listed, plan, tables, kept, *rest), ""
-    if not _is_long(plan):
+    if LOOKING * exact_ns < NS_TO_BEGIN + NS_A_REFLECTION * reflections_met(plan):
         return None, BRIEF
     from ..kernels.sparse.probe import share_kept
     from ..kernels.sparse.render import render_tested
@@ -94,16 +95,18 @@ def may_leave_out(plan: Plan) -> bool:
     return scatters and (plan.tolerance > 0.0 or plan.crystal.shape == TOPHAT)
 
 
-def _is_long(plan: Plan) -> bool:
-    """Whether an image takes so long that the table of ceilings is little beside it."""
+def _exact_ns(plan: Plan) -> float:
+    """How long it takes one thread to evaluate all of a panel."""
     detector, crystal = plan.detector, plan.crystal
     steps = len(plan.sources.weight) * len(crystal.phi) * len(crystal.domains)
     rays = float(detector.fast_pixels) * detector.slow_pixels * plan.oversample**2 * detector.layers
-    return reflections_met(plan) * NS_A_REFLECTION < LOOKING * rays * (NS_A_PIXEL + NS_A_STEP * steps)
+    return rays * (NS_A_PIXEL + NS_A_STEP * steps)
 
 
 def reflections_met(plan: Plan) -> float:
-    """How many of those that are listed samples of the whole panel may meet, roughly."""
+    """How many of those that are listed samples of the whole panel may meet, roughly; thrice all where interpolated."""
+    if plan.factors.interpolate > 0:
+        return 3.0 * plan.factors.table.size
     crystal, sources = plan.crystal, plan.sources
     spacing = edge_resolution(plan.detector, sources.incident, sources.wavelength)
     channels, *listed = plan.factors.table.shape
