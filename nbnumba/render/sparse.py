@@ -24,8 +24,8 @@ MOST_KEPT = 0.5
 LOOKING = 0.05
 """Part of an image's time that may be spent before it is known whether anything can be left out."""
 NS_TO_BEGIN, NS_A_PIXEL, NS_A_STEP, NS_A_REFLECTION = 1e6, 3.0, 2.4, 4.0
-"""What takes how long, roughly: to hand a plan to kernels a few times, a pixel's geometry, a step in it, a reflection in
-the table of ceilings."""
+"""What takes how long, roughly: to hand a plan to kernels a few times, a pixel's geometry, a step in it, a reflection
+in the table of ceilings."""
 
 
 class Done(NamedTuple):
