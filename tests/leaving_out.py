@@ -145,13 +145,14 @@ def close_up(number: int) -> Plan:
     rng = np.random.default_rng(number)
     edges, turns = rng.uniform(6.0, 12.0, 3), rng.uniform(0.0, 360.0, 3)
     line = (
-        f"-cell {edges[0]} {edges[1]} {edges[2]} 90 90 90 -misset {turns[0]} {turns[1]} {turns[2]} -N 60 "
-        "-default_F 100 -lambda 1.5 -distance 20 -detpixels 32 -pixel 1 -oversample 1 -nointerpolate -tophat_spots"
+        f"-cell {edges[0]} {edges[1]} {edges[2]} 90 90 90 -misset {turns[0]} {turns[1]} {turns[2]} -N 20 "
+        "-default_F 100 -lambda 1.5 -distance 20 -detpixels 32 -pixel 1 -oversample 1 -nointerpolate -tophat_spots "
+        f"-mosaic 60 -mosaic_domains 400 -mosaic_seed {number + 1}"
     )
     experiment = parse(line.split()).experiment
     plan = resolve(experiment, read_inputs(experiment)).plan
     edge = float(np.linalg.norm(plan.crystal.a)) * 1e10
-    fudge = (60.0 * edge / 60.0**3) ** 2
+    fudge = (20.0 * edge / 20.0**3) ** 2
     return plan._replace(crystal=plan.crystal._replace(fudge=fudge))
 
 
