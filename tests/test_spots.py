@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nbnumba.experiment import Experiment, changed
-from nbnumba.kernels.choices import GAUSS
+from nbnumba.kernels.choices import GAUSS, ROUND, SPHERE, SQUARE
 from nbnumba.kernels.cpu.tables import make_tables
+from nbnumba.kernels.equations.vectors import scaled
 from nbnumba.kernels.plan import Plan
 from nbnumba.kernels.sparse import spots
 from nbnumba.kernels.sparse.tiles import EDGE, SPAN, Kept, blocks_along
@@ -105,11 +108,14 @@ def kept_pixels(plan: Plan, kept: Kept, steps: int) -> np.ndarray:
     return pixels[:, : detector.slow_pixels, : detector.fast_pixels]
 
 
-def missed(plan: Plan, budget: float) -> tuple[int, float]:
-    """How many pixels lack a step by which a sample of theirs gives more than its share; the part that is kept."""
+def missed(plan: Plan, budget: float, listed: Plan | None = None) -> tuple[int, float]:
+    """How many pixels lack a step by which a sample of theirs gives more than its share; the part that is kept.
+
+    ``listed``: the plan that spots are listed of, if it is another one.
+    """
     tables = make_tables(plan, False)
     steps = len(plan.sources.wavelength) * len(tables.cells)
-    kept = spots.list_spots(plan, tables, budget)
+    kept = spots.list_spots(plan if listed is None else listed, tables, budget)
     if kept.first.size == 0:
         return 0, math.nan
     pixels = kept_pixels(plan, kept, steps)
@@ -145,9 +151,11 @@ def random_plan(seed: int) -> tuple[Plan, float]:
         edge = float(np.prod(cell * cells)) ** (1 / 3)
         words += ["-fudge", (edge / float(np.prod(cells))) ** 2 * rng.choice([0.1, 1.0, 4.0])]
     plan = plan_of(" ".join(map(str, words)))
-    table = np.sqrt(rng.exponential(1.0, (1, 41, 41, 41)) * 1e4 * (rng.random((41, 41, 41)) < 0.7))
+    far = int(rng.choice([2, 20]))
+    table = np.sqrt(rng.exponential(1.0, (1, *[2 * far + 1] * 3)) * 1e4)
+    table *= rng.random(table.shape) < 0.7
     default = float(rng.choice([0.0, 50.0]))
-    plan = plan._replace(factors=plan.factors._replace(table=table, first=(-20, -20, -20), default=default))
+    plan = plan._replace(factors=plan.factors._replace(table=table, first=(-far, -far, -far), default=default))
     sources = plan.sources._replace(weight=plan.sources.weight * rng.uniform(0.1, 1.9, plan.sources.weight.shape))
     plan = plan._replace(sources=sources)
     steps = len(plan.sources.wavelength) * len(plan.crystal.phi) * len(plan.crystal.domains)
@@ -185,3 +193,136 @@ def test_nor_of_any_experiment(experiment: Experiment, shape: Any, exponent: flo
     brightest = max(np.abs(plan.factors.table).max(initial=0.0), plan.factors.default, 1e-3)
     count, _ = missed(plan, (brightest * math.prod(plan.crystal.cells)) ** 2 * 10.0**exponent / share)
     assert count == 0
+
+
+# What must be seen ---------------------------------------------------------------------------------------------------
+
+
+def missed_of_others(other: Callable[[Plan], Plan]) -> int:
+    """Pixels that lack a step where spots are listed of plans that others are made of."""
+    count = 0
+    for seed in range(40):
+        plan, scale = random_plan(seed)
+        count += missed(plan, 1e-6 * scale, other(plan))[0]
+    return count
+
+
+CONTROLS: dict[str, Callable[[Plan], Plan]] = {
+    "spots half as wide": lambda plan: plan._replace(crystal=plan.crystal._replace(fudge=4.0 * plan.crystal.fudge)),
+    "a hundredth narrower": lambda plan: plan._replace(crystal=plan.crystal._replace(fudge=1.02 * plan.crystal.fudge)),
+    "the middles of pixels alone": lambda plan: plan._replace(oversample=1),
+    "the first layer alone": lambda plan: plan._replace(detector=plan.detector._replace(layers=1)),
+    "no F outside the list": lambda plan: plan._replace(factors=plan.factors._replace(default=0.0)),
+    "all sources as faint as the first": lambda plan: plan._replace(
+        sources=plan.sources._replace(weight=np.full_like(plan.sources.weight, plan.sources.weight.min() * 1e-3))
+    ),
+}
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_what_is_left_out_is_found(control: str) -> None:
+    assert missed_of_others(CONTROLS[control]) > 0
+
+
+def test_nothing_is_missed_in_the_experiments_of_the_controls() -> None:
+    assert missed_of_others(lambda plan: plan) == 0
+
+
+# The same list -------------------------------------------------------------------------------------------------------
+
+WIDE = (
+    "-cell 70 80 90 75 85 95 -N 10 -gauss_xtal -gauss_width edges -default_F 100 -lambda 1 -distance 100 -pixel 0.4 "
+    "-detpixels_x 120 -detpixels_y 90 -oversample 1 -dispersion 2 -dispsteps 3 -phi 1 -osc 20 -phisteps 40 "
+)
+
+
+def assert_same(one: Kept, other: Kept) -> None:
+    for ours, theirs in zip(one, other, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_list_is_that_of_plan_and_budget_alone() -> None:
+    plan = plan_of(WIDE)
+    tables = make_tables(plan, False)
+    kept = spots.list_spots(plan, tables, 1.0)
+    assert len(kept.step) > 0
+    assert kept.first[-1] == len(kept.step)
+    for parts in (2, 7):
+        assert_same(spots.list_spots(plan, tables, 1.0, parts), kept)
+        with ThreadPoolExecutor(2) as pool:
+            assert_same(spots.list_spots(plan, tables, 1.0, parts, pool.map), kept)
+    detector = plan.detector._replace(roi=(17, 30, 5, 9), mask=np.zeros((90, 120), np.uint8))
+    assert_same(spots.list_spots(plan._replace(detector=detector), tables, 1.0), kept)
+
+
+def test_runs_of_orientations_make_the_list_that_each_makes_by_itself() -> None:
+    plan = plan_of(f"{WIDE} -oversample 6")
+    tables = make_tables(plan, False)
+    # Budgets share out over steps: one of forty orientations has a fortieth of it.
+    kept = kept_pixels(plan, spots.list_spots(plan, tables, 1.0), 120).reshape(3, 40, 90, 120)
+    assert len(spots.begin_list(plan, tables.cells, 1.0).candidates.first) > 2
+    for orientation in (0, 13, 39):
+        one = tables._replace(cells=tables.cells[orientation : orientation + 1])
+        alone = kept_pixels(plan, spots.list_spots(plan, one, 1.0 / 40.0), 3)
+        assert alone.any()
+        # The radius is the largest eigenvalue's of all orientations, to a rounding.
+        assert (alone != kept[:, orientation]).mean() < 1e-3
+
+
+# Where they serve ----------------------------------------------------------------------------------------------------
+
+
+def test_spots_as_wide_as_the_image_are_not_listed() -> None:
+    plan = plan_of(f"{WIDE} -N 1 -fudge 0.01 -detpixels 16 -cell 300 300 300 90 90 90")
+    assert spots.lists_serve(plan)
+    assert spots.list_spots(plan, make_tables(plan, False), 1e-9).first.size == 0
+
+
+def test_where_no_more_than_the_floor_is_left_out_nothing_is() -> None:
+    """A Gaussian is never less than e⁻⁶⁰⁰ of its peak."""
+    plan = plan_of(WIDE)
+    tables = make_tables(plan, False)
+    assert spots.list_spots(plan, tables, 1e-200).first.size > 0
+    assert spots.list_spots(plan, tables, 1e-290).first.size == 0
+
+
+def test_what_is_dimmer_than_the_budget_is_an_empty_list() -> None:
+    plan = plan_of(WIDE)
+    kept = spots.list_spots(plan, make_tables(plan, False), 1e30)
+    assert (kept.first.size, kept.first[-1], kept.step.size) == (8 * 6 + 1, 0, 0)
+
+
+@pytest.mark.parametrize("options", ["", "-tophat_spots", "-detector_roty 30", "-detector_abs 300 -detector_thick 500"])
+def test_lists_serve_compact_spots_on_planes(options: str) -> None:
+    assert spots.lists_serve(plan_of(WIDE + options))
+
+
+def edge_on(plan: Plan) -> Plan:
+    """The panel turned about its first corner, into a plane that all but has the sample in it."""
+    detector, far = plan.detector, 0.1
+    origin = scaled(detector.beam, far)
+    above = (
+        origin[0] + 1e-5 * detector.slow[0],
+        origin[1] + 1e-5 * detector.slow[1],
+        origin[2] + 1e-5 * detector.slow[2],
+    )
+    return plan._replace(detector=detector._replace(slow=detector.beam, origin=above, normal=detector.slow))
+
+
+OTHERS: dict[str, Callable[[Plan], Plan]] = {
+    "a parallelepiped": lambda plan: plan._replace(crystal=plan.crystal._replace(shape=int(SQUARE))),
+    "a sphere": lambda plan: plan._replace(crystal=plan.crystal._replace(shape=int(ROUND))),
+    "F between reflections": lambda plan: plan._replace(factors=plan.factors._replace(interpolate=1)),
+    "a curved surface": lambda plan: plan._replace(detector=plan.detector._replace(surface=int(SPHERE))),
+    "a plane that is seen edge-on": edge_on,
+    "layers that are seen from behind": lambda plan: plan._replace(
+        detector=plan.detector._replace(layer_step=1e-4, normal=scaled(plan.detector.normal, -1.0))
+    ),
+    "a running product": lambda plan: plan._replace(running_product=1),
+    "no domain": lambda plan: plan._replace(crystal=plan.crystal._replace(domains=np.zeros((0, 3, 3)))),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_lists_serve_no_others(other: str) -> None:
+    assert not spots.lists_serve(OTHERS[other](plan_of(WIDE)))

@@ -18,7 +18,7 @@ from .tiles import SPAN, TILES
 AT_ONCE = 4096
 """Steps whose scores are kept at a time, so that they stay in the second-level cache."""
 LIMITS = EIGHT
-"""The n-th is 2^−n of what there is to spend; the last the share that each step has of it."""
+"""From all that there is to spend down to the share that each step has of it, each the same part of the one before."""
 
 
 class Testing(NamedTuple):
@@ -29,6 +29,8 @@ class Testing(NamedTuple):
     """Of ``scores.py``, flat."""
     scores: np.ndarray
     """float32: those of ``AT_ONCE`` steps, sixteen each."""
+    parts: np.ndarray
+    """float32 (``LIMITS``,): limits as parts of what there is to spend."""
     limits: np.ndarray
     sums: np.ndarray
     """float32 (``LIMITS``, tiles), flat: what is tried, and how much lies below."""
@@ -46,8 +48,12 @@ class Testing(NamedTuple):
 @maker()
 def new_testing(steps):
     """Room for so many steps."""
+    parts = np.empty(LIMITS, np.float32)
+    for n in range(LIMITS):
+        parts[n] = float(max(min(steps, AT_ONCE), 1)) ** (-n / (LIMITS - 1))
     return Testing(
         np.empty(ROWS * TILES), np.empty(ROWS * TILES, np.float32), np.empty(min(steps, AT_ONCE) * TILES, np.float32),
+        parts,
         np.empty(LIMITS * TILES, np.float32), np.empty(LIMITS * TILES, np.float32), np.empty(TILES, np.float32),
         np.empty(TILES, np.float32), np.zeros(1, np.float32), np.empty(steps, np.int32), np.empty(steps, np.uint16),
     )  # fmt: skip
@@ -99,9 +105,8 @@ def cut_scores(testing, first, stop, steps, shape):
     limits, sums = testing.limits, testing.sums
     for tile in range(TILES):
         left = np.float32(stop / steps) - testing.spent[tile]
-        for n in range(LIMITS - 1):
-            limits[n * TILES + tile] = left * np.float32(0.5**n)
-        limits[(LIMITS - 1) * TILES + tile] = left / np.float32(stop - first)
+        for n in range(LIMITS):
+            limits[n * TILES + tile] = left * testing.parts[n]
     sums_below(testing.scores, stop - first, limits, sums)
     for tile in range(TILES):
         left = limits[tile]

@@ -204,7 +204,7 @@ def product(u, v):
 
 @internal(forceinline=True, fastmath={"contract"})
 def tiles_of(panel, shadow, near_offset, far_offset, last):
-    """First and last tile with samples in a shadow on the plane at unit distance, on any layer; if none, end first."""
+    """First and last tile with samples in a shadow on the plane at unit distance, on any layer; of none, −1."""
     low, high = shadow[0] - shadow[1], shadow[0] + shadow[1]
     first = min(panel.near[0] * low - near_offset, panel.far[0] * low - far_offset)
     end = max(panel.near[0] * high - near_offset, panel.far[0] * high - far_offset)

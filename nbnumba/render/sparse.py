@@ -19,7 +19,7 @@ from .left_out import why_ignored
 FULL = "too little could be left out"
 BRIEF = "so little is to be evaluated that to look for what can be left out would take longer"
 
-MOST_KEPT = 0.5
+MOST_KEPT = 0.65
 """Share of the steps above which all are evaluated, in the whole image, as fast as ever."""
 LOOKING = 0.05
 """Part of an image's time that may be spent before it is known whether anything can be left out."""
