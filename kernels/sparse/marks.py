@@ -11,7 +11,7 @@ from .tiles import ACROSS, blocks_along
 class Marks(NamedTuple):
     """The blocks that some steps light, in the order of steps."""
 
-    count: np.ndarray
+    counts: np.ndarray
     """int64 (blocks,): how many marks each has."""
     block: np.ndarray
     """int32."""
@@ -37,13 +37,13 @@ def with_room_for(marks, total, size):
     longer = new_marks(2 * size, 0)
     longer.block[:total], longer.step[:total] = marks.block[:total], marks.step[:total]
     longer.tiles[:total] = marks.tiles[:total]
-    return Marks(marks.count, longer.block, longer.step, longer.tiles)
+    return Marks(marks.counts, longer.block, longer.step, longer.tiles)
 
 
 @maker()
 def first_marks(marks, total):
     """So many of them."""
-    return Marks(marks.count, marks.block[:total], marks.step[:total], marks.tiles[:total])
+    return Marks(marks.counts, marks.block[:total], marks.step[:total], marks.tiles[:total])
 
 
 @internal()
@@ -75,7 +75,7 @@ def add_mark(marks, latest, block, number, tiles, before, total):
         marks.tiles[mark] |= tiles
         return total
     marks.block[total], marks.step[total], marks.tiles[total] = block, number, tiles
-    marks.count[block] += 1
+    marks.counts[block] += 1
     latest[block] = total
     return total + 1
 

@@ -104,7 +104,7 @@ def list_spots(plan, tables, budget, parts=1, each: Callable[..., Iterable[Any]]
     total = sum(len(marks.step) for marks in marked)
     if total > listing.most:
         return NO_LIST
-    counts = np.array([marks.count for marks in marked])
+    counts = np.array([marks.counts for marks in marked])
     first = np.concatenate(([0], np.cumsum(counts.sum(0))))
     places = first[:-1] + np.cumsum(counts, axis=0) - counts
     kept = Kept(first, np.empty(total, np.int32), np.empty(total, np.uint16))
