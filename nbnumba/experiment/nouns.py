@@ -410,8 +410,7 @@ class Background(Noun):
     """What else the beam goes through; the molecules of each are those in the path times the beam's area,
     ``beam.size_mm``²."""
     image_file: GivenFile = NOT_GIVEN
-    """Photons of each pixel, which are added to the expectation: an image of the same size, or float32 without a
-    header."""
+    """Photons of each pixel, added to the expectation: an image of the same size, or float32 without a header."""
     profile_file: GivenFile = NOT_GIVEN
     """Two columns, ``profile_axis`` and photons per pixel, which are added as they are."""
     profile_axis: Literal["stol", "px"] = "stol"
