@@ -17,6 +17,7 @@ from nbnumba.kernels.equations.background import background_intensity
 from nbnumba.kernels.plan import BackgroundPlan
 from nbnumba.render import series
 from nbnumba.render.backends import How
+from nbnumba.render.cuda.left_out import Told
 from nbnumba.render.job import start
 from nbnumba.render.series import render_series
 from nbnumba.setup.background import MOST_ROWS, together
@@ -310,7 +311,9 @@ def test_what_cards_render_has_it_too(ramp: Path, monkeypatch: Any) -> None:
     resolved = resolve(experiment, read_inputs(experiment))
     blank = np.zeros((16, 16), np.float32)
     monkeypatch.setattr(series, "_cards", lambda how, devices: [0])
-    monkeypatch.setattr(series.images, "render_many", lambda plans, precision, cards: ((blank, 0) for _ in plans))
+    monkeypatch.setattr(
+        series.images, "render_many", lambda plans, precision, cards: ((blank, Told(0, None)) for _ in plans)
+    )
     (frame,) = render_series([resolved], How("cuda"), [0])
     assert resolved.added is not None
     np.testing.assert_array_equal(frame.photons, resolved.added)

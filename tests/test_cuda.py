@@ -431,7 +431,7 @@ def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(gpu, "cuda_provider", lambda: fake_provider(free=free, to_device=lambda array, stream=0: 0))
         job = types.SimpleNamespace(
             plans=[plan], parts=1, first=0, stop=1 << 20, interpolates=False, place=gpu_memory.Place(),
-            readings=readings,
+            readings=readings, bounds=None,
         )  # fmt: skip
         return gpu_launches._capacity(job, choices.DOUBLE)  # type: ignore[arg-type]
 
@@ -459,6 +459,7 @@ def test_a_table_that_is_too_large_is_told_the_size_that_would_fit(
         job = types.SimpleNamespace(
             plans=[plan._replace(factors=plan.factors._replace(table=table))],
             parts=1, first=0, stop=256, interpolates=False, place=gpu_memory.Place(), readings=(),
+            bounds=None,
         )  # fmt: skip
         return gpu_launches._capacity(job, choices.DOUBLE)  # type: ignore[arg-type]
 

@@ -13,6 +13,7 @@ from nbnumba import Experiment, NbnumbaWarning, ResourceError, changed, simulate
 from nbnumba.errors import DeviceError, UsageError
 from nbnumba.render.cuda import cards as gpu
 from nbnumba.render.cuda import images as gpu_rendering
+from nbnumba.render.cuda.left_out import Told
 from nbnumba.render.job import render
 from nbnumba.setup.inputs import Inputs
 from nbnumba.setup.resolve import Resolved, resolve
@@ -128,7 +129,7 @@ def test_many_images_go_on_on_the_cpu_where_a_gpu_fails(resolved: Resolved, monk
 
     def one_then_none(plans: object, *args: object) -> object:
         taken = [next(plans) for _ in range(3)]  # type: ignore[call-overload]
-        yield render(resolved, "cpu").photons, 0
+        yield render(resolved, "cpu").photons, Told(0, None)
         raise DeviceError(f"the GPU failed with {len(taken)} under way")
 
     monkeypatch.setattr(gpu, "seems_present", lambda: True)
@@ -146,7 +147,7 @@ def test_many_images_go_on_on_the_cpu_where_a_gpu_fails(resolved: Resolved, monk
 def test_faults_of_an_experiment_are_no_faults_of_a_gpu(resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "seems_present", lambda: True)
     monkeypatch.setattr(gpu, "why_unusable", lambda device=0: None)
-    monkeypatch.setattr(gpu_rendering, "render_many", lambda plans, *args: ((None, 0) for _ in plans))
+    monkeypatch.setattr(gpu_rendering, "render_many", lambda plans, *args: ((None, Told(0, None)) for _ in plans))
     wrong = changed(resolved.experiment, crystal={"cell": (70.0, 80.0, 90.0, 10.0, 20.0, 90.0)})
     with pytest.raises(UsageError):
         list(simulate_many([wrong]))
