@@ -107,9 +107,16 @@ def test_recorded_cases_are(name: str, mode: str, tolerance: float, monkeypatch:
             assert left(bright, made).off <= 1.0
 
 
-@pytest.mark.parametrize("more", [
-    "-water 20", "-detector_thick 400 -detector_abs 300 -detector_thicksteps 3", "-dmin 3", "-roi 5 90 30 101",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "more",
+    [
+        "-water 20",
+        f"-gauss_xtal -fudge {NARROW}",
+        "-detector_thick 400 -detector_abs 300 -detector_thicksteps 3",
+        "-dmin 3",
+        "-roi 5 90 30 101",
+    ],
+)
 def test_a_simulation_is_within_it(more: str) -> None:
     experiment = experiment_of(f"{SCAN} {LONG} -tolerance 0.1 {more}")
     # Brightened by as much as the tests brighten plans.

@@ -56,7 +56,9 @@ def sparse_work(plan: Plan, tables: Any, variant: Any, canvas: Canvas, threads: 
         if lists_serve(plan):
             kept = list_spots(plan, tables, plan.tolerance, threads, partial(_each, threads))
             if len(kept.first):
-                return _compiled(render_listed, plan, tables, kept, *rest), ""
+                work = _compiled(render_listed, plan, tables, kept, *rest)
+                # Of Gaussian spots, each step has its share in the tolerance, whether or not it takes it.
+                return lambda: work()._replace(spent=float(plan.crystal.shape == GAUSS)), ""
     if LOOKING * exact_ns < NS_TO_BEGIN + NS_A_REFLECTION * reflections_met(plan):
         return None, BRIEF
     from ..kernels.sparse.probe import share_kept
