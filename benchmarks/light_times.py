@@ -9,13 +9,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
 from nbnumba import simulate_many
-from nbnumba.choices import PRECISIONS
+from nbnumba.choices import PRECISIONS, Precision
 from nbnumba.kernels.cuda import provider
 from nbnumba.nanobragg.parse import parse
 from nbnumba.render.backends import How
@@ -30,12 +31,15 @@ from .first_light import row
 from .in_a_row import seconds_each, turning, whole_launches
 from .kernel_times import launcher_of, time_queued
 from .measure import agreement_of, resolved_of, steps_of
+from .tolerance import PEAK_PHOTONS
 
 CASES = "domains gauss still large sources oversampled layers round tophat interpolated".split()
 LIMITED = ("domains", "gauss", "still")
 """Also with fewer registers."""
 LIMITS = (128, 96, 80, 64)
 """Of registers a thread."""
+TOLERANT = ("domains", "gauss", "tophat", "round", "large")
+"""Also with tolerances."""
 ROUNDS = 3
 TINY = "-detpixels 4 -mosaic_domains 1 -phisteps 1 -N 5".split()
 SMALL = "-cell 70 80 90 75 85 95 -default_F 100 -lambda 1 -distance 200 -N 10"
@@ -121,6 +125,10 @@ def around(tiny: bool) -> None:
     with named_failures("whole images"):
         for name, resolved in resolved_cases(("domains",) if tiny else ("still", "domains", "large"), tiny).items():
             row(whole_images(name, resolved))
+    with named_failures("tolerances"):
+        for name, resolved in resolved_cases(("domains",) if tiny else TOLERANT, tiny).items():
+            for precision in PRECISIONS:
+                row(with_tolerances(name, resolved, precision))
     for pixels in (4,) if tiny else (128, 512, 1024, 2048):
         with named_failures(f"images of {pixels}²"):
             row(f"{pixels}² in a row, mixed: {images_per_second(pixels, 1 if tiny else 200 if pixels < 2000 else 50)}")
@@ -142,6 +150,27 @@ def whole_images(name: str, resolved: Resolved) -> str:
         told.append(f"{precision} {1e3 * (time.perf_counter() - began):.2f} ms")
     worst = agreement_of(images["mixed"], images["double"], BY_PRECISION["mixed"]).worst
     return f"{name}, whole image: {', '.join(told)}; mixed against double {worst:.2f} of the tolerance"
+
+
+def with_tolerances(name: str, resolved: Resolved, precision: Precision) -> str:
+    """How many times as fast images with a tolerance are, with 10⁵ photons in the brightest pixel, and how far off."""
+    brightness = PEAK_PHOTONS / render(resolved, "cuda", precision).photons.max()
+    told = []
+    for tolerance in (0.0, 1e-3, 1e-1, 10.0):
+        plan = resolved.plan
+        plan = plan._replace(photons_per_sample=plan.photons_per_sample * brightness, tolerance=tolerance)
+        tolerant = replace(resolved, plans=(plan,))
+        render(tolerant, "cuda", precision)
+        began = time.perf_counter()
+        rendering = render(tolerant, "cuda", precision)
+        seconds = time.perf_counter() - began
+        if tolerance == 0.0:
+            exact, exact_s = rendering.photons, seconds
+        elif rendering.left_out is not None:
+            off = float(np.abs(rendering.photons - exact).max()) / tolerance
+            share = 100.0 * rendering.left_out.share
+            told.append(f"{tolerance:g} photons {exact_s / seconds:.2f} ({share:.3g} %, off {off:.2g})")
+    return f"{name}, {precision}, with tolerances, times as fast as {1e3 * exact_s:.2f} ms: {', '.join(told)}"
 
 
 def images_per_second(pixels: int, count: int) -> str:
